@@ -1,0 +1,75 @@
+"""Wasserstein gradient flows by parameterised push-forward maps, on many processors.
+
+import hpc_wgf as wgf
+
+problem = wgf.Problem(
+    [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), until=0.5
+)
+map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 64))
+run = wgf.solve(problem, map, wgf.PWGFOptions(samples=2000), wgf.Output("st.zarr"))
+print(run.summary.map_error_relative)
+"""
+
+from .errors import InputError, RunError, WgfError
+from .maps import (
+    Affine,
+    BlockFlow,
+    Composition,
+    Features,
+    ModuleMap,
+    PlanarFlow,
+    PushForward,
+    ResidualPerceptron,
+)
+from .methods import Form, PWGFOptions
+from .named import named
+from .problems import (
+    Entropy,
+    Gaussian,
+    GaussianMixture,
+    Mixture,
+    PotentialEnergy,
+    Problem,
+    Quadratic,
+    Rosenbrock,
+    StyblinskiTang,
+    UserPotential,
+)
+from .ranks import ranks
+from .report import Summary
+from .solve import Output, Solution, solve
+from .store import StoredRun, open_run
+
+__all__ = [
+    "Affine",
+    "BlockFlow",
+    "Composition",
+    "Entropy",
+    "Features",
+    "Form",
+    "Gaussian",
+    "GaussianMixture",
+    "InputError",
+    "Mixture",
+    "ModuleMap",
+    "Output",
+    "PWGFOptions",
+    "PlanarFlow",
+    "PotentialEnergy",
+    "Problem",
+    "PushForward",
+    "Quadratic",
+    "ResidualPerceptron",
+    "Rosenbrock",
+    "RunError",
+    "Solution",
+    "StoredRun",
+    "StyblinskiTang",
+    "Summary",
+    "UserPotential",
+    "WgfError",
+    "named",
+    "open_run",
+    "ranks",
+    "solve",
+]

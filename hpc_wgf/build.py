@@ -1,0 +1,164 @@
+"""From a checked run file to objects, by explicit tables of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from . import config
+from .errors import InputError
+from .maps import (
+    Affine,
+    BlockFlow,
+    Composition,
+    ModuleMap,
+    PlanarFlow,
+    PushForward,
+    ResidualPerceptron,
+)
+from .methods import PWGFOptions
+from .problems import (
+    Density,
+    Energy,
+    Entropy,
+    Gaussian,
+    GaussianMixture,
+    Mixture,
+    Potential,
+    PotentialEnergy,
+    Problem,
+    Quadratic,
+    Rosenbrock,
+    StyblinskiTang,
+    SumOfPotentials,
+    UserPotential,
+)
+from .problems.matrices import random_spd
+from .problems.potentials import load_object
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def problem(table: config.ProblemTable) -> Problem:
+    """The problem of a run file. Errors: `InputError` naming what does not fit."""
+    potentials: list[tuple[float, Potential]] = []
+    parts: list[Energy] = []
+    for entry in table.energy:
+        if isinstance(entry, config.EntropyTable):
+            parts.append(Entropy(entry.beta))
+        else:
+            built = _POTENTIALS[type(entry)](entry, table.dimension)
+            factor = 1.0 if _takes_factor(entry) else entry.factor
+            potentials.append((factor, built))
+    if potentials:
+        parts.insert(0, PotentialEnergy(_combined(potentials)))
+    return Problem(
+        parts,
+        start(table.start, table.dimension),
+        table.until,
+        start_time=table.start_time,
+        name=table.name,
+    )
+
+
+def _takes_factor(entry: Any) -> bool:
+    return isinstance(entry, config.StyblinskiTangTable | config.RosenbrockTable)
+
+
+def _combined(potentials: list[tuple[float, Potential]]) -> Potential:
+    if len(potentials) == 1 and potentials[0][0] == 1.0:
+        return potentials[0][1]
+    return SumOfPotentials(potentials)
+
+
+def _random_quadratic(entry: config.RandomQuadraticTable, dimension: int) -> Quadratic:
+    if entry.largest < entry.smallest:
+        raise InputError(
+            f"random-quadratic: largest = {entry.largest} is below smallest = {entry.smallest}"
+        )
+    precision = random_spd(dimension, entry.seed, entry.smallest, entry.largest)
+    generator = torch.Generator().manual_seed(entry.seed + 1)
+    centre = torch.randn(dimension, generator=generator, dtype=torch.float64)
+    covariance = torch.linalg.inv(precision)
+    return Quadratic(dimension, centre, 0.5 * (covariance + covariance.T))
+
+
+def _gaussian_mixture(entry: config.GaussianMixtureTable, dimension: int) -> GaussianMixture:
+    wrong = [k for k, mean in enumerate(entry.means) if len(mean) != dimension]
+    if wrong:
+        raise InputError(
+            f"gaussian-mixture: mean {wrong[0]} has {len(entry.means[wrong[0]])} entries but the "
+            f"dimension is {dimension}"
+        )
+    return GaussianMixture(entry.means, entry.variance, entry.weights)
+
+
+_POTENTIALS: dict[type, Callable[[Any, int], Potential]] = {
+    config.QuadraticTable: lambda e, d: Quadratic(d, e.mean, e.covariance),
+    config.RandomQuadraticTable: _random_quadratic,
+    config.StyblinskiTangTable: lambda e, d: StyblinskiTang(e.factor),
+    config.RosenbrockTable: lambda e, d: Rosenbrock(e.factor),
+    config.GaussianMixtureTable: _gaussian_mixture,
+    config.UserPotentialTable: lambda e, d: UserPotential.from_path(e.function),
+}
+
+
+def start(table: config.StartTable, dimension: int) -> Density:
+    """The start density."""
+    if isinstance(table, config.MixtureTable):
+        parts = [start(component, dimension) for component in table.components]
+        return Mixture(parts, table.weights)
+    return Gaussian(dimension, table.mean, table.covariance)
+
+
+def push_forward(tables: list[config.MapTable], dimension: int) -> PushForward:
+    """The map: one, or several composed in the order in which they act."""
+    parts = [_MAPS[type(table)](table, dimension) for table in tables]
+    return parts[0] if len(parts) == 1 else Composition(*parts)
+
+
+def _features(e: config._TanhTable) -> dict[str, Any]:
+    return {"features": e.features, "scale": e.scale, "spread": e.spread, "seed": e.seed}
+
+
+def _module(entry: config.ModuleTable, dimension: int) -> ModuleMap:
+    factory = load_object(entry.factory, "a module")
+    try:
+        module = factory(dimension)
+    except TypeError as error:
+        raise InputError(
+            f"{entry.factory} could not be called with the dimension {dimension}: {error}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"{entry.factory} returned a {type(module).__name__}, expected a torch.nn.Module"
+        )
+    return ModuleMap(dimension, module, anchored=entry.anchored)
+
+
+_MAPS: dict[type, Callable[[Any, int], PushForward]] = {
+    config.AffineTable: lambda e, d: Affine(d),
+    config.PlanarTable: lambda e, d: PlanarFlow(d, e.layers, **_features(e)),
+    config.BlockTable: lambda e, d: BlockFlow(d, e.width, **_features(e)),
+    config.PerceptronTable: lambda e, d: ResidualPerceptron(d, tuple(e.widths), **_features(e)),
+    config.ModuleTable: _module,
+}
+
+
+def options(table: config.MethodTable) -> PWGFOptions:
+    """The method's options."""
+    return PWGFOptions(
+        samples=table.samples,
+        rtol=table.rtol,
+        scheme=table.scheme,
+        step_size=table.step,
+        tolerance=table.tolerance,
+        form=table.form,
+        max_products=table.max_products,
+        dtype=DTYPES[table.dtype],
+        seed=table.seed,
+        block=table.block,
+    )

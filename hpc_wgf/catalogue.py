@@ -1,0 +1,60 @@
+"""Named problems: run files of the package, and how a name or a path becomes a run file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .config import RunFile, parse, read_toml, with_settings
+from .errors import InputError
+
+_FOLDER = Path(str(files("hpc_wgf") / "problems" / "catalogue"))
+
+
+def names() -> list[str]:
+    """All named problems."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def text(name: str) -> str:
+    """The run file of a named problem. Errors: `InputError` with the nearest known name."""
+    if name not in names():
+        nearest = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise InputError(
+            f"there is no problem named {name!r}: {hint}`hpc-wgf list` shows all. "
+            "A run file of your own ends in .toml"
+        )
+    return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def load(name_or_file: str, settings: Sequence[str] = ()) -> RunFile:
+    """The run file of a name or of a path ending in .toml, with settings "a.b=value" applied.
+
+    A file may say base = "NAME" at its top: it then changes that named problem.
+    """
+    if name_or_file.endswith(".toml"):
+        tables = read_toml(Path(name_or_file))
+        base = tables.pop("base", None)
+        if base is not None:
+            tables = _merged(_named(str(base)), tables)
+    else:
+        tables = _named(name_or_file)
+    return parse(with_settings(tables, settings))
+
+
+def _named(name: str) -> dict[str, Any]:
+    text(name)  # refuses unknown names
+    return read_toml(_FOLDER / f"{name}.toml")
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Tables merged key by key; lists and values are replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result

@@ -1,0 +1,166 @@
+"""The command line: list, show, run, resume, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import build, catalogue, config
+from .errors import InputError, WgfError
+from .parallel import Communicator
+from .ranks import ranks
+from .report import Summary, draw, print_summary
+from .solve import Output, Solution, solve
+from .store import open_run
+
+_EPILOG = """
+**Examples**
+
+`hpc-wgf list` — the named problems
+
+`hpc-wgf run ou-10d --out ou.zarr` — solve one, then `hpc-wgf report ou.zarr`
+
+`hpc-wgf show ou-10d > mine.toml` — a run file to change, then `hpc-wgf run mine.toml`
+
+`hpc-wgf run ou-10d --set method.samples=20000 --set problem.until=1` — change single values
+
+`torchrun --nproc-per-node 2 -m hpc_wgf run ou-10d` — the same run on two ranks
+"""
+
+app = typer.Typer(
+    name="hpc-wgf",
+    help="Wasserstein gradient flows by parameterised push-forward maps, on many processors.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_NAME = typer.Argument(metavar="NAME|FILE.toml", help="a named problem, or a run file")
+_DEVICE = typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one")
+
+
+@app.command("list")
+def list_problems() -> None:
+    """Named problems. Example: `hpc-wgf list`"""
+    table = Table("name", "dim", "until", "", box=None, header_style="bold", pad_edge=False)
+    for name in catalogue.names():
+        problem = catalogue.load(name).problem
+        table.add_row(name, str(problem.dimension), f"{problem.until:g}", problem.title)
+    Console().print(table)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="a named problem")]) -> None:
+    """The run file of a named problem. Example: `hpc-wgf show ou-10d > mine.toml`"""
+    print(catalogue.text(name), end="")
+
+
+@app.command()
+def run(
+    name: Annotated[str, _NAME],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=VALUE", help="change one value; may be repeated"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the store to make; must not exist [runs/NAME.zarr]")
+    ] = None,
+    device: Annotated[str, _DEVICE] = "auto",
+) -> None:
+    """Solve a problem into a new store.
+
+    Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
+    """
+    with ranks(device) as communicator:
+        run_file = catalogue.load(name, settings or [])
+        path = out or Path("runs") / f"{run_file.problem.name}.zarr"
+        _report(_run(run_file, path, communicator, resume=False), communicator)
+
+
+@app.command()
+def resume(
+    path: Annotated[Path, typer.Argument(help="the store of a run")],
+    until: Annotated[
+        float | None, typer.Option(help="run to this time in place of the stored one")
+    ] = None,
+    device: Annotated[str, _DEVICE] = "auto",
+) -> None:
+    """Go on from the last committed row, bit for bit as if never interrupted.
+
+    Example: `hpc-wgf resume ou.zarr --until 3`
+    """
+    with ranks(device) as communicator:
+        stored = open_run(path).attributes["configuration"]
+        if stored is None:
+            raise InputError(
+                f"{path} was written from Python objects, which a store cannot hold: resume it "
+                "with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
+            )
+        run_file = config.parse(_extended(stored, until))
+        _report(_run(run_file, path, communicator, resume=True), communicator)
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Argument(help="the store of a run")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="also draw samples, energy and error to this file")
+    ] = None,
+) -> None:
+    """What a stored run says of itself. Example: `hpc-wgf report ou.zarr --json`"""
+    stored = open_run(path)
+    summary = Summary.of_store(stored)
+    if picture is not None:
+        draw(stored, picture)
+    if as_json:
+        print(summary.to_json())
+    else:
+        print_summary(summary)
+
+
+def _extended(stored: Mapping[str, Any], until: float | None) -> dict[str, Any]:
+    tables = dict(stored)
+    if until is not None:
+        tables["problem"] = {**tables["problem"], "until": until}
+    return tables
+
+
+def _run(
+    run_file: config.RunFile, path: Path, communicator: Communicator, *, resume: bool
+) -> Solution:
+    output = run_file.output
+    return solve(
+        build.problem(run_file.problem),
+        build.push_forward(run_file.map, run_file.problem.dimension),
+        build.options(run_file.method),
+        Output(path, output.every, output.particles, output.shards),
+        communicator=communicator,
+        resume=resume,
+        show_progress=True,
+        configuration=run_file.model_dump(mode="json"),
+    )
+
+
+def _report(solution: Solution, communicator: Communicator) -> None:
+    if communicator.rank == 0:
+        print_summary(solution.summary)
+        print(f"stored in {solution.path}")
+
+
+def main() -> None:
+    """Entry point: errors of ours end with one line and status 2 or 1."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a user's own "module:name" beside the run file
+    try:
+        app()
+    except WgfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, InputError) else 1) from error

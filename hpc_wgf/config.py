@@ -1,0 +1,383 @@
+"""The run file: typed, checked, every key documented. TOML in, objects out (see `build`)."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from .errors import InputError
+from .maps import Features
+from .methods import Form
+
+Vector = float | list[float]
+Matrix = float | list[float] | list[list[float]]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+
+# --- energies ---------------------------------------------------------------------------------
+
+
+class QuadraticTable(_Table):
+    """V(x) = ½ (x−mean)ᵀ covariance⁻¹ (x−mean)."""
+
+    kind: Literal["quadratic"]
+    factor: float = 1.0
+    """Multiplies the potential."""
+    mean: Vector = 0.0
+    """A number for all coordinates, or one per coordinate."""
+    covariance: Matrix = 1.0
+    """A number c for c·I, a list for a diagonal, or a full matrix."""
+
+
+class RandomQuadraticTable(_Table):
+    """V(x) = ½ (x−b)ᵀ A (x−b), A random symmetric positive definite, b ~ N(0, I)."""
+
+    kind: Literal["random-quadratic"]
+    factor: float = 1.0
+    seed: int = 0
+    """Of A and b."""
+    smallest: float = Field(default=0.5, gt=0)
+    """Least eigenvalue that A may have."""
+    largest: float = Field(default=2.0, gt=0)
+    """Greatest eigenvalue that A may have."""
+
+
+class StyblinskiTangTable(_Table):
+    """V(x) = factor · Σ (x_j⁴ − 16 x_j² + 5 x_j)."""
+
+    kind: Literal["styblinski-tang"]
+    factor: float = 3 / 50
+
+
+class RosenbrockTable(_Table):
+    """V(x) = factor · Σ 10 (x_{k+1} − x_k²)² + (x_k − 1)²."""
+
+    kind: Literal["rosenbrock"]
+    factor: float = 3 / 50
+
+
+class GaussianMixtureTable(_Table):
+    """V(x) = −log Σ weight_k exp(−|x − mean_k|²/(2 variance)): an unnormalised target."""
+
+    kind: Literal["gaussian-mixture"]
+    factor: float = 1.0
+    means: list[list[float]]
+    variance: float = 1.0
+    weights: list[float] | None = None
+
+
+class UserPotentialTable(_Table):
+    """A torch function (n, d) → (n,) of your own."""
+
+    kind: Literal["user"]
+    factor: float = 1.0
+    function: str
+    """Import path "module:name"."""
+
+
+class EntropyTable(_Table):
+    """β ∫ ρ log ρ: diffusion."""
+
+    kind: Literal["entropy"]
+    beta: float = 1.0
+    """Diffusion coefficient, not negative."""
+
+
+EnergyTable = Annotated[
+    QuadraticTable
+    | RandomQuadraticTable
+    | StyblinskiTangTable
+    | RosenbrockTable
+    | GaussianMixtureTable
+    | UserPotentialTable
+    | EntropyTable,
+    Field(discriminator="kind"),
+]
+
+
+# --- start densities --------------------------------------------------------------------------
+
+
+class GaussianTable(_Table):
+    """N(mean, covariance)."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    mean: Vector = 0.0
+    covariance: Matrix = 1.0
+
+
+class MixtureTable(_Table):
+    """A mixture of Gaussians."""
+
+    kind: Literal["mixture"]
+    components: list[GaussianTable]
+    weights: list[float] | None = None
+    """Positive, normalised to sum 1; equal when left out."""
+
+
+StartTable = Annotated[GaussianTable | MixtureTable, Field(discriminator="kind")]
+
+
+class ProblemTable(_Table):
+    """∂ₜρ = ∇·(ρ ∇ δF/δρ) from a start density."""
+
+    name: str = "unnamed"
+    title: str = ""
+    """One line for `hpc-wgf list`."""
+    dimension: int = Field(ge=1)
+    start_time: float = 0.0
+    until: float
+    """Time at which the run ends."""
+    start: StartTable = GaussianTable()
+    energy: list[EnergyTable] = Field(min_length=1)
+
+
+# --- maps -------------------------------------------------------------------------------------
+
+
+class AffineTable(_Table):
+    """z + A z + b."""
+
+    kind: Literal["affine"]
+
+
+class _TanhTable(_Table):
+    features: Features = Features.RANDOM
+    """Initial directions of the tanh features: random, or along the axes."""
+    scale: float = Field(default=1.0, gt=0)
+    """Steepness of the initial features."""
+    spread: float = Field(default=2.0, ge=0)
+    """How far from the origin their kinks lie."""
+    seed: int = 0
+
+
+class PlanarTable(_TanhTable):
+    """K layers x + u tanh(w·x + b)."""
+
+    kind: Literal["planar"]
+    layers: int = Field(ge=1)
+
+
+class BlockTable(_TanhTable):
+    """x + U tanh(W x + b), `width` features side by side."""
+
+    kind: Literal["block"]
+    width: int = Field(ge=1)
+
+
+class PerceptronTable(_TanhTable):
+    """z + a multilayer perceptron with tanh layers of the given widths."""
+
+    kind: Literal["perceptron"]
+    widths: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+
+
+class ModuleTable(_Table):
+    """Your own torch module, (n, d) → (n, d)."""
+
+    kind: Literal["module"]
+    factory: str
+    """Import path "module:name" of a class or function that takes the dimension."""
+    anchored: bool = False
+    """Use z + N_θ(z) − N_θ₀(z), the identity at the start, in place of N_θ(z)."""
+
+
+MapTable = Annotated[
+    AffineTable | PlanarTable | BlockTable | PerceptronTable | ModuleTable,
+    Field(discriminator="kind"),
+]
+
+
+# --- method and output ------------------------------------------------------------------------
+
+
+class MethodTable(_Table):
+    """How the flow of the parameters is computed."""
+
+    samples: int = Field(default=4000, ge=1)
+    """Samples of all ranks together."""
+    rtol: float = Field(default=1e-4, gt=0, lt=1)
+    """MINRES stops at ‖r‖ ≤ rtol ‖b‖."""
+    dtype: Literal["float64", "float32"] = "float64"
+    scheme: str = "heun"
+    """Runge–Kutta scheme: euler, heun, kutta32, bosh32 or rk4."""
+    step: float = Field(default=0.05, gt=0)
+    """Time step, or with a tolerance the first one."""
+    tolerance: float | None = Field(default=None, gt=0)
+    """Largest error of a step, as root mean squared movement of the samples, in units of x.
+    Leave it out for fixed steps."""
+    form: Form = Form.FORCE
+    """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
+    max_products: int = Field(default=2000, ge=2)
+    """Most products with the metric in one solve."""
+    seed: int = Field(default=0, ge=0)
+    block: int | None = Field(default=None, ge=1)
+    """Samples per numbered block; left out, a 1024th of the samples and at least 16."""
+
+
+class OutputTable(_Table):
+    """What is stored."""
+
+    every: float | None = Field(default=None, gt=0)
+    """Time between stored rows; left out, a tenth of the run."""
+    particles: int | None = Field(default=None, ge=1)
+    """Samples of the fixed evaluation sample that is stored; left out, as many as the method's."""
+    shards: int | None = Field(default=None, ge=1)
+    """Shards of the stored particles, each written by one rank: the most ranks that a resumed
+    run can have. Left out, 16, or the number of ranks if that is larger."""
+
+
+class RunFile(_Table):
+    """A whole run."""
+
+    problem: ProblemTable
+    map: list[MapTable] = Field(min_length=1)
+    """Maps in the order in which they act."""
+    method: MethodTable = MethodTable()
+    output: OutputTable = OutputTable()
+
+    def stored_every(self) -> float:
+        """Time between rows."""
+        return self.output.every or (self.problem.until - self.problem.start_time) / 10
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Errors: `InputError` with the line that cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the run file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+
+
+def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The tables with "a.b=value" settings applied; numbers in the path index lists."""
+    result: dict[str, Any] = _copy(tables)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {setting!r} is not of the form a.b=value")
+        place: Any = result
+        *path, last = key.strip().split(".")
+        for name in path:
+            place = _enter(place, name, setting)
+        if isinstance(place, list):
+            place[_index(place, last, setting)] = _value(text)
+        else:
+            place[last] = _value(text)
+    return result
+
+
+def _enter(place: Any, name: str, setting: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, name, setting)]
+    inside = place.setdefault(name, {})
+    if not isinstance(inside, dict | list):
+        raise InputError(f"--set {setting!r}: {name} is a value, not a table")
+    return inside
+
+
+def _index(place: list[Any], name: str, setting: str) -> int:
+    if not name.isdigit() or int(name) >= len(place):
+        raise InputError(
+            f"--set {setting!r}: {name!r} does not number one of {len(place)} entries "
+            f"(0 … {len(place) - 1})"
+        )
+    return int(name)
+
+
+def _value(text: str) -> Any:
+    """A TOML value; anything that is none is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def parse(tables: Mapping[str, Any]) -> RunFile:
+    """A checked run file. Errors: `InputError`, one line for each thing that is wrong."""
+    try:
+        return RunFile.model_validate(tables)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise InputError("the run file is not valid:\n  " + "\n  ".join(lines)) from error
+
+
+def _explain(detail: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in _untagged(detail["loc"]))
+    kind, given = detail["type"], detail.get("input")
+    if kind == "extra_forbidden":
+        known = _known_keys(detail["loc"])
+        return f"{place}: unknown key{_suggestion(str(detail['loc'][-1]), known)}"
+    if kind == "union_tag_invalid":
+        context = detail.get("ctx", {})
+        known = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
+        return f"{place}.kind: unknown kind{_suggestion(str(context.get('tag')), known)}"
+    if kind == "union_tag_not_found":
+        return f"{place}: needs a key kind"
+    if kind == "missing":
+        return f"{place}: missing"
+    return f"{place} = {given!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+def _suggestion(given: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    hint = f", did you mean {nearest[0]!r}?" if nearest else ""
+    return f" {given!r}{hint} Known: {', '.join(known)}"
+
+
+def _tags() -> dict[str, type[_Table]]:
+    """The tables that are told apart by their kind."""
+    tables = [table for table in _Table.__subclasses__() + _TanhTable.__subclasses__()]
+    tagged = {}
+    for table in tables:
+        field = table.model_fields.get("kind")
+        if field is not None:
+            tagged[str(field.annotation.__args__[0])] = table  # type: ignore[union-attr]
+    return tagged
+
+
+def _untagged(location: Sequence[str | int]) -> list[str | int]:
+    """A location without the union tags that pydantic puts behind list indices and unions."""
+    tags = _tags()
+    return [
+        part
+        for k, part in enumerate(location)
+        if not (
+            part in tags
+            and k > 0
+            and (isinstance(location[k - 1], int) or location[k - 1] == "start")
+        )
+    ]
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """Keys of the table in which the last part of `location` stands."""
+    table: Any = RunFile
+    tags = _tags()
+    for part in location[:-1]:
+        if part in tags:
+            table = tags[str(part)]
+        elif isinstance(part, str) and part in table.model_fields:
+            annotation = table.model_fields[part].annotation
+            table = annotation if isinstance(annotation, type) else table
+    return list(table.model_fields)

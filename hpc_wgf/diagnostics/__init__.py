@@ -1,0 +1,15 @@
+"""Pure functions of samples: errors, divergences, distances."""
+
+from .divergences import affine_law, symmetric_kl
+from .errors import MapError, map_error
+from .modes import mode_shares
+from .wasserstein import wasserstein_1d
+
+__all__ = [
+    "MapError",
+    "affine_law",
+    "map_error",
+    "mode_shares",
+    "symmetric_kl",
+    "wasserstein_1d",
+]

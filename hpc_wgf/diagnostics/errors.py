@@ -1,0 +1,33 @@
+"""Error of a map against the exact one, an upper bound of W₂ without a sampling floor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..parallel import Communicator
+
+
+@dataclass(frozen=True)
+class MapError:
+    """`absolute`: (E|T(z) − T_exact(z)|²)^½ ≥ W₂. `displacement`: (E|T_exact(z) − z|²)^½."""
+
+    absolute: float
+    displacement: float
+
+    @property
+    def relative(self) -> float:
+        """Error over displacement; 0 where nothing has moved and nothing should have."""
+        return self.absolute / self.displacement if self.absolute > 0.0 else 0.0
+
+
+def map_error(
+    z: Tensor, x: Tensor, exact: Tensor, total: int, communicator: Communicator
+) -> MapError:
+    """z, x = T(z), exact = T_exact(z): (n_local, d); `total`: samples of all ranks."""
+    exact = exact.to(z.device)
+    sums = torch.stack([(x.double() - exact).square().sum(), (exact - z.double()).square().sum()])
+    absolute, displacement = (communicator.sum(sums) / total).sqrt().tolist()
+    return MapError(absolute, displacement)

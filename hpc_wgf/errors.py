@@ -1,0 +1,17 @@
+"""Errors a user can act on: what was given, what was expected, what to do."""
+
+
+class WgfError(Exception):
+    """Base of all errors of this package."""
+
+
+class InputError(WgfError, ValueError):
+    """The request cannot be carried out as given; nothing has been computed or written."""
+
+
+class RunError(WgfError, RuntimeError):
+    """A run that had begun cannot go on; every committed row stays readable."""
+
+
+class CommunicationError(WgfError, RuntimeError):
+    """A collective failed because another rank is gone; the cause lies on that rank."""

@@ -1,0 +1,34 @@
+"""One explicit Runge–Kutta step of an autonomous equation y' = f(y)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .tableau import Tableau
+
+
+def runge_kutta_step(
+    rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, tableau: Tableau
+) -> tuple[Tensor, Tensor | None]:
+    """y₊ = y + h Σ b_i k_i and the error estimate h Σ (b_i − b̂_i) k_i, None where b̂ is missing.
+
+    `first`: k_1 = f(y), which a rejected and repeated step need not compute again. Whatever
+    `rhs` raises passes through.
+    """
+    slopes = [first]
+    for row in tableau.a:
+        slopes.append(rhs(_combine(y, step, row, slopes)))
+    error = None
+    if tableau.error is not None:
+        error = _combine(torch.zeros_like(y), step, tableau.error, slopes)
+    return _combine(y, step, tableau.b, slopes), error
+
+
+def _combine(y: Tensor, step: float, weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
+    for weight, slope in zip(weights, slopes, strict=True):
+        if weight != 0.0:
+            y = torch.add(y, slope, alpha=step * weight)
+    return y

@@ -1,0 +1,6 @@
+"""Krylov solvers on plain vectors: they know neither ranks nor maps."""
+
+from .minres import MinresStats, Status, minres
+from .operator import DenseOperator, LinearOperator
+
+__all__ = ["DenseOperator", "LinearOperator", "MinresStats", "Status", "minres"]

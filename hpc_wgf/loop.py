@@ -1,0 +1,185 @@
+"""The time loop: propose, accept or reject, observe."""
+
+from __future__ import annotations
+
+import math
+import time as clock
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .diagnostics import MapError, affine_law, map_error, symmetric_kl
+from .errors import RunError
+from .integrators import Controller
+from .methods import Measurement, Method, Slope, State, StepFailed
+from .observers import Observer, Row, Step
+from .problems import GaussianFlow, Problem
+
+_MAX_REJECTIONS = 20
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stored times: `start`, start + every, start + 2·every, … and `until`."""
+
+    start: float
+    until: float
+    every: float
+
+    def next_after(self, time: float) -> float:
+        """The first stored time after `time`."""
+        k = math.floor((time - self.start) / self.every + 1e-9) + 1
+        return min(self.start + k * self.every, self.until)
+
+    def step_to(self, time: float, proposal: float) -> tuple[float, float]:
+        """(step, time after it): the proposal shortened so that equal steps end on the next
+        stored time, which the last of them meets exactly. A function of the state alone."""
+        target = self.next_after(time)
+        left = max(1, math.ceil((target - time) / proposal - 1e-9))
+        step = (target - time) / left
+        return step, target if left == 1 else time + step
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A state that has been accepted: its slope and how the evaluation sample sees it."""
+
+    state: State
+    slope: Slope
+    seen: Measurement
+
+
+def integrate(
+    problem: Problem,
+    method: Method,
+    schedule: Schedule,
+    observers: Sequence[Observer],
+    *,
+    resume_from: State | None = None,
+    seconds_before: float = 0.0,
+) -> State:
+    """Run from the start, or from the last stored state, to `schedule.until`.
+
+    A step counts once the slope at its end has been computed on fresh samples without folding:
+    what cannot go on is not accepted. Errors: `RunError` when a step cannot be completed.
+    """
+    begun = clock.monotonic() - seconds_before
+    state = resume_from or method.start()
+    try:
+        point = _first(method, state)
+        if resume_from is None:
+            row = _row(problem, method, point, clock.monotonic() - begun)
+            for observer in observers:
+                observer.on_row(row)
+        while point.state.time < schedule.until:
+            stored = schedule.next_after(point.state.time)
+            point, step = _accepted_step(method, method.controller(), schedule, point)
+            for observer in observers:
+                observer.on_step(step)
+            if point.state.time == stored:
+                row = _row(problem, method, point, clock.monotonic() - begun)
+                for observer in observers:
+                    observer.on_row(row)
+    finally:
+        for observer in observers:
+            observer.on_end()
+    return point.state
+
+
+def _first(method: Method, state: State) -> _Point:
+    try:
+        slope = method.slope(state)
+        return _Point(state, slope, method.measure(state, slope))
+    except StepFailed as failure:
+        raise RunError(f"at t = {state.time:g}, before the first step: {failure}") from failure
+
+
+def _accepted_step(
+    method: Method, controller: Controller, schedule: Schedule, point: _Point
+) -> tuple[_Point, Step]:
+    """The next accepted point, after as many rejections as it takes."""
+    begun = clock.monotonic()
+    state = point.state
+    proposal = state.step_size
+    cause = "the error stays above the tolerance"
+    for rejected in range(_MAX_REJECTIONS):
+        size, end = schedule.step_to(state.time, proposal)
+        try:
+            result = method.step(state, point.slope, size)
+            verdict = controller.judge(result.error, state.last_error)
+            if not verdict.accept:
+                proposal = size * verdict.factor
+                continue
+            # A step shortened to meet a stored time must not shorten those after it.
+            following = max(size * verdict.factor, min(proposal, state.step_size))
+            after = State(end, result.theta, state.step + 1, following, verdict.error)
+            slope = method.slope(after)
+            reached = _Point(after, slope, method.measure(after, slope))
+        except StepFailed as failure:
+            cause = str(failure)
+            factor = controller.after_failure()
+            if factor is None:
+                raise RunError(
+                    f"the step of {size:g} from t = {state.time:g} failed: {cause}. Shorten "
+                    "method.step, or give method.tolerance so that steps shorten themselves"
+                ) from failure
+            proposal = size * factor
+            continue
+        step = Step(
+            time=state.time,
+            step_size=size,
+            energy=point.seen.energy,
+            energy_rate=point.slope.energy_rate,
+            projection_error=point.slope.projection_error,
+            projection_error_fresh=point.seen.projection_error,
+            products=point.slope.products + result.products,
+            solves=1 + result.solves,
+            residual=max(point.slope.residual, result.worst_residual),
+            rejected=rejected,
+            seconds=clock.monotonic() - begun,
+        )
+        return reached, step
+    raise RunError(
+        f"{_MAX_REJECTIONS} steps from t = {state.time:g} were rejected, the last of {size:g}: "
+        f"{cause}"
+    )
+
+
+def _row(problem: Problem, method: Method, point: _Point, seconds: float) -> Row:
+    state, slope, seen = point.state, point.slope, point.seen
+    log_partition, beta = problem.log_partition(), problem.energy.beta()
+    error = _exact_error(problem, method, state.time, seen)
+    return Row(
+        state=replace(state, theta=state.theta.detach().clone()),
+        particles=seen.x,
+        log_density=seen.log_density,
+        energy=seen.energy,
+        energy_rate=slope.energy_rate,
+        kl_divergence=_NAN if log_partition is None else seen.energy / beta + log_partition,
+        projection_error=slope.projection_error,
+        projection_error_fresh=seen.projection_error,
+        force_square=slope.force_square,
+        map_error=error.absolute,
+        map_displacement=error.displacement,
+        symmetric_kl=_symmetric_kl(problem, method, state.time, seen),
+        wall_seconds=seconds,
+    )
+
+
+def _exact_error(problem: Problem, method: Method, time: float, seen: Measurement) -> MapError:
+    if problem.exact is None:
+        return MapError(_NAN, _NAN)
+    reference = method.evaluation.reference
+    exact = problem.exact(time - problem.start_time, reference.z)
+    return map_error(reference.z, seen.x, exact, reference.total, method.communicator)
+
+
+def _symmetric_kl(problem: Problem, method: Method, time: float, seen: Measurement) -> float:
+    """Of the nearest Gaussian push-forward to the exact law, where that is Gaussian."""
+    if not isinstance(problem.exact, GaussianFlow):
+        return _NAN
+    start = problem.exact.start
+    fitted = affine_law(
+        method.evaluation.reference.z, seen.x, start.mean, start.covariance, method.communicator
+    )
+    return symmetric_kl(*fitted, *problem.exact.law(time - problem.start_time))

@@ -1,0 +1,24 @@
+"""Push-forward maps T_θ: samples, volumes, scores and cached linearisations."""
+
+from .affine import Affine
+from .base import Linearization, PushForward, Transported, flatten
+from .block import BlockFlow
+from .composition import Composition
+from .features import Features
+from .module import ModuleMap
+from .perceptron import ResidualPerceptron
+from .planar import PlanarFlow
+
+__all__ = [
+    "Affine",
+    "BlockFlow",
+    "Composition",
+    "Features",
+    "Linearization",
+    "ModuleMap",
+    "PlanarFlow",
+    "PushForward",
+    "ResidualPerceptron",
+    "Transported",
+    "flatten",
+]

@@ -1,0 +1,108 @@
+"""What every push-forward map gives.
+
+With x = T_θ(z) and λ the density of z, the density of x and its score are
+    log ρ(x) = log λ(z) − log|det ∇T(z)|,   s(x) = ∇T(z)^{-T} [∇ log λ(z) − ∇_z log|det ∇T(z)|]
+(SPEC of the method: R. Jin, S. Liu, H. Wu, X. Ye, H. Zhou, "Parameterized Wasserstein gradient
+flow", §3). A map only states its own part of the recursion; compositions chain the parts.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+
+class Transported(NamedTuple):
+    """Samples carried by a map: images, volumes and, when asked for, scores.
+
+    x: (n, d). log_det: (n,), log|det ∇T|. positive: (n,) bool, det ∇T > 0 in every layer
+    (the map has not folded). score: (n, d), ∇T^{-T}(s − ∇ log|det ∇T|), or None.
+    """
+
+    x: Tensor
+    log_det: Tensor
+    positive: Tensor
+    score: Tensor | None
+
+
+class Linearization(Protocol):
+    """J = ∂_θ T(z) and ∇T(z) at fixed θ and z, everything that both need being cached."""
+
+    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
+        """J v + ∇T dz: (p,), (n, d) → (n, d)."""
+        ...
+
+    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Jᵀ u: (n, d) → (p,), summed over the samples; with `inputs` also ∇Tᵀ u, (n, d)."""
+        ...
+
+
+class PushForward(nn.Module, ABC):
+    """A map T_θ: ℝᵈ → ℝᵈ that is the identity, exactly, at its initial parameters."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        if dimension < 1:
+            raise InputError(f"a map needs a dimension of at least 1, got {dimension}")
+        self.dimension = dimension
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """T(z): (n, d) → (n, d)."""
+
+    @abstractmethod
+    def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
+        """Images and volumes of z, and the score carried along where one is given, (n, d).
+
+        Without a score, differentiable in θ and z.
+        """
+
+    @abstractmethod
+    def linearize(self, z: Tensor) -> Linearization:
+        """The linearisation in θ (and z) at the present parameters, z: (n, d)."""
+
+    def forward_and_logdet(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """T(z), (n, d), and log|det ∇T(z)|, (n,)."""
+        image = self.transport(z)
+        return image.x, image.log_det
+
+    def parameter_count(self) -> int:
+        """p, the length of θ."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def get_theta(self) -> Tensor:
+        """A copy of θ, (p,)."""
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters()])
+
+    def set_theta(self, theta: Tensor) -> None:
+        """Put θ, (p,), into the parameters."""
+        for parameter, part in zip(self.parameters(), self.split(theta), strict=True):
+            parameter.data.copy_(part)
+
+    def split(self, v: Tensor) -> Iterator[Tensor]:
+        """The parts of a θ-vector, (p,), as views in the parameters' shapes and order."""
+        if v.numel() != self.parameter_count():
+            raise InputError(
+                f"a parameter vector of length {v.numel()} for a map with "
+                f"{self.parameter_count()} parameters"
+            )
+        parameters = list(self.parameters())
+        parts = v.split([parameter.numel() for parameter in parameters])
+        return (part.view_as(parameter) for part, parameter in zip(parts, parameters, strict=True))
+
+
+def flatten(*parts: Tensor) -> Tensor:
+    """The θ-vector whose `split` gives back `parts`."""
+    return torch.cat([part.reshape(-1) for part in parts])
+
+
+def signed_volume(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """log|det| and det > 0 of (…, k, k) matrices. Not-a-number counts as not positive."""
+    sign, log_abs = torch.linalg.slogdet(matrix)
+    return log_abs, sign > 0

@@ -1,0 +1,108 @@
+"""Planar flow: T = f_K ∘ … ∘ f_1, f_k(x) = x + u_k tanh(w_k·x + b_k) [PWGF (5.2)]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .base import Linearization, PushForward, Transported, flatten
+from .features import Features, initial_features
+
+
+class PlanarFlow(PushForward):
+    """K planar layers. θ = (W (K, d), b (K,), U (K, d)), p = K(2d + 1); U = 0 at the start."""
+
+    def __init__(
+        self,
+        dimension: int,
+        layers: int,
+        *,
+        features: Features = Features.RANDOM,
+        scale: float = 1.0,
+        spread: float = 2.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(dimension)
+        W, b = initial_features(features, layers, dimension, scale=scale, spread=spread, seed=seed)
+        self.W = nn.Parameter(W.to(torch.get_default_dtype()))
+        self.b = nn.Parameter(b.to(torch.get_default_dtype()))
+        self.U = nn.Parameter(torch.zeros_like(self.W))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z
+        for w, b, u in zip(self.W, self.b, self.U, strict=True):
+            x = x + torch.outer(torch.tanh(x @ w + b), u)
+        return x
+
+    def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
+        """Per layer, with a = tanh(w·x + b), a' = 1 − a², a'' = −2aa', g = w·u:
+        det = 1 + a'g;  s ← s − w a''g/det;  s ← s − w a'(u·s)/det."""
+        x = z
+        log_det = torch.zeros_like(z[:, 0])
+        positive = torch.ones_like(log_det, dtype=torch.bool)
+        for w, b, u in zip(self.W, self.b, self.U, strict=True):
+            a = torch.tanh(x @ w + b)
+            slope, g = 1 - a * a, torch.dot(w, u)
+            det = 1 + slope * g
+            log_det = log_det + det.abs().log()
+            positive = positive & (det > 0)
+            if score is not None:
+                score = score + torch.outer(2 * a * slope * g / det, w)
+                score = score - torch.outer(slope * (score @ u) / det, w)
+            x = x + torch.outer(a, u)
+        return Transported(x, log_det, positive, score)
+
+    @torch.no_grad()
+    def linearize(self, z: Tensor) -> Linearization:
+        K, x = self.W.shape[0], z
+        a = z.new_empty(K, z.shape[0])
+        for k in range(K):
+            torch.tanh(x @ self.W[k] + self.b[k], out=a[k])
+            x = x + torch.outer(a[k], self.U[k])
+        parameters = (self.W.detach().clone(), self.U.detach().clone())
+        return _PlanarLinearization(self, z, a, 1 - a * a, *parameters)
+
+
+@dataclass(frozen=True)
+class _PlanarLinearization:
+    """All layers at once, samples in the last axis.
+
+    x_k = z + Σ_{j<k} a_j u_j, so the change of the pre-activations solves the triangular system
+        ds_k = e_k + Σ_{j<k} (u_j·w_k) a'_j ds_j,
+        e_k = z·dw_k + db_k + w_k·dz + Σ_{j<k} a_j (u_j·dw_k + du_j·w_k),
+    and dT = dz + Σ_k a_k du_k + (a'_k ds_k) u_k. The transpose runs the recursion backwards.
+    """
+
+    map: PlanarFlow
+    z: Tensor  # (n, d)
+    a: Tensor  # (K, n)
+    slope: Tensor  # (K, n)
+    W: Tensor
+    U: Tensor
+
+    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
+        dW, db, dU = self.map.split(v)
+        mixed = torch.triu(self.U @ dW.T + dU @ self.W.T, 1)
+        e = torch.addmm(torch.addmm(db[:, None], dW, self.z.T), mixed.T, self.a)
+        if dz is not None:
+            e.addmm_(self.W, dz.T)
+        coupling = self.U @ self.W.T
+        e[0].mul_(self.slope[0])
+        for k in range(1, e.shape[0]):
+            e[k].addmv_(e[:k].T, coupling[:k, k]).mul_(self.slope[k])
+        dx = self.a.T @ dU
+        dx.addmm_(e.T, self.U)
+        return dx if dz is None else dx.add_(dz)
+
+    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
+        coupling = self.U @ self.W.T
+        e = self.U @ u.T
+        e[-1].mul_(self.slope[-1])
+        for k in range(e.shape[0] - 2, -1, -1):
+            e[k].addmv_(e[k + 1 :].T, coupling[k, k + 1 :]).mul_(self.slope[k])
+        mixed = torch.triu(self.a @ e.T, 1)
+        dW = torch.addmm(e @ self.z, mixed.T, self.U)
+        dU = torch.addmm(self.a @ u, mixed, self.W)
+        return flatten(dW, e.sum(1), dU), torch.addmm(u, e.T, self.W) if inputs else None

@@ -1,0 +1,125 @@
+"""What the time loop asks of a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ..integrators import Controller
+from ..parallel import Communicator, SampleBlocks
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything from which a run goes on, bit for bit.
+
+    `step`: accepted steps so far; it numbers the sample streams. `step_size`: the proposal for
+    the next step. `last_error`: the controller's memory.
+    """
+
+    time: float
+    theta: Tensor
+    step: int
+    step_size: float
+    last_error: float = 1.0
+
+
+@dataclass(frozen=True)
+class Slope:
+    """η = θ' at a state, on the samples of the step that begins there, with its diagnostics.
+
+    `energy_rate`: −ηᵀĜη, dF/dt along the flow. `projection_error`: δ = E|Jη + f|².
+    `force_square`: E|f|². `products`: with Ĝ, over `solves`. `residual`: true ‖b − Ĝη‖/‖b‖.
+    `context`: what the method needs to step on from here.
+    """
+
+    eta: Tensor
+    energy_rate: float
+    projection_error: float
+    force_square: float
+    products: int
+    residual: float
+    claimed_residual: float
+    converged: bool
+    context: Any
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """θ after a step, the norm of its error estimate (None without one), and the products and
+    solves of its stages after the first."""
+
+    theta: Tensor
+    error: float | None
+    products: int
+    solves: int
+    worst_residual: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Samples z of λ on this rank with log λ(z) and ∇ log λ(z); `total` of all ranks."""
+
+    z: Tensor
+    log_density: Tensor
+    score: Tensor
+    total: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The evaluation sample: its blocks, those that this rank owns, and their samples."""
+
+    blocks: SampleBlocks
+    owned: range
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A state seen by samples that the run was not fitted to: one fixed evaluation sample.
+
+    `x`, `log_density`: this rank's images and log ρ. `energy`: F. `projection_error`: δ there.
+    """
+
+    x: Tensor
+    log_density: Tensor
+    energy: float
+    projection_error: float
+
+
+class StepFailed(Exception):
+    """A stage left the set where the map is a diffeomorphism, or met a value that is not
+    finite; the same on all ranks. The message names the ranks."""
+
+
+class Method(Protocol):
+    """Advances θ; the samples are frozen within a step and fresh in the next.
+
+    `slope`, `step` and `measure` raise `StepFailed` where the step is to be shortened.
+    """
+
+    communicator: Communicator
+    evaluation: Evaluation
+
+    def start(self) -> State:
+        """The state at the start time."""
+        ...
+
+    def controller(self) -> Controller:
+        """Judge of the steps."""
+        ...
+
+    def slope(self, state: State) -> Slope:
+        """θ' at the state, on the samples of its step."""
+        ...
+
+    def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
+        """θ after one step of the given size, from the slope at the state."""
+        ...
+
+    def measure(self, state: State, slope: Slope) -> Measurement:
+        """The state on the evaluation sample."""
+        ...

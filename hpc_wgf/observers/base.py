@@ -1,0 +1,64 @@
+"""What the time loop shows to observers. They never write to the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from ..methods import State
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored time. Per rank: `particles` (n_local, d) and `log_density` (n_local,) of the
+    evaluation sample; all else is the same on every rank. Not-a-number where there is nothing
+    to compare with. Units: x for lengths, F for energies, F per t for rates."""
+
+    state: State
+    particles: Tensor
+    log_density: Tensor
+    energy: float
+    energy_rate: float
+    kl_divergence: float
+    projection_error: float
+    projection_error_fresh: float
+    force_square: float
+    map_error: float
+    map_displacement: float
+    symmetric_kl: float
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """An accepted step: what its slope said at `time`, where it begins, and what it took."""
+
+    time: float
+    step_size: float
+    energy: float
+    energy_rate: float
+    projection_error: float
+    projection_error_fresh: float
+    products: int
+    solves: int
+    residual: float
+    rejected: int
+    seconds: float
+
+
+class Observer(Protocol):
+    """Hooks of one run, called on every rank in the same order."""
+
+    def on_row(self, row: Row) -> None:
+        """A stored time has been reached."""
+        ...
+
+    def on_step(self, step: Step) -> None:
+        """A step has been accepted."""
+        ...
+
+    def on_end(self) -> None:
+        """The loop is left, in whichever way."""
+        ...

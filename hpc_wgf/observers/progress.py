@@ -1,0 +1,95 @@
+"""Progress on rank 0: a bar in a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .base import Observer, Row, Step
+
+
+def progress(start: float, until: float, stream: TextIO | None = None) -> Observer:
+    """Shows a run over the times `start` … `until`: a bar where `stream` (standard error) is a
+    terminal, lines elsewhere."""
+    stream = stream or sys.stderr
+    kind = ProgressBar if stream.isatty() else ProgressLines
+    return kind(start, until, stream)
+
+
+class _Status:
+    """One line about the run: step, t, energy, products a solve."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.energy = float("nan")
+        self._products = float("nan")
+
+    def step(self, step: Step) -> None:
+        self.steps += 1
+        self.energy = step.energy
+        self._products = step.products / step.solves
+
+    def line(self, time_now: float) -> str:
+        return (
+            f"step {self.steps:5d}  t {time_now:8.4f}  energy {self.energy:12.6g}  "
+            f"products/solve {self._products:6.1f}"
+        )
+
+
+class ProgressBar:
+    """A bar with the time left, for a terminal."""
+
+    def __init__(self, start: float, until: float, stream: TextIO) -> None:
+        self._start = start
+        self._status = _Status()
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
+            console=Console(file=stream),
+        )  # fmt: skip
+        self._task = self._bar.add_task("starting", total=until - start)
+        self._bar.start()
+
+    def on_step(self, step: Step) -> None:
+        self._status.step(step)
+        now = step.time + step.step_size
+        self._bar.update(
+            self._task, completed=now - self._start, description=self._status.line(now)
+        )
+
+    def on_row(self, row: Row) -> None:
+        return
+
+    def on_end(self) -> None:
+        self._bar.stop()
+
+
+class ProgressLines:
+    """A line at every stored time, and at least every ten seconds, for a log."""
+
+    def __init__(self, start: float, until: float, stream: TextIO, every: float = 10.0) -> None:
+        self._start, self._until, self._stream, self._every = start, until, stream, every
+        self._status = _Status()
+        self._begun = self._shown = time.monotonic()
+
+    def on_step(self, step: Step) -> None:
+        self._status.step(step)
+        if time.monotonic() - self._shown >= self._every:
+            self._show(step.time + step.step_size, "")
+
+    def on_row(self, row: Row) -> None:
+        error = row.map_error / row.map_displacement if row.map_displacement > 0 else None
+        self._status.energy = row.energy
+        self._show(row.state.time, "  stored" + (f"  map error {error:.2e}" if error else ""))
+
+    def on_end(self) -> None:
+        return
+
+    def _show(self, now: float, tail: str) -> None:
+        self._shown = time.monotonic()
+        done = (now - self._start) / (self._until - self._start)
+        left = (self._shown - self._begun) * (1 - done) / done if done > 0 else float("nan")
+        print(f"{self._status.line(now)}  left {left:6.0f} s{tail}", file=self._stream, flush=True)

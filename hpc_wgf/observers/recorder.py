@@ -1,0 +1,65 @@
+"""Writes rows and steps to the store, a row and the steps before it in one commit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..store import SCHEMA, RunWriter, step_columns
+from .base import Row, Step
+
+
+class Recorder:
+    """Steps wait in memory for the row that follows them; the store never holds half of them."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
+        self._steps: list[Step] = []
+
+    def on_step(self, step: Step) -> None:
+        self._steps.append(step)
+
+    def on_row(self, row: Row) -> None:
+        self._writer.commit(
+            row_scalars(row),
+            step_columns(self._steps),
+            theta=row.state.theta.cpu().numpy(),
+            particles=row.particles.cpu().numpy(),
+            log_density=row.log_density.cpu().numpy(),
+        )
+        self._steps = []
+
+    def on_end(self) -> None:
+        self._writer.close()
+
+
+class MemoryRecorder:
+    """Keeps the figures of rows and steps in memory, named as in the store."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, float]] = []
+        self._steps: list[Step] = []
+
+    def on_step(self, step: Step) -> None:
+        self._steps.append(step)
+
+    def on_row(self, row: Row) -> None:
+        self._rows.append(row_scalars(row))
+
+    def on_end(self) -> None:
+        return
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Array by name, as a store would give them."""
+        rows = {name: np.array([row[name] for row in self._rows]) for name in SCHEMA.row_scalars}
+        return rows | {name: np.array(c) for name, c in step_columns(self._steps).items()}
+
+
+def row_scalars(row: Row) -> dict[str, float]:
+    """The scalars of a row, named as in the store."""
+    state = row.state
+    return {name: getattr(row, name) for name in SCHEMA.row_fields} | {
+        "time": state.time,
+        "steps_taken": state.step,
+        "next_step_size": state.step_size,
+        "controller_error": state.last_error,
+    }

@@ -1,0 +1,16 @@
+"""Ranks: communicators, numbered sample blocks and their random streams."""
+
+from .blocks import Purpose, SampleBlocks
+from .communicator import Communicator, LocalCommunicator, agreed, describe
+from .torch_distributed import TorchCommunicator, communicator_from_environment
+
+__all__ = [
+    "Communicator",
+    "LocalCommunicator",
+    "Purpose",
+    "SampleBlocks",
+    "TorchCommunicator",
+    "agreed",
+    "communicator_from_environment",
+    "describe",
+]

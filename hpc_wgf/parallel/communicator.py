@@ -1,0 +1,108 @@
+"""What the numerics ask of a set of ranks, and the single-process answer."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, RunError
+
+
+class Communicator(Protocol):
+    """Ranks 0 … size−1 that call the same collectives in the same order.
+
+    Collectives raise `CommunicationError` when another rank is gone.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Σ over ranks, written into `tensor` and returned; the same bits on every rank."""
+        ...
+
+    def gather(self, item: Any) -> list[Any]:
+        """The picklable `item` of every rank, by rank. Slow: for set-up and failure only."""
+        ...
+
+    def barrier(self) -> None:
+        """Return once every rank has arrived."""
+        ...
+
+    def report_failure(self, message: str) -> bool:
+        """Leave `message` where the other ranks find it when their collectives break; True if
+        this report was the first of all ranks."""
+        ...
+
+    def reported_failure(self, wait: float) -> str | None:
+        """The first failure reported by any rank, waiting up to `wait` seconds for one."""
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...
+
+
+class LocalCommunicator:
+    """One process: every collective is the identity."""
+
+    rank = 0
+    size = 1
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def gather(self, item: Any) -> list[Any]:
+        return [item]
+
+    def barrier(self) -> None:
+        return
+
+    def report_failure(self, message: str) -> bool:
+        return True
+
+    def reported_failure(self, wait: float) -> str | None:
+        return None
+
+    def close(self) -> None:
+        return
+
+
+class agreed:
+    """Context in which an exception on any rank becomes the same exception on all.
+
+    For set-up code that may fail on some ranks only (a missing file on one node): without
+    it, the healthy ranks would wait for ever in their next collective.
+    """
+
+    def __init__(self, communicator: Communicator) -> None:
+        self._communicator = communicator
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and not isinstance(error, Exception):
+            return
+        wrong_input = isinstance(error, InputError)
+        mine = None if error is None else (wrong_input, describe(error))
+        reports = self._communicator.gather(mine)
+        failed = [(rank, item) for rank, item in enumerate(reports) if item is not None]
+        if not failed:
+            return
+        if len(failed) == self._communicator.size and error is not None:
+            return  # the same mistake everywhere: the original exception says it best
+        rank, (is_input, message) = failed[0]
+        raise (InputError if is_input else RunError)(f"rank {rank}: {message}") from error
+
+
+def describe(error: BaseException) -> str:
+    """`message` of our own errors; `Type: message` of others, whose type is half the cause."""
+    text = str(error)
+    return text if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {text}"

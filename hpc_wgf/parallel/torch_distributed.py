@@ -1,0 +1,117 @@
+"""Ranks by torch.distributed: gloo between CPUs, NCCL between GPUs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+
+from ..errors import CommunicationError, InputError
+from .communicator import Communicator, LocalCommunicator
+
+_FAILURE = "hpc_wgf/failure"
+_R = TypeVar("_R")
+
+
+class TorchCommunicator:
+    """The default process group, entered from RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+
+    Errors: `CommunicationError` from every collective once a peer is gone.
+    """
+
+    def __init__(self, device: torch.device, timeout: float = 600.0) -> None:
+        self.device = device
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        met = rendezvous("env://", timeout=timedelta(seconds=timeout))
+        self._store, self.rank, self.size = next(iter(met))
+        dist.init_process_group(
+            backend,
+            store=self._store,
+            rank=self.rank,
+            world_size=self.size,
+            timeout=timedelta(seconds=timeout),
+        )
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        self._collective(dist.all_reduce, tensor)
+        return tensor
+
+    def gather(self, item: Any) -> list[Any]:
+        items: list[Any] = [None] * self.size
+        self._collective(dist.all_gather_object, items, item)
+        return items
+
+    def barrier(self) -> None:
+        self._collective(dist.barrier)
+
+    def report_failure(self, message: str) -> bool:
+        note = f"{self.rank}|{message}"
+        try:
+            return bool(self._store.compare_set(_FAILURE, "", note).decode() == note)
+        except RuntimeError:  # the store's host is gone: nobody is left to read the note
+            return True
+
+    def reported_failure(self, wait: float) -> str | None:
+        try:
+            deadline = time.monotonic() + wait
+            while not self._store.check([_FAILURE]):
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(0.05)
+            return str(self._store.get(_FAILURE).decode().partition("|")[2])
+        except RuntimeError:
+            return None
+
+    def close(self) -> None:
+        dist.destroy_process_group()
+
+    @staticmethod
+    def _collective(call: Callable[..., _R], *arguments: Any) -> _R:
+        try:
+            return call(*arguments)
+        except RuntimeError as error:  # torch raises DistBackendError, a RuntimeError
+            raise CommunicationError(f"a collective failed: {error}") from error
+
+
+def communicator_from_environment(device: str = "auto") -> Communicator:
+    """The communicator that this process's launcher asks for.
+
+    One process without a launcher; torch.distributed when RANK and WORLD_SIZE are set
+    (torchrun does). `device`: "cpu", "cuda", or "auto" (a GPU for this rank if there is one).
+    """
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device {device!r} is not known: expected auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda asked for, but torch sees no GPU here: use --device cpu")
+    place = torch.device("cpu")
+    if device == "cuda":
+        if local_rank >= torch.cuda.device_count():
+            raise InputError(
+                f"local rank {local_rank} has no GPU: {torch.cuda.device_count()} visible. "
+                "Start as many ranks per node as there are GPUs."
+            )
+        place = torch.device("cuda", local_rank)
+        torch.cuda.set_device(place)
+    else:
+        _share_threads()
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return TorchCommunicator(place)
+    return LocalCommunicator(place)
+
+
+def _share_threads() -> None:
+    """One thread per rank unless the user set OMP_NUM_THREADS: spinning threads of
+    neighbouring ranks cost far more than they bring."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks) if ranks > 1 else 1)

@@ -1,0 +1,102 @@
+"""Start densities λ: exact samples, log-density and score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .matrices import MatrixLike, VectorLike, spd_matrix, vector
+
+
+class Density(Protocol):
+    """A probability density on ℝᵈ that can be sampled exactly."""
+
+    dimension: int
+
+    def sample(self, random: np.random.Generator, count: int) -> Tensor:
+        """(count, d) in float64 on the CPU."""
+        ...
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """log λ(z), (n, d) → (n,)."""
+        ...
+
+    def score(self, z: Tensor) -> Tensor:
+        """∇ log λ(z), (n, d) → (n, d)."""
+        ...
+
+
+class Gaussian:
+    """N(m, C): log λ(z) = −½ (z−m)ᵀ C⁻¹ (z−m) − ½ log det(2πC)."""
+
+    def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
+        self.dimension = dimension
+        self.mean = vector(mean, dimension, "the mean of the Gaussian")
+        self.covariance = spd_matrix(covariance, dimension, "the covariance of the Gaussian")
+        self._factor = torch.linalg.cholesky(self.covariance)
+        self._precision = torch.cholesky_inverse(self._factor)
+        log_det = 2 * float(torch.log(torch.diagonal(self._factor)).sum())
+        self._log_norm = -0.5 * (dimension * math.log(2 * math.pi) + log_det)
+
+    def __repr__(self) -> str:
+        return f"Gaussian(mean={self.mean.tolist()}, covariance={self.covariance.tolist()})"
+
+    def sample(self, random: np.random.Generator, count: int) -> Tensor:
+        normal = torch.from_numpy(random.standard_normal((count, self.dimension)))
+        return torch.addmm(self.mean, normal, self._factor.T)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        centred = z - self.mean.to(z)
+        return self._log_norm - 0.5 * ((centred @ self._precision.to(z)) * centred).sum(1)
+
+    def score(self, z: Tensor) -> Tensor:
+        return (self.mean.to(z) - z) @ self._precision.to(z)
+
+
+class Mixture:
+    """Σ_k π_k λ_k of densities of one dimension, weights π_k > 0 normalised to sum 1."""
+
+    def __init__(self, components: Sequence[Density], weights: Sequence[float] | None = None):
+        if not components:
+            raise InputError("a mixture needs at least one component")
+        dimensions = {component.dimension for component in components}
+        if len(dimensions) > 1:
+            raise InputError(f"the components of a mixture differ in dimension: {dimensions}")
+        self.dimension = components[0].dimension
+        self.components = list(components)
+        given = [1.0] * len(components) if weights is None else list(weights)
+        if len(given) != len(components) or not all(w > 0 for w in given):
+            raise InputError(
+                f"a mixture of {len(components)} components needs as many positive weights, "
+                f"got {given}"
+            )
+        self.weights = torch.tensor(given, dtype=torch.float64) / sum(given)
+
+    def __repr__(self) -> str:
+        return f"Mixture({self.components}, weights={self.weights.tolist()})"
+
+    def sample(self, random: np.random.Generator, count: int) -> Tensor:
+        chosen = torch.from_numpy(
+            random.choice(len(self.components), count, p=self.weights.numpy())
+        )
+        drawn = torch.stack([part.sample(random, count) for part in self.components])
+        return drawn[chosen, torch.arange(count)]
+
+    def _joint(self, z: Tensor) -> Tensor:
+        """log π_k λ_k(z), (n, components)."""
+        logs = [part.log_density(z) for part in self.components]
+        return torch.stack(logs, 1) + self.weights.log().to(z)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return torch.logsumexp(self._joint(z), 1)
+
+    def score(self, z: Tensor) -> Tensor:
+        shares = torch.softmax(self._joint(z), 1)
+        scores = torch.stack([part.score(z) for part in self.components], 1)
+        return (shares[:, :, None] * scores).sum(1)

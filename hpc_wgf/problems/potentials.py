@@ -1,0 +1,220 @@
+"""Potentials V: ℝᵈ → ℝ."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .matrices import MatrixLike, VectorLike, spd_matrix, vector
+
+
+class Potential(ABC):
+    """V with ∇V by automatic differentiation; `+` adds potentials."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """V(x), (n, d) → (n,), differentiable."""
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """∇V(x), (n, d) → (n, d)."""
+        with torch.enable_grad():
+            point = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self(point).sum(), point)
+        return gradient
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        """v_j with V(x) = Σ_j v_j(x_j) where V is separable, else None."""
+        return None
+
+    def log_partition(self, beta: float) -> float | None:
+        """log ∫ e^{−V/β} dx where it is known, else None."""
+        return None
+
+    def __add__(self, other: Potential) -> Potential:
+        return SumOfPotentials([(1.0, self), (1.0, other)])
+
+
+class Quadratic(Potential):
+    """V(x) = ½ (x−μ)ᵀ Σ⁻¹ (x−μ)."""
+
+    def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
+        self.mean = vector(mean, dimension, "the mean of the quadratic potential")
+        self.covariance = spd_matrix(
+            covariance, dimension, "the covariance of the quadratic potential"
+        )
+        self.precision = torch.linalg.inv(self.covariance)
+
+    def __repr__(self) -> str:
+        return f"Quadratic(mean={self.mean.tolist()}, covariance={self.covariance.tolist()})"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        centred = x - self.mean.to(x)
+        return 0.5 * ((centred @ self.precision.to(x)) * centred).sum(1)
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        if torch.count_nonzero(self.precision - torch.diag(torch.diagonal(self.precision))):
+            return None
+        centre, curvature = self.mean[j], self.precision[j, j]
+        return lambda x: 0.5 * curvature * (x - centre) ** 2
+
+    def log_partition(self, beta: float) -> float | None:
+        d = self.mean.numel()
+        return 0.5 * (d * math.log(2 * math.pi * beta) + float(torch.logdet(self.covariance)))
+
+
+class StyblinskiTang(Potential):
+    """V(x) = c Σ_j (x_j⁴ − 16 x_j² + 5 x_j), c = 3/50 [PWGF (5.1)]."""
+
+    def __init__(self, factor: float = 3 / 50):
+        self.factor = factor
+
+    def __repr__(self) -> str:
+        return f"StyblinskiTang(factor={self.factor})"
+
+    def _term(self, x: Tensor) -> Tensor:
+        return self.factor * x * (x * (x * x - 16) + 5)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._term(x).sum(1)
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        return self._term
+
+
+class Rosenbrock(Potential):
+    """V(x) = c Σ_k 10 (x_{k+1} − x_k²)² + (x_k − 1)², c = 3/50 [PFPE 6.2.2]."""
+
+    def __init__(self, factor: float = 3 / 50):
+        self.factor = factor
+
+    def __repr__(self) -> str:
+        return f"Rosenbrock(factor={self.factor})"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        valley = x[:, 1:] - x[:, :-1] ** 2
+        return self.factor * (10 * valley**2 + (x[:, :-1] - 1) ** 2).sum(1)
+
+
+class GaussianMixture(Potential):
+    """V(x) = −log Σ_k a_k exp(−½ |x − μ_k|²/σ²): minus the log of an unnormalised target.
+
+    With β = 1 the flow runs to the mixture of equal-width Gaussians N(μ_k, σ²I), weights ∝ a_k.
+    """
+
+    def __init__(
+        self, means: Sequence[Sequence[float]] | Tensor, variance: float,
+        weights: Sequence[float] | None = None,
+    ):  # fmt: skip
+        self.means = torch.as_tensor(means, dtype=torch.float64)
+        if self.means.ndim != 2 or self.means.numel() == 0:
+            raise InputError(
+                f"the means of a Gaussian mixture form a table (components, dimension), "
+                f"got shape {tuple(self.means.shape)}"
+            )
+        if not variance > 0:
+            raise InputError(f"the variance of a Gaussian mixture must be positive, got {variance}")
+        self.variance = float(variance)
+        count = self.means.shape[0]
+        given = [1.0] * count if weights is None else list(weights)
+        if len(given) != count or not all(w > 0 for w in given):
+            raise InputError(f"{count} components need as many positive weights, got {given}")
+        self.weights = torch.tensor(given, dtype=torch.float64)
+
+    def __repr__(self) -> str:
+        return (
+            f"GaussianMixture(means={self.means.tolist()}, variance={self.variance}, "
+            f"weights={self.weights.tolist()})"
+        )
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """log a_k − ½ |x − μ_k|²/σ², (n, components)."""
+        squares = ((x[:, None, :] - self.means.to(x)) ** 2).sum(2)
+        return self.weights.log().to(x) - squares / (2 * self.variance)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return -torch.logsumexp(self._logits(x), 1)
+
+    def nearest_mode(self, x: Tensor) -> Tensor:
+        """The component most likely to have produced x, (n, d) → (n,)."""
+        return self._logits(x).argmax(1)
+
+    def log_partition(self, beta: float) -> float | None:
+        if beta != 1.0:
+            return None
+        d = self.means.shape[1]
+        return math.log(float(self.weights.sum())) + 0.5 * d * math.log(2 * math.pi * self.variance)
+
+
+class SumOfPotentials(Potential):
+    """V = Σ_i c_i V_i."""
+
+    def __init__(self, terms: Sequence[tuple[float, Potential]]):
+        self.terms = list(terms)
+
+    def __repr__(self) -> str:
+        return f"SumOfPotentials({self.terms})"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        total = self.terms[0][0] * self.terms[0][1](x)
+        for factor, term in self.terms[1:]:
+            total = total + factor * term(x)
+        return total
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        parts = [(factor, term.coordinate(j)) for factor, term in self.terms]
+        if any(part is None for _, part in parts):
+            return None
+        return lambda x: sum((c * v(x) for c, v in parts if v is not None), torch.zeros_like(x))
+
+    def log_partition(self, beta: float) -> float | None:
+        if len(self.terms) != 1 or self.terms[0][0] != 1.0:
+            return None
+        return self.terms[0][1].log_partition(beta)
+
+
+class UserPotential(Potential):
+    """A torch function (n, d) → (n,), given itself or by import path "module:name"."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None):
+        self.function = function
+        self.name = name or getattr(function, "__qualname__", repr(function))
+
+    def __repr__(self) -> str:
+        return f"UserPotential({self.name})"
+
+    @classmethod
+    def from_path(cls, path: str) -> UserPotential:
+        return cls(load_object(path, "a potential"), path)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        value = self.function(x)
+        if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(
+                f"the potential {self.name} returned {got} for samples of shape "
+                f"{tuple(x.shape)}: expected one value per sample, shape {tuple(x.shape[:1])}"
+            )
+        return value
+
+
+def load_object(path: str, what: str) -> Any:
+    """The object at "module:name", from the working directory or the environment."""
+    module, colon, name = path.partition(":")
+    if not (module and colon and name):
+        raise InputError(f'{path!r} does not name {what}: write "module:name"')
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise InputError(
+            f"cannot import {module!r} for {what}: {error}. Run from the folder that holds it, "
+            "or add that folder to PYTHONPATH"
+        ) from error
+    except AttributeError as error:
+        raise InputError(f"module {module!r} has no {name!r} ({what})") from error

@@ -1,0 +1,80 @@
+"""A problem: an energy, a start density and a time span."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .densities import Density
+from .energies import Cloud, Energy, SumOfEnergies
+from .exact import ExactMap, exact_map
+
+
+class Problem:
+    """∂ₜρ = ∇·(ρ ∇ δF/δρ), ρ(start_time) = λ, until the time `until`.
+
+    `energy`: a part of F, or several to be added up. `exact`: the exact map where there is one;
+    found by itself for Fokker–Planck flows with a quadratic or a separable potential.
+    """
+
+    def __init__(
+        self,
+        energy: Energy | Sequence[Energy],
+        start: Density,
+        until: float,
+        *,
+        start_time: float = 0.0,
+        name: str = "unnamed",
+        exact: ExactMap | None = None,
+    ) -> None:
+        if not until > start_time:
+            raise InputError(
+                f"the run is to end at {until}, not after its start at {start_time}: "
+                "raise problem.until"
+            )
+        self.energy = SumOfEnergies(energy if isinstance(energy, Sequence) else [energy])
+        self.start = start
+        self.until, self.start_time = float(until), float(start_time)
+        self.name = name
+        self.exact = exact or exact_map(self.energy.potential(), self.energy.beta(), start)
+
+    def __repr__(self) -> str:
+        return f"Problem({self.name}: {self.energy}, start={self.start}, until={self.until})"
+
+    @property
+    def dimension(self) -> int:
+        return self.start.dimension
+
+    def log_partition(self) -> float | None:
+        """log Z of the stationary density e^{−V/β}/Z where known: then KL(ρ‖ρ_∞) = F/β + log Z."""
+        potential, beta = self.energy.potential(), self.energy.beta()
+        return potential.log_partition(beta) if potential is not None and beta > 0 else None
+
+    def check(self, z: Tensor) -> None:
+        """Evaluate the energy and its force once at start samples z, (n, d).
+
+        Errors: `InputError` naming what is of the wrong shape or not finite.
+        """
+        cloud = Cloud(z, self.start.log_density(z), self.start.score(z))
+        for part in self.energy.parts:
+            try:
+                values = {"value": part.integrand(z, cloud.log_density), "force": part.force(cloud)}
+            except InputError:
+                raise
+            except Exception as error:
+                raise InputError(
+                    f"{part} cannot be evaluated at start samples of shape {tuple(z.shape)}: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            for what, value in values.items():
+                bad = ~torch.isfinite(value)
+                if bool(bad.any()):
+                    where = int(bad.reshape(len(z), -1).any(1).nonzero()[0])
+                    raise InputError(
+                        f"the {what} of {part} is not finite at "
+                        f"{int(bad.reshape(len(z), -1).any(1).sum())} of {len(z)} start samples, "
+                        f"first at x = {z[where].tolist()}"
+                    )

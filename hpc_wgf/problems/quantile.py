@@ -1,0 +1,126 @@
+"""The one-dimensional Fokker–Planck equation by finite volumes, and its quantile map.
+
+    ∂ₜρ = ∂ₓ(v'ρ + β ∂ₓρ)
+Chang–Cooper fluxes keep mass and the stationary state e^{−v/β} exactly (J. S. Chang, G. Cooper,
+J. Comput. Phys. 6 (1970) 1); Crank–Nicolson in time, after four implicit Euler half-steps that
+damp what the first steps excite (R. Rannacher, Numer. Math. 43 (1984) 309).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.interpolate import PchipInterpolator
+from scipy.linalg import solve_banded
+from scipy.special import ndtr, ndtri
+from torch import Tensor
+
+_TAIL = 6.5  # standard deviations of the start that the grid resolves
+_TRUSTED = 5.5  # normal quantiles up to which the cumulated mass is free of rounding
+
+
+class CoordinateFlow:
+    """z ↦ Q_t(Φ((z − m)/σ)) for the start N(m, σ²) of one coordinate.
+
+    `cells`, `step`: grid cells and largest time step; the error falls with the square of both.
+    Times are computed when first asked for and kept.
+    """
+
+    def __init__(
+        self, v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, *,
+        cells: int = 2400, step: float = 1e-3,
+    ):  # fmt: skip
+        self._mean, self._deviation, self._step = mean, deviation, step
+        low, high = self._domain(v, beta)
+        self.faces = np.linspace(low, high, cells + 1)
+        self._dx = (high - low) / cells
+        centres = 0.5 * (self.faces[1:] + self.faces[:-1])
+        self._bands = _chang_cooper(v(torch.from_numpy(centres)).numpy(), beta, self._dx)
+        start = np.diff(ndtr((self.faces - mean) / deviation)) / self._dx
+        self._known: dict[float, np.ndarray] = {0.0: start / (start.sum() * self._dx)}
+
+    def _domain(self, v: Callable[[Tensor], Tensor], beta: float) -> tuple[float, float]:
+        """Where the start or the stationary state e^{−v/β} has mass to speak of."""
+        reach = _TAIL * self._deviation
+        wide = torch.linspace(
+            self._mean - 8 * reach, self._mean + 8 * reach, 20001, dtype=torch.float64
+        )
+        values = v(wide)
+        inside = wide[(values - values.min()) / beta < 0.5 * _TAIL**2]
+        low = min(float(inside[0]), self._mean - reach)
+        return low, max(float(inside[-1]), self._mean + reach)
+
+    def density(self, t: float) -> np.ndarray:
+        """Cell averages of ρ(t), (cells,)."""
+        if t not in self._known:
+            earlier = max(time for time in self._known if time < t)
+            self._known[t] = self._advance(self._known[earlier], t - earlier, damp=earlier == 0.0)
+        return self._known[t]
+
+    def _advance(self, rho: np.ndarray, duration: float, *, damp: bool) -> np.ndarray:
+        steps = max(4, int(np.ceil(duration / self._step)))
+        dt = duration / steps
+        if damp:
+            for _ in range(4):
+                rho = self._implicit(rho, 0.5 * dt)
+            steps -= 2
+        for _ in range(steps):
+            rho = self._implicit(rho + 0.5 * dt * self._apply(rho), 0.5 * dt)
+        return rho
+
+    def _apply(self, rho: np.ndarray) -> np.ndarray:
+        upper, diagonal, lower = self._bands
+        rate = diagonal * rho
+        rate[:-1] += upper[1:] * rho[1:]
+        rate[1:] += lower[:-1] * rho[:-1]
+        return rate
+
+    def _implicit(self, rho: np.ndarray, dt: float) -> np.ndarray:
+        matrix = -dt * self._bands
+        matrix[1] += 1.0
+        return np.asarray(solve_banded((1, 1), matrix, rho))
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        """The exact map of this coordinate, (n,) → (n,) in float64."""
+        if t == 0.0:
+            return z.double()
+        mass = np.clip(self.density(t), 0.0, None) * self._dx
+        below = np.concatenate([[0.0], np.cumsum(mass)])
+        above = np.concatenate([np.cumsum(mass[::-1])[::-1], [0.0]])
+        # Normal quantiles from the nearer tail, where the cumulated mass has all its digits.
+        scores = np.where(below < above, ndtri(below), -ndtri(above))
+        keep = np.abs(scores) < _TRUSTED
+        rising = np.concatenate([[True], np.diff(scores[keep]) > 0])
+        known, places = scores[keep][rising], self.faces[keep][rising]
+        inverse = PchipInterpolator(known, places, extrapolate=False)
+        s = (z.double().numpy() - self._mean) / self._deviation
+        x = inverse(np.clip(s, known[0], known[-1]))
+        # Beyond the trusted range (one sample in 10⁷) the map goes on as a straight line.
+        slopes = inverse.derivative()(known[[0, -1]])
+        x += slopes[0] * np.minimum(s - known[0], 0.0) + slopes[1] * np.maximum(s - known[-1], 0.0)
+        return torch.from_numpy(x)
+
+
+def _chang_cooper(v: np.ndarray, beta: float, dx: float) -> np.ndarray:
+    """Bands (upper, diagonal, lower) of the finite-volume generator, (3, cells), no-flux ends.
+
+    Flux at a face, with w = (v_{i+1} − v_i)/β: J = −β/dx [B(−w) ρ_{i+1} − B(w) ρ_i],
+    B(w) = w/(e^w − 1); it vanishes for ρ ∝ e^{−v/β}.
+    """
+    w = np.diff(v) / beta
+    rate = beta / dx**2
+    forward, backward = rate * _bernoulli(w), rate * _bernoulli(-w)
+    bands = np.zeros((3, v.size))
+    bands[0, 1:] = backward  # from cell i + 1 into cell i
+    bands[2, :-1] = forward  # from cell i into cell i + 1
+    bands[1, :-1] -= forward
+    bands[1, 1:] -= backward
+    return bands
+
+
+def _bernoulli(w: np.ndarray) -> np.ndarray:
+    small = np.abs(w) < 1e-8
+    safe = np.where(small, 1.0, w)
+    return np.where(small, 1 - 0.5 * w, safe / np.expm1(safe))

@@ -1,0 +1,65 @@
+"""One end for all ranks: a failure anywhere ends every rank with one message and a status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import CommunicationError, InputError, WgfError
+from .parallel import Communicator, communicator_from_environment, describe
+
+_EXIT_INPUT, _EXIT_RUN = 2, 1
+
+
+@contextmanager
+def ranks(device: str = "auto") -> Iterator[Communicator]:
+    """The communicator of this process; on an exception, the process ends.
+
+    The rank that fails first says why on standard error; the others, whose collectives break,
+    find its note and end without a word. Status 2 for wrong input, 1 for all else.
+    Set HPC_WGF_TRACEBACK=1 to see where an unexpected exception came from.
+    """
+    try:
+        communicator = communicator_from_environment(device)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(_EXIT_INPUT) from error
+    try:
+        yield communicator
+    except Exception as error:
+        _say(communicator, error)
+        _leave(communicator, _EXIT_INPUT if isinstance(error, InputError) else _EXIT_RUN)
+    communicator.close()
+
+
+def _say(communicator: Communicator, error: Exception) -> None:
+    where = f"rank {communicator.rank}: " if communicator.size > 1 else ""
+    if isinstance(error, CommunicationError):
+        if communicator.reported_failure(wait=5.0) is not None:
+            return  # the rank that failed has said why
+        message = f"{where}lost contact with the other ranks: {error}"
+    elif isinstance(error, WgfError):
+        message = str(error)
+    else:
+        message = f"{where}{describe(error)}{_place(error)}"
+    if communicator.report_failure(message):
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        if "HPC_WGF_TRACEBACK" in os.environ:
+            traceback.print_exception(error)
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+
+
+def _leave(communicator: Communicator, status: int) -> None:
+    """With other ranks, without the clean-up that would wait for them."""
+    if communicator.size == 1:
+        raise SystemExit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,7 @@
+"""What a run says of itself: a summary for machines and people, and a picture."""
+
+from .picture import draw
+from .summary import Summary
+from .table import print_summary
+
+__all__ = ["Summary", "draw", "print_summary"]

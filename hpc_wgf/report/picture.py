@@ -1,0 +1,52 @@
+"""A picture of a stored run: samples at some stored times, and energy and error over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from ..store import StoredRun
+from .summary import Summary
+
+matplotlib.use("Agg")
+
+
+def draw(
+    run: StoredRun, path: Path, *, axes: tuple[int, int] = (0, 1), samples: int = 2000
+) -> None:
+    """Write a picture of the projection of the particles onto two axes at the first, a middle
+    and the last stored time, and of energy and map error over time, to `path` (.png, .pdf)."""
+    from matplotlib import pyplot
+
+    summary = Summary.of_store(run)
+    rows = sorted({0, (run.rows - 1) // 3, run.rows - 1})
+    figure, panels = pyplot.subplots(
+        1, len(rows) + 1, figsize=(3.2 * (len(rows) + 1), 3.2), layout="constrained"
+    )
+    clouds = [np.asarray(run.group["particles"][row, :samples][:, list(axes)]) for row in rows]
+    low, high = (f([f(cloud, axis=0) for cloud in clouds], axis=0) for f in (np.min, np.max))
+    for panel, cloud, row in zip(panels, clouds, rows, strict=False):
+        panel.scatter(*cloud.T, s=2, linewidths=0, alpha=0.5)
+        panel.set(title=f"t = {summary.times[row]:g}", xlim=(low[0], high[0]))
+        panel.set(ylim=(low[1], high[1]), xlabel=f"$x_{{{axes[0] + 1}}}$", aspect="equal")
+    panels[0].set_ylabel(f"$x_{{{axes[1] + 1}}}$")
+    _over_time(panels[-1], summary)
+    figure.suptitle(summary.problem)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _over_time(panel: Any, summary: Summary) -> None:
+    panel.plot(summary.times, summary.energy, "o-", ms=3, color="tab:blue")
+    panel.set(title="energy", xlabel="t")
+    panel.tick_params(axis="y", labelcolor="tab:blue")
+    if summary.map_error_relative is not None:
+        error = panel.twinx()
+        error.semilogy(
+            summary.times[1:], summary.map_error_relative[1:], "s--", ms=3, color="tab:red"
+        )
+        error.tick_params(axis="y", labelcolor="tab:red")
+        panel.set_title("energy (blue), map error / displacement (red)", fontsize=9)

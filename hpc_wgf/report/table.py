@@ -1,0 +1,45 @@
+"""The summary as a table for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from .summary import Column, Summary
+
+
+def print_summary(summary: Summary, console: Console | None = None) -> None:
+    """Print what was solved, then one line a stored time."""
+    console = console or Console()
+    console.print(
+        f"[bold]{summary.problem}[/bold]  dimension {summary.dimension}, "
+        f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
+    )
+    columns: dict[str, tuple[Column | None, str]] = {
+        "energy": (summary.energy, ".6f"),
+        "KL to equilibrium": (summary.kl_divergence, ".6f"),
+        "map error": (summary.map_error, ".2e"),
+        "map error / displacement": (summary.map_error_relative, ".2e"),
+        "symmetric KL": (summary.symmetric_kl, ".1e"),
+        "projection error": (summary.projection_error_relative, ".1e"),
+    }
+    shown = {name: pair for name, pair in columns.items() if pair[0] is not None}
+    table = Table("t", *shown, box=None, header_style="bold", pad_edge=False)
+    for k, time in enumerate(summary.times):
+        cells = [_cell(values[k] if values else None, form) for values, form in shown.values()]
+        table.add_row(f"{time:g}", *cells)
+    console.print(table)
+    products = summary.products_per_solve
+    tail = "" if products is None else f", {products:.1f} products a solve"
+    residual = summary.worst_residual
+    if residual is not None:
+        tail += f", worst true residual {residual:.1e}"
+    state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
+    console.print(
+        f"{summary.steps} steps ({summary.rejected} rejected){tail}, "
+        f"{summary.wall_seconds:.1f} s, {state}"
+    )
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

@@ -1,0 +1,16 @@
+"""The Zarr store of a run: its schema, its writer, its reader."""
+
+from .reader import StoredRun, open_run
+from .schema import SCHEMA, SCHEMA_VERSION, Schema
+from .writer import RunWriter, refuse_existing, step_columns
+
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "RunWriter",
+    "Schema",
+    "StoredRun",
+    "open_run",
+    "refuse_existing",
+    "step_columns",
+]

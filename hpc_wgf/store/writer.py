@@ -1,0 +1,210 @@
+"""Writes a run: one writer per shard, a row committed by all ranks or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, BloscShuffle
+
+from ..errors import InputError, RunError
+from ..parallel import Communicator, SampleBlocks, agreed
+from .schema import INTEGERS, SCHEMA, SCHEMA_VERSION
+
+StepColumns = dict[str, list[float]]
+_CHUNK_BYTES = 1 << 20
+
+
+class RunWriter:
+    """The open store of a run on every rank. Make one with `create` or `reopen`.
+
+    Errors: `InputError` where the store cannot be made or is in use; `RunError`, the same on all
+    ranks and naming the one that failed, where a row cannot be written. Committed rows stay.
+    """
+
+    def __init__(
+        self, path: Path, communicator: Communicator, blocks: SampleBlocks, owned: range,
+        rows: int, steps: int,
+    ) -> None:  # fmt: skip
+        self.path = path
+        self._communicator = communicator
+        self._span = blocks.span(owned)
+        self._rows, self._steps = rows, steps
+        self._lock: int | None = None
+
+    @classmethod
+    def create(
+        cls, path: Path, communicator: Communicator, blocks: SampleBlocks, owned: range, *,
+        parameters: int, dimension: int, dtype: np.dtype[Any], attributes: Mapping[str, Any],
+    ) -> RunWriter:  # fmt: skip
+        """A new store at `path`, which must not exist yet."""
+        writer = cls(path, communicator, blocks, owned, 0, 0)
+        with agreed(communicator):
+            if communicator.rank == 0:
+                refuse_existing(path)
+                try:
+                    path.mkdir(parents=True)
+                except OSError as error:
+                    raise InputError(f"cannot create the store {path}: {error.strerror}") from error
+                writer._acquire()
+                _create_arrays(path, blocks, parameters, dimension, dtype, attributes)
+        return writer
+
+    @classmethod
+    def reopen(
+        cls, path: Path, communicator: Communicator, blocks: SampleBlocks, owned: range, *,
+        rows: int, steps: int, attributes: Mapping[str, Any],
+    ) -> RunWriter:  # fmt: skip
+        """The store at `path`, cut back to its committed `rows` and `steps`."""
+        writer = cls(path, communicator, blocks, owned, rows, steps)
+        with agreed(communicator):
+            if communicator.rank == 0:
+                writer._acquire()
+                writer._resize(rows, steps)
+                zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(attributes)
+                _consolidate(path)
+        return writer
+
+    def commit(
+        self, scalars: Mapping[str, float], steps: StepColumns, *,
+        theta: np.ndarray, particles: np.ndarray, log_density: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Append a row and the steps before it. Returns when every rank has written its part."""
+        row, first_step = self._rows, self._steps
+        last_step = first_step + len(next(iter(steps.values())))
+        with agreed(self._communicator), _as_run_error(self.path):
+            if self._communicator.rank == 0:
+                self._resize(row + 1, last_step)
+        with agreed(self._communicator), _as_run_error(self.path):
+            group: Any = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+            group["particles"][row, self._span] = particles
+            group["log_density"][row, self._span] = log_density
+            if self._communicator.rank == 0:
+                group["theta"][row] = theta
+                for name, value in scalars.items():
+                    group[name][row] = value
+                for name, column in steps.items():
+                    if column:
+                        group[name][first_step:last_step] = np.asarray(column)
+        with agreed(self._communicator), _as_run_error(self.path):
+            if self._communicator.rank == 0:
+                _consolidate(self.path)
+        self._rows, self._steps = row + 1, last_step
+
+    def close(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _resize(self, rows: int, steps: int) -> None:
+        group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        for name in ("theta", "particles", "log_density", *SCHEMA.row_scalars):
+            _resize(group[name], rows)
+        for name in SCHEMA.step_fields:
+            _resize(group[name], steps)
+
+    def _acquire(self) -> None:
+        """Lock the folder against a second writer; a killed process releases it by itself."""
+        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise InputError(
+                f"{self.path} is being written by another process: wait for it or end it"
+            ) from error
+
+
+def refuse_existing(path: Path) -> None:
+    """Errors: `InputError` where there is anything at `path`."""
+    if path.exists():
+        what = "a run is stored there" if (path / "zarr.json").exists() else "it exists"
+        raise InputError(
+            f"will not write to {path}: {what}. Choose another --out, "
+            f"or continue that run with: hpc-wgf resume {path}"
+        )
+
+
+def _create_arrays(
+    path: Path, blocks: SampleBlocks, parameters: int, dimension: int, dtype: np.dtype[Any],
+    attributes: Mapping[str, Any],
+) -> None:  # fmt: skip
+    group = zarr.open_group(path, mode="w-", zarr_format=3, attributes=dict(attributes))
+    n, shard = blocks.total, blocks.unit_length
+    chunk = blocks.size * _blocks_per_chunk(blocks, dimension * dtype.itemsize)
+    sample = {"particles": (n, dimension), "log_density": (n,)}
+    names = {"particles": ("sample", "space"), "log_density": ("sample",)}
+    for name, shape in sample.items():
+        group.create_array(
+            name, shape=(0, *shape), chunks=(1, chunk, *shape[1:]), shards=(1, shard, *shape[1:]),
+            dtype=dtype, fill_value=np.nan, compressors=_compressor(),
+            dimension_names=("time", *names[name]),
+        )  # fmt: skip
+    group.create_array(
+        "theta", shape=(0, parameters), chunks=(1, parameters), dtype=dtype, fill_value=np.nan,
+        compressors=_compressor(), dimension_names=("time", "parameter"),
+    )  # fmt: skip
+    for along, scalars in (("time", SCHEMA.row_scalars), ("step", tuple(SCHEMA.step_fields))):
+        for name in scalars:
+            integer = name in INTEGERS
+            group.create_array(
+                name, shape=(0,), chunks=(1024,), dtype="int64" if integer else "float64",
+                fill_value=-1 if integer else np.nan, dimension_names=(along,),
+            )  # fmt: skip
+    group.attrs["schema_version"] = SCHEMA_VERSION
+    _consolidate(path)
+
+
+def _blocks_per_chunk(blocks: SampleBlocks, sample_bytes: int) -> int:
+    """Most blocks in one chunk of a shard: a divisor of the shard, near a mebibyte."""
+    wanted = max(1, _CHUNK_BYTES // (sample_bytes * blocks.size))
+    return max(k for k in range(1, blocks.per_unit + 1) if blocks.per_unit % k == 0 and k <= wanted)
+
+
+def _compressor() -> BloscCodec:
+    return BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle)
+
+
+def _resize(array: Any, length: int) -> None:
+    if array.shape[0] != length:
+        array.resize((length, *array.shape[1:]))
+
+
+def _consolidate(path: Path) -> None:
+    with warnings.catch_warnings():
+        # Consolidated metadata are not in the v3 specification yet; we rely on nothing but
+        # their being one file.
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
+        zarr.consolidate_metadata(str(path))
+
+
+class _as_run_error:
+    """A failed write says which store, and that what was committed stays."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError | ValueError):
+            raise RunError(
+                f"cannot write a row to {self._path}: {error}. All committed rows are intact; "
+                f"when the cause is mended: hpc-wgf resume {self._path}"
+            ) from error
+
+
+def step_columns(steps: Sequence[Any]) -> StepColumns:
+    """Columns of the step arrays from observed steps."""
+    return {
+        name: [getattr(step, attribute) for step in steps]
+        for name, attribute in SCHEMA.step_fields.items()
+    }
