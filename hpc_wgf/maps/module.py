@@ -38,7 +38,7 @@ class ModuleMap(PushForward):
         if not self.anchored:
             return x  # type: ignore[no-any-return]
         start = {name: self.get_buffer(_anchor_name(name)) for name in parameters}
-        return z + x - functional_call(self.module, start, (z,))
+        return z + (x - functional_call(self.module, start, (z,)))
 
     def forward(self, z: Tensor) -> Tensor:
         return self._apply_at(self._named(), z)

@@ -1,0 +1,193 @@
+"""Every map: identity at the start, products, volume and score against autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from oracles import dense_jacobian, perturb
+from torch import nn
+
+from hpc_wgf import InputError
+from hpc_wgf.maps import (
+    Affine,
+    BlockFlow,
+    Composition,
+    Features,
+    ModuleMap,
+    PlanarFlow,
+    ResidualPerceptron,
+)
+from hpc_wgf.metric import GramOperator
+from hpc_wgf.parallel import LocalCommunicator
+from hpc_wgf.problems import Gaussian
+
+D, N = 4, 30
+
+
+class Net(nn.Module):
+    """A user's module that does not start at the identity."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(dimension, 7), nn.Tanh(), nn.Linear(7, dimension))
+
+    def forward(self, z):
+        return self.inner(z)
+
+
+MAPS = {
+    "affine": lambda: Affine(D),
+    "planar": lambda: PlanarFlow(D, 6),
+    "planar-axis": lambda: PlanarFlow(D, 9, features=Features.AXIS),
+    "block-wide": lambda: BlockFlow(D, 11),
+    "block-narrow": lambda: BlockFlow(D, 3),
+    "block-axis": lambda: BlockFlow(D, 8, features=Features.AXIS),
+    "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
+    "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
+    "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
+    "composition": lambda: Composition(
+        Affine(D), BlockFlow(D, 7), PlanarFlow(D, 3), ResidualPerceptron(D, (5, 6))
+    ),
+    "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
+}
+every_map = pytest.mark.parametrize("name", MAPS)
+
+
+@every_map
+def test_starts_as_the_identity_exactly(name):
+    map = MAPS[name]()
+    z = torch.randn(N, D)
+    image = map.transport(z, -z)
+    assert torch.equal(map(z), z)
+    assert torch.equal(image.x, z)
+    assert torch.allclose(image.log_det, torch.zeros(N), atol=1e-14)
+    assert torch.allclose(image.score, -z, atol=1e-13)
+    assert image.positive.all()
+
+
+@every_map
+def test_products_against_the_dense_jacobian(name):
+    map = perturb(MAPS[name]())
+    z = torch.randn(N, D)
+    J = dense_jacobian(map, z)
+    linear = map.linearize(z)
+    v, u = torch.randn(map.parameter_count()), torch.randn(N, D)
+    assert torch.allclose(linear.jvp(v), J @ v, rtol=1e-11, atol=1e-12)
+    grad, back = linear.vjp(u)
+    assert back is None
+    assert torch.allclose(grad, torch.einsum("ndp,nd->p", J, u), rtol=1e-11, atol=1e-11)
+    gram = GramOperator(linear, N, LocalCommunicator())
+    dense = torch.einsum("ndp,ndq->pq", J, J) / N
+    assert float((gram.matvec(v) - dense @ v).norm() / (dense @ v).norm()) < 1e-10
+    assert gram.square_norm(v) == pytest.approx(float(v @ dense @ v), rel=1e-10)
+
+
+@every_map
+def test_products_in_float32(name):
+    map = perturb(MAPS[name]())
+    z = torch.randn(N, D)
+    v = torch.randn(map.parameter_count())
+    exact = GramOperator(map.linearize(z), N, LocalCommunicator()).matvec(v)
+    map.float()
+    single = GramOperator(map.linearize(z.float()), N, LocalCommunicator()).matvec(v.float())
+    assert float((single - exact).norm() / exact.norm()) < 1e-4
+
+
+@every_map
+def test_linearisation_in_space(name):
+    """jvp with a moving sample and vjp back to the sample: what compositions are made of."""
+    map = perturb(MAPS[name]())
+    z, dz, u = torch.randn(N, D), torch.randn(N, D), torch.randn(N, D)
+    linear = map.linearize(z)
+    gradient = torch.autograd.functional.jacobian(lambda z: map(z).sum(0), z).permute(1, 0, 2)
+    zero = torch.zeros(map.parameter_count())
+    expected = torch.einsum("nij,nj->ni", gradient, dz)
+    assert torch.allclose(linear.jvp(zero, dz.clone()), expected, atol=1e-11)
+    _, back = linear.vjp(u, inputs=True)
+    assert torch.allclose(back, torch.einsum("nij,ni->nj", gradient, u), atol=1e-11)
+
+
+@every_map
+def test_products_leave_their_arguments_alone(name):
+    """In-place arithmetic inside the products must not reach the caller's tensors."""
+    map = perturb(MAPS[name]())
+    z, dz, u = torch.randn(N, D), torch.randn(N, D), torch.randn(N, D)
+    v = torch.randn(map.parameter_count())
+    before = [t.clone() for t in (z, dz, u, v)]
+    linear = map.linearize(z)
+    first = linear.jvp(v, dz)
+    linear.vjp(u, inputs=True)
+    assert all(torch.equal(a, b) for a, b in zip((z, dz, u, v), before, strict=True))
+    assert torch.equal(first, linear.jvp(v, dz))
+
+
+@every_map
+def test_volume_and_score_against_autograd(name):
+    """Twice: log-det against the dense determinant, and the score against the derivative of
+    log ρ along the images, ∇T^{-T} ∇_z[log λ − log det]."""
+    map = perturb(MAPS[name](), 0.25)
+    start = Gaussian(D, mean=0.3, covariance=[1.0, 0.5, 2.0, 1.5])
+    z = torch.randn(N, D)
+    gradient = torch.autograd.functional.jacobian(lambda z: map(z).sum(0), z).permute(1, 0, 2)
+    image = map.transport(z, start.score(z))
+    assert image.positive.all()
+    assert torch.allclose(image.log_det, torch.logdet(gradient), atol=1e-10)
+    assert torch.allclose(image.x, map(z), atol=1e-13)
+
+    def log_density(z):
+        x, log_det = map.forward_and_logdet(z)
+        return (start.log_density(z) - log_det).sum()
+
+    slope = torch.autograd.functional.jacobian(log_density, z)
+    expected = torch.linalg.solve(gradient.mT, slope[:, :, None])[:, :, 0]
+    assert torch.allclose(image.score, expected, atol=1e-8)
+    x, log_det = map.forward_and_logdet(z)
+    assert torch.allclose(log_det, image.log_det, atol=1e-12)
+    assert torch.allclose(x, image.x, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["affine", "planar", "block-wide", "block-narrow", "perceptron-1"])
+def test_folding_is_seen(name):
+    """A map that turns space inside out somewhere has samples with a negative determinant."""
+    map = perturb(MAPS[name](), 6.0, seed=3)
+    z = 2 * torch.randn(400, D)
+    gradient = torch.autograd.functional.jacobian(lambda z: map(z).sum(0), z).permute(1, 0, 2)
+    determinant = torch.linalg.det(gradient)
+    positive = map.transport(z).positive
+    assert (determinant < 0).any()
+    if name == "planar":  # sees each layer's sign, which says more than the product's
+        assert not positive[determinant < 0].any()
+    else:
+        assert torch.equal(positive, determinant > 0)
+
+
+def test_planar_flow_is_a_composition_of_blocks_of_width_one():
+    planar = perturb(PlanarFlow(D, 3))
+    blocks = [BlockFlow(D, 1) for _ in range(3)]
+    for k, block in enumerate(blocks):
+        block.set_theta(torch.cat([planar.W[k], planar.b[k : k + 1], planar.U[k]]).detach())
+    z = torch.randn(N, D)
+    ours, theirs = planar.transport(z, -z), Composition(*blocks).transport(z, -z)
+    assert torch.allclose(ours.x, theirs.x, atol=1e-13)
+    assert torch.allclose(ours.score, theirs.score, atol=1e-12)
+
+
+def test_theta_round_trip_and_split():
+    map = MAPS["composition"]()
+    theta = torch.randn(map.parameter_count())
+    map.set_theta(theta)
+    assert torch.equal(map.get_theta(), theta)
+    with pytest.raises(InputError, match="length 3 for a map with"):
+        list(map.split(torch.zeros(3)))
+
+
+def test_only_the_last_layer_is_zero_at_the_start():
+    """With every layer scaled down, nothing but the output bias could move."""
+    J = dense_jacobian(ResidualPerceptron(D, (9, 8)).double(), torch.randn(N, D))
+    movable = J.abs().amax((0, 1)) > 1e-3
+    assert int(movable.sum()) == 8 * D + D
+
+
+def test_composition_refuses_mixed_dimensions():
+    with pytest.raises(InputError, match="differ in dimension"):
+        Composition(Affine(2), Affine(3))
