@@ -126,6 +126,7 @@ def _features(e: config._TanhTable) -> dict[str, Any]:
 
 def _module(entry: config.ModuleTable, dimension: int) -> ModuleMap:
     factory = load_object(entry.factory, "a module")
+    torch.manual_seed(entry.seed)  # the same initial parameters on every rank
     try:
         module = factory(dimension)
     except TypeError as error:

@@ -36,19 +36,20 @@ def load(name_or_file: str, settings: Sequence[str] = ()) -> RunFile:
 
     A file may say base = "NAME" at its top: it then changes that named problem.
     """
-    if name_or_file.endswith(".toml"):
-        tables = read_toml(Path(name_or_file))
-        base = tables.pop("base", None)
-        if base is not None:
-            tables = _merged(_named(str(base)), tables)
-    else:
-        tables = _named(name_or_file)
-    return parse(with_settings(tables, settings))
+    path = Path(name_or_file) if name_or_file.endswith(".toml") else _path(name_or_file)
+    return parse(with_settings(_with_base(read_toml(path)), settings))
 
 
-def _named(name: str) -> dict[str, Any]:
+def _path(name: str) -> Path:
     text(name)  # refuses unknown names
-    return read_toml(_FOLDER / f"{name}.toml")
+    return _FOLDER / f"{name}.toml"
+
+
+def _with_base(tables: dict[str, Any]) -> dict[str, Any]:
+    base = tables.pop("base", None)
+    if base is None:
+        return tables
+    return _merged(_with_base(read_toml(_path(str(base)))), tables)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from .errors import InputError
@@ -140,6 +140,11 @@ class ProblemTable(_Table):
     start: StartTable = GaussianTable()
     energy: list[EnergyTable] = Field(min_length=1)
 
+    @field_validator("start", mode="before")
+    @classmethod
+    def _gaussian_unless_said(cls, value: Any) -> Any:
+        return {"kind": "gaussian", **value} if isinstance(value, dict) else value
+
 
 # --- maps -------------------------------------------------------------------------------------
 
@@ -189,6 +194,8 @@ class ModuleTable(_Table):
     """Import path "module:name" of a class or function that takes the dimension."""
     anchored: bool = False
     """Use z + N_θ(z) − N_θ₀(z), the identity at the start, in place of N_θ(z)."""
+    seed: int = 0
+    """Of torch's random numbers while the module is made."""
 
 
 MapTable = Annotated[
@@ -345,38 +352,31 @@ def _suggestion(given: str, known: Sequence[str]) -> str:
     return f" {given!r}{hint} Known: {', '.join(known)}"
 
 
-def _tags() -> dict[str, type[_Table]]:
-    """The tables that are told apart by their kind."""
-    tables = [table for table in _Table.__subclasses__() + _TanhTable.__subclasses__()]
-    tagged = {}
-    for table in tables:
-        field = table.model_fields.get("kind")
-        if field is not None:
-            tagged[str(field.annotation.__args__[0])] = table  # type: ignore[union-attr]
-    return tagged
+def _kinds(*unions: Any) -> dict[str, type[_Table]]:
+    """The tables of tagged unions by their kind."""
+    tables = [table for union in unions for table in get_args(get_args(union)[0])]
+    return {get_args(table.model_fields["kind"].annotation)[0]: table for table in tables}
+
+
+_TABLES = _kinds(EnergyTable, StartTable, MapTable)
 
 
 def _untagged(location: Sequence[str | int]) -> list[str | int]:
-    """A location without the union tags that pydantic puts behind list indices and unions."""
-    tags = _tags()
+    """A location without the union tags that pydantic puts behind the place of a union."""
+    pairs = zip(["", *location], location, strict=False)
     return [
         part
-        for k, part in enumerate(location)
-        if not (
-            part in tags
-            and k > 0
-            and (isinstance(location[k - 1], int) or location[k - 1] == "start")
-        )
+        for before, part in pairs
+        if not (part in _TABLES and (isinstance(before, int) or before == "start"))
     ]
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     """Keys of the table in which the last part of `location` stands."""
     table: Any = RunFile
-    tags = _tags()
     for part in location[:-1]:
-        if part in tags:
-            table = tags[str(part)]
+        if part in _TABLES:
+            table = _TABLES[str(part)]
         elif isinstance(part, str) and part in table.model_fields:
             annotation = table.model_fields[part].annotation
             table = annotation if isinstance(annotation, type) else table

@@ -36,7 +36,7 @@ class ModuleMap(PushForward):
     def _apply_at(self, parameters: dict[str, Tensor], z: Tensor) -> Tensor:
         x = functional_call(self.module, parameters, (z,))
         if not self.anchored:
-            return x  # type: ignore[no-any-return]
+            return x
         start = {name: self.get_buffer(_anchor_name(name)) for name in parameters}
         return z + (x - functional_call(self.module, start, (z,)))
 
@@ -69,7 +69,7 @@ class _FunctionalLinearization:
     def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
         tangents = dict(zip(self.parameters, self.map.split(v), strict=True))
         dz = torch.zeros_like(self.z) if dz is None else dz
-        return jvp(self._function(), (self.parameters, self.z), (tangents, dz))[1]  # type: ignore[no-any-return]
+        return jvp(self._function(), (self.parameters, self.z), (tangents, dz))[1]
 
     def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
         grads, back = vjp(self._function(), self.parameters, self.z)[1](u)

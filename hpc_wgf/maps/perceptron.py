@@ -92,7 +92,7 @@ class ResidualPerceptron(PushForward):
 
 @dataclass(frozen=True)
 class _PerceptronLinearization:
-    """Forward: ds_ℓ = da_ℓ W_ℓᵀ + a_ℓ dW_ℓᵀ + db_ℓ, da_{ℓ+1} = a'_ℓ ∘ ds_ℓ; backward: transposed."""
+    """ds_ℓ = da_ℓ W_ℓᵀ + a_ℓ dW_ℓᵀ + db_ℓ, da_{ℓ+1} = a'_ℓ ∘ ds_ℓ; backwards the transpose."""
 
     map: ResidualPerceptron
     inputs: list[Tensor]  # (n, width) per layer

@@ -41,7 +41,6 @@ class Slope:
     force_square: float
     products: int
     residual: float
-    claimed_residual: float
     converged: bool
     context: Any
 

@@ -175,9 +175,15 @@ class PWGF:
         sums = torch.stack([moved.square().sum(), (moved + force.double()).square().sum()])
         rate, residual_square = (self.communicator.sum(sums) / n).tolist()
         return Slope(
-            eta, -rate, residual_square, float(force_square) / n, stats.products, stats.true_residual,
-            stats.claimed_residual, stats.converged, _Context(reference, gram),
-        )  # fmt: skip
+            eta=eta,
+            energy_rate=-rate,
+            projection_error=residual_square,
+            force_square=float(force_square) / n,
+            products=stats.products,
+            residual=stats.true_residual,
+            converged=stats.converged,
+            context=_Context(reference, gram),
+        )
 
     def measure(self, state: State, slope: Slope) -> Measurement:
         reference = self.evaluation.reference

@@ -1,4 +1,4 @@
-"""What is solved: energies, start densities, exact solutions, and the catalogue of named problems."""
+"""What is solved: energies, start densities, exact solutions, the catalogue of run files."""
 
 from .densities import Density, Gaussian, Mixture
 from .energies import Cloud, Energy, Entropy, PotentialEnergy, SumOfEnergies

@@ -1,0 +1,65 @@
+"""What a user may hand in by import path: potentials and modules, sound and flawed."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+_calls = 0
+
+
+def _fails_now() -> bool:
+    global _calls
+    _calls += 1
+    return _calls > 20 and os.environ.get("RANK", "0") == os.environ.get("FLAWED_RANK", "1")
+
+
+def harmonic(x: Tensor) -> Tensor:
+    """½|x − 1|²."""
+    return 0.5 * ((x - 1) ** 2).sum(1)
+
+
+def not_a_number(x: Tensor) -> Tensor:
+    """½|x − 1|², until one rank gets NaN."""
+    return harmonic(x) * (torch.nan if _fails_now() else 1.0)
+
+
+def raises(x: Tensor) -> Tensor:
+    """½|x − 1|², until one rank raises."""
+    if _fails_now():
+        raise ZeroDivisionError("the flaw of this potential")
+    return harmonic(x)
+
+
+def missing_on_one_node(x: Tensor) -> Tensor:
+    """Wrong from the first call, on one rank only."""
+    if os.environ.get("RANK", "0") == os.environ.get("FLAWED_RANK", "1"):
+        raise FileNotFoundError("table.dat")
+    return harmonic(x)
+
+
+def kills(x: Tensor) -> Tensor:
+    """½|x − 1|², until the process is killed."""
+    if _fails_now():
+        os.kill(os.getpid(), 9)
+    return harmonic(x)
+
+
+def no_potential(x: Tensor) -> Tensor:
+    """The wrong shape: a table in place of one value per sample."""
+    return x
+
+
+class Net(torch.nn.Module):
+    """A module of the user's own, not the identity at the start."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(dimension, 16), torch.nn.Tanh(), torch.nn.Linear(16, dimension)
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)

@@ -1,0 +1,136 @@
+"""Run files: every named problem loads, and what is wrong is named with the way to mend it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hpc_wgf import InputError, build, catalogue, config
+
+NAMES = [
+    "gmm-13d", "gmm-8d", "gmm-two-moons", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso",
+    "ou-scaling", "rosenbrock-10d", "styblinski-tang-2d", "styblinski-tang-30d",
+]  # fmt: skip
+
+
+def test_all_named_problems_are_there():
+    assert catalogue.names() == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_problems_build_and_are_sound_at_the_start(name):
+    import numpy as np
+
+    run_file = catalogue.load(name)
+    assert run_file.problem.name == name
+    problem = build.problem(run_file.problem)
+    problem.check(problem.start.sample(np.random.default_rng(0), 50))
+    map = build.push_forward(run_file.map, run_file.problem.dimension).double()
+    z = torch.randn(5, problem.dimension)
+    assert torch.equal(map(z), z)
+    build.options(run_file.method)
+
+
+def test_a_dumped_run_file_is_the_same_run_file():
+    """What the store keeps is enough to resume."""
+    for name in NAMES:
+        run_file = catalogue.load(name)
+        assert config.parse(run_file.model_dump(mode="json")) == run_file
+
+
+@pytest.mark.parametrize("dimension", [2, 6, 12, 16, 32])
+def test_ou_scaling_in_all_dimensions(dimension):
+    run_file = catalogue.load("ou-scaling", [f"problem.dimension={dimension}"])
+    potential = build.problem(run_file.problem).energy.potential()
+    assert potential.precision.shape == (dimension, dimension)
+    values = torch.linalg.eigvalsh(potential.precision)
+    assert float(values[0]) >= 0.5
+    assert float(values[-1]) <= 2.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("method.sampels=3", "method.sampels: unknown key 'sampels', did you mean 'samples'"),
+        ("problme.until=3", "problme: unknown key 'problme', did you mean 'problem'"),
+        ("method.samples=many", "method.samples = 'many': input should be a valid integer"),
+        ("method.samples=0", "method.samples = 0: input should be greater than or equal to 1"),
+        ("method.dtype=float16", "method.dtype = 'float16': input should be 'float64' or"),
+        ("map.0.kind=afine", "map.0.kind: unknown kind 'afine', did you mean 'affine'"),
+        ("map.1.widht=3", "map.1.widht: unknown key 'widht', did you mean 'width'"),
+        ("problem.energy.1.bta=1", "problem.energy.1.bta: unknown key 'bta', did you mean 'beta'"),
+        ("problem.start.kind=box", "problem.start.kind: unknown kind 'box'"),
+        ("problem.start.maen=0", "problem.start.maen: unknown key 'maen', did you mean 'mean'"),
+        ("map=[]", "map = "),
+        ("map.7.width=3", "'7' does not number one of 2 entries"),
+        ("problem.until", "not of the form a.b=value"),
+        ("problem.until.x=1", "until is a value, not a table"),
+    ],
+)
+def test_wrong_settings_are_named(setting, message):
+    with pytest.raises(InputError) as caught:
+        catalogue.load("ou-2d", [setting])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("problem.energy.1.beta=-1", "beta must not be negative, got -1"),
+        ("problem.start.covariance=[[1, 2], [2, 1]]", "not positive definite"),
+        ("problem.start.mean=[1, 2, 3]", r"shape \(3,\) but the dimension is 2"),
+        ("problem.energy.0.covariance=[1, 1, 1]", "but the dimension is 2"),
+        ("problem.until=-1", "raise problem.until"),
+        ('problem.energy.0={kind="user", function="nowhere:V"}', "cannot import 'nowhere'"),
+        (
+            'problem.energy.0={kind="gaussian-mixture", means=[[1, 2, 3]]}',
+            "mean 0 has 3 entries but the dimension is 2",
+        ),
+        (
+            'problem.energy.0={kind="random-quadratic", smallest=3, largest=1}',
+            "largest = 1.0 is below smallest",
+        ),
+    ],
+)
+def test_wrong_problems_are_named(setting, message):
+    with pytest.raises(InputError, match=message):
+        build.problem(catalogue.load("ou-2d", [setting]).problem)
+
+
+def test_unknown_names_suggest_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'ou-10d'"):
+        catalogue.load("ou10d")
+
+
+def test_run_files_of_ones_own(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('base = "ou-2d"\n[problem]\nuntil = 0.3\n[method]\nsamples = 50\n')
+    run_file = catalogue.load(str(file), ["method.rtol=1e-3"])
+    assert (run_file.problem.until, run_file.method.samples) == (0.3, 50)
+    assert run_file.method.rtol == 1e-3
+    assert run_file.problem.energy == catalogue.load("ou-2d").problem.energy
+    file.write_text("problem = [")
+    with pytest.raises(InputError, match="not valid TOML"):
+        catalogue.load(str(file))
+    with pytest.raises(InputError, match="cannot read the run file"):
+        catalogue.load(str(tmp_path / "none.toml"))
+
+
+def test_text_of_a_named_problem_is_its_run_file(tmp_path):
+    file = tmp_path / "copy.toml"
+    file.write_text(catalogue.text("gmm-8d"))
+    assert catalogue.load(str(file)) == catalogue.load("gmm-8d")
+
+
+def test_potentials_of_a_run_file_add_up():
+    """Two potentials become one sum; factors multiply, and are not applied twice."""
+    settings = [
+        'problem.energy=[{kind="styblinski-tang", factor=0.5}, {kind="quadratic", factor=2.0}, '
+        '{kind="entropy", beta=0.3}]'
+    ]
+    problem = build.problem(catalogue.load("ou-2d", settings).problem)
+    x = torch.tensor([[1.0, 2.0]])
+    expected = 0.5 * ((1 - 16 + 5) + (16 - 64 + 10)) + 2.0 * 0.5 * 5.0
+    assert float(problem.energy.potential()(x)) == pytest.approx(expected)
+    assert problem.energy.beta() == 0.3
+    assert problem.exact is not None

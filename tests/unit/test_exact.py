@@ -1,0 +1,118 @@
+"""The oracles against each other, against matrix equations and against their own refinement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+from hpc_wgf import Entropy, Gaussian, PotentialEnergy, Problem, Quadratic, StyblinskiTang
+from hpc_wgf.problems import GaussianFlow, SeparableFlow
+from hpc_wgf.problems.quantile import CoordinateFlow
+
+COVARIANCE = [[1.0, 0.4], [0.4, 0.5]]
+
+
+def gaussian_flow(start_covariance, beta=1.0) -> GaussianFlow:
+    return GaussianFlow(
+        Quadratic(2, [1.0, -1.0], COVARIANCE), beta, Gaussian(2, [0.5, 0.0], start_covariance)
+    )
+
+
+@pytest.mark.parametrize("start", [1.0, [2.0, 0.5]], ids=["commuting", "not commuting"])
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_gaussian_map_carries_the_law_and_the_flow(start, beta):
+    """x = T(t, z) has the law N(m(t), C(t)), and moves by x' = −∇V(x) − β ∇log ρ(x)."""
+    flow = gaussian_flow(start, beta)
+    z, t, h = torch.randn(7, 2), 0.6, 1e-4
+    mean, covariance = flow.law(t)
+    M = flow(t, torch.cat([torch.zeros(1, 2), torch.eye(2)]))
+    B = (M[1:] - M[0]).T
+    assert torch.allclose(B @ flow.start.covariance @ B.T, covariance, atol=1e-9)
+    velocity = (flow(t + h, z) - flow(t - h, z)) / (2 * h)
+    x = flow(t, z)
+    score = -(x - mean) @ torch.linalg.inv(covariance)
+    force = flow.potential.gradient(x) + beta * score
+    assert torch.allclose(velocity, -force, atol=1e-6)
+
+
+def test_gaussian_law_solves_its_matrix_equation():
+    """C' = −QC − CQ + 2βI, m' = −Q(m − μ), by an independent integrator."""
+    flow = gaussian_flow([2.0, 0.5], 0.7)
+    Q, mu = flow.potential.precision.numpy(), flow.potential.mean.numpy()
+
+    def rate(_, y):
+        m, C = y[:2], y[2:].reshape(2, 2)
+        return np.concatenate([-Q @ (m - mu), (-Q @ C - C @ Q + 1.4 * np.eye(2)).ravel()])
+
+    y0 = np.concatenate([[0.5, 0.0], np.diag([2.0, 0.5]).ravel()])
+    end = solve_ivp(rate, (0, 0.9), y0, "DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
+    mean, covariance = flow.law(0.9)
+    assert np.allclose(mean, end[:2], atol=1e-9)
+    assert np.allclose(covariance.ravel(), end[2:], atol=1e-9)
+
+
+def test_quantile_map_agrees_with_the_gaussian_one():
+    """A diagonal quadratic is separable: two independent oracles for one flow."""
+    potential, start = Quadratic(2, [1.0, -2.0], [1.0, 0.25]), Gaussian(2, 0.3, [1.0, 0.6])
+    exact = GaussianFlow(potential, 0.8, start)
+    numerical = SeparableFlow(potential, 0.8, start)
+    z = start.sample(np.random.default_rng(0), 2000)
+    for t in (0.05, 0.3, 1.5):
+        error = (exact(t, z) - numerical(t, z)).square().mean().sqrt()
+        displacement = (exact(t, z) - z).square().mean().sqrt()
+        assert float(error / displacement) < 1e-4
+
+
+@pytest.mark.parametrize("t", [0.02, 0.3, 2.0])
+def test_quantile_map_converges(t):
+    """Styblinski–Tang: the grid in use agrees with one of half the cells and twice the step as
+    a second-order scheme should, and conserves mass."""
+    v = StyblinskiTang().coordinate(0)
+    z = torch.linspace(-3.5, 3.5, 400)
+    fine = CoordinateFlow(v, 1.0, 0.0, 1.0)
+    coarse = CoordinateFlow(v, 1.0, 0.0, 1.0, cells=1200, step=1e-3)
+    assert float((fine(t, z) - coarse(t, z)).abs().max()) < 2e-3
+    assert float((fine(t, z) - coarse(t, z)).square().mean().sqrt()) < 3e-4
+    width = np.diff(fine.faces)
+    assert float((fine.density(t) * width).sum()) == pytest.approx(1.0, abs=1e-11)
+
+
+def test_quantile_map_ends_at_the_stationary_law():
+    v = StyblinskiTang().coordinate(0)
+    flow = CoordinateFlow(v, 1.0, 0.0, 1.0, step=0.5)
+    centres = 0.5 * (flow.faces[1:] + flow.faces[:-1])
+    stationary = np.exp(-v(torch.from_numpy(centres)).numpy())
+    stationary /= stationary.sum() * np.diff(flow.faces)
+    assert np.abs(flow.density(5000.0) - stationary).max() < 1e-6
+
+
+def test_quantile_map_is_monotone_far_into_the_tails():
+    flow = CoordinateFlow(StyblinskiTang().coordinate(0), 1.0, 0.0, 1.0)
+    x = flow(0.4, torch.linspace(-7, 7, 3000))
+    assert (x.diff() > 0).all()
+    assert torch.isfinite(x).all()
+
+
+def test_times_may_be_asked_for_in_any_order():
+    """A resumed run asks for other times first than the whole one did, and must see the same
+    exact map to the last bit."""
+    v = StyblinskiTang().coordinate(0)
+    late_first, in_order = (CoordinateFlow(v, 1.0, 0.0, 1.0) for _ in range(2))
+    z = torch.linspace(-2, 2, 50)
+    late_first(0.4, z)
+    in_order(0.20003, z)
+    assert torch.equal(late_first(0.20003, z), in_order(0.20003, z))
+    assert torch.equal(late_first(0.4, z), in_order(0.4, z))
+
+
+def test_problems_find_their_exact_map():
+    def exact(potential, start, beta=1.0):
+        parts = [PotentialEnergy(potential), Entropy(beta)]
+        return Problem(parts, start, until=1.0).exact
+
+    assert isinstance(exact(Quadratic(2), Gaussian(2)), GaussianFlow)
+    assert isinstance(exact(StyblinskiTang(), Gaussian(2)), SeparableFlow)
+    assert exact(StyblinskiTang(), Gaussian(2, 0.0, COVARIANCE)) is None
+    assert exact(StyblinskiTang(), Gaussian(2), beta=0.0) is None

@@ -1,0 +1,104 @@
+"""The time loop: stored times are met, energy is recorded, bad steps are shortened or stop it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hpc_wgf as wgf
+from hpc_wgf.loop import Schedule
+
+
+def test_schedule_meets_the_stored_times_exactly():
+    schedule = Schedule(0.0, 1.0, 0.3)
+    time, times = 0.0, []
+    while time < 1.0:
+        _, time = schedule.step_to(time, 0.07)
+        times.append(time)
+    for k in (1, 2, 3):
+        assert min(abs(t - 0.3 * k) for t in times) < 1e-15
+    assert times[-1] == 1.0
+    assert max(np.diff([0.0, *times])) <= 0.07 + 1e-12
+
+
+def test_schedule_does_not_end_on_a_sliver():
+    assert Schedule(0.0, 1.0, 0.1).step_to(0.1 + 1e-16, 0.05) == pytest.approx((0.05, 0.15))
+
+
+def steep(scheme="heun", **options):
+    problem = wgf.Problem(
+        [wgf.PotentialEnergy(wgf.StyblinskiTang(1.0)), wgf.Entropy(1.0)],
+        wgf.Gaussian(1), until=0.1,
+    )  # fmt: skip
+    map = wgf.Composition(wgf.Affine(1), wgf.BlockFlow(1, 8))
+    return problem, map, wgf.PWGFOptions(200, 1e-4, scheme, 0.1, **options)
+
+
+def test_a_step_that_folds_the_map_stops_a_fixed_run():
+    with pytest.raises(wgf.RunError, match="folded at .* of rank 0.*method.tolerance"):
+        wgf.solve(*steep())
+
+
+def test_a_step_that_folds_the_map_is_shortened_by_a_controller():
+    summary = wgf.solve(*steep(tolerance=0.05)).summary
+    assert summary.finished
+    assert summary.rejected > 0
+    assert summary.map_error_relative[-1] < 0.05
+
+
+def test_order_on_the_parameters():
+    """θ' = rhs(θ) itself: the error at a fixed time falls with the scheme's order. One frozen
+    sample for all steps, so that the equation is the same at every step size."""
+    from hpc_wgf.integrators import TABLEAUX, runge_kutta_step
+    from hpc_wgf.methods import PWGF
+    from hpc_wgf.parallel import LocalCommunicator
+
+    problem = wgf.Problem(
+        [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), until=1.0
+    )
+    map = wgf.Affine(2)  # a metric far from singular: nothing but the scheme errs
+    options = wgf.PWGFOptions(samples=300, rtol=1e-13)
+    runner = PWGF(problem, map, options, LocalCommunicator())
+
+    def rhs(theta):
+        return runner.evaluate(theta, runner.evaluation.reference).eta
+
+    start = runner.start().theta
+
+    def end(name, steps):
+        theta = start
+        for _ in range(steps):
+            theta = runge_kutta_step(rhs, theta, rhs(theta), 0.2 / steps, TABLEAUX[name])[0]
+        return theta
+
+    exact = end("rk4", 128)
+    for name, tableau in TABLEAUX.items():
+        errors = [float((end(name, steps) - exact).norm()) for steps in (8, 16)]
+        assert np.log2(errors[0] / errors[1]) == pytest.approx(tableau.order, abs=0.15), name
+
+
+def test_energy_identity():
+    """dF/dt = −ηᵀĜη: the measured energy between stored rows against the recorded rate."""
+    problem, map, options = wgf.named(
+        "ou-2d", "method.samples=4000", "method.step=0.0125", "problem.until=0.4"
+    )
+    summary = wgf.solve(problem, map, options, wgf.Output(every=0.0125)).summary
+    energy, rate = np.array(summary.energy), np.array(summary.energy_rate)
+    central = (energy[2:] - energy[:-2]) / 0.025
+    assert np.abs(central / rate[1:-1] - 1).max() < 0.03
+    assert (np.diff(energy) < 0).all()
+
+
+def test_projection_errors_on_own_and_fresh_samples_agree():
+    """Both are means over 4000 samples of the same quantity."""
+    summary = wgf.solve(*wgf.named("gmm-two-moons", "problem.until=0.06")).summary
+    own, fresh = np.array(summary.projection_error), np.array(summary.projection_error_fresh)
+    assert np.abs(fresh / own - 1).max() < 0.15
+
+
+def test_no_exact_solution_is_null_not_a_number():
+    problem, map, options = wgf.named("rosenbrock-10d", "method.samples=300", "problem.until=0.01")
+    summary = wgf.solve(problem, map, options, wgf.Output(every=0.01)).summary
+    assert summary.map_error_relative is None
+    assert summary.kl_divergence is None
+    assert '"map_error_relative": null' in summary.to_json()

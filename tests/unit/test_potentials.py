@@ -1,0 +1,135 @@
+"""Potentials: formulas by hand, gradients by finite differences, user functions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from hpc_wgf import (
+    Entropy,
+    Gaussian,
+    GaussianMixture,
+    InputError,
+    PotentialEnergy,
+    Problem,
+    Quadratic,
+    Rosenbrock,
+    StyblinskiTang,
+    UserPotential,
+)
+from hpc_wgf.problems import Cloud, SumOfEnergies, SumOfPotentials
+
+POTENTIALS = {
+    "quadratic": Quadratic(3, [1.0, 0.0, 2.0], [1.0, 0.5, 2.0]),
+    "styblinski-tang": StyblinskiTang(),
+    "rosenbrock": Rosenbrock(),
+    "mixture": GaussianMixture([[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]], 0.5, [1.0, 2.0]),
+    "sum": SumOfPotentials([(2.0, StyblinskiTang()), (0.5, Quadratic(3))]),
+    "user": UserPotential(lambda x: (x**4).sum(1)),
+}
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_gradient_by_central_differences(name):
+    V, x, h = POTENTIALS[name], torch.randn(20, 3), 1e-5
+    for j, e in enumerate(torch.eye(3)):
+        difference = (V(x + h * e) - V(x - h * e)) / (2 * h)
+        assert torch.allclose(V.gradient(x)[:, j], difference, atol=1e-7)
+
+
+def test_formulas():
+    x = torch.tensor([[1.0, 2.0]])
+    assert float(StyblinskiTang()(x)) == pytest.approx(3 / 50 * ((1 - 16 + 5) + (16 - 64 + 10)))
+    assert float(Rosenbrock()(x)) == pytest.approx(3 / 50 * (10 * (2 - 1) ** 2 + 0))
+    assert float(Quadratic(2, 1.0, [1.0, 0.25])(x)) == pytest.approx(0.5 * 4.0)
+    mixture = GaussianMixture([[1.0, 2.0], [1.0, 3.0]], 0.5, [2.0, 1.0])
+    assert float(mixture(x)) == pytest.approx(-math.log(2 + math.exp(-1.0)))
+
+
+@pytest.mark.parametrize("name", ["quadratic", "styblinski-tang", "sum"])
+def test_separable_potentials_are_the_sum_of_their_coordinates(name):
+    V, x = POTENTIALS[name], torch.randn(20, 3)
+    parts = [V.coordinate(j)(x[:, j]) for j in range(3)]
+    assert torch.allclose(sum(parts), V(x), atol=1e-12)
+
+
+def test_coupled_potentials_are_not_separable():
+    assert Quadratic(2, 0.0, [[1.0, 0.5], [0.5, 1.0]]).coordinate(0) is None
+    assert Rosenbrock().coordinate(0) is None
+    assert (Rosenbrock() + StyblinskiTang()).coordinate(0) is None
+
+
+@pytest.mark.parametrize(
+    ("potential", "beta"),
+    [
+        (Quadratic(2, [1.0, 0.0], [[1.0, 0.3], [0.3, 0.5]]), 0.7),
+        (GaussianMixture([[0.0, 1.0], [1.0, 0.0]], 0.4, [1.0, 3.0]), 1.0),
+    ],
+)
+def test_log_partition_by_quadrature(potential, beta):
+    axis = torch.linspace(-9, 9, 901)
+    grid = torch.cartesian_prod(axis, axis)
+    mass = torch.exp(-potential(grid) / beta).sum() * (18 / 900) ** 2
+    assert potential.log_partition(beta) == pytest.approx(math.log(float(mass)), abs=1e-9)
+
+
+def test_energies_add_up_and_see_their_parts():
+    V = StyblinskiTang()
+    energy = SumOfEnergies([PotentialEnergy(V), Entropy(0.5)])
+    cloud = Cloud(torch.randn(9, 2), torch.randn(9), torch.randn(9, 2))
+    assert torch.allclose(energy.force(cloud), V.gradient(cloud.x) + 0.5 * cloud.score)
+    value = energy.integrand(cloud.x, cloud.log_density)
+    assert torch.allclose(value, V(cloud.x) + 0.5 * cloud.log_density)
+    assert energy.potential() is V
+    assert energy.beta() == 0.5
+
+
+def test_negative_beta_is_refused():
+    with pytest.raises(InputError, match="must not be negative"):
+        Entropy(-0.1)
+
+
+def wrong_shape(x):
+    return x
+
+
+def not_finite(x):
+    return torch.where(x[:, 0] > 0, torch.nan, x[:, 0])
+
+
+def no_tensor(x):
+    return 1.0
+
+
+def broken(x):
+    return x @ torch.zeros(99)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (wrong_shape, r"returned \(16, 2\).*shape \(16,\)"),
+        (no_tensor, "returned float"),
+        (not_finite, "not finite at"),
+        (broken, "cannot be evaluated at start samples"),
+    ],
+)
+def test_user_potentials_are_tried_at_the_start(function, message):
+    problem = Problem(PotentialEnergy(UserPotential(function)), Gaussian(2), until=1.0)
+    with pytest.raises(InputError, match=message):
+        problem.check(torch.randn(16, 2))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("math", "module:name"),
+        ("no_such_module:V", "cannot import"),
+        ("math:no_such_name", "has no 'no_such_name'"),
+    ],
+)
+def test_import_paths_are_checked(path, message):
+    with pytest.raises(InputError, match=message):
+        UserPotential.from_path(path)

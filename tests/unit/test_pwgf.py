@@ -1,0 +1,160 @@
+"""The method: its gradient, its consistency and its diagnostics, against dense references."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from oracles import dense_jacobian, perturb
+
+from hpc_wgf import (
+    Affine,
+    BlockFlow,
+    Composition,
+    Entropy,
+    Form,
+    Gaussian,
+    InputError,
+    PotentialEnergy,
+    Problem,
+    PWGFOptions,
+    Quadratic,
+    StyblinskiTang,
+)
+from hpc_wgf.methods import PWGF, State, StepFailed
+from hpc_wgf.parallel import LocalCommunicator
+from hpc_wgf.problems import Cloud
+
+PROBLEM = Problem([PotentialEnergy(StyblinskiTang()), Entropy(0.7)], Gaussian(2), until=1.0)
+
+
+def method(map=None, **options) -> PWGF:
+    map = map or perturb(Composition(Affine(2), BlockFlow(2, 5)), 0.2)
+    options = {"samples": 200, "rtol": 1e-10} | options
+    return PWGF(PROBLEM, map, PWGFOptions(**options), LocalCommunicator())
+
+
+def dense(runner: PWGF, state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    """J, (n·d, p), and f, (n·d,), at the samples of the state's step."""
+    slope = runner.slope(state)
+    reference = slope.context.reference
+    J = dense_jacobian(runner.map, reference.z).reshape(-1, runner.map.parameter_count())
+    image = runner.map.transport(reference.z, reference.score)
+    cloud = Cloud(image.x, reference.log_density - image.log_det, image.score)
+    return J, PROBLEM.energy.force(cloud).reshape(-1).detach()
+
+
+def test_slope_is_the_least_squares_solution():
+    """η minimises |Jη + f|²; its diagnostics are those of the dense solution."""
+    runner = method()
+    state = runner.start()
+    J, f = dense(runner, state)
+    slope = runner.slope(state)
+    expected = torch.linalg.lstsq(J, -f[:, None], driver="gelsd").solution[:, 0]
+    n = runner.options.samples
+    assert float((J @ (slope.eta - expected)).norm() / (J @ expected).norm()) < 1e-6
+    residual = float((J @ expected + f).square().sum()) / n
+    assert slope.projection_error == pytest.approx(residual, rel=1e-8)
+    assert slope.force_square == pytest.approx(float(f.square().sum()) / n, rel=1e-12)
+    # δ = E|f|² − E|Jη|² for the exact minimiser, and dF/dt = −E|Jη|².
+    assert slope.force_square + slope.energy_rate == pytest.approx(residual, rel=1e-6)
+    assert slope.residual <= 1e-10
+
+
+def test_energy_form_is_the_gradient_of_the_sample_mean():
+    """−Ĝη in the energy form, against central differences of the mean energy."""
+    runner = method(form=Form.ENERGY, rtol=1e-11)
+    state = runner.start()
+    slope = runner.slope(state)
+    reference = slope.context.reference
+    gradient = -slope.context.gram.matvec(slope.eta)
+
+    def energy(theta):
+        cloud, _ = runner.push(theta, reference)
+        return float(PROBLEM.energy.integrand(cloud.x, cloud.log_density).mean())
+
+    direction, h = torch.randn_like(state.theta), 1e-5
+    difference = (energy(state.theta + h * direction) - energy(state.theta - h * direction)) / (
+        2 * h
+    )
+    assert float(gradient @ direction) == pytest.approx(difference, rel=1e-5)
+
+
+def test_the_two_forms_agree_in_expectation():
+    """They differ by Monte Carlo noise, which falls as n^{−1/2}."""
+    gaps = []
+    for samples in (500, 50_000):
+        grads = {}
+        for form in Form:
+            runner = method(form=form, samples=samples, rtol=1e-9)
+            slope = runner.slope(runner.start())
+            grads[form] = slope.context.gram.matvec(slope.eta)
+        gap = grads[Form.ENERGY] - grads[Form.FORCE]
+        gaps.append(float(gap.norm() / grads[Form.FORCE].norm()))
+    assert gaps[1] < 0.3 * gaps[0]
+    assert gaps[1] < 0.03
+
+
+def test_a_gaussian_flow_is_in_the_range_of_an_affine_map():
+    """Then the projection error is zero, and η is the exact velocity of the map."""
+    problem = Problem([PotentialEnergy(Quadratic(2, 1.0, 0.5)), Entropy(1.0)], Gaussian(2), 1.0)
+    runner = PWGF(problem, Affine(2), PWGFOptions(samples=100, rtol=1e-12), LocalCommunicator())
+    slope = runner.slope(runner.start())
+    # −f(z) = −2(z − 1) + z = −z + 2: A' = −I, b' = 2.
+    expected = torch.tensor([-1.0, 0.0, 0.0, -1.0, 2.0, 2.0])
+    assert torch.allclose(slope.eta, expected, atol=1e-9)
+    assert slope.projection_error < 1e-18
+    assert runner.measure(runner.start(), slope).projection_error < 1e-18
+
+
+def test_samples_are_frozen_within_a_step_and_fresh_in_the_next():
+    runner = method()
+    state = runner.start()
+    again = runner.slope(state).context.reference.z
+    assert torch.equal(runner.slope(state).context.reference.z, again)
+    later = State(0.1, state.theta, 1, 0.1)
+    assert not torch.equal(runner.slope(later).context.reference.z, again)
+
+
+def test_a_folded_map_fails_the_step():
+    runner = method(Affine(2))
+    theta = runner.start().theta
+    theta[0] = -2.0
+    with pytest.raises(StepFailed, match="the map has folded at 200 samples of rank 0"):
+        runner.evaluate(theta, runner.evaluation.reference)
+
+
+def test_a_value_that_is_not_finite_fails_the_step():
+    runner = method(Affine(2))
+    theta = runner.start().theta
+    theta[-1] = float("inf")
+    with pytest.raises(StepFailed, match="not finite at 200 samples of rank 0"):
+        runner.evaluate(theta, runner.evaluation.reference)
+
+
+def test_float32_follows_float64():
+    """On a well-conditioned map, where both reach the least-squares minimum."""
+    exact = method(perturb(Affine(2)), rtol=1e-5)
+    single = method(perturb(Affine(2)), rtol=1e-5, dtype=torch.float32)
+    a, b = exact.slope(exact.start()), single.slope(single.start())
+    assert b.eta.dtype == torch.float32
+    assert b.projection_error == pytest.approx(a.projection_error, rel=1e-5)
+    assert b.energy_rate == pytest.approx(a.energy_rate, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scheme": "leapfrog"}, "'leapfrog' is not known"),
+        ({"scheme": "rk4", "tolerance": 1e-3}, "no error estimate"),
+        ({"rtol": 1e-16}, "below what"),
+        ({"step_size": 0.0}, "must be positive"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(InputError, match=message):
+        PWGFOptions(**options)
+
+
+def test_dimensions_must_match():
+    with pytest.raises(InputError, match="map acts in dimension 3"):
+        method(Affine(3))

@@ -1,0 +1,196 @@
+"""The store: labelled, committed as a whole, refused when taken, cut back when torn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray
+import zarr
+
+import hpc_wgf as wgf
+from hpc_wgf.parallel import LocalCommunicator, SampleBlocks
+from hpc_wgf.store import SCHEMA, RunWriter, refuse_existing
+
+BLOCKS = SampleBlocks(100, 10, 3)  # shards of 30 samples, the last one shorter
+
+
+def writer(path, **changes) -> RunWriter:
+    fields = {
+        "parameters": 5, "dimension": 2, "dtype": np.dtype("float64"),
+        "attributes": {"problem": "test"},
+    } | changes  # fmt: skip
+    communicator = LocalCommunicator()
+    return RunWriter.create(path, communicator, BLOCKS, BLOCKS.owned(0, 1), **fields)
+
+
+def commit(store: RunWriter, value: float, steps: int) -> None:
+    store.commit(
+        dict.fromkeys(SCHEMA.row_scalars, value),
+        {name: [value] * steps for name in SCHEMA.step_fields},
+        theta=np.full(5, value),
+        particles=np.full((100, 2), value),
+        log_density=np.full(100, value),
+    )
+
+
+def test_rows_and_steps_are_labelled_for_xarray(tmp_path):
+    store = writer(tmp_path / "run")
+    for k in range(3):
+        commit(store, float(k), 2 * k)
+    store.close()
+    with xarray.open_zarr(tmp_path / "run") as data:
+        assert dict(data.sizes) == {
+            "time": 3, "parameter": 5, "sample": 100, "space": 2, "step": 6,
+        }  # fmt: skip
+        assert data.particles.dims == ("time", "sample", "space")
+        assert data.theta.dims == ("time", "parameter")
+        assert data.log_density.dims == ("time", "sample")
+        assert data.particles.isel(time=2).values.tolist() == [[2.0, 2.0]] * 100
+        assert data.step_energy.values.tolist() == [1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+        assert data.time.values.tolist() == [0.0, 1.0, 2.0]
+    group = zarr.open_group(tmp_path / "run", mode="r")
+    assert group["particles"].shards == (1, 30, 2)
+    assert group.metadata.zarr_format == 3
+
+
+def test_a_row_that_is_not_committed_is_not_seen(tmp_path, monkeypatch):
+    """Killed between writing the shards and the commit: readers see the rows before it."""
+    path = tmp_path / "run"
+    store = writer(path)
+    commit(store, 0.0, 0)
+    monkeypatch.setattr("hpc_wgf.store.writer._consolidate", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        commit(store, 1.0, 3)
+    monkeypatch.undo()
+    store.close()
+    assert wgf.open_run(path).rows == 1
+    with xarray.open_zarr(path) as data:
+        assert dict(data.sizes)["time"] == 1
+    again = RunWriter.reopen(
+        path, LocalCommunicator(), BLOCKS, BLOCKS.owned(0, 1), rows=1, steps=0, attributes={}
+    )
+    assert zarr.open_group(path, mode="r", use_consolidated=False)["theta"].shape == (1, 5)
+    commit(again, 5.0, 1)
+    assert wgf.open_run(path).column("energy").tolist() == [0.0, 5.0]
+    assert wgf.open_run(path).column("step_size").tolist() == [5.0]
+
+
+def test_a_failed_write_says_what_stays(tmp_path, monkeypatch):
+    store = writer(tmp_path / "run")
+    commit(store, 0.0, 0)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hpc_wgf.store.writer._consolidate", full)
+    with pytest.raises(wgf.RunError, match="No space left.*committed rows are intact"):
+        commit(store, 1.0, 0)
+    assert wgf.open_run(tmp_path / "run").rows == 1
+
+
+def test_existing_paths_are_refused(tmp_path):
+    writer(tmp_path / "run").close()
+    with pytest.raises(wgf.InputError, match="a run is stored there"):
+        writer(tmp_path / "run")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(wgf.InputError, match="it exists"):
+        refuse_existing(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_path_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(wgf.InputError, match="cannot create the store"):
+        writer(tmp_path / "file" / "run")
+
+
+def test_two_writers_are_refused(tmp_path):
+    store = writer(tmp_path / "run")
+    commit(store, 0.0, 0)
+    arguments = (tmp_path / "run", LocalCommunicator(), BLOCKS, BLOCKS.owned(0, 1))
+    with pytest.raises(wgf.InputError, match="being written by another process"):
+        RunWriter.reopen(*arguments, rows=1, steps=0, attributes={})
+    store.close()
+    RunWriter.reopen(*arguments, rows=1, steps=0, attributes={}).close()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no store at"),
+        (lambda path: path.mkdir(), "not a readable Zarr group"),
+        (lambda path: zarr.open_group(path, mode="w"), "not one written by hpc-wgf"),
+        (
+            lambda path: zarr.open_group(path, mode="w", attributes={"schema_version": 99}),
+            "has store schema 99",
+        ),
+    ],
+)
+def test_what_is_no_store_is_refused(tmp_path, make, message):
+    make(tmp_path / "run")
+    with pytest.raises(wgf.InputError, match=message):
+        wgf.open_run(tmp_path / "run")
+
+
+def small(**options):
+    problem = wgf.Problem(
+        [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), until=0.4
+    )
+    map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 8))
+    return problem, map, wgf.PWGFOptions(samples=200, step_size=0.04, rtol=1e-4, **options)
+
+
+class Interrupt(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"scheme": "kutta32", "tolerance": 5e-3}, {"dtype": torch.float32}],
+    ids=["fixed", "adaptive", "float32"],
+)
+def test_ten_steps_are_five_then_resume_bitwise(tmp_path, options, monkeypatch):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    wgf.solve(*small(**options), wgf.Output(whole, every=0.08))
+
+    commit, rows = RunWriter.commit, []
+
+    def interrupted(self, *args, **kwargs):
+        if len(rows) == 3:
+            raise Interrupt
+        rows.append(commit(self, *args, **kwargs))
+
+    monkeypatch.setattr(RunWriter, "commit", interrupted)
+    with pytest.raises(Interrupt):
+        wgf.solve(*small(**options), wgf.Output(torn, every=0.08))
+    monkeypatch.undo()
+    assert wgf.open_run(torn).rows == 3
+    wgf.solve(*small(**options), wgf.Output(torn), resume=True)
+
+    a, b = wgf.open_run(whole), wgf.open_run(torn)
+    seconds = {"wall_seconds", "step_seconds"}
+    for name in sorted(set(a.group) - seconds):
+        assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
+    assert a.rows == 6
+    assert (np.diff(b.column("wall_seconds")) > 0).all()
+
+
+def test_a_longer_run_is_the_same_run(tmp_path):
+    """until = 0.2, then resumed to 0.4, is until = 0.4."""
+    problem, map, options = small()
+    half = wgf.Problem(problem.energy.parts, problem.start, until=0.2)
+    wgf.solve(half, map, options, wgf.Output(tmp_path / "two", every=0.1))
+    again = wgf.solve(*small(), wgf.Output(tmp_path / "two"), resume=True)
+    wgf.solve(*small(), wgf.Output(tmp_path / "one", every=0.1))
+    theta = [wgf.open_run(tmp_path / name).column("theta") for name in ("one", "two")]
+    assert np.array_equal(*theta)
+    assert again.summary.finished
+    assert again.summary.until == 0.4
+
+
+def test_resume_refuses_another_map(tmp_path):
+    problem, map, options = small()
+    wgf.solve(problem, map, options, wgf.Output(tmp_path / "run", every=0.4))
+    with pytest.raises(wgf.InputError, match="resume with the map and dtype of the run"):
+        wgf.solve(problem, wgf.Affine(2), options, wgf.Output(tmp_path / "run"), resume=True)
