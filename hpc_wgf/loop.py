@@ -141,7 +141,8 @@ def _accepted_step(
         return reached, step
     raise RunError(
         f"{_MAX_REJECTIONS} steps from t = {state.time:g} were rejected, the last of {size:g}: "
-        f"{cause}"
+        f"{cause}. Shorter steps do not help: take more samples, a looser method.rtol (which keeps "
+        "the parameter velocity small) or another map"
     )
 
 
@@ -169,9 +170,9 @@ def _row(problem: Problem, method: Method, point: _Point, seconds: float) -> Row
 def _exact_error(problem: Problem, method: Method, time: float, seen: Measurement) -> MapError:
     if problem.exact is None:
         return MapError(_NAN, _NAN)
-    reference = method.evaluation.reference
-    exact = problem.exact(time - problem.start_time, reference.z)
-    return map_error(reference.z, seen.x, exact, reference.total, method.communicator)
+    z = method.evaluation.z
+    exact = problem.exact(time - problem.start_time, z)
+    return map_error(z, seen.x, exact, method.evaluation.blocks.total, method.communicator)
 
 
 def _symmetric_kl(problem: Problem, method: Method, time: float, seen: Measurement) -> float:
@@ -179,7 +180,6 @@ def _symmetric_kl(problem: Problem, method: Method, time: float, seen: Measureme
     if not isinstance(problem.exact, GaussianFlow):
         return _NAN
     start = problem.exact.start
-    fitted = affine_law(
-        method.evaluation.reference.z, seen.x, start.mean, start.covariance, method.communicator
-    )
+    z = method.evaluation.z
+    fitted = affine_law(z, seen.x, start.mean, start.covariance, method.communicator)
     return symmetric_kl(*fitted, *problem.exact.law(time - problem.start_time))

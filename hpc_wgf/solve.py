@@ -18,10 +18,10 @@ from .loop import Schedule, integrate
 from .maps import PushForward
 from .methods import PWGF, PWGFOptions, State
 from .observers import MemoryRecorder, Observer, Recorder, progress
-from .parallel import Communicator, SampleBlocks, agreed, communicator_from_environment
+from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
 from .report import Summary
-from .store import RunWriter, StoredRun, open_run, refuse_existing
+from .store import RunWriter, StoredRun, StoreShape, open_run, refuse_existing
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def solve(
         if stored is None and output.path is not None:
             refuse_existing(Path(output.path))
         layout = _layout(problem, options, output, communicator, stored)
-        runner = PWGF(problem, map, options, communicator, _evaluation_blocks(options, layout))
+        runner = PWGF(
+            problem, map, options, communicator,
+            particles=layout["particles"], shards=layout["shards"],
+        )  # fmt: skip
         _check_start(problem, runner)
     _check_same_theta(runner.map, communicator)
     attributes = _attributes(problem, runner, layout, configuration)
@@ -121,13 +124,9 @@ def _layout(
     }
 
 
-def _evaluation_blocks(options: PWGFOptions, layout: Mapping[str, Any]) -> SampleBlocks:
-    return SampleBlocks.automatic(layout["particles"]).in_units(layout["shards"])
-
-
 def _check_start(problem: Problem, runner: PWGF) -> None:
     """The energy at start samples, and the map's being the identity there."""
-    z = runner.evaluation.reference.z[:512]
+    z = runner.evaluation.leaves[0].z[:512]
     problem.check(z)
     with torch.no_grad():
         x = runner.map(z)
@@ -196,16 +195,21 @@ def _stored_state(stored: StoredRun, runner: PWGF) -> tuple[State, float]:
 def _writer(
     path: Path, runner: PWGF, attributes: Mapping[str, Any], stored: StoredRun | None
 ) -> RunWriter:
-    shown, communicator = runner.evaluation, runner.communicator
+    common = (path, runner.communicator, runner.evaluation.span)
     if stored is not None:
         return RunWriter.reopen(
-            path, communicator, shown.blocks, shown.owned,
-            rows=stored.rows, steps=stored.steps, attributes=attributes,
-        )  # fmt: skip
+            *common, rows=stored.rows, steps=stored.steps, attributes=attributes
+        )
+    blocks = runner.evaluation.blocks
     return RunWriter.create(
-        path, communicator, shown.blocks, shown.owned,
-        parameters=runner.map.parameter_count(),
-        dimension=runner.map.dimension,
-        dtype=np.dtype(str(runner.options.dtype).removeprefix("torch.")),
+        *common,
+        shape=StoreShape(
+            parameters=runner.map.parameter_count(),
+            dimension=runner.map.dimension,
+            samples=blocks.total,
+            block=blocks.size,
+            blocks_per_shard=blocks.blocks_per_shard(runner.evaluation.shards),
+            dtype=str(runner.options.dtype).removeprefix("torch."),
+        ),
         attributes=attributes,
-    )  # fmt: skip
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ..integrators import Controller
@@ -59,21 +61,29 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Reference:
-    """Samples z of λ on this rank with log λ(z) and ∇ log λ(z); `total` of all ranks."""
+    """Samples z of λ with log λ(z) and ∇ log λ(z): one leaf of a rank's samples."""
 
     z: Tensor
     log_density: Tensor
     score: Tensor
-    total: int
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The evaluation sample: its blocks, those that this rank owns, and their samples."""
+    """The evaluation sample: its blocks, their shards in the store, and this rank's samples.
+
+    `span`: the numbers of this rank's samples among all.
+    """
 
     blocks: SampleBlocks
-    owned: range
-    reference: Reference
+    shards: int
+    span: slice
+    leaves: Sequence[Reference]
+
+    @property
+    def z(self) -> Tensor:
+        """This rank's samples, (n_local, d)."""
+        return torch.cat([leaf.z for leaf in self.leaves])
 
 
 @dataclass(frozen=True)

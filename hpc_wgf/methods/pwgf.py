@@ -7,6 +7,7 @@ samples most nearly as the flow would. With the same samples in Ĝ and ∇F the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,9 +17,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..integrators import TABLEAUX, Controller, FixedStep, PIController, runge_kutta_step
 from ..krylov import minres
-from ..maps import PushForward, flatten
+from ..maps import Linearization, PushForward, flatten
 from ..metric import GramOperator
-from ..parallel import Communicator, Purpose, SampleBlocks
+from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
 from ..problems import Cloud, Problem
 from .base import Evaluation, Measurement, Reference, Slope, State, StepFailed, StepResult
 
@@ -80,8 +81,19 @@ class PWGFOptions:
 class _Context:
     """What the later stages of a step share with its first."""
 
-    reference: Reference
+    leaves: Sequence[Reference]
     gram: GramOperator
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """What one leaf of the samples contributes at θ. `sums`: (p + 1,) in float64, the descent
+    direction −∇F and |f|², both summed over the samples; `counts`: folded, not finite."""
+
+    force: Tensor
+    jacobian: Linearization
+    sums: Tensor
+    counts: Tensor
 
 
 class PWGF:
@@ -93,8 +105,12 @@ class PWGF:
         map: PushForward,
         options: PWGFOptions,
         communicator: Communicator,
-        evaluation: SampleBlocks | None = None,
+        *,
+        particles: int | None = None,
+        shards: int | None = None,
     ) -> None:
+        """`particles`, `shards`: size of the evaluation sample and the most shards in which it
+        is stored, by default as many samples as the method's in 16 shards."""
         if map.dimension != problem.dimension:
             raise InputError(
                 f"the map acts in dimension {map.dimension} but the problem has dimension "
@@ -103,12 +119,18 @@ class PWGF:
         self.problem, self.options, self.communicator = problem, options, communicator
         self.map = map.to(device=communicator.device, dtype=options.dtype)
         self.tableau = TABLEAUX[options.scheme]
-        self.blocks = SampleBlocks.automatic(options.samples, options.block)
-        self._owned = self.blocks.owned(communicator.rank, communicator.size)
-        shown = evaluation or self.blocks
-        owned = shown.owned(communicator.rank, communicator.size, "units of stored particles")
-        reference = self._draw(shown, owned, Purpose.EVALUATION, 0)
-        self.evaluation = Evaluation(shown, owned, reference)
+        rank, ranks = communicator.rank, communicator.size
+        self._blocks = SampleBlocks.automatic(options.samples, options.block)
+        self._leaves = self._blocks.leaves(rank, ranks)
+        self.evaluation = self._evaluation(
+            SampleBlocks.automatic(particles or options.samples), shards or max(16, ranks)
+        )
+
+    def _evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
+        mine = blocks.shards(shards, self.communicator.rank, self.communicator.size)
+        leaves = [self._draw(blocks, shard, Purpose.EVALUATION, 0) for shard in mine]
+        span = blocks.span(range(mine[0].start, mine[-1].stop))
+        return Evaluation(blocks, shards, span, leaves)
 
     def start(self) -> State:
         return State(self.problem.start_time, self.map.get_theta(), 0, self.options.step_size)
@@ -116,23 +138,24 @@ class PWGF:
     def controller(self) -> Controller:
         return self.options.controller()
 
-    def _draw(self, blocks: SampleBlocks, owned: range, purpose: Purpose, step: int) -> Reference:
-        z = blocks.draw(
-            self.problem.start.sample, owned, seed=self.options.seed, purpose=purpose, step=step
-        ).to(device=self.communicator.device, dtype=self.options.dtype)
+    def _draw(self, blocks: SampleBlocks, part: range, purpose: Purpose, step: int) -> Reference:
+        """The samples of some blocks, in the method's precision on the rank's device."""
         start = self.problem.start
-        return Reference(z, start.log_density(z), start.score(z), blocks.total)
+        z = blocks.draw(start.sample, part, seed=self.options.seed, purpose=purpose, step=step).to(
+            device=self.communicator.device, dtype=self.options.dtype
+        )
+        return Reference(z, start.log_density(z), start.score(z))
 
     def slope(self, state: State) -> Slope:
-        samples = self._draw(self.blocks, self._owned, Purpose.STEP, state.step)
-        return self.evaluate(state.theta, samples)
+        samples = [self._draw(self._blocks, b, Purpose.STEP, state.step) for b in self._leaves]
+        return self.evaluate(state.theta, samples, self._blocks.total)
 
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
         context: _Context = slope.context
         stages: list[Slope] = []
 
         def rhs(theta: Tensor) -> Tensor:
-            stages.append(self.evaluate(theta, context.reference))
+            stages.append(self.evaluate(theta, context.leaves, self._blocks.total))
             return stages[-1].eta
 
         theta, error = runge_kutta_step(rhs, state.theta, slope.eta, step_size, self.tableau)
@@ -147,23 +170,18 @@ class PWGF:
             worst_residual=max((stage.residual for stage in stages), default=0.0),
         )
 
-    def evaluate(self, theta: Tensor, reference: Reference) -> Slope:
-        """η at θ on given samples. Errors: `StepFailed` where the map folds or is not finite."""
-        n = reference.total
-        cloud, folded = self.push(theta, reference)
-        force = self.problem.energy.force(cloud)
-        jacobian = self.map.linearize(reference.z)
-        gram = GramOperator(jacobian, n, self.communicator)
-        if self.options.form is Form.FORCE:
-            descent = jacobian.vjp(force.neg())[0]
-        else:
-            descent = -self._energy_gradient(reference)
-        finite = torch.isfinite(cloud.x).all(1) & torch.isfinite(force).all(1)
-        squares = force.double().square().sum()
-        b, force_square = self._reduce([descent, squares], folded, ~finite)
-        b = b.to(descent.dtype)
+    def evaluate(self, theta: Tensor, samples: Sequence[Reference], n: int) -> Slope:
+        """η at θ on this rank's leaves of n given samples.
+
+        Errors: `StepFailed` where the map folds, a value is not finite, or MINRES fails.
+        """
+        self.map.set_theta(theta)
+        leaves = [self._leaf(reference) for reference in samples]
+        gram = GramOperator([leaf.jacobian for leaf in leaves], n, self.communicator)
+        sums = self._reduce([leaf.sums for leaf in leaves], [leaf.counts for leaf in leaves])
+        b = sums[:-1].to(theta.dtype).div_(n)
         eta, stats = minres(
-            gram, b.div_(n), rtol=self.options.rtol, max_steps=self.options.max_products,
+            gram, b, rtol=self.options.rtol, max_steps=self.options.max_products,
             check_every=10 if b.is_cuda else 1,
         )  # fmt: skip
         if not stats.true_residual <= 1.0:
@@ -171,43 +189,59 @@ class PWGF:
                 f"MINRES ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than none: "
                 f"{stats.status} Raise method.rtol or method.samples."
             )
-        moved = jacobian.jvp(eta).double()
-        sums = torch.stack([moved.square().sum(), (moved + force.double()).square().sum()])
-        rate, residual_square = (self.communicator.sum(sums) / n).tolist()
+        residuals = [_least_squares(leaf.jacobian.jvp(eta), leaf.force) for leaf in leaves]
+        moved, residual = (self.communicator.sum(tree_sum(residuals)) / n).tolist()
         return Slope(
             eta=eta,
-            energy_rate=-rate,
-            projection_error=residual_square,
-            force_square=float(force_square) / n,
+            energy_rate=-moved,
+            projection_error=residual,
+            force_square=float(sums[-1]) / n,
             products=stats.products,
             residual=stats.true_residual,
             converged=stats.converged,
-            context=_Context(reference, gram),
+            context=_Context(samples, gram),
         )
 
-    def measure(self, state: State, slope: Slope) -> Measurement:
-        reference = self.evaluation.reference
-        cloud, folded = self.push(state.theta, reference)
+    def _leaf(self, reference: Reference) -> _Leaf:
+        """The part of one leaf in ∇F and Ĝ at the map's present parameters."""
+        cloud, folded = self._push(reference)
         force = self.problem.energy.force(cloud)
-        values = self.problem.energy.integrand(cloud.x, cloud.log_density).detach()
-        moved = self.map.linearize(reference.z).jvp(slope.eta)
-        broken = ~(torch.isfinite(values) & torch.isfinite(force).all(1))
-        error = (moved + force).double().square().sum()
-        total, error_square = self._reduce([values.double().sum(), error], folded, broken)
-        n = reference.total
-        return Measurement(cloud.x, cloud.log_density, float(total) / n, float(error_square) / n)
+        jacobian = self.map.linearize(reference.z)
+        if self.options.form is Form.FORCE:
+            descent = jacobian.vjp(force.neg())[0]
+        else:
+            descent = self._energy_gradient(reference).neg()
+        broken = ~(torch.isfinite(cloud.x).all(1) & torch.isfinite(force).all(1))
+        squares = force.double().square().sum()
+        sums = torch.cat([descent.double(), squares[None]])
+        return _Leaf(force, jacobian, sums, torch.stack([folded.sum(), broken.sum()]))
+
+    def measure(self, state: State, slope: Slope) -> Measurement:
+        self.map.set_theta(state.theta)
+        images, sums, counts = [], [], []
+        for reference in self.evaluation.leaves:
+            cloud, folded = self._push(reference)
+            force = self.problem.energy.force(cloud)
+            values = self.problem.energy.integrand(cloud.x, cloud.log_density).detach().double()
+            moved = self.map.linearize(reference.z).jvp(slope.eta)
+            broken = ~(torch.isfinite(values) & torch.isfinite(force).all(1))
+            images.append(cloud)
+            sums.append(torch.stack([values.sum(), _least_squares(moved, force)[1]]))
+            counts.append(torch.stack([folded.sum(), broken.sum()]))
+        energy, error = (self._reduce(sums, counts) / self.evaluation.blocks.total).tolist()
+        x = torch.cat([cloud.x for cloud in images])
+        return Measurement(x, torch.cat([cloud.log_density for cloud in images]), energy, error)
 
     @torch.no_grad()
-    def push(self, theta: Tensor, reference: Reference) -> tuple[Cloud, Tensor]:
-        """The cloud T_θ(z) with density and score, and where the map has folded, (n,) bool."""
-        self.map.set_theta(theta)
+    def _push(self, reference: Reference) -> tuple[Cloud, Tensor]:
+        """The cloud T(z) with density and score, and where the map has folded, (n,) bool."""
         image = self.map.transport(reference.z, reference.score)
         assert image.score is not None
         cloud = Cloud(image.x, reference.log_density - image.log_det, image.score)
         return cloud, ~image.positive
 
     def _energy_gradient(self, reference: Reference) -> Tensor:
-        """∇_θ of the sum of the energy's integrand over this rank's samples, (p,)."""
+        """∇_θ of the sum of the energy's integrand over a leaf's samples, (p,)."""
         with torch.enable_grad():
             x, log_det = self.map.forward_and_logdet(reference.z)
             values = self.problem.energy.integrand(x, reference.log_density - log_det)
@@ -216,18 +250,24 @@ class PWGF:
             )
         return flatten(*grads)
 
-    def _reduce(self, parts: list[Tensor], folded: Tensor, broken: Tensor) -> tuple[Tensor, ...]:
-        """Sums of the parts over the ranks, in one float64 all-reduce that also carries every
-        rank's counts of folded and not finite samples. Errors: `StepFailed` if there are any."""
+    def _reduce(self, sums: list[Tensor], counts: list[Tensor]) -> Tensor:
+        """Σ of the leaves' `sums` over all ranks, in one float64 all-reduce that also carries
+        every rank's counts. Errors: `StepFailed` where samples have folded or are not finite."""
         size, rank = self.communicator.size, self.communicator.rank
-        counts = torch.zeros(2, size, dtype=torch.float64, device=folded.device)
-        counts[0, rank], counts[1, rank] = folded.sum(), broken.sum()
-        flat = [part.double().reshape(-1) for part in (*parts, counts)]
-        summed = self.communicator.sum(torch.cat(flat)).split([part.numel() for part in flat])
+        mine = tree_sum(sums)
+        placed = mine.new_zeros(2, size)
+        placed[:, rank] = tree_sum(counts).to(mine)
+        total = self.communicator.sum(torch.cat([mine, placed.reshape(-1)]))
         causes = ("the map has folded", "values are not finite")
-        for cause, per_rank in zip(causes, summed[-1].view(2, size).tolist(), strict=True):
-            bad = {r: int(count) for r, count in enumerate(per_rank) if count}
+        per_rank = total[mine.numel() :].view(2, size).tolist()
+        for cause, numbers in zip(causes, per_rank, strict=True):
+            bad = [f"{int(count)} samples of rank {r}" for r, count in enumerate(numbers) if count]
             if bad:
-                where = ", ".join(f"{count} samples of rank {r}" for r, count in bad.items())
-                raise StepFailed(f"{cause} at {where}")
-        return summed[:-1]
+                raise StepFailed(f"{cause} at {', '.join(bad)}")
+        return total[: mine.numel()]
+
+
+def _least_squares(moved: Tensor, force: Tensor) -> Tensor:
+    """(Σ|Jη|², Σ|Jη + f|²) over a leaf, (2,) in float64."""
+    moved = moved.double()
+    return torch.stack([moved.square().sum(), (moved + force.double()).square().sum()])

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..maps import Linearization
-from ..parallel import Communicator
+from ..parallel import Communicator, tree_sum
 
 
 @dataclass(frozen=True)
 class GramOperator:
     """Ĝ without its matrix: a product is local J v, local Jᵀ(J v), one all-reduce of p numbers.
 
-    `total`: n, the samples of all ranks together.
+    `leaves`: J on each group of this rank's samples; `total`: n, the samples of all ranks.
     """
 
-    jacobian: Linearization
+    leaves: Sequence[Linearization]
     total: int
     communicator: Communicator
 
     def matvec(self, v: Tensor) -> Tensor:
-        Jv = self.jacobian.jvp(v)
-        JtJv, _ = self.jacobian.vjp(Jv.div_(self.total))
-        return self.communicator.sum(JtJv)
+        """Ĝ v, (p,) → (p,)."""
+        parts = [J.vjp(J.jvp(v).div_(self.total))[0] for J in self.leaves]
+        return self.communicator.sum(tree_sum(parts))
 
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|J v|²: the mean squared movement of the samples; one all-reduce of a number."""
-        moved = self.jacobian.jvp(v).double().square().sum()
-        return float(self.communicator.sum(moved)) / self.total
+        parts = [J.jvp(v).double().square().sum() for J in self.leaves]
+        return float(self.communicator.sum(torch.stack([tree_sum(parts)]))) / self.total

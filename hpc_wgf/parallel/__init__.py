@@ -1,6 +1,6 @@
 """Ranks: communicators, numbered sample blocks and their random streams."""
 
-from .blocks import Purpose, SampleBlocks
+from .blocks import Purpose, SampleBlocks, tree_sum
 from .communicator import Communicator, LocalCommunicator, agreed, describe
 from .torch_distributed import TorchCommunicator, communicator_from_environment
 
@@ -13,4 +13,5 @@ __all__ = [
     "agreed",
     "communicator_from_environment",
     "describe",
+    "tree_sum",
 ]

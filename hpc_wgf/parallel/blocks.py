@@ -18,6 +18,8 @@ from ..errors import InputError
 
 Sampler = Callable[[np.random.Generator, int], Tensor]
 
+_LEAF = 512  # samples of a leaf, about: activations of a small map then stay in a core's cache
+
 
 class Purpose(IntEnum):
     """What a stream is for; streams of different purposes never meet."""
@@ -28,17 +30,13 @@ class Purpose(IntEnum):
 
 @dataclass(frozen=True)
 class SampleBlocks:
-    """`total` samples in blocks of `size`, handed out in units of `per_unit` whole blocks.
-
-    A unit is never split between ranks: for stored samples it is one shard of the store.
-    """
+    """`total` samples in blocks of `size`."""
 
     total: int
     size: int
-    per_unit: int = 1
 
     def __post_init__(self) -> None:
-        if self.total < 1 or self.size < 1 or self.per_unit < 1:
+        if self.total < 1 or self.size < 1:
             raise InputError(f"sample counts must be positive, got {self}")
 
     @classmethod
@@ -46,39 +44,41 @@ class SampleBlocks:
         """Blocks of `size`, by default a 1024th of the samples and at least 16 of them."""
         return cls(total, size or max(16, total // 1024))
 
-    def in_units(self, units: int) -> SampleBlocks:
-        """The same blocks in at most `units` units of equal length (the last may be shorter)."""
-        return SampleBlocks(self.total, self.size, -(-self.count // max(1, units)))
-
     @property
     def count(self) -> int:
         """Number of blocks."""
         return -(-self.total // self.size)
 
-    @property
-    def units(self) -> int:
-        """Number of units."""
-        return -(-self.count // self.per_unit)
-
-    @property
-    def unit_length(self) -> int:
-        """Samples in one full unit."""
-        return self.size * self.per_unit
-
-    def owned(self, rank: int, size: int, what: str = "sample blocks") -> range:
-        """The blocks of `rank` among `size` ranks: consecutive, as even as units allow."""
-        if size > self.units:
-            raise InputError(
-                f"{size} ranks but only {self.units} {what} of {self.unit_length} samples "
-                f"({self.total} in all): use at most {self.units} ranks, more samples or "
-                "smaller blocks"
-            )
-        first, last = (k * self.units // size for k in (rank, rank + 1))
-        return range(first * self.per_unit, min(last * self.per_unit, self.count))
-
     def span(self, blocks: range) -> slice:
         """The sample numbers of consecutive `blocks`."""
         return slice(blocks.start * self.size, min(blocks.stop * self.size, self.total))
+
+    def leaves(self, rank: int, ranks: int) -> list[range]:
+        """Groups of blocks of `rank`: the leaves of the binary tree along which sums are taken.
+
+        Their number is a power of two that the samples alone decide, so that on 1, 2, 4, …
+        ranks the same numbers are added in the same order, and results are equal to the bit.
+        With more ranks than that, every rank has one leaf, and results agree to rounding.
+        """
+        self._refuse(ranks, self.count, "sample blocks")
+        wanted = max(4, self.total // _LEAF)
+        number = max(1 << (min(wanted, self.count).bit_length() - 1), ranks)
+        edges = [k * self.count // number for k in range(number + 1)]
+        mine = range(rank * number // ranks, (rank + 1) * number // ranks)
+        return [range(edges[k], edges[k + 1]) for k in mine]
+
+    def shards(self, shards: int, rank: int, ranks: int) -> list[range]:
+        """The blocks of each shard that `rank` writes, of at most `shards` of equal length (the
+        last may be shorter)."""
+        length = self.blocks_per_shard(shards)
+        number = -(-self.count // length)
+        self._refuse(ranks, number, "shards of the stored particles")
+        mine = range(rank * number // ranks, (rank + 1) * number // ranks)
+        return [range(k * length, min((k + 1) * length, self.count)) for k in mine]
+
+    def blocks_per_shard(self, shards: int) -> int:
+        """Whole blocks in each of at most `shards` shards."""
+        return -(-self.count // max(1, shards))
 
     def draw(
         self, sampler: Sampler, blocks: range, *, seed: int, purpose: Purpose, step: int = 0
@@ -90,3 +90,18 @@ class SampleBlocks:
             samples = sampler(np.random.Generator(np.random.Philox(key)), self.size)
             parts.append(samples[: min(self.size, self.total - block * self.size)])
         return torch.cat(parts)
+
+    def _refuse(self, ranks: int, parts: int, what: str) -> None:
+        if ranks > parts:
+            raise InputError(
+                f"{ranks} ranks but only {parts} {what} ({self.total} samples in blocks of "
+                f"{self.size}): use at most {parts} ranks, more samples or smaller blocks"
+            )
+
+
+def tree_sum(parts: list[Tensor]) -> Tensor:
+    """Σ parts along a binary tree: neighbours first, then neighbouring pairs, …"""
+    while len(parts) > 1:
+        pairs = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)]
+        parts = pairs + parts[len(parts) & ~1 :]
+    return parts[0]

@@ -21,7 +21,10 @@ class Communicator(Protocol):
     device: torch.device
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Σ over ranks, written into `tensor` and returned; the same bits on every rank."""
+        """Σ over ranks, written into `tensor` and returned; the same bits on every rank.
+
+        On the CPU and a power of two of ranks the sum goes up a binary tree of the ranks, as
+        `tree_sum` does within one."""
         ...
 
     def gather(self, item: Any) -> list[Any]:

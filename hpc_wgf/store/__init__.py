@@ -2,13 +2,14 @@
 
 from .reader import StoredRun, open_run
 from .schema import SCHEMA, SCHEMA_VERSION, Schema
-from .writer import RunWriter, refuse_existing, step_columns
+from .writer import RunWriter, StoreShape, refuse_existing, step_columns
 
 __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
     "RunWriter",
     "Schema",
+    "StoreShape",
     "StoredRun",
     "open_run",
     "refuse_existing",

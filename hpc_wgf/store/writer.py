@@ -6,6 +6,7 @@ import fcntl
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,39 @@ import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
 
 from ..errors import InputError, RunError
-from ..parallel import Communicator, SampleBlocks, agreed
+from ..parallel import Communicator, agreed
 from .schema import INTEGERS, SCHEMA, SCHEMA_VERSION
 
 StepColumns = dict[str, list[float]]
 _CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoreShape:
+    """Sizes of the arrays. Stored samples come in shards of whole blocks; a shard has one
+    writer, and is compressed in chunks of whole blocks near a mebibyte."""
+
+    parameters: int
+    dimension: int
+    samples: int
+    block: int
+    blocks_per_shard: int
+    dtype: str
+
+    @property
+    def shard(self) -> int:
+        """Samples in a shard."""
+        return self.block * self.blocks_per_shard
+
+    @property
+    def chunk(self) -> int:
+        """Samples in a chunk, a divisor of the shard."""
+        block_bytes = self.block * self.dimension * np.dtype(self.dtype).itemsize
+        most = max(1, _CHUNK_BYTES // block_bytes)
+        divisors = (
+            k for k in range(1, self.blocks_per_shard + 1) if self.blocks_per_shard % k == 0
+        )
+        return self.block * max(k for k in divisors if k <= most)
 
 
 class RunWriter:
@@ -29,22 +58,22 @@ class RunWriter:
     """
 
     def __init__(
-        self, path: Path, communicator: Communicator, blocks: SampleBlocks, owned: range,
-        rows: int, steps: int,
-    ) -> None:  # fmt: skip
+        self, path: Path, communicator: Communicator, span: slice, rows: int, steps: int
+    ) -> None:
+        """`span`: the samples that this rank writes, in whole shards."""
         self.path = path
         self._communicator = communicator
-        self._span = blocks.span(owned)
+        self._span = span
         self._rows, self._steps = rows, steps
         self._lock: int | None = None
 
     @classmethod
     def create(
-        cls, path: Path, communicator: Communicator, blocks: SampleBlocks, owned: range, *,
-        parameters: int, dimension: int, dtype: np.dtype[Any], attributes: Mapping[str, Any],
+        cls, path: Path, communicator: Communicator, span: slice, *,
+        shape: StoreShape, attributes: Mapping[str, Any],
     ) -> RunWriter:  # fmt: skip
         """A new store at `path`, which must not exist yet."""
-        writer = cls(path, communicator, blocks, owned, 0, 0)
+        writer = cls(path, communicator, span, 0, 0)
         with agreed(communicator):
             if communicator.rank == 0:
                 refuse_existing(path)
@@ -53,16 +82,16 @@ class RunWriter:
                 except OSError as error:
                     raise InputError(f"cannot create the store {path}: {error.strerror}") from error
                 writer._acquire()
-                _create_arrays(path, blocks, parameters, dimension, dtype, attributes)
+                _create_arrays(path, shape, attributes)
         return writer
 
     @classmethod
     def reopen(
-        cls, path: Path, communicator: Communicator, blocks: SampleBlocks, owned: range, *,
+        cls, path: Path, communicator: Communicator, span: slice, *,
         rows: int, steps: int, attributes: Mapping[str, Any],
     ) -> RunWriter:  # fmt: skip
         """The store at `path`, cut back to its committed `rows` and `steps`."""
-        writer = cls(path, communicator, blocks, owned, rows, steps)
+        writer = cls(path, communicator, span, rows, steps)
         with agreed(communicator):
             if communicator.rank == 0:
                 writer._acquire()
@@ -132,20 +161,15 @@ def refuse_existing(path: Path) -> None:
         )
 
 
-def _create_arrays(
-    path: Path, blocks: SampleBlocks, parameters: int, dimension: int, dtype: np.dtype[Any],
-    attributes: Mapping[str, Any],
-) -> None:  # fmt: skip
+def _create_arrays(path: Path, shape: StoreShape, attributes: Mapping[str, Any]) -> None:
     group = zarr.open_group(path, mode="w-", zarr_format=3, attributes=dict(attributes))
-    n, shard = blocks.total, blocks.unit_length
-    chunk = blocks.size * _blocks_per_chunk(blocks, dimension * dtype.itemsize)
-    sample = {"particles": (n, dimension), "log_density": (n,)}
-    names = {"particles": ("sample", "space"), "log_density": ("sample",)}
-    for name, shape in sample.items():
+    n, dimension, parameters = shape.samples, shape.dimension, shape.parameters
+    shard, chunk, dtype = shape.shard, shape.chunk, np.dtype(shape.dtype)
+    for name, space in (("particles", (dimension,)), ("log_density", ())):
         group.create_array(
-            name, shape=(0, *shape), chunks=(1, chunk, *shape[1:]), shards=(1, shard, *shape[1:]),
+            name, shape=(0, n, *space), chunks=(1, chunk, *space), shards=(1, shard, *space),
             dtype=dtype, fill_value=np.nan, compressors=_compressor(),
-            dimension_names=("time", *names[name]),
+            dimension_names=("time", "sample", *(["space"] if space else [])),
         )  # fmt: skip
     group.create_array(
         "theta", shape=(0, parameters), chunks=(1, parameters), dtype=dtype, fill_value=np.nan,
@@ -160,12 +184,6 @@ def _create_arrays(
             )  # fmt: skip
     group.attrs["schema_version"] = SCHEMA_VERSION
     _consolidate(path)
-
-
-def _blocks_per_chunk(blocks: SampleBlocks, sample_bytes: int) -> int:
-    """Most blocks in one chunk of a shard: a divisor of the shard, near a mebibyte."""
-    wanted = max(1, _CHUNK_BYTES // (sample_bytes * blocks.size))
-    return max(k for k in range(1, blocks.per_unit + 1) if blocks.per_unit % k == 0 and k <= wanted)
 
 
 def _compressor() -> BloscCodec:

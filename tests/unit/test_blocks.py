@@ -7,47 +7,77 @@ import pytest
 import torch
 
 from hpc_wgf import InputError
-from hpc_wgf.parallel import Purpose, SampleBlocks
+from hpc_wgf.parallel import Purpose, SampleBlocks, tree_sum
 
 
 def normal(random: np.random.Generator, count: int) -> torch.Tensor:
     return torch.from_numpy(random.standard_normal((count, 3)))
 
 
-def drawn(blocks: SampleBlocks, ranks: int, **stream) -> torch.Tensor:
+def drawn(
+    blocks: SampleBlocks, ranks: int = 1, shards: int | None = None, **stream
+) -> torch.Tensor:
     stream = {"seed": 1, "purpose": Purpose.STEP, "step": 4} | stream
-    parts = [blocks.draw(normal, blocks.owned(rank, ranks), **stream) for rank in range(ranks)]
+    parts = []
+    for rank in range(ranks):
+        mine = blocks.leaves(rank, ranks) if shards is None else blocks.shards(shards, rank, ranks)
+        parts += [blocks.draw(normal, part, **stream) for part in mine]
     return torch.cat(parts)
 
 
-@pytest.mark.parametrize("total", [64, 1000, 1003])
+@pytest.mark.parametrize("total", [64, 1000, 1003, 6000])
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_same_samples_on_any_number_of_ranks(total, ranks):
     blocks = SampleBlocks.automatic(total)
-    alone = drawn(blocks, 1)
+    alone = drawn(blocks)
     assert alone.shape == (total, 3)
     assert torch.equal(drawn(blocks, ranks), alone)
-    assert torch.equal(drawn(blocks.in_units(ranks + 1), ranks), alone)
+    assert torch.equal(drawn(blocks, ranks, shards=5), alone) or ranks > 5
 
 
 def test_streams_differ():
     blocks = SampleBlocks(64, 16)
-    reference = drawn(blocks, 1)
+    reference = drawn(blocks)
     for change in ({"seed": 2}, {"purpose": Purpose.EVALUATION}, {"step": 5}):
-        other = drawn(blocks, 1, **change)
-        assert not (other == reference).any()
+        assert not (drawn(blocks, **change) == reference).any()
     assert len(torch.unique(reference)) == reference.numel()
 
 
-def test_spans_cover_the_samples_once():
-    blocks = SampleBlocks(1003, 16, 5)
-    covered = [n for r in range(3) for n in range(1003)[blocks.span(blocks.owned(r, 3))]]
-    assert covered == list(range(1003))
+@pytest.mark.parametrize("total", [64, 1000, 6000])
+def test_leaves_do_not_depend_on_the_number_of_ranks(total):
+    """The same groups, so that the same numbers are added in the same order."""
+    blocks = SampleBlocks.automatic(total)
+    alone = blocks.leaves(0, 1)
+    assert len(alone) & (len(alone) - 1) == 0
+    for ranks in (2, 4):
+        assert [leaf for rank in range(ranks) for leaf in blocks.leaves(rank, ranks)] == alone
+
+
+def test_shards_are_equal_but_the_last():
+    blocks = SampleBlocks(1003, 16)
+    lengths = [len(range(1003)[blocks.span(shard)]) for shard in blocks.shards(10, 0, 1)]
+    assert sum(lengths) == 1003
+    assert set(lengths[:-1]) == {16 * blocks.blocks_per_shard(10)}
+    assert len(lengths) <= 10
 
 
 @pytest.mark.parametrize(
-    ("blocks", "ranks"), [(SampleBlocks(48, 16), 4), (SampleBlocks(64, 16, 2), 3)]
+    ("refused", "what"),
+    [
+        (lambda: SampleBlocks(48, 16).leaves(0, 4), "4 ranks but only 3 sample blocks"),
+        (lambda: SampleBlocks(640, 16).shards(2, 0, 3), "3 ranks but only 2 shards"),
+    ],
 )
-def test_more_ranks_than_units_are_refused(blocks, ranks):
-    with pytest.raises(InputError, match="use at most"):
-        blocks.owned(0, ranks)
+def test_more_ranks_than_parts_are_refused(refused, what):
+    with pytest.raises(InputError, match=what):
+        refused()
+
+
+def test_tree_sum_on_ranks_is_tree_sum_alone():
+    """Summing halves first, then the halves, is the same tree; a running sum is another."""
+    parts = [torch.randn(50) * 10.0 ** (k % 5) for k in range(16)]
+    whole = tree_sum(parts)
+    assert torch.equal(tree_sum([tree_sum(parts[:8]), tree_sum(parts[8:])]), whole)
+    assert torch.allclose(whole, sum(parts))
+    assert not torch.equal(whole, sum(parts))
+    assert torch.allclose(tree_sum(parts[:11]), sum(parts[:11]))

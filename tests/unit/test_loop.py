@@ -30,8 +30,8 @@ def steep(scheme="heun", **options):
         [wgf.PotentialEnergy(wgf.StyblinskiTang(1.0)), wgf.Entropy(1.0)],
         wgf.Gaussian(1), until=0.1,
     )  # fmt: skip
-    map = wgf.Composition(wgf.Affine(1), wgf.BlockFlow(1, 8))
-    return problem, map, wgf.PWGFOptions(200, 1e-4, scheme, 0.1, **options)
+    map = wgf.Composition(wgf.Affine(1), wgf.BlockFlow(1, 8, spread=3.0))
+    return problem, map, wgf.PWGFOptions(1000, 1e-4, scheme, 0.1, **options)
 
 
 def test_a_step_that_folds_the_map_stops_a_fixed_run():
@@ -40,7 +40,7 @@ def test_a_step_that_folds_the_map_stops_a_fixed_run():
 
 
 def test_a_step_that_folds_the_map_is_shortened_by_a_controller():
-    summary = wgf.solve(*steep(tolerance=0.05)).summary
+    summary = wgf.solve(*steep(tolerance=0.02)).summary
     assert summary.finished
     assert summary.rejected > 0
     assert summary.map_error_relative[-1] < 0.05
@@ -61,7 +61,7 @@ def test_order_on_the_parameters():
     runner = PWGF(problem, map, options, LocalCommunicator())
 
     def rhs(theta):
-        return runner.evaluate(theta, runner.evaluation.reference).eta
+        return runner.evaluate(theta, runner.evaluation.leaves, 300).eta
 
     start = runner.start().theta
 

@@ -9,19 +9,19 @@ import xarray
 import zarr
 
 import hpc_wgf as wgf
-from hpc_wgf.parallel import LocalCommunicator, SampleBlocks
-from hpc_wgf.store import SCHEMA, RunWriter, refuse_existing
+from hpc_wgf.parallel import LocalCommunicator
+from hpc_wgf.store import SCHEMA, RunWriter, StoreShape, refuse_existing
 
-BLOCKS = SampleBlocks(100, 10, 3)  # shards of 30 samples, the last one shorter
+SPAN = slice(0, 100)
+SHAPE = StoreShape(
+    parameters=5, dimension=2, samples=100, block=10, blocks_per_shard=3, dtype="float64"
+)  # shards of 30 samples, the last one shorter
 
 
-def writer(path, **changes) -> RunWriter:
-    fields = {
-        "parameters": 5, "dimension": 2, "dtype": np.dtype("float64"),
-        "attributes": {"problem": "test"},
-    } | changes  # fmt: skip
-    communicator = LocalCommunicator()
-    return RunWriter.create(path, communicator, BLOCKS, BLOCKS.owned(0, 1), **fields)
+def writer(path) -> RunWriter:
+    return RunWriter.create(
+        path, LocalCommunicator(), SPAN, shape=SHAPE, attributes={"problem": "test"}
+    )
 
 
 def commit(store: RunWriter, value: float, steps: int) -> None:
@@ -67,9 +67,7 @@ def test_a_row_that_is_not_committed_is_not_seen(tmp_path, monkeypatch):
     assert wgf.open_run(path).rows == 1
     with xarray.open_zarr(path) as data:
         assert dict(data.sizes)["time"] == 1
-    again = RunWriter.reopen(
-        path, LocalCommunicator(), BLOCKS, BLOCKS.owned(0, 1), rows=1, steps=0, attributes={}
-    )
+    again = RunWriter.reopen(path, LocalCommunicator(), SPAN, rows=1, steps=0, attributes={})
     assert zarr.open_group(path, mode="r", use_consolidated=False)["theta"].shape == (1, 5)
     commit(again, 5.0, 1)
     assert wgf.open_run(path).column("energy").tolist() == [0.0, 5.0]
@@ -108,7 +106,7 @@ def test_a_path_that_cannot_be_made_is_refused(tmp_path):
 def test_two_writers_are_refused(tmp_path):
     store = writer(tmp_path / "run")
     commit(store, 0.0, 0)
-    arguments = (tmp_path / "run", LocalCommunicator(), BLOCKS, BLOCKS.owned(0, 1))
+    arguments = (tmp_path / "run", LocalCommunicator(), SPAN)
     with pytest.raises(wgf.InputError, match="being written by another process"):
         RunWriter.reopen(*arguments, rows=1, steps=0, attributes={})
     store.close()

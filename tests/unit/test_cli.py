@@ -1,0 +1,131 @@
+"""The command line in processes of its own: contracts for people and machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+from processes import SMALL, cli, solved
+
+KEYS = {
+    "problem", "ranks", "samples", "parameters", "times", "map_error_relative", "energy",
+    "projection_error_relative", "products_per_solve", "wall_seconds",
+}  # fmt: skip
+
+
+def test_list_and_show():
+    listed = cli("list")
+    assert listed.returncode == 0
+    assert "styblinski-tang-30d" in listed.stdout
+    shown = cli("show", "ou-10d")
+    assert 'name = "ou-10d"' in shown.stdout
+
+
+def test_help_teaches_by_example():
+    for arguments in ([], ["run"], ["resume"], ["report"]):
+        done = cli(*arguments, "--help")
+        assert done.returncode == 0
+        assert "hpc-wgf" in done.stdout
+        assert "xample" in done.stdout
+
+
+def test_report_is_a_contract(tmp_path):
+    summary = solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    assert set(summary) >= KEYS
+    assert (summary["problem"], summary["ranks"], summary["samples"]) == ("ou-2d", 1, 400)
+    rows = len(summary["times"])
+    assert rows == 5
+    for key in ("map_error_relative", "energy", "projection_error_relative"):
+        assert len(summary[key]) == rows
+        assert all(isinstance(value, float) for value in summary[key])
+    assert summary["map_error_relative"][0] == 0.0
+    assert 0 < max(summary["map_error_relative"]) < 1e-2
+    assert summary["products_per_solve"] > 1
+
+
+def test_report_for_people_and_a_picture(tmp_path):
+    solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    done = cli("report", tmp_path / "run", "--picture", tmp_path / "run.png")
+    assert done.returncode == 0
+    assert "map error" in done.stdout
+    assert "finished" in done.stdout
+    assert (tmp_path / "run.png").stat().st_size > 5000
+
+
+def test_progress_is_plain_lines_in_a_log(tmp_path):
+    done = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("step")]
+    assert len(lines) >= 5
+    assert "\x1b" not in done.stderr
+    for word in ("energy", "products/solve", "left", "map error"):
+        assert word in lines[-1]
+
+
+def test_a_second_run_into_a_store_is_refused(tmp_path):
+    solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    before = json.loads(cli("report", tmp_path / "run", "--json").stdout)
+    again = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    assert again.returncode == 2
+    assert "a run is stored there" in again.stderr
+    assert "hpc-wgf resume" in again.stderr
+    assert json.loads(cli("report", tmp_path / "run", "--json").stdout) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "ou10d"], "did you mean 'ou-10d'"),
+        (["run", "ou-2d", "--set", "method.sampels=3"], "did you mean 'samples'"),
+        (["run", "ou-2d", "--set", "method.samples=x"], "valid integer"),
+        (["run", "ou-2d", "--set", "problem.energy.1.beta=-1"], "must not be negative"),
+        (["run", "ou-2d", "--set", "problem.start.covariance=[[1,2],[2,1]]"], "positive definite"),
+        (["run", "ou-2d", "--set", "problem.dimension=3",
+          "--set", "problem.start.mean=[1,2]"], "the dimension is 3"),
+        (["run", "ou-2d", "--set",
+          'problem.energy.0={kind="user",function="user_objects:no_potential"}'], "expected one value per sample"),
+        (["run", "ou-2d", "--set",
+          'map=[{kind="module",factory="user_objects:Net"}]'], "not the identity"),
+        (["run", "ou-2d", "--set", "method.scheme=leapfrog"], "'leapfrog' is not known"),
+        (["run", "ou-2d", "--set", "method.rtol=1e-16"], "below what"),
+        (["run", "ou-2d", "--device", "cuda"], "device cuda"),
+        (["run", "none.toml"], "cannot read the run file"),
+        (["resume", "nowhere"], "no store at nowhere"),
+        (["report", "nowhere"], "no store at nowhere"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_clear_line_before_any_work(tmp_path, arguments, message):
+    out = ["--out", tmp_path / "run"] if arguments[0] == "run" else []
+    done = cli(*arguments, *out)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_unwritable_output_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "file" / "run")
+    assert done.returncode == 2
+    assert "cannot create the store" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere: run as another user")
+def test_read_only_folder_is_refused(tmp_path):
+    tmp_path.chmod(stat.S_IREAD | stat.S_IEXEC)
+    done = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    tmp_path.chmod(stat.S_IRWXU)
+    assert done.returncode == 2
+    assert "cannot create the store" in done.stderr
+
+
+def test_runs_from_python_objects_say_how_to_resume(tmp_path):
+    import hpc_wgf as wgf
+
+    named = wgf.named("ou-2d", "method.samples=100", "problem.until=0.05")
+    wgf.solve(*named, wgf.Output(tmp_path / "run", every=0.05))
+    done = cli("resume", tmp_path / "run", "--until", "0.1")
+    assert done.returncode == 2
+    assert "resume=True" in done.stderr
