@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .config import RunFile, parse, read_toml, with_settings
+from .config import RunFile
 from .errors import InputError
+from .parsing import parse, read_toml, with_settings
 
 _FOLDER = Path(str(files("hpc_wgf") / "problems" / "catalogue"))
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import build, catalogue, config
+from . import build, catalogue, config, parsing
 from .errors import InputError, WgfError
 from .parallel import Communicator
 from .ranks import ranks
@@ -103,7 +103,7 @@ def resume(
                 f"{path} was written from Python objects, which a store cannot hold: resume it "
                 "with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
             )
-        run_file = config.parse(_extended(stored, until))
+        run_file = parsing.parse(_extended(stored, until))
         _report(_run(run_file, path, communicator, resume=True), communicator)
 
 

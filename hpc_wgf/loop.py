@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from .diagnostics import MapError, affine_law, map_error, symmetric_kl
 from .errors import RunError
 from .integrators import Controller
-from .methods import Measurement, Method, Slope, State, StepFailed
+from .methods import Measurement, Method, Slope, State, StepFailed, StepResult
 from .observers import Observer, Row, Step
 from .problems import GaussianFlow, Problem
 
@@ -94,40 +94,29 @@ def _first(method: Method, state: State) -> _Point:
         raise RunError(f"at t = {state.time:g}, before the first step: {failure}") from failure
 
 
+class _Rejected(Exception):
+    """The step is to be tried again with `proposal`."""
+
+    def __init__(self, proposal: float, size: float, cause: str) -> None:
+        super().__init__(f"the last of {size:g}: {cause}")
+        self.proposal = proposal
+
+
 def _accepted_step(
     method: Method, controller: Controller, schedule: Schedule, point: _Point
 ) -> tuple[_Point, Step]:
     """The next accepted point, after as many rejections as it takes."""
     begun = clock.monotonic()
-    state = point.state
-    proposal = state.step_size
-    cause = "the error stays above the tolerance"
+    state, proposal = point.state, point.state.step_size
     for rejected in range(_MAX_REJECTIONS):
-        size, end = schedule.step_to(state.time, proposal)
         try:
-            result = method.step(state, point.slope, size)
-            verdict = controller.judge(result.error, state.last_error)
-            if not verdict.accept:
-                proposal = size * verdict.factor
-                continue
-            # A step shortened to meet a stored time must not shorten those after it.
-            following = max(size * verdict.factor, min(proposal, state.step_size))
-            after = State(end, result.theta, state.step + 1, following, verdict.error)
-            slope = method.slope(after)
-            reached = _Point(after, slope, method.measure(after, slope))
-        except StepFailed as failure:
-            cause = str(failure)
-            factor = controller.after_failure()
-            if factor is None:
-                raise RunError(
-                    f"the step of {size:g} from t = {state.time:g} failed: {cause}. Shorten "
-                    "method.step, or give method.tolerance so that steps shorten themselves"
-                ) from failure
-            proposal = size * factor
+            result, reached = _attempt(method, controller, schedule, point, proposal)
+        except _Rejected as rejection:
+            proposal, last = rejection.proposal, rejection
             continue
         step = Step(
             time=state.time,
-            step_size=size,
+            step_size=reached.state.time - state.time,
             energy=point.seen.energy,
             energy_rate=point.slope.energy_rate,
             projection_error=point.slope.projection_error,
@@ -140,10 +129,37 @@ def _accepted_step(
         )
         return reached, step
     raise RunError(
-        f"{_MAX_REJECTIONS} steps from t = {state.time:g} were rejected, the last of {size:g}: "
-        f"{cause}. Shorter steps do not help: take more samples, a looser method.rtol (which keeps "
-        "the parameter velocity small) or another map"
+        f"{_MAX_REJECTIONS} steps from t = {state.time:g} were rejected, {last}. Shorter steps do "
+        "not help: take more samples, a looser method.rtol (which keeps the parameter velocity "
+        "small) or another map"
     )
+
+
+def _attempt(
+    method: Method, controller: Controller, schedule: Schedule, point: _Point, proposal: float
+) -> tuple[StepResult, _Point]:
+    """One step and the point it reaches. Errors: `_Rejected` for a shorter one; `RunError` where
+    steps may not change."""
+    state = point.state
+    size, end = schedule.step_to(state.time, proposal)
+    try:
+        result = method.step(state, point.slope, size)
+        verdict = controller.judge(result.error, state.last_error)
+        if not verdict.accept:
+            raise _Rejected(size * verdict.factor, size, "its error is above the tolerance")
+        # A step shortened to meet a stored time must not shorten those after it.
+        following = max(size * verdict.factor, min(proposal, state.step_size))
+        after = State(end, result.theta, state.step + 1, following, verdict.error)
+        slope = method.slope(after)
+        return result, _Point(after, slope, method.measure(after, slope))
+    except StepFailed as failure:
+        factor = controller.after_failure()
+        if factor is None:
+            raise RunError(
+                f"the step of {size:g} from t = {state.time:g} failed: {failure}. Shorten "
+                "method.step, or give method.tolerance so that steps shorten themselves"
+            ) from failure
+        raise _Rejected(size * factor, size, str(failure)) from failure
 
 
 def _row(problem: Problem, method: Method, point: _Point, seconds: float) -> Row:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .base import Linearization, PushForward, Transported, flatten, signed_volume
+from .base import Linearization, PushForward, Transported, flatten, identity_like, signed_volume
 
 
 class Affine(PushForward):
@@ -19,7 +19,7 @@ class Affine(PushForward):
         self.b = nn.Parameter(torch.zeros(dimension))
 
     def _gradient(self) -> Tensor:
-        return self.A + torch.eye(self.dimension, dtype=self.A.dtype, device=self.A.device)
+        return self.A + identity_like(self.A)
 
     def forward(self, z: Tensor) -> Tensor:
         return z + torch.addmm(self.b, z, self.A.T)

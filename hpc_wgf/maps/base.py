@@ -102,6 +102,11 @@ def flatten(*parts: Tensor) -> Tensor:
     return torch.cat([part.reshape(-1) for part in parts])
 
 
+def identity_like(z: Tensor) -> Tensor:
+    """I, (d, d), of the dtype and on the device of samples z, (n, d)."""
+    return torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+
+
 def signed_volume(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """log|det| and det > 0 of (…, k, k) matrices. Not-a-number counts as not positive."""
     sign, log_abs = torch.linalg.slogdet(matrix)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .base import Linearization, PushForward, Transported, flatten, signed_volume
+from .base import Linearization, PushForward, Transported, flatten, identity_like, signed_volume
 from .features import Features, initial_features
 
 # (inverse of the small matrix, score, tanh'' at the pre-activations) ↦ carried score
@@ -60,7 +60,7 @@ class BlockFlow(PushForward):
     def _over_space(self, slope: Tensor) -> tuple[Tensor, _Carry]:
         """The d × d form: M = I + U D W."""
         weighted = slope[:, :, None] * self.W  # (n, h, d)
-        gradient = self.U @ weighted + torch.eye(self.dimension).to(slope)
+        gradient = self.U @ weighted + identity_like(self.U.T)
 
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:
             # ∂_j log det = Σ_k tanh''_k W_kj [W M⁻¹ U]_kk
@@ -73,7 +73,7 @@ class BlockFlow(PushForward):
     def _over_width(self, slope: Tensor) -> tuple[Tensor, _Carry]:
         """The h × h form: M = I + D K."""
         K = self.W @ self.U
-        gradient = slope[:, :, None] * K + torch.eye(K.shape[0]).to(slope)
+        gradient = slope[:, :, None] * K + identity_like(K)
 
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:
             # W (I + UDW)⁻¹ U = K M⁻¹

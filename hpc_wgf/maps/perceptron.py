@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Linearization, PushForward, Transported, flatten
+from .base import Linearization, PushForward, Transported, flatten, identity_like
 from .features import Features, initial_features
 from .volume import transport_by_gradient
 
@@ -78,7 +78,7 @@ class ResidualPerceptron(PushForward):
         for a, W in zip(inputs[1:], self.weights[1:], strict=True):
             gradient = W @ ((1 - a * a)[:, :, None] * gradient)
         x = z + torch.addmm(self.biases[-1], inputs[-1], self.weights[-1].T)
-        return x, gradient + torch.eye(self.dimension).to(z)
+        return x, gradient + identity_like(z)
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         return transport_by_gradient(self._with_gradient, z, score, chunk=self.chunk)

@@ -1,7 +1,8 @@
 """Methods: each advances a state by one step on a problem."""
 
 from .base import Measurement, Method, Slope, State, StepFailed, StepResult
-from .pwgf import PWGF, Form, PWGFOptions
+from .options import Form, PWGFOptions
+from .pwgf import PWGF
 
 __all__ = [
     "PWGF",

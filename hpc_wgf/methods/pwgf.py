@@ -9,72 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..integrators import TABLEAUX, Controller, FixedStep, PIController, runge_kutta_step
+from ..integrators import TABLEAUX, Controller, runge_kutta_step
 from ..krylov import minres
 from ..maps import Linearization, PushForward, flatten
 from ..metric import GramOperator
 from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
 from ..problems import Cloud, Problem
 from .base import Evaluation, Measurement, Reference, Slope, State, StepFailed, StepResult
-
-
-class Form(StrEnum):
-    """`force`: ∇F = Jᵀf/n. `energy`: ∇F differentiates the sample mean of the energy; the two
-    agree only in expectation, and only the first is in the range of Ĝ."""
-
-    FORCE = "force"
-    ENERGY = "energy"
-
-
-@dataclass(frozen=True)
-class PWGFOptions:
-    """How PWGF is run.
-
-    `samples`: n, of all ranks together. `rtol`: MINRES stops at ‖r‖ ≤ rtol ‖b‖. `scheme`: a key
-    of `TABLEAUX`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`:
-    largest error of a step, as root mean squared movement of the samples in units of x; None
-    for a fixed step. `block`: samples per block, None for automatic.
-    """
-
-    samples: int = 4000
-    rtol: float = 1e-5
-    scheme: str = "heun"
-    step_size: float = 0.05
-    tolerance: float | None = None
-    form: Form = Form.FORCE
-    max_products: int = 2000
-    dtype: torch.dtype = torch.float64
-    seed: int = 0
-    block: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.scheme not in TABLEAUX:
-            raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(TABLEAUX)}")
-        if not self.step_size > 0:
-            raise InputError(f"the step size must be positive, got {self.step_size}")
-        if self.tolerance is not None and TABLEAUX[self.scheme].error is None:
-            with_error = [name for name, t in TABLEAUX.items() if t.error is not None]
-            raise InputError(
-                f"scheme {self.scheme!r} has no error estimate to hold to a tolerance: use one of "
-                f"{', '.join(with_error)}, or leave method.tolerance out"
-            )
-        if self.rtol < 10 * torch.finfo(self.dtype).eps:
-            raise InputError(
-                f"rtol = {self.rtol:g} is below what {self.dtype} can resolve "
-                f"({10 * torch.finfo(self.dtype).eps:.1e}): raise method.rtol or use float64"
-            )
-
-    def controller(self) -> Controller:
-        """The step-size controller that the tolerance asks for."""
-        if self.tolerance is None:
-            return FixedStep()
-        return PIController(self.tolerance, TABLEAUX[self.scheme].order)
+from .options import Form, PWGFOptions
 
 
 @dataclass(frozen=True)
@@ -121,16 +68,22 @@ class PWGF:
         self.tableau = TABLEAUX[options.scheme]
         rank, ranks = communicator.rank, communicator.size
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
-        self._leaves = self._blocks.leaves(rank, ranks)
+        self._leaves = self._grouped(self._blocks.leaves(rank, ranks))
         self.evaluation = self._evaluation(
             SampleBlocks.automatic(particles or options.samples), shards or max(16, ranks)
         )
 
     def _evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
         mine = blocks.shards(shards, self.communicator.rank, self.communicator.size)
-        leaves = [self._draw(blocks, shard, Purpose.EVALUATION, 0) for shard in mine]
+        groups = self._grouped(mine)
+        leaves = [self._draw(blocks, group, Purpose.EVALUATION, 0) for group in groups]
         span = blocks.span(range(mine[0].start, mine[-1].stop))
         return Evaluation(blocks, shards, span, leaves)
+
+    def _grouped(self, parts: list[range]) -> list[range]:
+        """On a GPU one leaf of all: small products would leave it idle."""
+        on_gpu = self.communicator.device.type == "cuda"
+        return [range(parts[0].start, parts[-1].stop)] if on_gpu else parts
 
     def start(self) -> State:
         return State(self.problem.start_time, self.map.get_theta(), 0, self.options.step_size)

@@ -48,6 +48,7 @@ class Summary:
     products_per_solve: float | None
     worst_residual: float | None
     wall_seconds: float
+    versions: dict[str, str]
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any], column: Mapping[str, np.ndarray]) -> Summary:
@@ -81,6 +82,7 @@ class Summary:
             products_per_solve=float(column["step_products"].sum()) / solves if solves else None,
             worst_residual=float(residuals.max()) if residuals.size else None,
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
+            versions=attributes["versions"],
         )
 
     @classmethod

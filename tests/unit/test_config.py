@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hpc_wgf import InputError, build, catalogue, config
+from hpc_wgf import InputError, build, catalogue
+from hpc_wgf.parsing import parse
 
 NAMES = [
     "gmm-13d", "gmm-8d", "gmm-two-moons", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso",
@@ -35,7 +36,7 @@ def test_a_dumped_run_file_is_the_same_run_file():
     """What the store keeps is enough to resume."""
     for name in NAMES:
         run_file = catalogue.load(name)
-        assert config.parse(run_file.model_dump(mode="json")) == run_file
+        assert parse(run_file.model_dump(mode="json")) == run_file
 
 
 @pytest.mark.parametrize("dimension", [2, 6, 12, 16, 32])

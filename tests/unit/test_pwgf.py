@@ -74,7 +74,8 @@ def test_energy_form_is_the_gradient_of_the_sample_mean():
     def energy(theta):
         runner.map.set_theta(theta)
         x, log_det = runner.map.forward_and_logdet(z)
-        return float(PROBLEM.energy.integrand(x, PROBLEM.start.log_density(z) - log_det).mean())
+        values = PROBLEM.energy.integrand(x, PROBLEM.start.log_density(z) - log_det)
+        return float(values.detach().mean())
 
     direction, h = torch.randn_like(state.theta), 1e-5
     difference = (energy(state.theta + h * direction) - energy(state.theta - h * direction)) / (

@@ -1,0 +1,108 @@
+"""Named problems against exact maps, exact laws and Euler–Maruyama ensembles.
+
+Every map error is on fresh samples, which no step was fitted to, and relative to the
+displacement of the exact map. The bounds are those that the README states.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from oracles import euler_maruyama
+
+import hpc_wgf as wgf
+from hpc_wgf import catalogue
+from hpc_wgf.diagnostics import mode_shares, wasserstein_1d
+from hpc_wgf.problems import Problem
+from hpc_wgf.report import Summary
+
+
+def run(name: str, path: Path, *settings: str) -> tuple[Summary, wgf.StoredRun, Problem]:
+    named = wgf.named(name, *settings)
+    every = catalogue.load(name, settings).output.every
+    summary = wgf.solve(*named, wgf.Output(path / "run", every=every)).summary
+    assert summary.finished
+    return summary, wgf.open_run(path / "run"), named.problem
+
+
+def falls(energy) -> bool:
+    return bool((np.diff(np.array(energy, dtype=float)) < 0).all())
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"), [("ou-2d", 2e-3), ("ou-2d-aniso", 2e-3), ("ou-10d", 1e-3)]
+)
+def test_gaussian_flows(tmp_path, name, bound):
+    summary, stored, _ = run(name, tmp_path)
+    assert max(summary.map_error_relative) <= bound
+    assert falls(summary.energy)
+    assert falls(stored.column("step_energy"))
+
+
+def test_the_papers_planar_flow(tmp_path):
+    summary, stored, _ = run("ou-10d-planar", tmp_path)
+    assert summary.parameters == 60 * 21
+    assert max(summary.map_error_relative) <= 3e-2
+    assert falls(stored.column("step_energy"))
+
+
+@pytest.mark.parametrize("dimension", [2, 32])
+def test_symmetric_kl_as_the_dimension_grows(tmp_path, dimension):
+    summary, _, _ = run("ou-scaling", tmp_path, f"problem.dimension={dimension}")
+    assert summary.times[-1] == 1.0
+    assert summary.symmetric_kl[-1] <= 1e-3
+    assert max(summary.map_error_relative) <= 2e-3
+
+
+def test_styblinski_tang_in_the_plane(tmp_path):
+    summary, stored, _ = run("styblinski-tang-2d", tmp_path)
+    assert max(summary.map_error_relative) <= 2.5e-2
+    assert falls(stored.column("step_energy"))
+
+
+def test_styblinski_tang_in_thirty_dimensions(tmp_path):
+    summary, stored, problem = run("styblinski-tang-30d", tmp_path)
+    assert summary.times[-1] == 0.6
+    assert max(summary.map_error_relative) <= 2.5e-2
+    assert falls(stored.column("step_energy"))
+    # Each marginal, through the exact quantile map of the same reference samples: what remains
+    # is the map's error, without the sampling noise of a second sample.
+    z = torch.from_numpy(np.asarray(stored.group["particles"][0]))
+    for row in range(1, stored.rows):
+        x = torch.from_numpy(np.asarray(stored.group["particles"][row]))
+        exact = problem.exact(summary.times[row], z)
+        assert float(wasserstein_1d(x, exact).max()) <= 2e-2
+
+
+def test_rosenbrock_moments(tmp_path):
+    """First and second moments of every coordinate: within four standard errors + 5 %."""
+    summary, stored, problem = run("rosenbrock-10d", tmp_path)
+    assert falls(stored.column("step_energy"))
+    times = summary.times[1:]
+    ensembles = euler_maruyama(problem.energy.potential(), problem.start, times, step=1e-3)
+    for row, ensemble in enumerate(ensembles, start=1):
+        x = torch.from_numpy(np.asarray(stored.group["particles"][row])).double()
+        for power in (1, 2):
+            ours, theirs = x**power, ensemble**power
+            spread = (ours.var(0) / len(ours) + theirs.var(0) / len(theirs)).sqrt()
+            allowed = 4 * spread + 0.05 * theirs.mean(0).abs()
+            assert ((ours.mean(0) - theirs.mean(0)).abs() <= allowed).all(), (times[row - 1], power)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("gmm-two-moons", []), ("gmm-8d", ["problem.until=1.0"])]
+)
+def test_gaussian_mixtures(tmp_path, name, settings):
+    """KL to the target falls; shares of the modes as in an ensemble, within three points."""
+    summary, stored, problem = run(name, tmp_path, *settings)
+    assert falls(summary.kl_divergence)
+    assert summary.kl_divergence[-1] > 0
+    potential = problem.energy.potential()
+    ensembles = euler_maruyama(potential, problem.start, summary.times, step=2e-3)
+    for row, ensemble in enumerate(ensembles):
+        x = torch.from_numpy(np.asarray(stored.group["particles"][row]))
+        gap = mode_shares(potential, x) - mode_shares(potential, ensemble)
+        assert float(gap.abs().max()) <= 0.03, summary.times[row]
