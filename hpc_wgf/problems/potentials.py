@@ -135,11 +135,16 @@ class GaussianMixture(Potential):
 
     def _logits(self, x: Tensor) -> Tensor:
         """log a_k − ½ |x − μ_k|²/σ², (n, components)."""
-        squares = ((x[:, None, :] - self.means.to(x)) ** 2).sum(2)
+        means = self.means.to(x)
+        squares = (x * x).sum(1, keepdim=True) - 2 * x @ means.T + (means * means).sum(1)
         return self.weights.log().to(x) - squares / (2 * self.variance)
 
     def __call__(self, x: Tensor) -> Tensor:
         return -torch.logsumexp(self._logits(x), 1)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        shares = torch.softmax(self._logits(x), 1)
+        return (x - shares @ self.means.to(x)) / self.variance
 
     def nearest_mode(self, x: Tensor) -> Tensor:
         """The component most likely to have produced x, (n, d) → (n,)."""
