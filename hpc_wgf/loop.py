@@ -123,6 +123,7 @@ def _accepted_step(
             projection_error_fresh=point.seen.projection_error,
             products=point.slope.products + result.products,
             solves=1 + result.solves,
+            unconverged=result.unconverged + (not point.slope.converged),
             residual=max(point.slope.residual, result.worst_residual),
             rejected=rejected,
             seconds=clock.monotonic() - begun,

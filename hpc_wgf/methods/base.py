@@ -49,13 +49,14 @@ class Slope:
 
 @dataclass(frozen=True)
 class StepResult:
-    """θ after a step, the norm of its error estimate (None without one), and the products and
-    solves of its stages after the first."""
+    """θ after a step, the norm of its error estimate (None without one), and what the solves of
+    its stages after the first took; `unconverged` of them ended above the tolerance."""
 
     theta: Tensor
     error: float | None
     products: int
     solves: int
+    unconverged: int
     worst_residual: float
 
 

@@ -120,6 +120,7 @@ class PWGF:
             norm,
             products=sum(stage.products for stage in stages),
             solves=len(stages),
+            unconverged=sum(not stage.converged for stage in stages),
             worst_residual=max((stage.residual for stage in stages), default=0.0),
         )
 

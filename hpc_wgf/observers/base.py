@@ -33,7 +33,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Step:
-    """An accepted step: what its slope said at `time`, where it begins, and what it took."""
+    """An accepted step: what its slope said at `time`, where it begins, and what it took.
+
+    `unconverged`: solves that ended above the tolerance. `residual`: the largest true ‖r‖/‖b‖.
+    """
 
     time: float
     step_size: float
@@ -43,6 +46,7 @@ class Step:
     projection_error_fresh: float
     products: int
     solves: int
+    unconverged: int
     residual: float
     rejected: int
     seconds: float

@@ -23,7 +23,8 @@ class Summary:
     `map_error`: (E|T − T_exact|²)^½; `map_error_relative`: over (E|T_exact − z|²)^½, and 0 at the
     start, where neither has moved. `projection_error_relative`: (E|Jη + f|²/E|f|²)^½ on the
     run's samples. `kl_divergence`: to the stationary law, where its normalisation is known.
-    `symmetric_kl`: to the exact Gaussian law. `products_per_solve`: mean over the run.
+    `symmetric_kl`: to the exact Gaussian law. `products_per_solve`: mean over the run;
+    `unconverged` solves ended above the tolerance, the worst at `worst_residual` (true).
     """
 
     problem: str
@@ -46,6 +47,7 @@ class Summary:
     steps: int
     rejected: int
     products_per_solve: float | None
+    unconverged: int
     worst_residual: float | None
     wall_seconds: float
     versions: dict[str, str]
@@ -80,6 +82,7 @@ class Summary:
             steps=residuals.size,
             rejected=int(column["step_rejected"].sum()),
             products_per_solve=float(column["step_products"].sum()) / solves if solves else None,
+            unconverged=int(column["step_unconverged"].sum()),
             worst_residual=float(residuals.max()) if residuals.size else None,
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],

@@ -34,6 +34,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     residual = summary.worst_residual
     if residual is not None:
         tail += f", worst true residual {residual:.1e}"
+    if summary.unconverged:
+        tail += f", [yellow]{summary.unconverged} solves stopped short of rtol[/yellow]"
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
     console.print(
         f"{summary.steps} steps ({summary.rejected} rejected){tail}, "

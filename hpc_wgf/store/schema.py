@@ -36,6 +36,7 @@ class Schema:
             "step_projection_error_fresh": "projection_error_fresh",
             "step_products": "products",
             "step_solves": "solves",
+            "step_unconverged": "unconverged",
             "step_residual": "residual",
             "step_rejected": "rejected",
             "step_seconds": "seconds",
@@ -49,4 +50,6 @@ class Schema:
 
 
 SCHEMA = Schema()
-INTEGERS = frozenset({"steps_taken", "step_products", "step_solves", "step_rejected"})
+INTEGERS = frozenset(
+    {"steps_taken", "step_products", "step_solves", "step_unconverged", "step_rejected"}
+)

@@ -101,9 +101,7 @@ def test_gaussian_mixtures(tmp_path, name, settings):
     assert falls(summary.kl_divergence)
     assert summary.kl_divergence[-1] > 0
     potential = problem.energy.potential()
-    ensembles = euler_maruyama(
-        potential, problem.start, summary.times, particles=20_000, step=2e-3
-    )
+    ensembles = euler_maruyama(potential, problem.start, summary.times, particles=20_000, step=2e-3)
     for row, ensemble in enumerate(ensembles):
         x = torch.from_numpy(np.asarray(stored.group["particles"][row]))
         gap = mode_shares(potential, x) - mode_shares(potential, ensemble)
