@@ -2,8 +2,7 @@
 
 With x = T_θ(z) and λ the density of z, the density of x and its score are
     log ρ(x) = log λ(z) − log|det ∇T(z)|,   s(x) = ∇T(z)^{-T} [∇ log λ(z) − ∇_z log|det ∇T(z)|]
-(SPEC of the method: R. Jin, S. Liu, H. Wu, X. Ye, H. Zhou, "Parameterized Wasserstein gradient
-flow", §3). A map only states its own part of the recursion; compositions chain the parts.
+[PWGF §3]. A map only states its own part of the recursion; compositions chain the parts.
 """
 
 from __future__ import annotations
