@@ -36,7 +36,7 @@ from .problems import (
     SumOfPotentials,
     UserPotential,
 )
-from .problems.matrices import random_spd
+from .problems.matrices import random_spd, spd_matrix
 from .problems.potentials import load_object
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -51,8 +51,7 @@ def problem(table: config.ProblemTable) -> Problem:
             parts.append(Entropy(entry.beta))
         else:
             built = _POTENTIALS[type(entry)](entry, table.dimension)
-            factor = 1.0 if _takes_factor(entry) else entry.factor
-            potentials.append((factor, built))
+            potentials.append((_outer_factor(entry), built))
     if potentials:
         parts.insert(0, PotentialEnergy(_combined(potentials)))
     return Problem(
@@ -64,8 +63,10 @@ def problem(table: config.ProblemTable) -> Problem:
     )
 
 
-def _takes_factor(entry: Any) -> bool:
-    return isinstance(entry, config.StyblinskiTangTable | config.RosenbrockTable)
+def _outer_factor(entry: Any) -> float:
+    """The factor of a potential that does not take it in itself."""
+    inner = (config.StyblinskiTangTable, config.RosenbrockTable, config.QuadraticTable)
+    return 1.0 if isinstance(entry, inner) else float(entry.factor)
 
 
 def _combined(potentials: list[tuple[float, Potential]]) -> Potential:
@@ -97,7 +98,9 @@ def _gaussian_mixture(entry: config.GaussianMixtureTable, dimension: int) -> Gau
 
 
 _POTENTIALS: dict[type, Callable[[Any, int], Potential]] = {
-    config.QuadraticTable: lambda e, d: Quadratic(d, e.mean, e.covariance),
+    config.QuadraticTable: lambda e, d: Quadratic(
+        d, e.mean, spd_matrix(e.covariance, d, "the covariance of the quadratic") / e.factor
+    ),
     config.RandomQuadraticTable: _random_quadratic,
     config.StyblinskiTangTable: lambda e, d: StyblinskiTang(e.factor),
     config.RosenbrockTable: lambda e, d: Rosenbrock(e.factor),

@@ -54,9 +54,16 @@ def _with_base(tables: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Tables merged key by key; lists and values are replaced."""
+    """Tables merged key by key; lists, values and tables of another kind are replaced."""
     result = dict(base)
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
+        known = result.get(key)
+        if isinstance(value, dict) and isinstance(known, dict) and _alike(known, value):
+            result[key] = _merged(known, value)
+        else:
+            result[key] = value
     return result
+
+
+def _alike(base: dict[str, Any], changes: dict[str, Any]) -> bool:
+    return changes.get("kind", base.get("kind")) == base.get("kind")

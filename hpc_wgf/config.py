@@ -14,7 +14,10 @@ Matrix = float | list[float] | list[list[float]]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+    # strict: a number is not read from a string or from true and false.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, frozen=True
+    )
 
 
 # --- energies ---------------------------------------------------------------------------------
@@ -24,7 +27,7 @@ class QuadraticTable(_Table):
     """V(x) = ½ (x−mean)ᵀ covariance⁻¹ (x−mean)."""
 
     kind: Literal["quadratic"]
-    factor: float = 1.0
+    factor: float = Field(default=1.0, gt=0)
     """Multiplies the potential."""
     mean: Vector = 0.0
     """A number for all coordinates, or one per coordinate."""
@@ -150,7 +153,7 @@ class AffineTable(_Table):
 
 
 class _TanhTable(_Table):
-    features: Features = Features.RANDOM
+    features: Features = Field(default=Features.RANDOM, strict=False)
     """Initial directions of the tanh features: random, or along the axes."""
     scale: float = Field(default=1.0, gt=0)
     """Steepness of the initial features."""
@@ -216,7 +219,7 @@ class MethodTable(_Table):
     tolerance: float | None = Field(default=None, gt=0)
     """Largest error of a step, as root mean squared movement of the samples, in units of x.
     Leave it out for fixed steps."""
-    form: Form = Form.FORCE
+    form: Form = Field(default=Form.FORCE, strict=False)
     """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
     max_products: int = Field(default=2000, ge=2)
     """Most products with the metric in one solve."""

@@ -29,7 +29,8 @@ class Schedule:
     def next_after(self, time: float) -> float:
         """The first stored time after `time`."""
         k = math.floor((time - self.start) / self.every + 1e-9) + 1
-        return min(self.start + k * self.every, self.until)
+        following = self.start + k * self.every
+        return following if following < self.until - 1e-9 * self.every else self.until
 
     def step_to(self, time: float, proposal: float) -> tuple[float, float]:
         """(step, time after it): the proposal shortened so that equal steps end on the next
@@ -149,7 +150,8 @@ def _attempt(
         if not verdict.accept:
             raise _Rejected(size * verdict.factor, size, "its error is above the tolerance")
         # A step shortened to meet a stored time must not shorten those after it.
-        following = max(size * verdict.factor, min(proposal, state.step_size))
+        wished = min(proposal, state.step_size) * min(1.0, verdict.factor)
+        following = max(size * verdict.factor, wished)
         after = State(end, result.theta, state.step + 1, following, verdict.error)
         slope = method.slope(after)
         return result, _Point(after, slope, method.measure(after, slope))
@@ -193,8 +195,10 @@ def _exact_error(problem: Problem, method: Method, time: float, seen: Measuremen
 
 
 def _symmetric_kl(problem: Problem, method: Method, time: float, seen: Measurement) -> float:
-    """Of the nearest Gaussian push-forward to the exact law, where that is Gaussian."""
-    if not isinstance(problem.exact, GaussianFlow):
+    """Of the nearest Gaussian push-forward to the exact law, where that is Gaussian and there
+    are samples enough to fit one."""
+    enough = method.evaluation.blocks.total > problem.dimension
+    if not isinstance(problem.exact, GaussianFlow) or not enough:
         return _NAN
     start = problem.exact.start
     z = method.evaluation.z

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -45,8 +45,9 @@ def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[st
 
 def _enter(place: Any, name: str, setting: str) -> Any:
     if isinstance(place, list):
-        return place[_index(place, name, setting)]
-    inside = place.setdefault(name, {})
+        inside = place[_index(place, name, setting)]
+    else:
+        inside = place.setdefault(name, {})
     if not isinstance(inside, dict | list):
         raise InputError(f"--set {setting!r}: {name} is a value, not a table")
     return inside
@@ -134,5 +135,7 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
             table = _TABLES[str(part)]
         elif isinstance(part, str) and part in table.model_fields:
             annotation = table.model_fields[part].annotation
-            table = annotation if isinstance(annotation, type) else table
+            if get_origin(annotation) is list:
+                (annotation,) = get_args(annotation)
+            table = annotation if hasattr(annotation, "model_fields") else table
     return list(table.model_fields)

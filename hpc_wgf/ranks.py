@@ -25,7 +25,8 @@ def ranks(device: str = "auto") -> Iterator[Communicator]:
     try:
         communicator = communicator_from_environment(device)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(_EXIT_INPUT) from error
     try:
         yield communicator

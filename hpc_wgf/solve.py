@@ -18,7 +18,7 @@ from .loop import Schedule, integrate
 from .maps import PushForward
 from .methods import PWGF, PWGFOptions, State
 from .observers import MemoryRecorder, Observer, Recorder, progress
-from .parallel import Communicator, agreed, communicator_from_environment
+from .parallel import Communicator, agreed, communicator_from_environment, describe
 from .problems import Problem
 from .report import Summary
 from .store import RunWriter, StoredRun, StoreShape, open_run, refuse_existing
@@ -37,6 +37,12 @@ class Output:
     every: float | None = None
     particles: int | None = None
     shards: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("every", "particles", "shards"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"output.{name} must be positive, got {value}")
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,11 @@ def solve(
 ) -> Solution:
     """Carry the start density of `problem` along its flow until `problem.until`.
 
-    `communicator`: the ranks; found from the launcher's environment when None. `resume`: go on
-    from the last committed row of `output.path` with the same problem, map and method.
+    `map` itself is left as it is; the solution holds a copy. `communicator`: the ranks; found from
+    the launcher's environment when None (a script for several ranks should run inside
+    `with hpc_wgf.ranks() as communicator:`, so that a failure ends all with one message).
+    `resume`: go on from the last committed row of `output.path` with the same problem, map and
+    method, to the same or a later end.
     `configuration`: stored with the run in place of the objects' descriptions.
 
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
@@ -82,9 +91,9 @@ def solve(
             particles=layout["particles"], shards=layout["shards"],
         )  # fmt: skip
         _check_start(problem, runner)
+        state, seconds = (None, 0.0) if stored is None else _stored_state(problem, stored, runner)
     _check_same_theta(runner.map, communicator)
-    attributes = _attributes(problem, runner, layout, configuration)
-    state, seconds = (None, 0.0) if stored is None else _stored_state(stored, runner)
+    attributes = _attributes(problem, runner, layout, configuration, stored)
     memory = MemoryRecorder()
     observers: list[Observer] = [memory]
     if output.path is not None:
@@ -125,21 +134,32 @@ def _layout(
 
 
 def _check_start(problem: Problem, runner: PWGF) -> None:
-    """The energy at start samples, and the map's being the identity there."""
-    z = runner.evaluation.leaves[0].z[:512]
-    problem.check(z)
-    with torch.no_grad():
-        x = runner.map(z)
-    if x.shape != z.shape:
+    """The energy at every sample that the first step will see, and the map's being the identity
+    there, with a volume and products."""
+    for reference in (*runner.samples(0), *runner.evaluation.leaves):
+        problem.check(reference.z)
+        with torch.no_grad():
+            x = runner.map(reference.z)
+        if x.shape != reference.z.shape:
+            raise InputError(
+                f"the map returned shape {tuple(x.shape)} for samples of shape "
+                f"{tuple(reference.z.shape)}"
+            )
+        if not torch.equal(x, reference.z):
+            raise InputError(
+                "the map is not the identity at its initial parameters (it moves a start sample "
+                f"by {float((x - reference.z).abs().max()):.3g}): make its last layer zero, or use "
+                "it anchored, z + N_θ(z) − N_θ₀(z)"
+            )
+    try:
+        z = reference.z[:4]
+        runner.map.transport(z, reference.score[:4])
+        jacobian = runner.map.linearize(z)
+        jacobian.vjp(jacobian.jvp(runner.map.get_theta()))
+    except Exception as error:
         raise InputError(
-            f"the map returned shape {tuple(x.shape)} for samples of shape {tuple(z.shape)}"
-        )
-    if not torch.equal(x, z):
-        raise InputError(
-            "the map is not the identity at its initial parameters (it moves a start sample by "
-            f"{float((x - z).abs().max()):.3g}): make its last layer zero, or use it anchored, "
-            "z + N_θ(z) − N_θ₀(z)"
-        )
+            f"the map cannot be differentiated, as the method needs it: {describe(error)}"
+        ) from error
 
 
 def _check_same_theta(map: PushForward, communicator: Communicator) -> None:
@@ -153,9 +173,15 @@ def _check_same_theta(map: PushForward, communicator: Communicator) -> None:
 
 def _attributes(
     problem: Problem, runner: PWGF, layout: Mapping[str, Any],
-    configuration: Mapping[str, Any] | None,
+    configuration: Mapping[str, Any] | None, stored: StoredRun | None,
 ) -> dict[str, Any]:  # fmt: skip
-    described = {"problem": repr(problem), "map": repr(runner.map), "method": repr(runner.options)}
+    """What the store says of the run. A resumed run keeps the configuration that it began with,
+    but for its end."""
+    if configuration is None and stored is not None:
+        configuration = stored.attributes["configuration"]
+        if configuration is not None:
+            ending = {**configuration["problem"], "until": problem.until}
+            configuration = {**configuration, "problem": ending}
     return {
         "problem": problem.name,
         "dimension": problem.dimension,
@@ -165,7 +191,7 @@ def _attributes(
         "parameters": runner.map.parameter_count(),
         "layout": dict(layout),
         "configuration": None if configuration is None else dict(configuration),
-        "objects": described,
+        "objects": _described(problem, runner),
         "versions": {
             **{name: version(name) for name in ("hpc-wgf", "torch", "numpy", "zarr")},
             "python": platform.python_version(),
@@ -173,18 +199,48 @@ def _attributes(
     }
 
 
-def _stored_state(stored: StoredRun, runner: PWGF) -> tuple[State, float]:
-    """The state of the last committed row and the seconds spent up to it."""
-    theta = torch.from_numpy(np.asarray(stored.last("theta")))
-    expected = runner.map.get_theta()
-    if theta.shape != expected.shape or theta.dtype != expected.dtype:
+def _described(problem: Problem, runner: PWGF) -> dict[str, str]:
+    """Everything that decides the trajectory, in words; the end of the run does not."""
+    return {
+        "energy": repr(problem.energy),
+        "start density": repr(problem.start),
+        "start time": repr(problem.start_time),
+        "map": repr(runner.map),
+        "method": repr(runner.options),
+    }
+
+
+def _stored_state(problem: Problem, stored: StoredRun, runner: PWGF) -> tuple[State, float]:
+    """The state of the last committed row and the seconds spent up to it.
+
+    Errors: `InputError` where going on would not be the same run.
+    """
+    given, kept = _described(problem, runner), stored.attributes["objects"]
+    other = [
+        f"{name}: stored {kept[name]}, given {given[name]}"
+        for name in kept
+        if kept[name] != given[name]
+    ]
+    initial = torch.from_numpy(stored.column("theta")[0])
+    theta0 = runner.map.get_theta().cpu()
+    if initial.shape != theta0.shape or not torch.equal(initial, theta0):
+        other.append(
+            f"initial parameters: stored {initial.numel()}, given {theta0.numel()}, not the same"
+        )
+    if other:
         raise InputError(
-            f"{stored.path} holds {theta.numel()} parameters in {theta.dtype}, the map has "
-            f"{expected.numel()} in {expected.dtype}: resume with the map and dtype of the run"
+            f"{stored.path} holds another run, which cannot be resumed as this one:\n  "
+            + "\n  ".join(other)
+        )
+    time = float(stored.last("time"))
+    if problem.until < time:
+        raise InputError(
+            f"{stored.path} has already reached t = {time:g}: resume it to a later time than "
+            f"{problem.until:g}"
         )
     state = State(
-        time=float(stored.last("time")),
-        theta=theta.to(expected.device),
+        time=time,
+        theta=torch.from_numpy(np.asarray(stored.last("theta"))).to(runner.communicator.device),
         step=int(stored.last("steps_taken")),
         step_size=float(stored.last("next_step_size")),
         last_error=float(stored.last("controller_error")),

@@ -16,6 +16,7 @@ is_right && exit 0
 echo "setting up .venv (a few minutes the first time)" >&2
 rm -rf .venv
 "${PYTHON:-python3}" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint launch/constraints.txt --editable '.[test]'
+# As a variable the constraints also reach the build of the package itself.
+PIP_CONSTRAINT="$PWD/launch/constraints.txt" \
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 echo "$wanted $PWD" > "$stamp"

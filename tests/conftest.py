@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # CPU tests are CPU tests on every machine
+
 import pytest
 import torch
 

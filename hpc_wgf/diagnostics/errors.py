@@ -17,11 +17,6 @@ class MapError:
     absolute: float
     displacement: float
 
-    @property
-    def relative(self) -> float:
-        """Error over displacement; 0 where nothing has moved and nothing should have."""
-        return self.absolute / self.displacement if self.absolute > 0.0 else 0.0
-
 
 def map_error(
     z: Tensor, x: Tensor, exact: Tensor, total: int, communicator: Communicator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,8 +57,10 @@ class PIController:
     def judge(self, error: float | None, previous: float) -> Verdict:
         if error is None:
             raise ValueError("a scheme without an error estimate cannot control its step")
+        if not math.isfinite(error):
+            return Verdict(False, self.smallest, previous)
         ratio = max(error / self.tolerance, 1e-8)
-        if not ratio <= 1.0:
+        if ratio > 1.0:
             factor = self.safety * ratio ** (-1.0 / self.order)
             return Verdict(False, max(self.smallest, min(1.0, factor)), previous)
         factor = self.safety * ratio ** (-0.7 / self.order) * previous ** (0.4 / self.order)

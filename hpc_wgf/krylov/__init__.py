@@ -1,6 +1,6 @@
 """Krylov solvers on plain vectors: they know neither ranks nor maps."""
 
-from .minres import MinresStats, Status, minres
+from .minres import MinresStats, Status, check_rtol, minres
 from .operator import DenseOperator, LinearOperator
 
-__all__ = ["DenseOperator", "LinearOperator", "MinresStats", "Status", "minres"]
+__all__ = ["DenseOperator", "LinearOperator", "MinresStats", "Status", "check_rtol", "minres"]

@@ -101,15 +101,10 @@ def minres(
 
     Errors: `InputError` for rtol below ten machine epsilons of b's precision.
     """
-    floor = 10 * torch.finfo(b.dtype).eps
-    if not rtol >= floor:
-        raise InputError(
-            f"rtol = {rtol:g} is below what {b.dtype} can resolve: give at least {floor:.1e}, "
-            "or use float64"
-        )
-    if max_steps < 1 or check_every < 1:
-        raise InputError("max_steps and check_every must be at least 1")
-    precondition = preconditioner or torch.clone
+    check_rtol(rtol, b.dtype)
+    if max_steps < 2 or check_every < 1:
+        raise InputError("max_steps must be at least 2, and check_every at least 1")
+    precondition = preconditioner or _identity
     norm_b = float(_dot(b, b).sqrt())
     if norm_b == 0.0:
         return torch.zeros_like(b), MinresStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
@@ -141,6 +136,20 @@ def minres(
         if products >= max_steps - 1:
             return state.x, MinresStats(Status.MAX_STEPS, products, claimed, true)
         best, target = true, min(target, 0.5 * claimed * rtol / true)
+
+
+def check_rtol(rtol: float, dtype: torch.dtype) -> None:
+    """Errors: `InputError` for a tolerance below ten machine epsilons of `dtype`."""
+    floor = 10 * torch.finfo(dtype).eps
+    if not rtol >= floor:
+        raise InputError(
+            f"rtol = {rtol:g} is below what {dtype} can resolve: give at least {floor:.1e}, "
+            "or use float64"
+        )
+
+
+def _identity(v: Tensor) -> Tensor:
+    return v
 
 
 def _start(b: Tensor, precondition: Preconditioner) -> _Lanczos:

@@ -28,7 +28,7 @@ class Affine(PushForward):
         gradient = self._gradient()
         log_det, positive = signed_volume(gradient)
         if score is not None:
-            score = torch.linalg.solve(gradient.T, score.T).T
+            score = torch.linalg.solve_ex(gradient.T, score.T).result.T
         n = z.shape[0]
         return Transported(self(z), log_det.expand(n), positive.expand(n), score)
 

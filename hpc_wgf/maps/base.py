@@ -43,7 +43,10 @@ class Linearization(Protocol):
 
 
 class PushForward(nn.Module, ABC):
-    """A map T_θ: ℝᵈ → ℝᵈ that is the identity, exactly, at its initial parameters."""
+    """A map T_θ: ℝᵈ → ℝᵈ that is the identity, exactly, at its initial parameters.
+
+    (A user's own module may not be; `solve` refuses it then.)
+    """
 
     def __init__(self, dimension: int) -> None:
         super().__init__()

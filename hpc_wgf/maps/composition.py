@@ -18,6 +18,8 @@ class Composition(PushForward):
     def __init__(self, *parts: PushForward) -> None:
         if not parts:
             raise InputError("a composition needs at least one map")
+        if len({id(part) for part in parts}) < len(parts):
+            raise InputError("a map stands twice in a composition: make a second one, or a copy")
         dimensions = {part.dimension for part in parts}
         if len(dimensions) > 1:
             raise InputError(f"the parts of a composition differ in dimension: {dimensions}")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 
 class Features(StrEnum):
-    """`random`: w ~ N(0, scale²I/d). `axis`: ±scale along one coordinate each, in turn."""
+    """`random`: w ~ N(0, scale²I/d). `axis`: scale along one coordinate each, in turn; a
+    width that is a multiple of d serves all coordinates alike."""
 
     RANDOM = "random"
     AXIS = "axis"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp, vjp, vmap
 
+from ..errors import InputError
 from .base import Linearization, PushForward, Transported, flatten
 from .volume import transport_by_gradient
 
@@ -23,12 +24,18 @@ class ModuleMap(PushForward):
         self, dimension: int, module: nn.Module, *, anchored: bool = False, chunk: int = 512
     ) -> None:
         super().__init__(dimension)
+        frozen = [name for name, value in module.named_parameters() if not value.requires_grad]
+        if frozen:
+            raise InputError(
+                f"the module's parameters {', '.join(frozen)} are frozen, but a flow moves every "
+                "parameter: register them as buffers"
+            )
         self.module = module
         self.chunk = chunk
         self.anchored = anchored
         if anchored:
-            for name, value in module.named_parameters():
-                self.register_buffer(_anchor_name(name), value.detach().clone())
+            for k, value in enumerate(module.parameters()):
+                self.register_buffer(f"anchor_{k}", value.detach().clone())
 
     def _named(self) -> dict[str, Tensor]:
         return dict(self.module.named_parameters())
@@ -37,7 +44,7 @@ class ModuleMap(PushForward):
         x = functional_call(self.module, parameters, (z,))
         if not self.anchored:
             return x
-        start = {name: self.get_buffer(_anchor_name(name)) for name in parameters}
+        start = {name: self.get_buffer(f"anchor_{k}") for k, name in enumerate(parameters)}
         return z + (x - functional_call(self.module, start, (z,)))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -53,10 +60,6 @@ class ModuleMap(PushForward):
     def linearize(self, z: Tensor) -> Linearization:
         parameters = {name: value.detach().clone() for name, value in self._named().items()}
         return _FunctionalLinearization(self, z, parameters)
-
-
-def _anchor_name(name: str) -> str:
-    return "anchor_" + name.replace(".", "_")
 
 
 class _FunctionalLinearization:

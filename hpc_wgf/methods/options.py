@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,6 +10,7 @@ import torch
 
 from ..errors import InputError
 from ..integrators import TABLEAUX, Controller, FixedStep, PIController
+from ..krylov import check_rtol
 
 
 class Form(StrEnum):
@@ -43,19 +45,19 @@ class PWGFOptions:
     def __post_init__(self) -> None:
         if self.scheme not in TABLEAUX:
             raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(TABLEAUX)}")
-        if not self.step_size > 0:
-            raise InputError(f"the step size must be positive, got {self.step_size}")
+        for name in ("samples", "step_size", "tolerance"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(f"{name} must be positive and finite, got {value}")
+        if self.max_products < 2:
+            raise InputError(f"max_products must be at least 2, got {self.max_products}")
         if self.tolerance is not None and TABLEAUX[self.scheme].error is None:
             with_error = [name for name, t in TABLEAUX.items() if t.error is not None]
             raise InputError(
                 f"scheme {self.scheme!r} has no error estimate to hold to a tolerance: use one of "
                 f"{', '.join(with_error)}, or leave method.tolerance out"
             )
-        if self.rtol < 10 * torch.finfo(self.dtype).eps:
-            raise InputError(
-                f"rtol = {self.rtol:g} is below what {self.dtype} can resolve "
-                f"({10 * torch.finfo(self.dtype).eps:.1e}): raise method.rtol or use float64"
-            )
+        check_rtol(self.rtol, self.dtype)
 
     def controller(self) -> Controller:
         """The step-size controller that the tolerance asks for."""

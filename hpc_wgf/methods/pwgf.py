@@ -7,6 +7,7 @@ samples most nearly as the flow would. With the same samples in Ĝ and ∇F the 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,7 +65,7 @@ class PWGF:
                 f"{problem.dimension}"
             )
         self.problem, self.options, self.communicator = problem, options, communicator
-        self.map = map.to(device=communicator.device, dtype=options.dtype)
+        self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.dtype)
         self.tableau = TABLEAUX[options.scheme]
         rank, ranks = communicator.rank, communicator.size
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
@@ -100,8 +101,11 @@ class PWGF:
         return Reference(z, start.log_density(z), start.score(z))
 
     def slope(self, state: State) -> Slope:
-        samples = [self._draw(self._blocks, b, Purpose.STEP, state.step) for b in self._leaves]
-        return self.evaluate(state.theta, samples, self._blocks.total)
+        return self.evaluate(state.theta, self.samples(state.step), self._blocks.total)
+
+    def samples(self, step: int) -> list[Reference]:
+        """This rank's leaves of the samples on which a step is computed."""
+        return [self._draw(self._blocks, part, Purpose.STEP, step) for part in self._leaves]
 
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
         context: _Context = slope.context

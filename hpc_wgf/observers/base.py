@@ -36,6 +36,7 @@ class Step:
     """An accepted step: what its slope said at `time`, where it begins, and what it took.
 
     `unconverged`: solves that ended above the tolerance. `residual`: the largest true ‖r‖/‖b‖.
+    `products` and `solves` are those of the accepted attempt.
     """
 
     time: float

@@ -74,6 +74,7 @@ class ProgressLines:
         self._start, self._until, self._stream, self._every = start, until, stream, every
         self._status = _Status()
         self._begun = self._shown = time.monotonic()
+        self._from: float | None = None  # where this process took the run up
 
     def on_step(self, step: Step) -> None:
         self._status.step(step)
@@ -90,6 +91,8 @@ class ProgressLines:
 
     def _show(self, now: float, tail: str) -> None:
         self._shown = time.monotonic()
-        done = (now - self._start) / (self._until - self._start)
+        if self._from is None:
+            self._from = now
+        done = (now - self._from) / max(self._until - self._from, 1e-300)
         left = (self._shown - self._begun) * (1 - done) / done if done > 0 else float("nan")
         print(f"{self._status.line(now)}  left {left:6.0f} s{tail}", file=self._stream, flush=True)

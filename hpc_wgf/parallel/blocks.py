@@ -68,17 +68,17 @@ class SampleBlocks:
         return [range(edges[k], edges[k + 1]) for k in mine]
 
     def shards(self, shards: int, rank: int, ranks: int) -> list[range]:
-        """The blocks of each shard that `rank` writes, of at most `shards` of equal length (the
-        last may be shorter)."""
+        """The blocks of each shard that `rank` writes, of at least `shards` of equal length (the
+        last may be shorter), or one per block."""
         length = self.blocks_per_shard(shards)
         number = -(-self.count // length)
-        self._refuse(ranks, number, "shards of the stored particles")
+        self._refuse(ranks, number, "shards of the stored particles (output.shards)")
         mine = range(rank * number // ranks, (rank + 1) * number // ranks)
         return [range(k * length, min((k + 1) * length, self.count)) for k in mine]
 
     def blocks_per_shard(self, shards: int) -> int:
-        """Whole blocks in each of at most `shards` shards."""
-        return -(-self.count // max(1, shards))
+        """Whole blocks in each of at least `shards` shards."""
+        return max(1, self.count // shards)
 
     def draw(
         self, sampler: Sampler, blocks: range, *, seed: int, purpose: Purpose, step: int = 0

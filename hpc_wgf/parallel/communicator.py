@@ -31,10 +31,6 @@ class Communicator(Protocol):
         """The picklable `item` of every rank, by rank. Slow: for set-up and failure only."""
         ...
 
-    def barrier(self) -> None:
-        """Return once every rank has arrived."""
-        ...
-
     def report_failure(self, message: str) -> bool:
         """Leave `message` where the other ranks find it when their collectives break; True if
         this report was the first of all ranks."""
@@ -63,9 +59,6 @@ class LocalCommunicator:
 
     def gather(self, item: Any) -> list[Any]:
         return [item]
-
-    def barrier(self) -> None:
-        return
 
     def report_failure(self, message: str) -> bool:
         return True

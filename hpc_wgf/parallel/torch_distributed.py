@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,6 +25,8 @@ class TorchCommunicator:
 
     Errors: `CommunicationError` from every collective once a peer is gone.
     """
+
+    world: ClassVar[TorchCommunicator | None] = None
 
     def __init__(self, device: torch.device, timeout: float = 600.0) -> None:
         self.device = device
@@ -67,9 +69,6 @@ class TorchCommunicator:
         self._collective(dist.all_gather_object, items, item)
         return items
 
-    def barrier(self) -> None:
-        self._collective(dist.barrier)
-
     def report_failure(self, message: str) -> bool:
         note = f"{self.rank}|{message}"
         try:
@@ -89,6 +88,7 @@ class TorchCommunicator:
             return None
 
     def close(self) -> None:
+        TorchCommunicator.world = None
         dist.destroy_process_group()
 
     @staticmethod
@@ -103,11 +103,16 @@ def communicator_from_environment(device: str = "auto") -> Communicator:
     """The communicator that this process's launcher asks for.
 
     One process without a launcher; torch.distributed when RANK and WORLD_SIZE are set
-    (torchrun does). `device`: "cpu", "cuda", or "auto" (a GPU for this rank if there is one).
+    (torchrun does), the same object at every call. `device`: "cpu", "cuda", or "auto" (a GPU for
+    each rank of this node if there are as many).
     """
+    if dist.is_initialized() and TorchCommunicator.world is not None:
+        return TorchCommunicator.world
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        enough = torch.cuda.is_available() and ranks_here <= torch.cuda.device_count()
+        device = "cuda" if enough else "cpu"
     if device not in ("cpu", "cuda"):
         raise InputError(f"device {device!r} is not known: expected auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
@@ -122,15 +127,16 @@ def communicator_from_environment(device: str = "auto") -> Communicator:
         place = torch.device("cuda", local_rank)
         torch.cuda.set_device(place)
     else:
-        _share_threads()
+        _one_thread()
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return TorchCommunicator(place)
+        TorchCommunicator.world = TorchCommunicator(place)
+        return TorchCommunicator.world
     return LocalCommunicator(place)
 
 
-def _share_threads() -> None:
-    """One thread per rank unless the user set OMP_NUM_THREADS: spinning threads of
-    neighbouring ranks cost far more than they bring."""
+def _one_thread() -> None:
+    """One thread per rank unless OMP_NUM_THREADS says otherwise: ranks are the parallelism,
+    spinning threads of neighbouring ranks cost far more than they bring, and the order of sums
+    within a product must not depend on the number of ranks."""
     if "OMP_NUM_THREADS" not in os.environ:
-        ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks) if ranks > 1 else 1)
+        torch.set_num_threads(1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .potentials import Potential
+from .potentials import Potential, SumOfPotentials
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,13 @@ class SumOfEnergies:
     def potential(self) -> Potential | None:
         """The whole potential V where the energy is Fokker–Planck's ∫Vρ + β∫ρ log ρ."""
         potentials = [part.potential for part in self.parts if isinstance(part, PotentialEnergy)]
-        if len(potentials) != 1 or not self._is_fokker_planck():
+        known = all(isinstance(part, PotentialEnergy | Entropy) for part in self.parts)
+        if not potentials or not known:
             return None
-        return potentials[0]
+        if len(potentials) == 1:
+            return potentials[0]
+        return SumOfPotentials([(1.0, potential) for potential in potentials])
 
     def beta(self) -> float:
         """The whole diffusion coefficient."""
         return sum(part.beta for part in self.parts if isinstance(part, Entropy))
-
-    def _is_fokker_planck(self) -> bool:
-        return all(isinstance(part, PotentialEnergy | Entropy) for part in self.parts)

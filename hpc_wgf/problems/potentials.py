@@ -16,7 +16,12 @@ from .matrices import MatrixLike, VectorLike, spd_matrix, vector
 
 
 class Potential(ABC):
-    """V with ∇V by automatic differentiation; `+` adds potentials."""
+    """V with ∇V by automatic differentiation; `+` adds potentials.
+
+    `dimension`: d where the potential has one of its own, else None.
+    """
+
+    dimension: int | None = None
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -45,6 +50,7 @@ class Quadratic(Potential):
     """V(x) = ½ (x−μ)ᵀ Σ⁻¹ (x−μ)."""
 
     def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
+        self.dimension = dimension
         self.mean = vector(mean, dimension, "the mean of the quadratic potential")
         self.covariance = spd_matrix(
             covariance, dimension, "the covariance of the quadratic potential"
@@ -98,6 +104,8 @@ class Rosenbrock(Potential):
         return f"Rosenbrock(factor={self.factor})"
 
     def __call__(self, x: Tensor) -> Tensor:
+        if x.shape[1] < 2:
+            raise InputError("the Rosenbrock potential couples neighbours: dimension at least 2")
         valley = x[:, 1:] - x[:, :-1] ** 2
         return self.factor * (10 * valley**2 + (x[:, :-1] - 1) ** 2).sum(1)
 
@@ -121,6 +129,7 @@ class GaussianMixture(Potential):
         if not variance > 0:
             raise InputError(f"the variance of a Gaussian mixture must be positive, got {variance}")
         self.variance = float(variance)
+        self.dimension = self.means.shape[1]
         count = self.means.shape[0]
         given = [1.0] * count if weights is None else list(weights)
         if len(given) != count or not all(w > 0 for w in given):
@@ -162,6 +171,12 @@ class SumOfPotentials(Potential):
 
     def __init__(self, terms: Sequence[tuple[float, Potential]]):
         self.terms = list(terms)
+        known = {term.dimension for _, term in self.terms} - {None}
+        if len(known) > 1:
+            raise InputError(
+                f"the potentials of a sum differ in dimension: {sorted(map(str, known))}"
+            )
+        self.dimension = known.pop() if known else None
 
     def __repr__(self) -> str:
         return f"SumOfPotentials({self.terms})"
@@ -215,11 +230,16 @@ def load_object(path: str, what: str) -> Any:
     if not (module and colon and name):
         raise InputError(f'{path!r} does not name {what}: write "module:name"')
     try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
         raise InputError(
             f"cannot import {module!r} for {what}: {error}. Run from the folder that holds it, "
             "or add that folder to PYTHONPATH"
         ) from error
-    except AttributeError as error:
-        raise InputError(f"module {module!r} has no {name!r} ({what})") from error
+    except Exception as error:
+        raise InputError(
+            f"importing {module!r} for {what} failed: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(found, name):
+        raise InputError(f"module {module!r} has no {name!r} ({what})")
+    return getattr(found, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .densities import Density
-from .energies import Cloud, Energy, SumOfEnergies
+from .energies import Cloud, Energy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
 
 
@@ -30,16 +31,30 @@ class Problem:
         name: str = "unnamed",
         exact: ExactMap | None = None,
     ) -> None:
+        if not (math.isfinite(until) and math.isfinite(start_time)):
+            raise InputError(f"times must be finite, got {start_time} to {until}")
         if not until > start_time:
             raise InputError(
                 f"the run is to end at {until}, not after its start at {start_time}: "
                 "raise problem.until"
+            )
+        wrong = {d for d in self._dimensions(energy) if d != start.dimension}
+        if wrong:
+            raise InputError(
+                f"the potential has dimension {wrong.pop()} but the start density has dimension "
+                f"{start.dimension}"
             )
         self.energy = SumOfEnergies(energy if isinstance(energy, Sequence) else [energy])
         self.start = start
         self.until, self.start_time = float(until), float(start_time)
         self.name = name
         self.exact = exact or exact_map(self.energy.potential(), self.energy.beta(), start)
+
+    @staticmethod
+    def _dimensions(energy: Energy | Sequence[Energy]) -> list[int]:
+        parts = energy if isinstance(energy, Sequence) else [energy]
+        known = [part.potential.dimension for part in parts if isinstance(part, PotentialEnergy)]
+        return [dimension for dimension in known if dimension is not None]
 
     def __repr__(self) -> str:
         return f"Problem({self.name}: {self.energy}, start={self.start}, until={self.until})"

@@ -18,22 +18,26 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 _TAIL = 6.5  # standard deviations of the start that the grid resolves
+_WIDEST = 1000.0  # widest window, over the start's, for potentials that confine nothing
 _TRUSTED = 5.5  # normal quantiles up to which the cumulated mass is free of rounding
 
 
 class CoordinateFlow:
     """z ↦ Q_t(Φ((z − m)/σ)) for the start N(m, σ²) of one coordinate.
 
-    `cells`, `step`: grid cells and largest time step; the error falls with the square of both.
+    `cells`, `step`: grid cells, by default enough to resolve the start, and largest time step;
+    the error falls with the square of both.
     Times are computed when first asked for and kept.
     """
 
     def __init__(
         self, v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, *,
-        cells: int = 2400, step: float = 5e-4,
+        cells: int | None = None, step: float = 5e-4,
     ):  # fmt: skip
         self._mean, self._deviation, self._step = mean, deviation, step
         low, high = self._domain(v, beta)
+        if cells is None:
+            cells = int(min(20_000, max(2400, 60 * (high - low) / deviation)))
         self.faces = np.linspace(low, high, cells + 1)
         self._dx = (high - low) / cells
         centres = 0.5 * (self.faces[1:] + self.faces[:-1])
@@ -42,15 +46,20 @@ class CoordinateFlow:
         self._known: dict[int, np.ndarray] = {0: start / (start.sum() * self._dx)}
 
     def _domain(self, v: Callable[[Tensor], Tensor], beta: float) -> tuple[float, float]:
-        """Where the start or the stationary state e^{−v/β} has mass to speak of."""
-        reach = _TAIL * self._deviation
-        wide = torch.linspace(
-            self._mean - 8 * reach, self._mean + 8 * reach, 20001, dtype=torch.float64
-        )
-        values = v(wide)
-        inside = wide[(values - values.min()) / beta < 0.5 * _TAIL**2]
-        low = min(float(inside[0]), self._mean - reach)
-        return low, max(float(inside[-1]), self._mean + reach)
+        """Where the start or the stationary state e^{−v/β} has mass to speak of, in a window
+        that grows until v confines that state to its inside."""
+        reach = half = _TAIL * self._deviation
+        while True:
+            window = torch.linspace(
+                self._mean - half, self._mean + half, 20001, dtype=torch.float64
+            )
+            values = v(window)
+            likely = (values - values.min()) / beta < 0.5 * _TAIL**2
+            if not bool(likely[0] | likely[-1]) or half > _WIDEST * (reach + beta**0.5):
+                break
+            half *= 1.5
+        inside = window[likely]
+        return min(float(inside[0]), self._mean - reach), max(float(inside[-1]), self._mean + reach)
 
     def density(self, t: float) -> np.ndarray:
         """Cell averages of ρ(t), (cells,). Whole steps from the start and one shorter one: the

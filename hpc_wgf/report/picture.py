@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from ..errors import InputError
 from ..store import StoredRun
 from .summary import Summary
 
@@ -17,22 +18,29 @@ matplotlib.use("Agg")
 def draw(
     run: StoredRun, path: Path, *, axes: tuple[int, int] = (0, 1), samples: int = 2000
 ) -> None:
-    """Write a picture of the projection of the particles onto two axes at the first, a middle
-    and the last stored time, and of energy and map error over time, to `path` (.png, .pdf)."""
+    """Write a picture to `path` (.png, .pdf): the particles' projection onto two axes at the
+    first, a middle and the last stored time (a histogram in one dimension), and energy and map
+    error over time."""
     from matplotlib import pyplot
 
+    if run.rows == 0:
+        raise InputError(f"{run.path} has no committed row to draw")
     summary = Summary.of_store(run)
+    shown = [axis for axis in axes if axis < summary.dimension]
     rows = sorted({0, (run.rows - 1) // 3, run.rows - 1})
     figure, panels = pyplot.subplots(
         1, len(rows) + 1, figsize=(3.2 * (len(rows) + 1), 3.2), layout="constrained"
     )
-    clouds = [np.asarray(run.group["particles"][row, :samples][:, list(axes)]) for row in rows]
+    clouds = [np.asarray(run.group["particles"][row, :samples][:, shown]) for row in rows]
     low, high = (f([f(cloud, axis=0) for cloud in clouds], axis=0) for f in (np.min, np.max))
     for panel, cloud, row in zip(panels, clouds, rows, strict=False):
-        panel.scatter(*cloud.T, s=2, linewidths=0, alpha=0.5)
         panel.set(title=f"t = {summary.times[row]:g}", xlim=(low[0], high[0]))
-        panel.set(ylim=(low[1], high[1]), xlabel=f"$x_{{{axes[0] + 1}}}$", aspect="equal")
-    panels[0].set_ylabel(f"$x_{{{axes[1] + 1}}}$")
+        panel.set_xlabel(f"$x_{{{shown[0] + 1}}}$")
+        if len(shown) == 1:
+            panel.hist(cloud[:, 0], bins=50, density=True)
+        else:
+            panel.scatter(*cloud.T, s=2, linewidths=0, alpha=0.5)
+            panel.set(ylim=(low[1], high[1]), aspect="equal", ylabel=f"$x_{{{shown[1] + 1}}}$")
     _over_time(panels[-1], summary)
     figure.suptitle(summary.problem)
     figure.savefig(path, dpi=120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +48,12 @@ def open_run(path: Path | str) -> StoredRun:
     Errors: `InputError` where there is none, or one of a schema that this version cannot read.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.lexists(path):
         raise InputError(f"no store at {path}: give the folder that `hpc-wgf run` wrote")
     try:
         group = zarr.open_group(path, mode="r")
         version = group.attrs.get("schema_version")
-    except (FileNotFoundError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a readable Zarr group: {error}") from error
     if version is None:
         raise InputError(f"{path} is a Zarr group, but not one written by hpc-wgf")

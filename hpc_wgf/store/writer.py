@@ -16,6 +16,7 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
+from .reader import open_run
 from .schema import INTEGERS, SCHEMA, SCHEMA_VERSION
 
 StepColumns = dict[str, list[float]]
@@ -95,6 +96,8 @@ class RunWriter:
         with agreed(communicator):
             if communicator.rank == 0:
                 writer._acquire()
+                if open_run(path).rows != rows:
+                    raise InputError(f"{path} grew while it was being opened: resume it again")
                 writer._resize(rows, steps)
                 zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(attributes)
                 _consolidate(path)
@@ -153,7 +156,7 @@ class RunWriter:
 
 def refuse_existing(path: Path) -> None:
     """Errors: `InputError` where there is anything at `path`."""
-    if path.exists():
+    if os.path.lexists(path):
         what = "a run is stored there" if (path / "zarr.json").exists() else "it exists"
         raise InputError(
             f"will not write to {path}: {what}. Choose another --out, "

@@ -76,6 +76,7 @@ def test_a_killed_rank_loses_no_committed_row(tmp_path):
     """SIGKILL in the middle of a run: the other rank ends, and resume gives the undisturbed run."""
     done, seconds = flawed(tmp_path, "kills")
     assert done.returncode != 0
+    assert "SIGKILL" in done.stderr  # torchrun names the rank and the signal
     assert seconds < 60
     torn = open_run(tmp_path / "run")
     assert 1 <= torn.rows < 21

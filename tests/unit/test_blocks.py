@@ -32,7 +32,7 @@ def test_same_samples_on_any_number_of_ranks(total, ranks):
     alone = drawn(blocks)
     assert alone.shape == (total, 3)
     assert torch.equal(drawn(blocks, ranks), alone)
-    assert torch.equal(drawn(blocks, ranks, shards=5), alone) or ranks > 5
+    assert torch.equal(drawn(blocks, ranks, shards=4), alone)
 
 
 def test_streams_differ():
@@ -58,14 +58,21 @@ def test_shards_are_equal_but_the_last():
     lengths = [len(range(1003)[blocks.span(shard)]) for shard in blocks.shards(10, 0, 1)]
     assert sum(lengths) == 1003
     assert set(lengths[:-1]) == {16 * blocks.blocks_per_shard(10)}
-    assert len(lengths) <= 10
+    assert len(lengths) >= 10
+
+
+@pytest.mark.parametrize("ranks", range(1, 65))
+def test_every_number_of_ranks_up_to_the_blocks_finds_its_shards(ranks):
+    """Rounding once gave 23 shards where 24 ranks had asked for 24."""
+    blocks = SampleBlocks.automatic(4000)
+    assert all(blocks.shards(max(16, ranks), rank, ranks) for rank in range(ranks))
 
 
 @pytest.mark.parametrize(
     ("refused", "what"),
     [
         (lambda: SampleBlocks(48, 16).leaves(0, 4), "4 ranks but only 3 sample blocks"),
-        (lambda: SampleBlocks(640, 16).shards(2, 0, 3), "3 ranks but only 2 shards"),
+        (lambda: SampleBlocks(640, 16).shards(2, 0, 5), "5 ranks but only 2 shards"),
     ],
 )
 def test_more_ranks_than_parts_are_refused(refused, what):

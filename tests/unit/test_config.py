@@ -55,6 +55,14 @@ def test_ou_scaling_in_all_dimensions(dimension):
         ("method.sampels=3", "method.sampels: unknown key 'sampels', did you mean 'samples'"),
         ("problme.until=3", "problme: unknown key 'problme', did you mean 'problem'"),
         ("method.samples=many", "method.samples = 'many': input should be a valid integer"),
+        ("method.samples=true", "method.samples = True: input should be a valid integer"),
+        ('method.samples="400"', "method.samples = '400': input should be a valid integer"),
+        ("problem.until=inf", "problem.until = inf: input should be a finite number"),
+        (
+            'problem.start={kind="mixture", components=[{maen=1}]}',
+            "problem.start.components.0.maen: unknown key 'maen', did you mean 'mean'",
+        ),
+        ("problem.energy.0.mean.x=1", "mean is a value, not a table"),
         ("method.samples=0", "method.samples = 0: input should be greater than or equal to 1"),
         ("method.dtype=float16", "method.dtype = 'float16': input should be 'float64' or"),
         ("map.0.kind=afine", "map.0.kind: unknown kind 'afine', did you mean 'affine'"),
@@ -110,6 +118,10 @@ def test_run_files_of_ones_own(tmp_path):
     assert (run_file.problem.until, run_file.method.samples) == (0.3, 50)
     assert run_file.method.rtol == 1e-3
     assert run_file.problem.energy == catalogue.load("ou-2d").problem.energy
+    file.write_text(
+        'base = "ou-2d"\n[problem.start]\nkind = "mixture"\ncomponents = [{mean = 1.0}]\n'
+    )
+    assert catalogue.load(str(file)).problem.start.kind == "mixture"
     file.write_text("problem = [")
     with pytest.raises(InputError, match="not valid TOML"):
         catalogue.load(str(file))

@@ -79,6 +79,20 @@ def test_quantile_map_converges(t):
     assert float((fine.density(t) * width).sum()) == pytest.approx(1.0, abs=1e-11)
 
 
+@pytest.mark.parametrize("deviation", [0.01, 0.1, 5.0])
+def test_quantile_map_sees_the_wells_from_any_start(deviation):
+    """A narrow start once narrowed the grid too, and the wells near ±2.8 were cut away. Long
+    after, the quantiles are those of the stationary law whatever the start."""
+    v = StyblinskiTang().coordinate(0)
+    flow = CoordinateFlow(v, 1.0, 0.0, deviation)
+    assert flow.faces[0] < -4.5
+    assert flow.faces[-1] > 4.5
+    fine = CoordinateFlow(v, 1.0, 0.0, deviation, cells=2 * len(flow.faces), step=2.5e-4)
+    z = deviation * torch.linspace(-3, 3, 200)
+    displacement = float((fine(0.3, z) - z).square().mean().sqrt())
+    assert float((flow(0.3, z) - fine(0.3, z)).square().mean().sqrt()) < 2e-3 * displacement
+
+
 def test_quantile_map_ends_at_the_stationary_law():
     v = StyblinskiTang().coordinate(0)
     flow = CoordinateFlow(v, 1.0, 0.0, 1.0, step=0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import hpc_wgf as wgf
 from hpc_wgf.loop import Schedule
@@ -23,6 +24,45 @@ def test_schedule_meets_the_stored_times_exactly():
 
 def test_schedule_does_not_end_on_a_sliver():
     assert Schedule(0.0, 1.0, 0.1).step_to(0.1 + 1e-16, 0.05) == pytest.approx((0.05, 0.15))
+
+
+@pytest.mark.parametrize(
+    ("start", "until", "every", "rows"),
+    [(0.0, 0.9, 0.3, 4), (0.0, 1.8, 0.6, 4), (0.1, 0.3, 0.02, 11), (0.0, 0.11, 0.011, 11)],
+)
+def test_rounding_adds_no_row(start, until, every, rows):
+    """3 · 0.3 is one bit below 0.9: a sliver of a step and a second last row once came of it."""
+    schedule, times = Schedule(start, until, every), [start]
+    while times[-1] < until:
+        times.append(schedule.next_after(times[-1]))
+    assert len(times) == rows
+    assert times[-1] == until
+
+
+def test_the_controller_shortens_accepted_steps():
+    """An accepted step whose error is just below the tolerance is followed by a shorter one,
+    with no rejection between; a step cut short to meet a stored time does not shorten the next."""
+    from hpc_wgf.integrators import PIController
+    from hpc_wgf.loop import _attempt, _Point
+    from hpc_wgf.methods import Measurement, Slope, State, StepResult
+
+    nothing = torch.zeros(1)
+
+    class Scripted:
+        def step(self, state, slope, size):
+            return StepResult(nothing, 0.99e-3, 1, 1, 0, 0.0)
+
+        def slope(self, state):
+            return Slope(nothing, 0.0, 0.0, 1.0, 1, 0.0, True, None)
+
+        def measure(self, state, slope):
+            return Measurement(nothing, nothing, 0.0, 0.0)
+
+    controller = PIController(1e-3, order=2)
+    for every, expected in ((10.0, 0.091), (0.01, 0.091)):
+        point = _Point(State(0.0, nothing, 0, 0.1), Scripted().slope(None), None)
+        _, reached = _attempt(Scripted(), controller, Schedule(0.0, 10.0, every), point, 0.1)
+        assert reached.state.step_size == pytest.approx(expected, rel=0.02)
 
 
 def steep(scheme="heun", **options):

@@ -192,6 +192,19 @@ def test_only_the_last_layer_is_zero_at_the_start():
     assert int(movable.sum()) == 8 * D + D
 
 
+def test_modules_with_frozen_parameters_are_refused():
+    net = Net(D)
+    net.inner[0].bias.requires_grad_(False)
+    with pytest.raises(InputError, match="inner.0.bias are frozen"):
+        ModuleMap(D, net)
+
+
+def test_a_map_stands_once_in_a_composition():
+    part = Affine(D)
+    with pytest.raises(InputError, match="stands twice"):
+        Composition(part, part)
+
+
 def test_composition_refuses_mixed_dimensions():
     with pytest.raises(InputError, match="differ in dimension"):
         Composition(Affine(2), Affine(3))

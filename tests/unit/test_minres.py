@@ -111,7 +111,9 @@ def test_float32_claims_no_more_than_it_has(name, rtol):
     x, stats = minres(DenseOperator(A32), b32, rtol=rtol, max_steps=3000)
     recomputed = true_residual(A32.double(), x.double(), b32.double())
     assert stats.true_residual == pytest.approx(recomputed, rel=0.2, abs=3e-7)
-    assert stats.converged == (stats.true_residual <= rtol)
+    assert not (stats.converged and recomputed > rtol + 3e-7)
+    if rtol >= 1e-5:
+        assert stats.converged
 
 
 def test_float32_says_so_when_precision_is_exhausted():

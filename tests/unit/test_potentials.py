@@ -91,6 +91,15 @@ def test_negative_beta_is_refused():
         Entropy(-0.1)
 
 
+def test_dimensions_are_compared_before_anything_is_evaluated():
+    with pytest.raises(InputError, match="potential has dimension 2 but the start"):
+        Problem(PotentialEnergy(Quadratic(2) + StyblinskiTang()), Gaussian(3), until=1.0)
+    with pytest.raises(InputError, match="differ in dimension"):
+        Quadratic(2) + Quadratic(3)
+    with pytest.raises(InputError, match="dimension at least 2"):
+        Problem(PotentialEnergy(Rosenbrock()), Gaussian(1), until=1.0).check(torch.randn(3, 1))
+
+
 def wrong_shape(x):
     return x
 

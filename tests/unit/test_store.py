@@ -187,8 +187,39 @@ def test_a_longer_run_is_the_same_run(tmp_path):
     assert again.summary.until == 0.4
 
 
-def test_resume_refuses_another_map(tmp_path):
+def test_resume_refuses_another_run(tmp_path):
     problem, map, options = small()
     wgf.solve(problem, map, options, wgf.Output(tmp_path / "run", every=0.4))
-    with pytest.raises(wgf.InputError, match="resume with the map and dtype of the run"):
-        wgf.solve(problem, wgf.Affine(2), options, wgf.Output(tmp_path / "run"), resume=True)
+    other = wgf.PWGFOptions(samples=100, step_size=0.04, rtol=1e-4)
+    harder = wgf.Problem(wgf.PotentialEnergy(wgf.Rosenbrock()), wgf.Gaussian(2), until=0.5)
+    for changed, message in [
+        ((problem, wgf.Affine(2), options), "initial parameters: stored"),
+        (
+            (problem, wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 8, seed=1)), options),
+            "initial",
+        ),
+        ((problem, map, other), "method: stored"),
+        ((harder, map, options), "energy: stored"),
+    ]:
+        with pytest.raises(wgf.InputError, match=message):
+            wgf.solve(*changed, wgf.Output(tmp_path / "run"), resume=True)
+
+
+def test_resume_refuses_to_go_back_in_time(tmp_path):
+    problem, map, options = small()
+    wgf.solve(problem, map, options, wgf.Output(tmp_path / "run", every=0.4))
+    earlier = wgf.Problem(problem.energy.parts, problem.start, until=0.1)
+    with pytest.raises(wgf.InputError, match="already reached t = 0.4"):
+        wgf.solve(earlier, map, options, wgf.Output(tmp_path / "run"), resume=True)
+    assert wgf.open_run(tmp_path / "run").attributes["until"] == 0.4
+
+
+def test_a_map_may_be_used_again(tmp_path):
+    """`solve` works on a copy: the caller's map stays the identity, in its own precision."""
+    problem, map, options = small(dtype=torch.float32)
+    before = map.get_theta()
+    first = wgf.solve(problem, map, options, wgf.Output(every=0.4))
+    assert torch.equal(map.get_theta(), before)
+    second = wgf.solve(problem, map, options, wgf.Output(every=0.4))
+    assert torch.equal(first.map.get_theta(), second.map.get_theta())
+    assert not torch.equal(first.map.get_theta(), before.float())
