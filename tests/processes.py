@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hpc_wgf import Summary, open_run
+
 _HERE = Path(__file__).parent
 SMALL = [
     "--set", "problem.until=0.2",
@@ -35,10 +37,8 @@ def cli(*arguments: str | Path, ranks: int = 1, timeout: float = 240, **environm
 
 
 def solved(*arguments: str | Path, ranks: int = 1, **environment: str) -> dict[str, Any]:
-    """`hpc-wgf run/resume … --out PATH`, then its report as an object."""
+    """`hpc-wgf run/resume … --out PATH`, then what its report says."""
     done = cli(*arguments, ranks=ranks, **environment)
     assert done.returncode == 0, done.stderr
     store = arguments[1] if arguments[0] == "resume" else arguments[-1]
-    shown = cli("report", store, "--json")
-    assert shown.returncode == 0, shown.stderr
-    return json.loads(shown.stdout)
+    return json.loads(Summary.of_store(open_run(store)).to_json())

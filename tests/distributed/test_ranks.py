@@ -10,16 +10,27 @@ from processes import SMALL, cli, solved
 from hpc_wgf import open_run
 
 FLOWS = {
-    "ou-10d": [],
+    "ten dimensions": [
+        "--set",
+        "problem.until=0.1",
+        "--set",
+        "problem.dimension=10",
+        "--set",
+        "output.particles=100",
+    ],
     "planar": ["--set", 'map=[{kind="planar", layers=12}]'],
-    "perceptron": ["--set", 'map=[{kind="perceptron", widths=[20, 20]}]'],
-    "module": ["--set", 'map=[{kind="module", factory="user_objects:Net", anchored=true}]'],
+    "module": [
+        "--set",
+        "problem.until=0.05",
+        "--set",
+        'map=[{kind="module", factory="user_objects:Net", anchored=true}]',
+    ],
     "adaptive": ["--set", "method.scheme=bosh32", "--set", "method.tolerance=2e-3"],
 }
 
 
-def run(store, *settings, problem="ou-10d", ranks=1):
-    return solved("run", problem, *SMALL, *settings, "--out", store, ranks=ranks)
+def run(store, *settings, ranks=1):
+    return solved("run", "ou-2d", *SMALL, *settings, "--out", store, ranks=ranks)
 
 
 @pytest.mark.parametrize("flow", FLOWS)

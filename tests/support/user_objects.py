@@ -13,7 +13,7 @@ _calls = 0
 def _fails_now() -> bool:
     global _calls
     _calls += 1
-    return _calls > 20 and os.environ.get("RANK", "0") == os.environ.get("FLAWED_RANK", "1")
+    return _calls > 200 and os.environ.get("RANK", "0") == os.environ.get("FLAWED_RANK", "1")
 
 
 def harmonic(x: Tensor) -> Tensor:

@@ -32,7 +32,10 @@ def test_help_teaches_by_example():
 
 
 def test_report_is_a_contract(tmp_path):
-    summary = solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    shown = cli("report", tmp_path / "run", "--json")
+    assert shown.returncode == 0, shown.stderr
+    summary = json.loads(shown.stdout)
     assert set(summary) >= KEYS
     assert (summary["problem"], summary["ranks"], summary["samples"]) == ("ou-2d", 1, 400)
     rows = len(summary["times"])
