@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
+from .checks import check_same_theta, check_start
 from .errors import InputError
 from .loop import Schedule, integrate
 from .maps import PushForward
-from .methods import PWGF, PWGFOptions, State
+from .methods import PWGF, PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, progress
-from .parallel import Communicator, agreed, communicator_from_environment, describe
+from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
+from .provenance import run_attributes, stored_state
 from .report import Summary
 from .store import RunWriter, StoredRun, StoreShape, open_run, refuse_existing
 
@@ -90,10 +86,10 @@ def solve(
             problem, map, options, communicator,
             particles=layout["particles"], shards=layout["shards"],
         )  # fmt: skip
-        _check_start(problem, runner)
-        state, seconds = (None, 0.0) if stored is None else _stored_state(problem, stored, runner)
-    _check_same_theta(runner.map, communicator)
-    attributes = _attributes(problem, runner, layout, configuration, stored)
+        check_start(problem, runner)
+        state, seconds = (None, 0.0) if stored is None else stored_state(problem, stored, runner)
+    check_same_theta(runner.map, communicator)
+    attributes = run_attributes(problem, runner, layout, configuration, stored)
     memory = MemoryRecorder()
     observers: list[Observer] = [memory]
     if output.path is not None:
@@ -131,121 +127,6 @@ def _layout(
         "particles": particles,
         "shards": output.shards or max(16, communicator.size),
     }
-
-
-def _check_start(problem: Problem, runner: PWGF) -> None:
-    """The energy at every sample that the first step will see, and the map's being the identity
-    there, with a volume and products."""
-    for reference in (*runner.samples(0), *runner.evaluation.leaves):
-        problem.check(reference.z)
-        with torch.no_grad():
-            x = runner.map(reference.z)
-        if x.shape != reference.z.shape:
-            raise InputError(
-                f"the map returned shape {tuple(x.shape)} for samples of shape "
-                f"{tuple(reference.z.shape)}"
-            )
-        if not torch.equal(x, reference.z):
-            raise InputError(
-                "the map is not the identity at its initial parameters (it moves a start sample "
-                f"by {float((x - reference.z).abs().max()):.3g}): make its last layer zero, or use "
-                "it anchored, z + N_θ(z) − N_θ₀(z)"
-            )
-    try:
-        z = reference.z[:4]
-        runner.map.transport(z, reference.score[:4])
-        jacobian = runner.map.linearize(z)
-        jacobian.vjp(jacobian.jvp(runner.map.get_theta()))
-    except Exception as error:
-        raise InputError(
-            f"the map cannot be differentiated, as the method needs it: {describe(error)}"
-        ) from error
-
-
-def _check_same_theta(map: PushForward, communicator: Communicator) -> None:
-    digest = hashlib.sha256(map.get_theta().cpu().numpy().tobytes()).hexdigest()
-    if len(set(communicator.gather(digest))) > 1:
-        raise InputError(
-            "the ranks start from different parameters: seed the random numbers that "
-            "initialise the map, the same on every rank"
-        )
-
-
-def _attributes(
-    problem: Problem, runner: PWGF, layout: Mapping[str, Any],
-    configuration: Mapping[str, Any] | None, stored: StoredRun | None,
-) -> dict[str, Any]:  # fmt: skip
-    """What the store says of the run. A resumed run keeps the configuration that it began with,
-    but for its end."""
-    if configuration is None and stored is not None:
-        configuration = stored.attributes["configuration"]
-        if configuration is not None:
-            ending = {**configuration["problem"], "until": problem.until}
-            configuration = {**configuration, "problem": ending}
-    return {
-        "problem": problem.name,
-        "dimension": problem.dimension,
-        "until": problem.until,
-        "ranks": runner.communicator.size,
-        "samples": runner.options.samples,
-        "parameters": runner.map.parameter_count(),
-        "layout": dict(layout),
-        "configuration": None if configuration is None else dict(configuration),
-        "objects": _described(problem, runner),
-        "versions": {
-            **{name: version(name) for name in ("hpc-wgf", "torch", "numpy", "zarr")},
-            "python": platform.python_version(),
-        },
-    }
-
-
-def _described(problem: Problem, runner: PWGF) -> dict[str, str]:
-    """Everything that decides the trajectory, in words; the end of the run does not."""
-    return {
-        "energy": repr(problem.energy),
-        "start density": repr(problem.start),
-        "start time": repr(problem.start_time),
-        "map": repr(runner.map),
-        "method": repr(runner.options),
-    }
-
-
-def _stored_state(problem: Problem, stored: StoredRun, runner: PWGF) -> tuple[State, float]:
-    """The state of the last committed row and the seconds spent up to it.
-
-    Errors: `InputError` where going on would not be the same run.
-    """
-    given, kept = _described(problem, runner), stored.attributes["objects"]
-    other = [
-        f"{name}: stored {kept[name]}, given {given[name]}"
-        for name in kept
-        if kept[name] != given[name]
-    ]
-    initial = torch.from_numpy(stored.column("theta")[0])
-    theta0 = runner.map.get_theta().cpu()
-    if initial.shape != theta0.shape or not torch.equal(initial, theta0):
-        other.append(
-            f"initial parameters: stored {initial.numel()}, given {theta0.numel()}, not the same"
-        )
-    if other:
-        raise InputError(
-            f"{stored.path} holds another run, which cannot be resumed as this one:\n  "
-            + "\n  ".join(other)
-        )
-    time = float(stored.last("time"))
-    if problem.until < time:
-        raise InputError(
-            f"{stored.path} has already reached t = {time:g}: resume it to a later time than "
-            f"{problem.until:g}"
-        )
-    state = State(
-        time=time,
-        theta=torch.from_numpy(np.asarray(stored.last("theta"))).to(runner.communicator.device),
-        step=int(stored.last("steps_taken")),
-        step_size=float(stored.last("next_step_size")),
-        last_error=float(stored.last("controller_error")),
-    )
-    return state, float(stored.last("wall_seconds"))
 
 
 def _writer(
