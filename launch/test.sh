@@ -9,4 +9,4 @@ export OMP_NUM_THREADS=1
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-.venv/bin/python -m pytest -n "${WORKERS:-2}" "$@"
+.venv/bin/python -m pytest -n "${WORKERS:-2}" --dist worksteal "$@"
