@@ -92,8 +92,8 @@ def solve(
     attributes = run_attributes(problem, runner, layout, configuration, stored)
     memory = MemoryRecorder()
     observers: list[Observer] = [memory]
-    if output.path is not None:
-        observers.append(Recorder(_writer(Path(output.path), runner, attributes, stored)))
+    if output.path is not None:  # what the store keeps need not grow in memory too
+        observers = [Recorder(_writer(Path(output.path), runner, attributes, stored))]
     if show_progress and communicator.rank == 0:
         observers.append(progress(problem.start_time, problem.until))
     schedule = Schedule(problem.start_time, problem.until, layout["every"])

@@ -71,7 +71,7 @@ class ProgressLines:
     """A line at every stored time, and at least every ten seconds, for a log."""
 
     def __init__(self, start: float, until: float, stream: TextIO, every: float = 10.0) -> None:
-        self._start, self._until, self._stream, self._every = start, until, stream, every
+        self._until, self._stream, self._every = until, stream, every
         self._status = _Status()
         self._begun = self._shown = time.monotonic()
         self._from: float | None = None  # where this process took the run up
