@@ -11,6 +11,7 @@ print(run.summary.map_error_relative)
 """
 
 from .errors import InputError, RunError, WgfError
+from .interactions import GaussianKernel, InteractionEnergy, PowerLaw, Route, UserKernel
 from .maps import (
     Affine,
     BlockFlow,
@@ -24,10 +25,14 @@ from .maps import (
 from .methods import Form, PWGFOptions
 from .named import named
 from .problems import (
+    Barenblatt,
+    Box,
     Entropy,
     Gaussian,
     GaussianMixture,
+    InternalEnergy,
     Mixture,
+    Paraboloid,
     PotentialEnergy,
     Problem,
     Quadratic,
@@ -42,30 +47,39 @@ from .store import StoredRun, open_run
 
 __all__ = [
     "Affine",
+    "Barenblatt",
     "BlockFlow",
+    "Box",
     "Composition",
     "Entropy",
     "Features",
     "Form",
     "Gaussian",
+    "GaussianKernel",
     "GaussianMixture",
     "InputError",
+    "InteractionEnergy",
+    "InternalEnergy",
     "Mixture",
     "ModuleMap",
     "Output",
     "PWGFOptions",
+    "Paraboloid",
     "PlanarFlow",
     "PotentialEnergy",
+    "PowerLaw",
     "Problem",
     "PushForward",
     "Quadratic",
     "ResidualPerceptron",
     "Rosenbrock",
+    "Route",
     "RunError",
     "Solution",
     "StoredRun",
     "StyblinskiTang",
     "Summary",
+    "UserKernel",
     "UserPotential",
     "WgfError",
     "named",

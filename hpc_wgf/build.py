@@ -10,6 +10,7 @@ from torch import nn
 
 from . import config
 from .errors import InputError
+from .interactions import GaussianKernel, InteractionEnergy, Kernel, PowerLaw, UserKernel
 from .maps import (
     Affine,
     BlockFlow,
@@ -21,12 +22,16 @@ from .maps import (
 )
 from .methods import PWGFOptions
 from .problems import (
+    Barenblatt,
+    Box,
     Density,
     Energy,
     Entropy,
     Gaussian,
     GaussianMixture,
+    InternalEnergy,
     Mixture,
+    Paraboloid,
     Potential,
     PotentialEnergy,
     Problem,
@@ -47,8 +52,8 @@ def problem(table: config.ProblemTable) -> Problem:
     potentials: list[tuple[float, Potential]] = []
     parts: list[Energy] = []
     for entry in table.energy:
-        if isinstance(entry, config.EntropyTable):
-            parts.append(Entropy(entry.beta))
+        if type(entry) in _ENERGIES:
+            parts.append(_ENERGIES[type(entry)](entry))
         else:
             built = _POTENTIALS[type(entry)](entry, table.dimension)
             potentials.append((_outer_factor(entry), built))
@@ -97,6 +102,26 @@ def _gaussian_mixture(entry: config.GaussianMixtureTable, dimension: int) -> Gau
     return GaussianMixture(entry.means, entry.variance, entry.weights)
 
 
+def _interaction(e: config.InteractionTable) -> InteractionEnergy:
+    return InteractionEnergy(
+        _KERNELS[type(e.kernel)](e.kernel),
+        e.factor,
+        route=e.route,
+        self_pairs=e.self_pairs,
+        batch=e.batch,
+    )
+
+
+_KERNELS: dict[type, Callable[[Any], Kernel]] = {
+    config.PowerLawTable: lambda e: PowerLaw(e.a, e.b),
+    config.GaussianKernelTable: lambda e: GaussianKernel(e.amplitude, e.width),
+    config.UserKernelTable: lambda e: UserKernel(load_object(e.function, "a kernel"), e.function),
+}
+_ENERGIES: dict[type, Callable[[Any], Energy]] = {
+    config.EntropyTable: lambda e: Entropy(e.beta),
+    config.InternalTable: lambda e: InternalEnergy(e.m, e.factor),
+    config.InteractionTable: _interaction,
+}
 _POTENTIALS: dict[type, Callable[[Any, int], Potential]] = {
     config.QuadraticTable: lambda e, d: Quadratic(
         d, e.mean, spd_matrix(e.covariance, d, "the covariance of the quadratic") / e.factor
@@ -114,7 +139,15 @@ def start(table: config.StartTable, dimension: int) -> Density:
     if isinstance(table, config.MixtureTable):
         parts = [start(component, dimension) for component in table.components]
         return Mixture(parts, table.weights)
-    return Gaussian(dimension, table.mean, table.covariance)
+    return _DENSITIES[type(table)](table, dimension)
+
+
+_DENSITIES: dict[type, Callable[[Any, int], Density]] = {
+    config.GaussianTable: lambda e, d: Gaussian(d, e.mean, e.covariance),
+    config.BarenblattTable: lambda e, d: Barenblatt(d, e.m, e.time, e.centre),
+    config.ParaboloidTable: lambda e, d: Paraboloid(d, e.centre, e.radius, e.exponent),
+    config.BoxTable: lambda e, d: Box(d, e.low, e.high, e.ramp),
+}
 
 
 def push_forward(tables: list[config.MapTable], dimension: int) -> PushForward:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from .interactions import Route
 from .maps import Features
 from .methods import Form
 
@@ -89,6 +90,59 @@ class EntropyTable(_Table):
     """Diffusion coefficient, not negative."""
 
 
+class InternalTable(_Table):
+    """factor/(m−1) ∫ ρᵐ: the porous medium equation, ∂ₜρ = factor · Δρᵐ."""
+
+    kind: Literal["internal"]
+    m: float
+    """Exponent, above 1."""
+    factor: float = 1.0
+
+
+class PowerLawTable(_Table):
+    """J(x) = |x|^a/a − |x|^b/b; an exponent 0 stands for log|x|."""
+
+    kind: Literal["power-law"]
+    a: float = 4.0
+    b: float = 2.0
+
+
+class GaussianKernelTable(_Table):
+    """J(x) = −amplitude · exp(−|x|²/(2 width²)): attractive for a positive amplitude."""
+
+    kind: Literal["gaussian-kernel"]
+    amplitude: float = 1.0
+    width: float = Field(default=1.0, gt=0)
+
+
+class UserKernelTable(_Table):
+    """J(x) = j(|x|²), j a torch function of your own, elementwise."""
+
+    kind: Literal["user-kernel"]
+    function: str
+    """Import path "module:name"."""
+
+
+KernelTable = Annotated[
+    PowerLawTable | GaussianKernelTable | UserKernelTable, Field(discriminator="kind")
+]
+
+
+class InteractionTable(_Table):
+    """factor/2 ∬ J(x−y) ρ(x) ρ(y): every particle moves with −factor · mean of ∇J(x−y) over y."""
+
+    kind: Literal["interaction"]
+    kernel: KernelTable
+    factor: float = 1.0
+    route: Route = Field(default=Route.AUTOMATIC, strict=False)
+    """How the sum over pairs is taken: "moments" (exact, even powers only), "pairs" (all, round
+    the ring of ranks), "batches" (unbiased estimate), or "automatic"."""
+    self_pairs: bool | None = None
+    """Whether a particle acts on itself; left out, not where the kernel is singular."""
+    batch: int = Field(default=64, ge=2)
+    """Members of a random batch."""
+
+
 EnergyTable = Annotated[
     QuadraticTable
     | RandomQuadraticTable
@@ -96,7 +150,9 @@ EnergyTable = Annotated[
     | RosenbrockTable
     | GaussianMixtureTable
     | UserPotentialTable
-    | EntropyTable,
+    | EntropyTable
+    | InternalTable
+    | InteractionTable,
     Field(discriminator="kind"),
 ]
 
@@ -112,16 +168,57 @@ class GaussianTable(_Table):
     covariance: Matrix = 1.0
 
 
+class BarenblattTable(_Table):
+    """The self-similar solution of ∂ₜρ = Δρᵐ at a time above 0."""
+
+    kind: Literal["barenblatt"]
+    m: float
+    time: float = Field(default=1.0, gt=0)
+    centre: Vector = 0.0
+
+
+class ParaboloidTable(_Table):
+    """∝ (1 − |z − centre|²/radius²)₊^exponent."""
+
+    kind: Literal["paraboloid"]
+    centre: Vector = 0.0
+    radius: float = Field(default=1.0, gt=0)
+    exponent: float = Field(default=1.0, gt=0)
+
+
+class BoxTable(_Table):
+    """Uniform on a box; with a ramp, convolved with a uniform density of that width."""
+
+    kind: Literal["box"]
+    low: Vector = -1.0
+    high: Vector = 1.0
+    ramp: float = Field(default=0.0, ge=0)
+    """Width over which the density falls from flat to 0 at each face. Without one the density
+    jumps there, which the force form of a density-dependent energy cannot see."""
+
+
+def _gaussian_unless_said(value: Any) -> Any:
+    return {"kind": "gaussian", **value} if isinstance(value, dict) else value
+
+
+ComponentTable = Annotated[
+    GaussianTable | BarenblattTable | ParaboloidTable | BoxTable, Field(discriminator="kind")
+]
+
+
 class MixtureTable(_Table):
-    """A mixture of Gaussians."""
+    """A mixture of the other start densities."""
 
     kind: Literal["mixture"]
-    components: list[GaussianTable]
+    components: list[Annotated[ComponentTable, BeforeValidator(_gaussian_unless_said)]]
     weights: list[float] | None = None
     """Positive, normalised to sum 1; equal when left out."""
 
 
-StartTable = Annotated[GaussianTable | MixtureTable, Field(discriminator="kind")]
+StartTable = Annotated[
+    GaussianTable | MixtureTable | BarenblattTable | ParaboloidTable | BoxTable,
+    Field(discriminator="kind"),
+]
 
 
 class ProblemTable(_Table):
@@ -134,13 +231,8 @@ class ProblemTable(_Table):
     start_time: float = 0.0
     until: float
     """Time at which the run ends."""
-    start: StartTable = GaussianTable()
+    start: Annotated[StartTable, BeforeValidator(_gaussian_unless_said)] = GaussianTable()
     energy: list[EnergyTable] = Field(min_length=1)
-
-    @field_validator("start", mode="before")
-    @classmethod
-    def _gaussian_unless_said(cls, value: Any) -> Any:
-        return {"kind": "gaussian", **value} if isinstance(value, dict) else value
 
 
 # --- maps -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .config import EnergyTable, MapTable, RunFile, StartTable
+from .config import EnergyTable, KernelTable, MapTable, RunFile, StartTable
 from .errors import InputError
 
 
@@ -114,7 +114,7 @@ def _kinds(*unions: Any) -> dict[str, type[BaseModel]]:
     return {get_args(table.model_fields["kind"].annotation)[0]: table for table in tables}
 
 
-_TABLES = _kinds(EnergyTable, StartTable, MapTable)
+_TABLES = _kinds(EnergyTable, KernelTable, StartTable, MapTable)
 
 
 def _untagged(location: Sequence[str | int]) -> list[str | int]:
@@ -123,7 +123,7 @@ def _untagged(location: Sequence[str | int]) -> list[str | int]:
     return [
         part
         for before, part in pairs
-        if not (part in _TABLES and (isinstance(before, int) or before == "start"))
+        if not (part in _TABLES and (isinstance(before, int) or before in ("start", "kernel")))
     ]
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hpc_wgf.interactions import Particles
 from hpc_wgf.maps import PushForward
-from hpc_wgf.problems import Density, Potential
+from hpc_wgf.parallel import LocalCommunicator
+from hpc_wgf.problems import Cloud, Density, LeafForce, Potential, SumOfEnergies
 
 
 def euler_maruyama(
@@ -52,3 +54,9 @@ def perturb(map: PushForward, size: float = 0.3, seed: int = 0) -> PushForward:
     noise = torch.randn(theta.shape, generator=torch.Generator().manual_seed(seed)).double()
     map.set_theta(theta + size * noise / theta.numel() ** 0.25)
     return map
+
+
+def forces_of_all(energy: SumOfEnergies, cloud: Cloud) -> LeafForce:
+    """f and φ at a cloud that is all there is."""
+    particles = Particles([cloud.x], [[len(cloud.x)]], LocalCommunicator())
+    return energy.forces([cloud], particles, values=True)[0]

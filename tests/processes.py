@@ -21,16 +21,26 @@ SMALL = [
 
 def cli(*arguments: str | Path, ranks: int = 1, timeout: float = 240, **environment: str):
     """`hpc-wgf …` on one process or under torchrun; the finished process, never raising."""
-    program = [sys.executable, "-m"]
+    return _started(["-m", "hpc_wgf", *map(str, arguments)], ranks, timeout, environment)
+
+
+def script(name: str, *arguments: object, ranks: int = 1, timeout: float = 240):
+    """A script of `support/` on one process or under torchrun; the finished process."""
+    program = [str(_HERE / "support" / name), *map(str, arguments)]
+    return _started(program, ranks, timeout, {})
+
+
+def _started(program: list[str], ranks: int, timeout: float, environment: dict[str, str]):
+    launcher = [sys.executable]
     if ranks > 1:
-        program += [
-            "torch.distributed.run", "--nnodes", "1", "--rdzv-backend", "c10d",
-            "--rdzv-endpoint", "localhost:0", "--nproc-per-node", str(ranks), "-m",
+        launcher += [
+            "-m", "torch.distributed.run", "--nnodes", "1", "--rdzv-backend", "c10d",
+            "--rdzv-endpoint", "localhost:0", "--nproc-per-node", str(ranks),
         ]  # fmt: skip
     inherited = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
     path = os.pathsep.join([str(_HERE / "support"), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
-        [*program, "hpc_wgf", *map(str, arguments)],
+        [*launcher, *program],
         env={**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **environment},
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip

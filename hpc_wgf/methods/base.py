@@ -70,6 +70,19 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """This rank's leaves of one sample of λ, and for every rank the lengths of its leaves."""
+
+    leaves: Sequence[Reference]
+    sizes: Sequence[Sequence[int]]
+
+    @property
+    def total(self) -> int:
+        """n, the samples of all ranks."""
+        return sum(map(sum, self.sizes))
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The evaluation sample: its blocks, their shards in the store, and this rank's samples.
 
@@ -79,12 +92,12 @@ class Evaluation:
     blocks: SampleBlocks
     shards: int
     span: slice
-    leaves: Sequence[Reference]
+    samples: Samples
 
     @property
     def z(self) -> Tensor:
         """This rank's samples, (n_local, d)."""
-        return torch.cat([leaf.z for leaf in self.leaves])
+        return torch.cat([leaf.z for leaf in self.samples.leaves])
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,15 @@ class Measurement:
     """A state seen by samples that the run was not fitted to: one fixed evaluation sample.
 
     `x`, `log_density`: this rank's images and log ρ. `energy`: F. `projection_error`: δ there.
+    `folded`: samples, of all ranks, where det ∇T ≤ 0; their log ρ is not-a-number. Only an energy
+    that does not depend on the density gets that far.
     """
 
     x: Tensor
     log_density: Tensor
     energy: float
     projection_error: float
+    folded: int
 
 
 class StepFailed(Exception):
@@ -132,4 +148,8 @@ class Method(Protocol):
 
     def measure(self, state: State, slope: Slope) -> Measurement:
         """The state on the evaluation sample."""
+        ...
+
+    def measured_rate(self, state: State, slope: Slope) -> float:
+        """d/dt of the energy that `measure` gives, along the flow θ' = η, exactly."""
         ...

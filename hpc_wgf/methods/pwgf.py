@@ -16,21 +16,41 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..integrators import TABLEAUX, Controller, runge_kutta_step
+from ..interactions import Particles
 from ..krylov import minres
 from ..maps import Linearization, PushForward, flatten
 from ..metric import GramOperator
 from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
-from ..problems import Cloud, Problem
-from .base import Evaluation, Measurement, Reference, Slope, State, StepFailed, StepResult
+from ..problems import Cloud, LeafForce, Problem
+from .base import (
+    Evaluation,
+    Measurement,
+    Reference,
+    Samples,
+    Slope,
+    State,
+    StepFailed,
+    StepResult,
+)
 from .options import Form, PWGFOptions
+
+_NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class _Context:
     """What the later stages of a step share with its first."""
 
-    leaves: Sequence[Reference]
+    samples: Samples
     gram: GramOperator
+
+
+@dataclass(frozen=True)
+class _Pushed:
+    """The images of one leaf, and how many of its samples the map has folded."""
+
+    cloud: Cloud
+    positive: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,21 +85,38 @@ class PWGF:
                 f"{problem.dimension}"
             )
         self.problem, self.options, self.communicator = problem, options, communicator
+        self._forces_are_blind = self._at_a_jump()
         self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.dtype)
         self.tableau = TABLEAUX[options.scheme]
         rank, ranks = communicator.rank, communicator.size
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
-        self._leaves = self._grouped(self._blocks.leaves(rank, ranks))
+        parts = [self._grouped(self._blocks.leaves(r, ranks)) for r in range(ranks)]
+        self._leaves, self._sizes = parts[rank], _lengths(self._blocks, parts)
         self.evaluation = self._evaluation(
             SampleBlocks.automatic(particles or options.samples), shards or max(16, ranks)
         )
 
+    def _at_a_jump(self) -> bool:
+        """Whether the force misses what happens at a jump of the start density; InputError where
+        the method would rely on it."""
+        jump = self.problem.start.jump()
+        if jump is None or not self.problem.energy.needs_density:
+            return False
+        if self.options.form is Form.FORCE:
+            raise InputError(
+                f"{jump}, and there the force of a density-dependent energy is concentrated where "
+                "no sample sits: the force form would not move it. Give the box a ramp "
+                '(start.ramp = 0.1, say), or use method.form = "energy"'
+            )
+        return True
+
     def _evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
-        mine = blocks.shards(shards, self.communicator.rank, self.communicator.size)
-        groups = self._grouped(mine)
-        leaves = [self._draw(blocks, group, Purpose.EVALUATION, 0) for group in groups]
-        span = blocks.span(range(mine[0].start, mine[-1].stop))
-        return Evaluation(blocks, shards, span, leaves)
+        rank, ranks = self.communicator.rank, self.communicator.size
+        groups = [blocks.shards(shards, r, ranks) for r in range(ranks)]
+        parts = [self._grouped(group) for group in groups]
+        leaves = [self._draw(blocks, part, Purpose.EVALUATION, 0) for part in parts[rank]]
+        span = blocks.span(range(groups[rank][0].start, groups[rank][-1].stop))
+        return Evaluation(blocks, shards, span, Samples(leaves, _lengths(blocks, parts)))
 
     def _grouped(self, parts: list[range]) -> list[range]:
         """On a GPU one leaf of all: small products would leave it idle."""
@@ -101,18 +138,19 @@ class PWGF:
         return Reference(z, start.log_density(z), start.score(z))
 
     def slope(self, state: State) -> Slope:
-        return self.evaluate(state.theta, self.samples(state.step), self._blocks.total)
+        return self.evaluate(state.theta, self.samples(state.step))
 
-    def samples(self, step: int) -> list[Reference]:
-        """This rank's leaves of the samples on which a step is computed."""
-        return [self._draw(self._blocks, part, Purpose.STEP, step) for part in self._leaves]
+    def samples(self, step: int) -> Samples:
+        """This rank's samples on which a step is computed."""
+        leaves = [self._draw(self._blocks, part, Purpose.STEP, step) for part in self._leaves]
+        return Samples(leaves, self._sizes)
 
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
         context: _Context = slope.context
         stages: list[Slope] = []
 
         def rhs(theta: Tensor) -> Tensor:
-            stages.append(self.evaluate(theta, context.leaves, self._blocks.total))
+            stages.append(self.evaluate(theta, context.samples))
             return stages[-1].eta
 
         theta, error = runge_kutta_step(rhs, state.theta, slope.eta, step_size, self.tableau)
@@ -128,13 +166,16 @@ class PWGF:
             worst_residual=max((stage.residual for stage in stages), default=0.0),
         )
 
-    def evaluate(self, theta: Tensor, samples: Sequence[Reference], n: int) -> Slope:
-        """η at θ on this rank's leaves of n given samples.
+    def evaluate(self, theta: Tensor, samples: Samples) -> Slope:
+        """η at θ on given samples.
 
         Errors: `StepFailed` where the map folds, a value is not finite, or MINRES fails.
         """
         self.map.set_theta(theta)
-        leaves = [self._leaf(reference) for reference in samples]
+        n, references = samples.total, samples.leaves
+        pushed = [self._push(reference) for reference in references]
+        forces = self._forces(pushed, samples)
+        leaves = [self._leaf(*parts) for parts in zip(references, pushed, forces, strict=True)]
         gram = GramOperator([leaf.jacobian for leaf in leaves], n, self.communicator)
         sums = self._reduce([leaf.sums for leaf in leaves], [leaf.counts for leaf in leaves])
         b = sums[:-1].to(theta.dtype).div_(n)
@@ -152,57 +193,99 @@ class PWGF:
         return Slope(
             eta=eta,
             energy_rate=-moved,
-            projection_error=residual,
-            force_square=float(sums[-1]) / n,
+            projection_error=_NAN if self._forces_are_blind else residual,
+            force_square=_NAN if self._forces_are_blind else float(sums[-1]) / n,
             products=stats.products,
             residual=stats.true_residual,
             converged=stats.converged,
             context=_Context(samples, gram),
         )
 
-    def _leaf(self, reference: Reference) -> _Leaf:
+    def _forces(
+        self, pushed: Sequence[_Pushed], samples: Samples, *, values: bool = False
+    ) -> list[LeafForce]:
+        """f at the images; collective where particles interact."""
+        clouds = [part.cloud for part in pushed]
+        particles = Particles([cloud.x for cloud in clouds], samples.sizes, self.communicator)
+        return self.problem.energy.forces(clouds, particles, values=values)
+
+    def _leaf(self, reference: Reference, pushed: _Pushed, force: LeafForce) -> _Leaf:
         """The part of one leaf in ∇F and Ĝ at the map's present parameters."""
-        cloud, folded = self._push(reference)
-        force = self.problem.energy.force(cloud)
+        total = force.total
         jacobian = self.map.linearize(reference.z)
-        if self.options.form is Form.FORCE:
-            descent = jacobian.vjp(force.neg())[0]
+        if self.options.form is Form.FORCE or force.density is None:
+            descent = jacobian.vjp(total.neg())[0]
         else:
-            descent = self._energy_gradient(reference).neg()
-        broken = ~(torch.isfinite(cloud.x).all(1) & torch.isfinite(force).all(1))
-        squares = force.double().square().sum()
+            descent = jacobian.vjp(force.position.neg())[0].sub_(self._energy_gradient(reference))
+        broken = ~(torch.isfinite(pushed.cloud.x).all(1) & torch.isfinite(total).all(1))
+        squares = total.double().square().sum()
         sums = torch.cat([descent.double(), squares[None]])
-        return _Leaf(force, jacobian, sums, torch.stack([folded.sum(), broken.sum()]))
+        return _Leaf(total, jacobian, sums, torch.stack([self._folds(pushed), broken.sum()]))
 
     def measure(self, state: State, slope: Slope) -> Measurement:
         self.map.set_theta(state.theta)
-        images, sums, counts = [], [], []
-        for reference in self.evaluation.leaves:
-            cloud, folded = self._push(reference)
-            force = self.problem.energy.force(cloud)
-            values = self.problem.energy.integrand(cloud.x, cloud.log_density).detach().double()
+        samples = self.evaluation.samples
+        pushed = [self._push(reference, density=True) for reference in samples.leaves]
+        forces = self._forces(pushed, samples, values=True)
+        sums, counts = [], []
+        for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):
+            assert force.value is not None
             moved = self.map.linearize(reference.z).jvp(slope.eta)
-            broken = ~(torch.isfinite(values) & torch.isfinite(force).all(1))
-            images.append(cloud)
-            sums.append(torch.stack([values.sum(), _least_squares(moved, force)[1]]))
-            counts.append(torch.stack([folded.sum(), broken.sum()]))
-        energy, error = (self._reduce(sums, counts) / self.evaluation.blocks.total).tolist()
-        x = torch.cat([cloud.x for cloud in images])
-        return Measurement(x, torch.cat([cloud.log_density for cloud in images]), energy, error)
+            broken = ~(torch.isfinite(force.value) & torch.isfinite(force.total).all(1))
+            folded = (~part.positive).sum().double()
+            values = force.value.double().sum()
+            sums.append(torch.stack([values, _least_squares(moved, force.total)[1], folded]))
+            counts.append(torch.stack([self._folds(part), broken.sum()]))
+        energy, error, folded = self._reduce(sums, counts).tolist()
+        x = torch.cat([part.cloud.x for part in pushed])
+        log_density = torch.cat([part.cloud.log_density for part in pushed])
+        positive = torch.cat([part.positive for part in pushed])
+        return Measurement(
+            x,
+            torch.where(positive, log_density, _NAN),
+            energy / samples.total,
+            _NAN if self._forces_are_blind else error / samples.total,
+            int(folded),
+        )
+
+    def measured_rate(self, state: State, slope: Slope) -> float:
+        self.map.set_theta(state.theta)
+        samples = self.evaluation.samples
+        pushed = [self._push(reference) for reference in samples.leaves]
+        forces = self._forces(pushed, samples)
+        rates = []
+        for reference, force in zip(samples.leaves, forces, strict=True):
+            moved = self.map.linearize(reference.z).jvp(slope.eta)
+            rate = (force.position * moved).double().sum()
+            if force.density is not None:
+                rate = rate + (self._energy_gradient(reference) @ slope.eta).double()
+            rates.append(rate[None])
+        return float(self.communicator.sum(tree_sum(rates))) / samples.total
 
     @torch.no_grad()
-    def _push(self, reference: Reference) -> tuple[Cloud, Tensor]:
-        """The cloud T(z) with density and score, and where the map has folded, (n,) bool."""
-        image = self.map.transport(reference.z, reference.score)
-        assert image.score is not None
-        cloud = Cloud(image.x, reference.log_density - image.log_det, image.score)
-        return cloud, ~image.positive
+    def _push(self, reference: Reference, *, density: bool = False) -> _Pushed:
+        """The cloud T(z), with density and score where the energy or `density` asks for them."""
+        if not (density or self.problem.energy.needs_density):
+            x = self.map(reference.z)
+            unknown = torch.full_like(x, _NAN)
+            positive = torch.ones_like(x[:, 0], dtype=torch.bool)
+            return _Pushed(Cloud(x, unknown[:, 0], unknown), positive)
+        score = reference.score if self.problem.energy.needs_density else None
+        image = self.map.transport(reference.z, score)
+        carried = torch.full_like(image.x, _NAN) if image.score is None else image.score
+        cloud = Cloud(image.x, reference.log_density - image.log_det, carried)
+        return _Pushed(cloud, image.positive)
+
+    def _folds(self, pushed: _Pushed) -> Tensor:
+        """Folded samples that make the step worthless: those whose density enters the energy."""
+        folded = (~pushed.positive).sum()
+        return folded if self.problem.energy.needs_density else torch.zeros_like(folded)
 
     def _energy_gradient(self, reference: Reference) -> Tensor:
-        """∇_θ of the sum of the energy's integrand over a leaf's samples, (p,)."""
+        """∇_θ of the sum of the density-dependent integrand over a leaf's samples, (p,)."""
         with torch.enable_grad():
             x, log_det = self.map.forward_and_logdet(reference.z)
-            values = self.problem.energy.integrand(x, reference.log_density - log_det)
+            values = self.problem.energy.density_integrand(x, reference.log_density - log_det)
             grads = torch.autograd.grad(
                 values.sum(), list(self.map.parameters()), materialize_grads=True
             )
@@ -229,3 +312,9 @@ def _least_squares(moved: Tensor, force: Tensor) -> Tensor:
     """(Σ|Jη|², Σ|Jη + f|²) over a leaf, (2,) in float64."""
     moved = moved.double()
     return torch.stack([moved.square().sum(), (moved + force.double()).square().sum()])
+
+
+def _lengths(blocks: SampleBlocks, parts: Sequence[Sequence[range]]) -> list[list[int]]:
+    """For every rank the samples in each of its parts."""
+    spans = [[blocks.span(part) for part in rank] for rank in parts]
+    return [[span.stop - span.start for span in rank] for rank in spans]

@@ -14,13 +14,17 @@ from ..methods import State
 class Row:
     """A stored time. Per rank: `particles` (n_local, d) and `log_density` (n_local,) of the
     evaluation sample; all else is the same on every rank. Not-a-number where there is nothing
-    to compare with. Units: x for lengths, F for energies, F per t for rates."""
+    to compare with. Units: x for lengths, F for energies, F per t for rates.
+
+    `energy_rate`: −ηᵀĜη on the step's samples; `energy_rate_measured`: dF/dt of `energy` along the
+    flow. They agree up to sampling. `folded`: evaluation samples where det ∇T ≤ 0."""
 
     state: State
     particles: Tensor
     log_density: Tensor
     energy: float
     energy_rate: float
+    energy_rate_measured: float
     kl_divergence: float
     projection_error: float
     projection_error_fresh: float
@@ -28,6 +32,7 @@ class Row:
     map_error: float
     map_displacement: float
     symmetric_kl: float
+    folded: int
     wall_seconds: float
 
 

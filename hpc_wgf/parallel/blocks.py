@@ -26,6 +26,7 @@ class Purpose(IntEnum):
 
     STEP = 1
     EVALUATION = 2
+    CHECK = 3
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,25 @@ def tree_sum(parts: list[Tensor]) -> Tensor:
         pairs = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)]
         parts = pairs + parts[len(parts) & ~1 :]
     return parts[0]
+
+
+class TreeSum:
+    """`tree_sum` of parts that arrive one by one, keeping log₂ of their number: equal to the bit
+    for a power of two of parts, whose subtrees may arrive in either order."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, Tensor]] = []  # (level, sum of 2^level parts)
+
+    def add(self, part: Tensor) -> None:
+        level = 0
+        while self._waiting and self._waiting[-1][0] == level:
+            part = self._waiting.pop()[1] + part
+            level += 1
+        self._waiting.append((level, part))
+
+    def total(self) -> Tensor:
+        """The sum of all parts added so far."""
+        result = self._waiting[-1][1]
+        for _, part in reversed(self._waiting[:-1]):
+            result = part + result
+        return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +26,11 @@ class Communicator(Protocol):
 
         On the CPU and a power of two of ranks the sum goes up a binary tree of the ranks, as
         `tree_sum` does within one."""
+        ...
+
+    def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
+        """Post the transfer of `send` to rank `to` and of rank `source`'s tensor into `receive`;
+        the function that is returned waits for both. Until then neither may be touched."""
         ...
 
     def gather(self, item: Any) -> list[Any]:
@@ -56,6 +62,10 @@ class LocalCommunicator:
 
     def sum(self, tensor: Tensor) -> Tensor:
         return tensor
+
+    def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
+        receive.copy_(send)
+        return lambda: None
 
     def gather(self, item: Any) -> list[Any]:
         return [item]

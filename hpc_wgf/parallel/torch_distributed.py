@@ -55,14 +55,19 @@ class TorchCommunicator:
         other = torch.empty_like(tensor)
         while distance < self.size:
             partner = self.rank ^ distance
-            transfers = [
-                dist.P2POp(dist.isend, tensor, partner),
-                dist.P2POp(dist.irecv, other, partner),
-            ]
-            for transfer in dist.batch_isend_irecv(transfers):
-                transfer.wait()
+            self.exchange(tensor, partner, other, partner)()
             tensor.add_(other)
             distance *= 2
+
+    def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
+        transfers = [dist.P2POp(dist.isend, send, to), dist.P2POp(dist.irecv, receive, source)]
+        posted = self._collective(dist.batch_isend_irecv, transfers)
+
+        def wait() -> None:
+            for transfer in posted:
+                self._collective(transfer.wait)
+
+        return wait
 
     def gather(self, item: Any) -> list[Any]:
         items: list[Any] = [None] * self.size

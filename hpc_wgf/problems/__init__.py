@@ -1,8 +1,18 @@
 """What is solved: energies, start densities, exact solutions, the catalogue of run files."""
 
+from .compact import Barenblatt, Box, Paraboloid
 from .densities import Density, Gaussian, Mixture
-from .energies import Cloud, Energy, Entropy, PotentialEnergy, SumOfEnergies
-from .exact import ExactMap, GaussianFlow, SeparableFlow
+from .energies import (
+    Cloud,
+    Energy,
+    Entropy,
+    InternalEnergy,
+    LeafForce,
+    LocalEnergy,
+    PotentialEnergy,
+    SumOfEnergies,
+)
+from .exact import BarenblattFlow, ExactMap, GaussianFlow, SeparableFlow
 from .potentials import (
     GaussianMixture,
     Potential,
@@ -15,6 +25,9 @@ from .potentials import (
 from .problem import Problem
 
 __all__ = [
+    "Barenblatt",
+    "BarenblattFlow",
+    "Box",
     "Cloud",
     "Density",
     "Energy",
@@ -23,7 +36,11 @@ __all__ = [
     "Gaussian",
     "GaussianFlow",
     "GaussianMixture",
+    "InternalEnergy",
+    "LeafForce",
+    "LocalEnergy",
     "Mixture",
+    "Paraboloid",
     "Potential",
     "PotentialEnergy",
     "Problem",

@@ -31,6 +31,10 @@ class Density(Protocol):
         """∇ log λ(z), (n, d) → (n, d)."""
         ...
 
+    def jump(self) -> str | None:
+        """Where the density jumps, in words, or None where it is continuous."""
+        ...
+
 
 class Gaussian:
     """N(m, C): log λ(z) = −½ (z−m)ᵀ C⁻¹ (z−m) − ½ log det(2πC)."""
@@ -57,6 +61,9 @@ class Gaussian:
 
     def score(self, z: Tensor) -> Tensor:
         return (self.mean.to(z) - z) @ self._precision.to(z)
+
+    def jump(self) -> str | None:
+        return None
 
 
 class Mixture:
@@ -100,3 +107,7 @@ class Mixture:
         shares = torch.softmax(self._joint(z), 1)
         scores = torch.stack([part.score(z) for part in self.components], 1)
         return (shares[:, :, None] * scores).sum(1)
+
+    def jump(self) -> str | None:
+        jumps = [part.jump() for part in self.components]
+        return next((jump for jump in jumps if jump is not None), None)

@@ -1,4 +1,4 @@
-"""Exact solutions of Fokker–Planck flows, as maps z ↦ T_exact(t, z)."""
+"""Exact solutions, as maps z ↦ T_exact(t, z)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from .compact import Barenblatt
 from .densities import Density, Gaussian
+from .energies import InternalEnergy, SumOfEnergies
 from .matrices import spd_function
 from .potentials import Potential, Quadratic
 from .quantile import CoordinateFlow
@@ -96,8 +98,27 @@ def _fingerprint(v: Callable[[Tensor], Tensor]) -> tuple[float, ...]:
     return tuple(v(points).tolist())
 
 
-def exact_map(potential: Potential | None, beta: float, start: Density) -> ExactMap | None:
-    """The exact map of a Fokker–Planck flow, where one of the closed forms applies."""
+@dataclass(frozen=True)
+class BarenblattFlow:
+    """∂ₜρ = c Δρᵐ from a Barenblatt profile about z₀ at t₀: samples scale,
+    x = z₀ + (z − z₀) ((t₀ + c t)/t₀)^{α/d}. [PWGF (5.7)]"""
+
+    start: Barenblatt
+    factor: float
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        z = z.double().cpu()
+        growth = 1 + self.factor * t / self.start.time
+        exponent = self.start.alpha / self.start.dimension
+        return self.start.centre + (z - self.start.centre) * growth**exponent
+
+
+def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
+    """The exact map of a flow, where one of the closed forms applies."""
+    parts = energy.parts
+    if isinstance(start, Barenblatt) and len(parts) == 1 and isinstance(parts[0], InternalEnergy):
+        return BarenblattFlow(start, parts[0].factor) if parts[0].m == start.m else None
+    potential, beta = energy.potential(), energy.beta()
     if potential is None or not isinstance(start, Gaussian):
         return None
     if isinstance(potential, Quadratic):

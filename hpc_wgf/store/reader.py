@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 
 from ..errors import InputError
-from .schema import SCHEMA_VERSION
+from .schema import READABLE, SCHEMA, SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class StoredRun:
         return int(self.group["step_time"].shape[0])
 
     def column(self, name: str) -> np.ndarray:
-        """All of one array, e.g. `energy` (time,) or `step_products` (step,)."""
+        """All of one array, e.g. `energy` (time,) or `step_products` (step,). Scalars that a
+        store of an older schema does not have are not-a-number."""
+        if name in SCHEMA.row_fields and name not in self.group:
+            return np.full(self.rows, np.nan)
         return np.asarray(self.group[name][:])
 
     def last(self, name: str) -> Any:
@@ -57,9 +60,9 @@ def open_run(path: Path | str) -> StoredRun:
         raise InputError(f"{path} is not a readable Zarr group: {error}") from error
     if version is None:
         raise InputError(f"{path} is a Zarr group, but not one written by hpc-wgf")
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise InputError(
-            f"{path} has store schema {version}, this version of hpc-wgf reads {SCHEMA_VERSION}: "
-            "use the version that wrote it"
+            f"{path} has store schema {version}, this version of hpc-wgf reads up to "
+            f"{SCHEMA_VERSION}: use the version that wrote it"
         )
     return StoredRun(path, group, dict(group.attrs))

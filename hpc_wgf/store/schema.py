@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = frozenset({1, 2})  # 1 had neither `energy_rate_measured` nor `folded`
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Schema:
     come from its state, `step_fields` maps array name → attribute of the observed step."""
 
     row_fields: tuple[str, ...] = (
-        "energy", "energy_rate", "kl_divergence", "projection_error", "projection_error_fresh",
-        "force_square", "map_error", "map_displacement", "symmetric_kl", "wall_seconds",
+        "energy", "energy_rate", "energy_rate_measured", "kl_divergence", "projection_error",
+        "projection_error_fresh", "force_square", "map_error", "map_displacement", "symmetric_kl",
+        "folded", "wall_seconds",
     )  # fmt: skip
     state_fields: tuple[str, ...] = ("time", "steps_taken", "next_step_size", "controller_error")
     step_fields: Mapping[str, str] = field(
@@ -51,5 +53,5 @@ class Schema:
 
 SCHEMA = Schema()
 INTEGERS = frozenset(
-    {"steps_taken", "step_products", "step_solves", "step_unconverged", "step_rejected"}
+    {"folded", "steps_taken", "step_products", "step_solves", "step_unconverged", "step_rejected"}
 )

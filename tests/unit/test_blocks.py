@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hpc_wgf import InputError
-from hpc_wgf.parallel import Purpose, SampleBlocks, tree_sum
+from hpc_wgf.parallel import Purpose, SampleBlocks, TreeSum, tree_sum
 
 
 def normal(random: np.random.Generator, count: int) -> torch.Tensor:
@@ -88,3 +88,25 @@ def test_tree_sum_on_ranks_is_tree_sum_alone():
     assert torch.allclose(whole, sum(parts))
     assert not torch.equal(whole, sum(parts))
     assert torch.allclose(tree_sum(parts[:11]), sum(parts[:11]))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+def test_a_tree_of_arriving_parts_is_the_tree_of_all(ranks):
+    """Each rank meets the subtrees of r, r ⊕ 1, r ⊕ 2, …: the same bits for all of them."""
+    parts = [torch.randn(3) * 10.0**k for k in range(-8, 8)]
+    share = len(parts) // ranks
+    for rank in range(ranks):
+        tree = TreeSum()
+        for turn in range(ranks):
+            for part in parts[(rank ^ turn) * share : ((rank ^ turn) + 1) * share]:
+                tree.add(part)
+        assert torch.equal(tree.total(), tree_sum(parts))
+        assert not torch.equal(tree.total(), torch.stack(parts).cumsum(0)[-1])
+
+
+def test_a_tree_of_any_number_of_parts_sums_them_all():
+    for count in (1, 3, 6, 7):
+        tree, parts = TreeSum(), [torch.randn(2) for _ in range(count)]
+        for part in parts:
+            tree.add(part)
+        assert torch.allclose(tree.total(), torch.stack(parts).sum(0), rtol=1e-13)

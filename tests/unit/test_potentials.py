@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from oracles import forces_of_all
 
 from hpc_wgf import (
     Entropy,
@@ -79,8 +80,9 @@ def test_energies_add_up_and_see_their_parts():
     V = StyblinskiTang()
     energy = SumOfEnergies([PotentialEnergy(V), Entropy(0.5)])
     cloud = Cloud(torch.randn(9, 2), torch.randn(9), torch.randn(9, 2))
-    assert torch.allclose(energy.force(cloud), V.gradient(cloud.x) + 0.5 * cloud.score)
-    value = energy.integrand(cloud.x, cloud.log_density)
+    forces = forces_of_all(energy, cloud)
+    assert torch.allclose(forces.total, V.gradient(cloud.x) + 0.5 * cloud.score)
+    value = forces.value
     assert torch.allclose(value, V(cloud.x) + 0.5 * cloud.log_density)
     assert energy.potential() is V
     assert energy.beta() == 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracles import dense_jacobian, perturb
+from oracles import dense_jacobian, forces_of_all, perturb
 
 from hpc_wgf import (
     Affine,
@@ -34,7 +34,7 @@ def method(map=None, **options) -> PWGF:
 
 
 def samples_of(slope) -> torch.Tensor:
-    return torch.cat([leaf.z for leaf in slope.context.leaves])
+    return torch.cat([leaf.z for leaf in slope.context.samples.leaves])
 
 
 def dense(runner: PWGF, state: State) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,7 +43,7 @@ def dense(runner: PWGF, state: State) -> tuple[torch.Tensor, torch.Tensor]:
     J = dense_jacobian(runner.map, z).reshape(-1, runner.map.parameter_count())
     image = runner.map.transport(z, PROBLEM.start.score(z))
     cloud = Cloud(image.x, PROBLEM.start.log_density(z) - image.log_det, image.score)
-    return J, PROBLEM.energy.force(cloud).reshape(-1).detach()
+    return J, forces_of_all(PROBLEM.energy, cloud).total.reshape(-1)
 
 
 def test_slope_is_the_least_squares_solution():
@@ -74,7 +74,9 @@ def test_energy_form_is_the_gradient_of_the_sample_mean():
     def energy(theta):
         runner.map.set_theta(theta)
         x, log_det = runner.map.forward_and_logdet(z)
-        values = PROBLEM.energy.integrand(x, PROBLEM.start.log_density(z) - log_det)
+        log_density = PROBLEM.start.log_density(z) - log_det
+        values = PROBLEM.energy.parts[0].integrand(x, log_density)
+        values = values + PROBLEM.energy.parts[1].integrand(x, log_density)
         return float(values.detach().mean())
 
     direction, h = torch.randn_like(state.theta), 1e-5
@@ -127,7 +129,7 @@ def test_a_folded_map_fails_the_step():
     theta = runner.start().theta
     theta[0] = -2.0
     with pytest.raises(StepFailed, match="the map has folded at 200 samples of rank 0"):
-        runner.evaluate(theta, runner.evaluation.leaves, 200)
+        runner.evaluate(theta, runner.evaluation.samples)
 
 
 def test_a_value_that_is_not_finite_fails_the_step():
@@ -135,7 +137,7 @@ def test_a_value_that_is_not_finite_fails_the_step():
     theta = runner.start().theta
     theta[-1] = float("inf")
     with pytest.raises(StepFailed, match="not finite at 200 samples of rank 0"):
-        runner.evaluate(theta, runner.evaluation.leaves, 200)
+        runner.evaluate(theta, runner.evaluation.samples)
 
 
 def test_float32_follows_float64():

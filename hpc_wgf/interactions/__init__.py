@@ -1,0 +1,16 @@
+"""Interaction energies ½ ∬ J(x−y) ρ(x) ρ(y): kernels, and the routes by which they are summed."""
+
+from .energy import InteractionEnergy, Route
+from .kernels import GaussianKernel, Kernel, PowerLaw, UserKernel
+from .particles import Field, Particles
+
+__all__ = [
+    "Field",
+    "GaussianKernel",
+    "InteractionEnergy",
+    "Kernel",
+    "Particles",
+    "PowerLaw",
+    "Route",
+    "UserKernel",
+]

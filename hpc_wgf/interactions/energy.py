@@ -1,0 +1,112 @@
+"""The interaction energy and the choice of its route."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+from torch import Tensor
+
+from ..errors import InputError
+from .batches import batch_means
+from .kernels import Kernel
+from .moments import moment_fields
+from .particles import Field, Particles
+from .ring import ring_sums
+
+_MOST_PAIRED = 1 << 17  # particles beyond which all pairs are left to those who ask for them
+
+
+class Route(StrEnum):
+    """How the sum over pairs is taken. `moments`: exact in O(n d²), even powers only. `pairs`: all
+    of them in O(n²/P), round the ring of ranks. `batches`: an unbiased estimate in O(n)."""
+
+    AUTOMATIC = "automatic"
+    MOMENTS = "moments"
+    PAIRS = "pairs"
+    BATCHES = "batches"
+
+
+class InteractionEnergy:
+    """F = (c/2) ∬ J(x−y) ρ(x) ρ(y), f(x) = c ∫ ∇J(x−y) ρ(y) dy [PWGF (3.10)].
+
+    `factor`: c. `route`: automatic takes moments where the kernel allows it, else all pairs, and
+    random batches beyond 131 072 particles. `self_pairs`: whether a particle acts on itself (means
+    over n particles, the energy of the empirical measure) or not (means over n − 1, unbiased);
+    None leaves it out where the kernel is singular, and in batches always. `batch`: members of a
+    random batch.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        factor: float = 1.0,
+        *,
+        route: Route = Route.AUTOMATIC,
+        self_pairs: bool | None = None,
+        batch: int = 64,
+    ) -> None:
+        route = Route(route)
+        if not math.isfinite(factor):
+            raise InputError(f"the factor of an interaction energy must be finite, got {factor}")
+        if self_pairs and kernel.singular:
+            raise InputError(
+                f"{kernel} is singular at 0, and self_pairs = true asks for a particle's action "
+                "on itself: leave self_pairs out, or set it to false"
+            )
+        if route is Route.MOMENTS and kernel.even_powers() is None:
+            raise InputError(
+                f"route 'moments' needs a kernel of even powers 2 and 4, {kernel} is none: "
+                "use 'pairs', 'batches' or 'automatic'"
+            )
+        if route is Route.BATCHES and self_pairs:
+            raise InputError("in random batches no particle acts on itself: leave self_pairs out")
+        if batch < 2:
+            raise InputError(f"a random batch needs at least 2 members, got batch = {batch}")
+        self.kernel, self.factor = kernel, float(factor)
+        self.route, self.batch = route, batch
+        self.self_pairs = not kernel.singular if self_pairs is None else self_pairs
+
+    def __repr__(self) -> str:
+        return (
+            f"InteractionEnergy({self.kernel}, factor={self.factor}, route={self.route.value}, "
+            f"self_pairs={self.self_pairs}, batch={self.batch})"
+        )
+
+    def route_for(self, particles: int) -> Route:
+        """The route that is taken for so many particles of all ranks."""
+        if self.route is not Route.AUTOMATIC:
+            return self.route
+        if self.kernel.even_powers() is not None:
+            return Route.MOMENTS
+        return Route.PAIRS if particles <= _MOST_PAIRED else Route.BATCHES
+
+    def fields(self, particles: Particles, *, potential: bool = False) -> list[Field]:
+        """The field at every leaf of this rank; collective."""
+        route = self.route_for(particles.total)
+        if route is Route.BATCHES:
+            if min(map(len, particles.leaves)) < 2:
+                raise InputError("random batches need at least 2 particles in every leaf of them")
+            means = [
+                batch_means(self.kernel, x, self.batch, potential=potential)
+                for x in particles.leaves
+            ]
+            return [self._field(mean, self.factor, potential) for mean in means]
+        if route is Route.MOMENTS:
+            powers = self.kernel.even_powers()
+            assert powers is not None
+            # J(0) = 0: leaving a particle's action on itself out changes the divisor alone.
+            scale = self.factor * particles.total / self._partners(particles.total)
+            scaled = {power: scale * c for power, c in powers.items()}
+            return moment_fields(scaled, particles, potential)
+        sums = ring_sums(self.kernel, particles, self_pairs=self.self_pairs, potential=potential)
+        scale = self.factor / self._partners(particles.total)
+        return [self._field(total, scale, potential) for total in sums]
+
+    def _partners(self, n: int) -> int:
+        return n if self.self_pairs else n - 1
+
+    @staticmethod
+    def _field(sums: Tensor, scale: float, potential: bool) -> Field:
+        sums = sums * scale
+        return Field(sums[:, :-1], 0.5 * sums[:, -1]) if potential else Field(sums, None)

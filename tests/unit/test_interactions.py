@@ -1,0 +1,193 @@
+"""Interaction fields: every route against a dense reference, and against each other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from hpc_wgf import GaussianKernel, InputError, InteractionEnergy, PowerLaw, Route, UserKernel
+from hpc_wgf.interactions import Kernel, Particles, batches, tiles
+from hpc_wgf.parallel import LocalCommunicator
+
+KERNELS = {
+    "even": PowerLaw(4, 2),
+    "odd": PowerLaw(3, 2.5),
+    "rough": PowerLaw(2, 1),
+    "log": PowerLaw(2, 0),
+    "Riesz": PowerLaw(2, -0.5),
+    "gaussian": GaussianKernel(0.7, 0.6),
+    "user": UserKernel(lambda square: torch.cos(square) - 0.3 * square),
+}
+
+
+def values(kernel: Kernel, x: Tensor) -> Tensor:
+    """J(x) by the formula, for x (…, d)."""
+    r = x.norm(dim=-1)
+    if isinstance(kernel, PowerLaw):
+        powers = [r.log() if q == 0 else r**q / q for q in (kernel.a, kernel.b)]
+        return powers[0] - powers[1]
+    if isinstance(kernel, GaussianKernel):
+        return -kernel.amplitude * torch.exp(-(r**2) / (2 * kernel.width**2))
+    return torch.cos(r**2) - 0.3 * r**2
+
+
+def dense_energy(kernel: Kernel, x: Tensor, self_pairs: bool) -> Tensor:
+    """½ mean of J over the pairs (with a particle's own, which is J(0), if asked for)."""
+    n = len(x)
+    i, j = torch.triu_indices(n, n, offset=1)
+    total = 2 * values(kernel, x[i] - x[j]).sum()
+    if not self_pairs:
+        return total / (2 * n * (n - 1))
+    return (total + n * values(kernel, torch.zeros_like(x[0]))) / (2 * n * n)
+
+
+def fields(energy: InteractionEnergy, x: Tensor, leaves: int = 3) -> tuple[Tensor, Tensor]:
+    """Force (n, d) and potential (n,) of all particles."""
+    parts = list(x.tensor_split(leaves))
+    sizes = [[len(part) for part in parts]]
+    found = energy.fields(Particles(parts, sizes, LocalCommunicator()), potential=True)
+    forces = energy.fields(Particles(parts, sizes, LocalCommunicator()))
+    assert all(torch.equal(a.force, b.force) for a, b in zip(found, forces, strict=True))
+    return torch.cat([f.force for f in found]), torch.cat([f.potential for f in found])
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("name", "self_pairs"),
+    [
+        (name, own)
+        for name, k in KERNELS.items()
+        for own in (False, True)
+        if not (own and k.singular)
+    ],
+)
+def test_all_pairs_are_the_gradient_of_the_dense_energy(name, self_pairs, dimension):
+    """Energy and force against the formula of J and its derivative by autograd."""
+    kernel = KERNELS[name]
+    x = (0.5 + torch.randn(60, dimension)).requires_grad_()
+    expected = 1.3 * dense_energy(kernel, x, self_pairs)
+    (gradient,) = torch.autograd.grad(expected, x)
+    energy = InteractionEnergy(kernel, 1.3, route=Route.PAIRS, self_pairs=self_pairs)
+    force, potential = fields(energy, x.detach())
+    assert float(potential.mean()) == pytest.approx(float(expected.detach()), rel=1e-11)
+    assert torch.allclose(force / 60, gradient, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 5])
+@pytest.mark.parametrize("self_pairs", [False, True])
+def test_moments_are_all_pairs(self_pairs, dimension):
+    x = 2 + torch.randn(300, dimension)
+    routes = [
+        fields(InteractionEnergy(PowerLaw(4, 2), 0.7, route=route, self_pairs=self_pairs), x)
+        for route in (Route.MOMENTS, Route.PAIRS)
+    ]
+    for by_moments, by_pairs in zip(*routes, strict=True):
+        assert torch.allclose(by_moments, by_pairs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["log", "gaussian"])
+@pytest.mark.parametrize("dimension", [2, 4])
+def test_the_size_of_the_tiles_does_not_matter(monkeypatch, name, dimension):
+    x = torch.randn(97, dimension)
+    energy = InteractionEnergy(KERNELS[name], route=Route.PAIRS)
+    whole = fields(energy, x)
+    monkeypatch.setattr(tiles, "_TILE_CPU", 300)
+    for a, b in zip(whole, fields(energy, x), strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_forces_add_up_to_nothing():
+    """Newton's third law: the centre of mass stays where it is."""
+    x = torch.randn(200, 2)
+    for kernel in KERNELS.values():
+        force, _ = fields(InteractionEnergy(kernel, route=Route.PAIRS), x)
+        assert float(force.sum(0).abs().max()) < 1e-10 * float(force.abs().sum())
+
+
+@pytest.mark.parametrize("name", ["gaussian", "log"])
+def test_a_batch_of_all_is_all_pairs(name):
+    x = torch.randn(50, 2)
+    batch = fields(InteractionEnergy(KERNELS[name], route=Route.BATCHES, batch=50), x, leaves=1)
+    pairs = fields(InteractionEnergy(KERNELS[name], route=Route.PAIRS, self_pairs=False), x)
+    for a, b in zip(batch, pairs, strict=True):
+        assert torch.allclose(a, b, rtol=1e-12)
+
+
+def test_random_batches_are_unbiased(monkeypatch):
+    """Over all draws of the batches the mean force on one particle is that of all pairs: within
+    four standard errors, which are small against the force."""
+    monkeypatch.setattr(batches, "_GROUP", 500)
+    energy = InteractionEnergy(GaussianKernel(), route=Route.BATCHES, batch=7)
+    x = torch.randn(65, 2)
+    exact, _ = fields(InteractionEnergy(GaussianKernel(), route=Route.PAIRS, self_pairs=False), x)
+    found = []
+    for _ in range(800):
+        order = torch.randperm(len(x))
+        force = torch.empty_like(x)
+        force[order] = fields(energy, x[order], leaves=1)[0]
+        found.append(force)
+    estimates = torch.stack(found)
+    error = (estimates.mean(0) - exact).abs()
+    standard = estimates.std(0) / len(found) ** 0.5
+    assert float(standard.mean()) < 0.1 * float(exact.abs().mean())
+    assert bool((error <= 4.5 * standard).all())
+    assert float((error / standard).square().mean()) < 1.3
+
+
+def test_particles_that_do_not_fill_their_batches_all_have_partners():
+    for n in (2, 7, 64, 127, 130):
+        force, _ = fields(InteractionEnergy(GaussianKernel(), route=Route.BATCHES),
+                          torch.randn(n, 2), leaves=1)  # fmt: skip
+        assert force.shape == (n, 2)
+        assert bool((force.abs().sum(1) > 0).all())
+
+
+def test_single_precision_far_from_the_origin():
+    """Tiles are centred: products of large coordinates would lose the small differences."""
+    x = torch.randn(300, 5)
+    energy = InteractionEnergy(GaussianKernel(), route=Route.PAIRS)
+    exact, _ = fields(energy, x)
+    shifted, _ = fields(energy, (x + 30).float())
+    assert float((shifted - exact).abs().max()) < 1e-4 * float(exact.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("kernel", "n", "route"),
+    [
+        (PowerLaw(4, 2), 10**7, Route.MOMENTS),
+        (GaussianKernel(), 10_000, Route.PAIRS),
+        (GaussianKernel(), 10**6, Route.BATCHES),
+    ],
+)
+def test_the_automatic_route(kernel, n, route):
+    assert InteractionEnergy(kernel).route_for(n) is route
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: InteractionEnergy(PowerLaw(2, 0), self_pairs=True), "singular at 0.*false"),
+        (lambda: InteractionEnergy(GaussianKernel(), route="moments"), "even powers"),
+        (lambda: InteractionEnergy(GaussianKernel(), batch=1), "at least 2 members"),
+        (
+            lambda: InteractionEnergy(GaussianKernel(), route="batches", self_pairs=True),
+            "no particle acts on itself",
+        ),
+        (lambda: InteractionEnergy(GaussianKernel(), float("nan")), "must be finite"),
+        (lambda: PowerLaw(2, 2), "differ"),
+        (lambda: GaussianKernel(1.0, 0.0), "positive width"),
+        (lambda: PowerLaw(2, -3).check_dimension(3), "infinite in dimension 3"),
+        (lambda: UserKernel(lambda square: square.sum()), "elementwise"),
+        (lambda: UserKernel(lambda square: torch.log(square - 2)), "not finite"),
+        (lambda: UserKernel(lambda square: square.nope()), "cannot be evaluated"),
+    ],
+)
+def test_what_cannot_be_summed_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_one_particle_has_no_batch():
+    with pytest.raises(InputError, match="at least 2 particles"):
+        fields(InteractionEnergy(GaussianKernel(), route=Route.BATCHES), torch.randn(1, 2), 1)
