@@ -157,7 +157,7 @@ def push_forward(tables: list[config.MapTable], dimension: int) -> PushForward:
 
 
 def _features(e: config._TanhTable) -> dict[str, Any]:
-    return {"features": e.features, "scale": e.scale, "spread": e.spread, "seed": e.seed}
+    return e.model_dump(include={"features", "scale", "spread", "centre", "seed"})
 
 
 def _module(entry: config.ModuleTable, dimension: int) -> ModuleMap:
@@ -192,7 +192,7 @@ def options(table: config.MethodTable) -> PWGFOptions:
         rtol=table.rtol,
         scheme=table.scheme,
         step_size=table.step,
-        tolerance=table.tolerance,
+        tolerance=None if table.tolerance == "none" else table.tolerance,
         form=table.form,
         max_products=table.max_products,
         dtype=DTYPES[table.dtype],

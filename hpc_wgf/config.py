@@ -250,7 +250,9 @@ class _TanhTable(_Table):
     scale: float = Field(default=1.0, gt=0)
     """Steepness of the initial features."""
     spread: float = Field(default=2.0, ge=0)
-    """How far from the origin their kinks lie."""
+    """How far from the centre their kinks lie."""
+    centre: Vector = 0.0
+    """About which point they lie: best the middle of the start density."""
     seed: int = 0
 
 
@@ -308,9 +310,9 @@ class MethodTable(_Table):
     """Runge–Kutta scheme: euler, heun, kutta32, bosh32 or rk4."""
     step: float = Field(default=0.05, gt=0)
     """Time step, or with a tolerance the first one."""
-    tolerance: float | None = Field(default=None, gt=0)
+    tolerance: Annotated[float, Field(gt=0)] | Literal["none"] | None = None
     """Largest error of a step, as root mean squared movement of the samples, in units of x.
-    Leave it out for fixed steps."""
+    Leave it out for fixed steps, or say "none" to take away that of a base."""
     form: Form = Field(default=Form.FORCE, strict=False)
     """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
     max_products: int = Field(default=2000, ge=2)

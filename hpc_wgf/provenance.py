@@ -13,7 +13,7 @@ import torch
 from .errors import InputError
 from .methods import PWGF, State
 from .problems import Problem
-from .store import StoredRun
+from .store import SCHEMA_VERSION, StoredRun
 
 
 def run_attributes(
@@ -60,6 +60,11 @@ def stored_state(problem: Problem, stored: StoredRun, runner: PWGF) -> tuple[Sta
 
     Errors: `InputError` where going on would not be the same run.
     """
+    if stored.attributes["schema_version"] != SCHEMA_VERSION:
+        raise InputError(
+            f"{stored.path} was written by an older version (schema "
+            f"{stored.attributes['schema_version']}): it can be read, not resumed"
+        )
     given, kept = _described(problem, runner), stored.attributes["objects"]
     other = [
         f"{name}: stored {kept[name]}, given {given[name]}"

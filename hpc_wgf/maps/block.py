@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from .base import Linearization, PushForward, Transported, flatten, identity_like, signed_volume
-from .features import Features, initial_features
+from .features import FeatureOptions, initial_features
 
 # (inverse of the small matrix, score, tanh'' at the pre-activations) ↦ carried score
 _Carry = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -30,14 +31,10 @@ class BlockFlow(PushForward):
         self,
         dimension: int,
         width: int,
-        *,
-        features: Features = Features.RANDOM,
-        scale: float = 1.0,
-        spread: float = 2.0,
-        seed: int = 0,
+        **options: Unpack[FeatureOptions],
     ) -> None:
         super().__init__(dimension)
-        W, b = initial_features(features, width, dimension, scale=scale, spread=spread, seed=seed)
+        W, b = initial_features(width, dimension, **options)
         self.W = nn.Parameter(W.to(torch.get_default_dtype()))
         self.b = nn.Parameter(b.to(torch.get_default_dtype()))
         self.U = nn.Parameter(torch.zeros_like(self.W.T))

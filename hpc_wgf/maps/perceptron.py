@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import Linearization, PushForward, Transported, flatten, identity_like
-from .features import Features, initial_features
+from .features import FeatureOptions, initial_features
 from .volume import transport_by_gradient
 
 
@@ -26,20 +27,15 @@ class ResidualPerceptron(PushForward):
         dimension: int,
         widths: tuple[int, ...],
         *,
-        features: Features = Features.RANDOM,
-        scale: float = 1.0,
-        spread: float = 2.0,
-        seed: int = 0,
         chunk: int = 512,
+        **options: Unpack[FeatureOptions],
     ) -> None:
         super().__init__(dimension)
         if not widths:
             raise InputError("a residual perceptron needs at least one hidden layer")
         self.chunk = chunk
-        generator = torch.Generator().manual_seed(seed + 1)
-        first = initial_features(
-            features, widths[0], dimension, scale=scale, spread=spread, seed=seed
-        )
+        generator = torch.Generator().manual_seed(options.get("seed", 0) + 1)
+        first = initial_features(widths[0], dimension, **options)
         self.layers = nn.ParameterList()  # W_0, b_0, W_1, b_1, …
         self._append(*first)
         for before, after in pairwise(widths):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from .base import Linearization, PushForward, Transported, flatten
-from .features import Features, initial_features
+from .features import FeatureOptions, initial_features
 
 
 class PlanarFlow(PushForward):
@@ -18,14 +19,10 @@ class PlanarFlow(PushForward):
         self,
         dimension: int,
         layers: int,
-        *,
-        features: Features = Features.RANDOM,
-        scale: float = 1.0,
-        spread: float = 2.0,
-        seed: int = 0,
+        **options: Unpack[FeatureOptions],
     ) -> None:
         super().__init__(dimension)
-        W, b = initial_features(features, layers, dimension, scale=scale, spread=spread, seed=seed)
+        W, b = initial_features(layers, dimension, **options)
         self.W = nn.Parameter(W.to(torch.get_default_dtype()))
         self.b = nn.Parameter(b.to(torch.get_default_dtype()))
         self.U = nn.Parameter(torch.zeros_like(self.W))

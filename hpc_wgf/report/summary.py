@@ -20,9 +20,12 @@ class Summary:
     """Lists run over the stored times. Errors and energies are on the evaluation sample, which
     no step was fitted to; None where there is nothing to compare with.
 
+    `energy_rate`: −ηᵀĜη on the run's samples; `energy_rate_measured`: dF/dt of `energy`.
     `map_error`: (E|T − T_exact|²)^½; `map_error_relative`: over (E|T_exact − z|²)^½, and 0 at the
     start, where neither has moved. `projection_error_relative`: (E|Jη + f|²/E|f|²)^½ on the
-    run's samples. `kl_divergence`: to the stationary law, where its normalisation is known.
+    run's samples, the share of the force that the map cannot follow. `folded`: samples of the
+    evaluation sample whose density is not known. `kl_divergence`: to the stationary law, where
+    its normalisation is known.
     `symmetric_kl`: to the exact Gaussian law. `products_per_solve`: mean over the run;
     `unconverged` solves ended above the tolerance, the worst at `worst_residual` (true).
     """
@@ -37,6 +40,7 @@ class Summary:
     times: list[float]
     energy: Column
     energy_rate: Column
+    energy_rate_measured: Column | None
     kl_divergence: Column | None
     map_error: Column | None
     map_error_relative: Column | None
@@ -44,6 +48,7 @@ class Summary:
     projection_error: Column
     projection_error_fresh: Column
     projection_error_relative: Column
+    folded: list[int]
     steps: int
     rejected: int
     products_per_solve: float | None
@@ -72,6 +77,7 @@ class Summary:
             times=column["time"].tolist(),
             energy=_listed(column["energy"]),
             energy_rate=_listed(column["energy_rate"]),
+            energy_rate_measured=_listed_or_none(column["energy_rate_measured"]),
             kl_divergence=_listed_or_none(column["kl_divergence"]),
             map_error=_listed_or_none(column["map_error"]),
             map_error_relative=_listed_or_none(relative),
@@ -79,6 +85,7 @@ class Summary:
             projection_error=_listed(column["projection_error"]),
             projection_error_fresh=_listed(column["projection_error_fresh"]),
             projection_error_relative=_listed(projection),
+            folded=np.nan_to_num(column["folded"]).astype(int).tolist(),
             steps=residuals.size,
             rejected=int(column["step_rejected"].sum()),
             products_per_solve=float(column["step_products"].sum()) / solves if solves else None,

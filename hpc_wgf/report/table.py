@@ -7,6 +7,8 @@ from rich.table import Table
 
 from .summary import Column, Summary
 
+_UNRESOLVED = 0.7  # of the root mean square force: half of the dissipation is missed
+
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
     """Print what was solved, then one line a stored time."""
@@ -29,6 +31,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         cells = [_cell(values[k] if values else None, form) for values, form in shown.values()]
         table.add_row(f"{time:g}", *cells)
     console.print(table)
+    for warning in _warnings(summary):
+        console.print(f"[yellow]{warning}[/yellow]")
     products = summary.products_per_solve
     tail = "" if products is None else f", {products:.1f} products a solve"
     residual = summary.worst_residual
@@ -41,6 +45,34 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         f"{summary.steps} steps ({summary.rejected} rejected){tail}, "
         f"{summary.wall_seconds:.1f} s, {state}"
     )
+
+
+def _warnings(summary: Summary) -> list[str]:
+    """What a reader of the figures must know before trusting them."""
+    warnings = []
+    unresolved = [
+        (error, time)
+        for error, rate, time in zip(
+            summary.projection_error_relative, summary.energy_rate, summary.times, strict=True
+        )
+        if error is not None
+        and rate is not None
+        and error > _UNRESOLVED
+        # near a steady state what is left of the force is noise
+        and abs(rate) > 0.01 * max(abs(r) for r in summary.energy_rate if r is not None)
+    ]
+    if unresolved:
+        worst, time = max(unresolved)
+        warnings.append(
+            f"the map follows only part of the force: at t = {time:g}, {worst:.0%} of its root "
+            "mean square is left over. Energies and fine structure are those of the map"
+        )
+    if any(summary.folded):
+        warnings.append(
+            f"the map has folded at up to {max(summary.folded)} evaluation samples: their "
+            "positions stand, their densities are not known"
+        )
+    return warnings
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -63,3 +63,8 @@ class Net(torch.nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
+
+
+def kernel(square):
+    """A rational attraction of |x|²."""
+    return -1 / (1 + square)

@@ -9,8 +9,12 @@ from hpc_wgf import InputError, build, catalogue
 from hpc_wgf.parsing import parse
 
 NAMES = [
+    "aggregation-2d", "aggregation-2d-paper", "aggregation-diffusion-2d", "aggregation-log",
     "gmm-13d", "gmm-8d", "gmm-two-moons", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso",
-    "ou-scaling", "rosenbrock-10d", "styblinski-tang-2d", "styblinski-tang-30d",
+    "ou-scaling", "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d",
+    "porous-5d-paper", "porous-deep-10d", "porous-deep-2d", "porous-deep-6d", "porous-mixture-10d",
+    "porous-mixture-10d-paper", "porous-uniform-5d", "porous-uniform-5d-paper", "rosenbrock-10d",
+    "styblinski-tang-2d", "styblinski-tang-30d",
 ]  # fmt: skip
 
 
@@ -68,7 +72,20 @@ def test_ou_scaling_in_all_dimensions(dimension):
         ("map.0.kind=afine", "map.0.kind: unknown kind 'afine', did you mean 'affine'"),
         ("map.1.widht=3", "map.1.widht: unknown key 'widht', did you mean 'width'"),
         ("problem.energy.1.bta=1", "problem.energy.1.bta: unknown key 'bta', did you mean 'beta'"),
-        ("problem.start.kind=box", "problem.start.kind: unknown kind 'box'"),
+        ("problem.start.kind=bax", "problem.start.kind: unknown kind 'bax', did you mean 'box'"),
+        (
+            'problem.start={kind="mixture", components=[{kind="box", rampe=1}]}',
+            "problem.start.components.0.rampe: unknown key 'rampe', did you mean 'ramp'",
+        ),
+        (
+            'problem.energy.0={kind="interaction", kernel={kind="powerlaw"}}',
+            "problem.energy.0.kernel.kind: unknown kind 'powerlaw', did you mean 'power-law'",
+        ),
+        (
+            'problem.energy.0={kind="interaction", kernel={kind="power-law", c=1}}',
+            "problem.energy.0.kernel.c: unknown key 'c'",
+        ),
+        ("method.tolerance=0", "method.tolerance"),
         ("problem.start.maen=0", "problem.start.maen: unknown key 'maen', did you mean 'mean'"),
         ("map=[]", "map = "),
         ("map.7.width=3", "'7' does not number one of 2 entries"),
@@ -95,6 +112,22 @@ def test_wrong_settings_are_named(setting, message):
             'problem.energy.0={kind="gaussian-mixture", means=[[1, 2, 3]]}',
             "mean 0 has 3 entries but the dimension is 2",
         ),
+        ('problem.energy.0={kind="internal", m=1.0}', "above 1, got m = 1"),
+        (
+            'problem.energy.0={kind="interaction", self_pairs=true, '
+            'kernel={kind="power-law", a=2, b=0}}',
+            "singular at 0",
+        ),
+        (
+            'problem.energy.0={kind="interaction", kernel={kind="user-kernel", function="no:J"}}',
+            "cannot import 'no' for a kernel",
+        ),
+        (
+            'problem.energy.0={kind="interaction", kernel={kind="power-law", a=2, b=-2}}',
+            "infinite in dimension 2",
+        ),
+        ('problem.start={kind="box", low=1.0}', "low < high"),
+        ('problem.start={kind="barenblatt", m=0.5}', "m above 1"),
         (
             'problem.energy.0={kind="random-quadratic", smallest=3, largest=1}',
             "largest = 1.0 is below smallest",
@@ -147,3 +180,46 @@ def test_potentials_of_a_run_file_add_up():
     assert float(problem.energy.potential()(x)) == pytest.approx(expected)
     assert problem.energy.beta() == 0.3
     assert problem.exact is not None
+
+
+def test_every_kernel_and_start_of_a_run_file_is_built():
+    settings = [
+        'problem.energy=[{kind="interaction", factor=2.0, route="pairs", self_pairs=false, '
+        'batch=8, kernel={kind="user-kernel", function="user_objects:kernel"}}, '
+        '{kind="interaction", kernel={kind="gaussian-kernel", amplitude=0.5, width=2.0}}, '
+        '{kind="internal", m=1.5, '
+        "factor=0.2}]",
+        'problem.start={kind="mixture", weights=[1, 2, 3, 4], components=[{mean=1.0}, {kind="box", '
+        'ramp=0.5}, {kind="barenblatt", m=2.0, time=0.1}, {kind="paraboloid", radius=2.0}]}',
+    ]
+    problem = build.problem(catalogue.load("ou-2d", settings).problem)
+    user, gaussian, internal = problem.energy.parts
+    assert (user.factor, user.route, user.self_pairs, user.batch) == (2.0, "pairs", False, 8)
+    assert (gaussian.kernel.amplitude, gaussian.kernel.width) == (0.5, 2.0)
+    assert (internal.m, internal.factor) == (1.5, 0.2)
+    kinds = [type(part).__name__ for part in problem.start.components]
+    assert kinds == ["Gaussian", "Box", "Barenblatt", "Paraboloid"]
+
+
+def test_a_tolerance_can_be_taken_away():
+    assert build.options(catalogue.load("porous-2d").method).tolerance is not None
+    assert build.options(catalogue.load("porous-2d-paper").method).tolerance is None
+
+
+def test_features_lie_about_their_centre():
+    """The map about a centre is the map about the origin of the shifted samples."""
+    maps = [
+        build.push_forward(
+            catalogue.load("ou-2d", [f'map=[{{kind="block", width=6, centre={c}}}]']).map, 2
+        ).double()
+        for c in ("0.0", "[1.5, -2.0]")
+    ]
+    z, shift = torch.randn(7, 2), torch.tensor([1.5, -2.0])
+    for map in maps:
+        map.U.data.fill_(0.3)
+    moved = [maps[0](z) - z, maps[1](z + shift) - z - shift]
+    assert torch.allclose(*moved, atol=1e-6)
+    with pytest.raises(InputError, match=r"centre of the features has shape \(3,\)"):
+        build.push_forward(
+            catalogue.load("ou-2d", ['map=[{kind="block", width=6, centre=[1, 2, 3]}]']).map, 2
+        )

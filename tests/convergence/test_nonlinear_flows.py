@@ -1,0 +1,170 @@
+"""Porous media, aggregation and both: exact maps, finite-volume references, particle ensembles.
+
+Errors are root mean squares on samples that no step was fitted to, so that they bound W₂ without a
+sampling floor; what they are relative to is said at each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from oracles import aggregated
+from torch import Tensor
+
+import hpc_wgf as wgf
+from hpc_wgf import catalogue
+
+REFERENCES = Path(__file__).parents[2] / "data" / "references"
+
+
+def run(name: str, path: Path, *settings: str, particles: int | None = None):
+    """(problem, map, …), the summary and the store of a named problem."""
+    named = wgf.named(name, *settings)
+    every = catalogue.load(name, settings).output.every
+    output = wgf.Output(path / "run", every=every, particles=particles)
+    summary = wgf.solve(*named, output).summary
+    assert summary.finished
+    return named, summary, wgf.open_run(path / "run")
+
+
+def falls(stored: wgf.StoredRun) -> bool:
+    return bool((np.diff(stored.column("step_energy")) < 0).all())
+
+
+def particles(stored: wgf.StoredRun, row: int) -> Tensor:
+    return torch.from_numpy(np.asarray(stored.group["particles"][row])).double()
+
+
+def images(named, stored: wgf.StoredRun, row: int, z: Tensor) -> Tensor:
+    """The map of a stored row at other samples."""
+    map = named.map.double()
+    map.set_theta(torch.from_numpy(np.asarray(stored.group["theta"][row])).double())
+    with torch.no_grad():
+        return map(z)
+
+
+def root_mean_square(difference: Tensor) -> float:
+    return float(difference.square().sum(1).mean().sqrt())
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("porous-2d", 2e-3), ("porous-5d", 5e-3), ("porous-15d", 2e-3), ("porous-deep-2d", 5e-3),
+     ("porous-deep-6d", 1e-3), ("porous-deep-10d", 1e-3)],
+)  # fmt: skip
+def test_barenblatt_profiles(tmp_path, name, bound):
+    """Map error over displacement; the energy, (1/(m−1)) ∫ρᵐ ∝ t^{−α(m−1)}, by its own law."""
+    (problem, _, _), summary, stored = run(name, tmp_path)
+    assert max(summary.map_error_relative) <= bound
+    assert falls(stored)
+    start = problem.start
+    growth = 1 + (np.array(summary.times) - problem.start_time) / start.time
+    law = growth ** (-start.alpha * (start.m - 1))
+    assert np.allclose(np.array(summary.energy) / summary.energy[0], law, rtol=5e-3)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_a_porous_mixture_against_finite_volumes(tmp_path, dimension):
+    """E|T(z) − X(z)|² ≥ W₂² over the tracers' starts, within 1 % of the spread of ρ(t)."""
+    reference = np.load(REFERENCES / f"porous-mixture-{dimension}d.npz")
+    settings = [f"problem.dimension={dimension}", "problem.until=1.0", "output.every=0.25",
+                "method.samples=4000", "method.rtol=1e-3"]  # fmt: skip
+    named, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
+    assert falls(stored)
+    z = torch.from_numpy(reference["z"]).double()
+    for row, time in enumerate(summary.times):
+        exact = torch.from_numpy(reference["x"][list(reference["tracer_times"]).index(time)])
+        spread = root_mean_square(exact - exact.mean(0))
+        assert float(reference["tracer_error"]) < 2e-3 * spread
+        assert root_mean_square(images(named, stored, row, z) - exact) <= 0.01 * spread, time
+
+
+@pytest.mark.parametrize(("start", "form"), [("ramp", "force"), ("box", "energy")])
+def test_a_box_by_a_ramp_and_by_the_energy_form(tmp_path, start, form):
+    """Both ways round the jump, each against finite volumes from the same start: within 1 %."""
+    reference = np.load(REFERENCES / f"porous-{start}-1d.npz")
+    ramp = 0.1 if start == "ramp" else 0.0
+    settings = ["problem.dimension=1", f'problem.start={{kind="box", ramp={ramp}}}',
+                "problem.until=1.0", "output.every=0.25", f"method.form={form}",
+                'map=[{kind="affine"}, {kind="block", width=24, scale=2.0, spread=1.3}]',
+                "method.samples=8000", "method.rtol=3e-3"]  # fmt: skip
+    named, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
+    z = torch.from_numpy(reference["z"]).double()
+    for row, time in enumerate(summary.times):
+        exact = torch.from_numpy(reference["x"][list(reference["tracer_times"]).index(time)])
+        spread = root_mean_square(exact - exact.mean(0))
+        assert root_mean_square(images(named, stored, row, z) - exact) <= 0.01 * spread, time
+
+
+def test_aggregation_to_a_ring(tmp_path):
+    """Centre of mass, mean radius, and its spread against 10⁴ interacting particles."""
+    _, summary, stored = run("aggregation-2d", tmp_path)
+    assert summary.times[-1] == 10.0
+    assert falls(stored)
+    x = particles(stored, stored.rows - 1)
+    before = particles(stored, 0)
+    # The evaluation sample's own centre, so that its distance from (1.25, 1.25) does not count.
+    assert float((x.mean(0) - before.mean(0)).norm()) <= 1e-2
+    radius = (x - x.mean(0)).norm(dim=1)
+    assert float(radius.mean()) == pytest.approx(3**-0.5, rel=0.01)
+    ensemble = aggregated(wgf.Gaussian(2, 1.25, 0.36), until=10.0)
+    exact = (ensemble - ensemble.mean(0)).norm(dim=1)
+    assert float(radius.std()) == pytest.approx(float(exact.std()), rel=0.5)
+
+
+def test_aggregation_to_the_semicircle(tmp_path):
+    """The steady law (1/π)√(2−x²)₊: second moment ½, fourth ½, support up to √2."""
+    _, summary, stored = run("aggregation-log", tmp_path)
+    assert summary.energy[-1] < summary.energy[0]
+    x = particles(stored, stored.rows - 1)[:, 0]
+    x = x - x.mean()
+    assert float(x.square().mean()) == pytest.approx(0.5, rel=0.03)
+    assert float(x.pow(4).mean()) == pytest.approx(0.5, rel=0.06)
+    assert float(x.abs().max()) == pytest.approx(2**0.5, rel=0.05)
+
+
+def test_aggregation_diffusion(tmp_path):
+    """Energy and second moment over time, within 5 % of finite volumes."""
+    reference = np.load(REFERENCES / "aggregation-diffusion-2d.npz")
+    _, summary, stored = run("aggregation-diffusion-2d", tmp_path)
+    assert summary.times[-1] == 60.0
+    assert falls(stored)
+    for row, time in enumerate(summary.times):
+        k = list(reference["times"]).index(time)
+        second = particles(stored, row).square().sum(1).mean()
+        assert summary.energy[row] == pytest.approx(reference["energy"][k], rel=0.05)
+        assert float(second) == pytest.approx(reference["second_moment"][k], rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["porous-mixture-10d", "porous-uniform-5d"])
+def test_energies_fall_where_nothing_else_is_known(tmp_path, name):
+    _, summary, stored = run(name, tmp_path, "problem.until=0.1")
+    assert falls(stored)
+    assert summary.unconverged == 0
+
+
+IDENTITY = {  # settings under which the sampling noise of both sides is far below 2 %
+    "porous-2d": ["problem.until=0.3"],
+    "porous-15d": ["problem.until=1.2"],
+    "porous-mixture-10d": ["problem.dimension=2", "problem.until=0.5", "method.samples=20000"],
+    "aggregation-2d": [
+        "problem.until=1.0", "output.every=0.25", "method.samples=100000", "method.rtol=1e-2",
+        'map=[{kind="affine"}, {kind="block", width=12, spread=1.5, centre=1.25}]',
+    ],
+    "aggregation-diffusion-2d": [
+        "problem.until=20.0", "method.samples=10000", "method.rtol=1e-2",
+        'map=[{kind="affine"}, {kind="block", width=16, spread=3.0}]',
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_the_energy_falls_at_the_rate_of_the_metric(tmp_path, name):
+    """dF/dt of the measured energy against −ηᵀĜη, on different samples: 2 % on every stored row."""
+    _, _, stored = run(name, tmp_path, *IDENTITY[name])
+    assert stored.rows >= 3
+    measured, rate = stored.column("energy_rate_measured"), stored.column("energy_rate")
+    assert np.allclose(measured, rate, rtol=0.02, atol=0)
