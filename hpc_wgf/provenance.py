@@ -34,6 +34,9 @@ def run_attributes(
         "ranks": runner.communicator.size,
         "samples": runner.options.samples,
         "parameters": runner.map.parameter_count(),
+        "interaction_routes": [
+            part.route_for(runner.options.samples).value for part in problem.energy.interactions
+        ],
         "layout": dict(layout),
         "configuration": None if configuration is None else dict(configuration),
         "objects": _described(problem, runner),

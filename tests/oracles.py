@@ -62,7 +62,9 @@ def forces_of_all(energy: SumOfEnergies, cloud: Cloud) -> LeafForce:
     return energy.forces([cloud], particles, values=True)[0]
 
 
-def aggregated(start: Density, until: float, particles: int = 10_000, step: float = 0.02) -> Tensor:
+def aggregated(
+    start: Density, until: float, *, particles: int = 10_000, step: float = 0.02, seed: int = 0
+) -> Tensor:
     """Particles of X' = −∇(J∗ρ)(X), J = |x|⁴/4 − |x|²/2, by the classical Runge–Kutta scheme.
 
     With y = x − E x and C = E yyᵀ the field is |y|²y + 2Cy + (tr C)y − E|y|²y − y.
@@ -75,7 +77,7 @@ def aggregated(start: Density, until: float, particles: int = 10_000, step: floa
         drift = (square * y).mean(0)
         return -(square * y + 2 * y @ C + torch.trace(C) * y - drift - y)
 
-    x = start.sample(np.random.default_rng(7), particles)
+    x = start.sample(np.random.default_rng(seed), particles)
     for _ in range(round(until / step)):
         k1 = velocity(x)
         k2 = velocity(x + 0.5 * step * k1)

@@ -25,10 +25,12 @@ def pair_sums(kernel: Kernel, x: Tensor, y: Tensor, *, same: bool, potential: bo
     parts = []
     for i in range(0, x.shape[-2], rows):
         target = x[..., i : i + rows, :]
-        part = torch.zeros(())
+        part: Tensor | None = None
         for j in range(0, y.shape[-2], columns):
             skip = i - j if same else None
-            part = part + _tile(kernel, target, y[..., j : j + columns, :], skip, potential)
+            tile = _tile(kernel, target, y[..., j : j + columns, :], skip, potential)
+            part = tile if part is None else part.add_(tile)
+        assert part is not None
         parts.append(part)
     return torch.cat(parts, -2)
 

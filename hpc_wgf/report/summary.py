@@ -20,6 +20,7 @@ class Summary:
     """Lists run over the stored times. Errors and energies are on the evaluation sample, which
     no step was fitted to; None where there is nothing to compare with.
 
+    `interaction_routes`: how each sum over pairs was taken (`interactions.Route`).
     `energy_rate`: −ηᵀĜη on the run's samples; `energy_rate_measured`: dF/dt of `energy`.
     `map_error`: (E|T − T_exact|²)^½; `map_error_relative`: over (E|T_exact − z|²)^½, and 0 at the
     start, where neither has moved. `projection_error_relative`: (E|Jη + f|²/E|f|²)^½ on the
@@ -35,6 +36,7 @@ class Summary:
     ranks: int
     samples: int
     parameters: int
+    interaction_routes: list[str]
     until: float
     finished: bool
     times: list[float]
@@ -72,6 +74,7 @@ class Summary:
             ranks=attributes["ranks"],
             samples=attributes["samples"],
             parameters=attributes["parameters"],
+            interaction_routes=attributes.get("interaction_routes", []),
             until=attributes["until"],
             finished=bool(column["time"].size and column["time"][-1] >= attributes["until"]),
             times=column["time"].tolist(),

@@ -16,6 +16,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print(
         f"[bold]{summary.problem}[/bold]  dimension {summary.dimension}, "
         f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
+        + "".join(f", interaction by {route}" for route in summary.interaction_routes)
     )
     columns: dict[str, tuple[Column | None, str]] = {
         "energy": (summary.energy, ".6f"),
@@ -49,7 +50,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 
 def _warnings(summary: Summary) -> list[str]:
     """What a reader of the figures must know before trusting them."""
-    warnings = []
+    warnings: list[str] = []
     unresolved = [
         (error, time)
         for error, rate, time in zip(

@@ -25,6 +25,17 @@ FLOWS = {
         "--set",
         'map=[{kind="module", factory="user_objects:Net", anchored=true}]',
     ],
+    "all pairs": [
+        "--set",
+        'problem.energy=[{kind="interaction", kernel={kind="gaussian-kernel"}}, '
+        '{kind="internal", m=2.4}]',
+    ],
+    "moments": ["--set", 'problem.energy=[{kind="interaction", kernel={kind="power-law"}}]'],
+    "batches": [
+        "--set",
+        'problem.energy=[{kind="interaction", route="batches", batch=8, '
+        'kernel={kind="power-law", a=2, b=0}}]',
+    ],
     "adaptive": ["--set", "method.scheme=bosh32", "--set", "method.tolerance=2e-3"],
 }
 

@@ -223,3 +223,19 @@ def test_a_map_may_be_used_again(tmp_path):
     second = wgf.solve(problem, map, options, wgf.Output(every=0.4))
     assert torch.equal(first.map.get_theta(), second.map.get_theta())
     assert not torch.equal(first.map.get_theta(), before.float())
+
+
+def test_a_run_of_an_older_schema_is_read_and_not_resumed(tmp_path):
+    """Version 1 had neither the measured rate nor the folds."""
+    wgf.solve(*small(), wgf.Output(tmp_path / "run", every=0.4))
+    group = zarr.open_group(tmp_path / "run", mode="a", use_consolidated=False)
+    for name in ("energy_rate_measured", "folded"):
+        del group[name]
+    group.attrs["schema_version"] = 1
+    zarr.consolidate_metadata(group.store)
+    summary = wgf.Summary.of_store(wgf.open_run(tmp_path / "run"))
+    assert summary.energy_rate_measured is None
+    assert summary.folded == [0, 0]
+    assert len(summary.energy) == 2
+    with pytest.raises(wgf.InputError, match="older version.*read, not resumed"):
+        wgf.solve(*small(), wgf.Output(tmp_path / "run"), resume=True)
