@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import torch
+from torch import Tensor
 
 from .errors import InputError
 from .maps import PushForward
 from .methods import PWGF, Form
 from .parallel import Communicator, Purpose, SampleBlocks, describe
-from .problems import Cloud, Problem
+from .problems import Cloud, Density, Problem
 
 _VIRIAL_SAMPLES = 32768
+_MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
 
 
 def check_start(problem: Problem, runner: PWGF) -> None:
     """The energy at every sample that the first step will see, and the map's being the identity
     there, with a volume and products."""
+    for part in problem.energy.interactions:
+        part.check_particles(min(runner.options.samples, runner.evaluation.samples.total))
     if runner.options.form is Form.FORCE:
-        check_virial(problem)
+        check_virial(problem, runner.options.samples)
     for reference in (*runner.samples(0).leaves, *runner.evaluation.samples.leaves):
         problem.check(reference.z)
         with torch.no_grad():
@@ -46,12 +51,13 @@ def check_start(problem: Problem, runner: PWGF) -> None:
         ) from error
 
 
-def check_virial(problem: Problem) -> None:
-    """Whether the start's score belongs to its density, where the energy depends on that.
+def check_virial(problem: Problem, samples: int) -> None:
+    """Whether the start's score belongs to its density, and whether so many samples tell the
+    force, where the energy depends on the density.
 
-    Stretched along an axis, x_j ↦ x_j + ε (x_j − c_j), the density-dependent energy changes by
-    E[f_j (x_j − c_j)] = E[∂_jφ (x_j − c_j) − ∂φ/∂log ρ]. The left side misses what a jump holds,
-    and is wrong for a wrong score. Both sides are sample means over one small sample.
+    Moved along x ↦ x + ε a(x) the density-dependent energy changes by E[f·a] = E[∂ₓφ·a −
+    (∇·a) ∂φ/∂log ρ]. Tried for all a that shift or stretch one axis along another, on one sample.
+    The left side misses what a jump holds, and is wrong for a wrong score.
     """
     parts = problem.energy.of_density
     if not parts:
@@ -66,17 +72,44 @@ def check_virial(problem: Problem) -> None:
         value = problem.energy.density_integrand(point, density).sum()
         slopes = torch.autograd.grad(value, (point, density), materialize_grads=True)
     arm = z - z.mean(0)
-    excess = (force - slopes[0]) * arm + slopes[1][:, None]
-    off, noise = excess.mean(0).abs(), excess.std(0) / _VIRIAL_SAMPLES**0.5
-    wrong = (off > 6 * noise) & (off > 0.02 * slopes[1].mean().abs())
+    scale = float(slopes[1].mean().abs())
+    stretched = (force - slopes[0]) * arm + slopes[1][:, None]
+    _refuse_poor_force(start, float(stretched.std(0).max()) / scale, samples)
+    arms = torch.cat([arm, arm.std() * torch.ones_like(arm[:, :1])], 1)
+    moment, noise = _product_moments(force - slopes[0], arms)
+    moment.diagonal().copy_(stretched.mean(0))
+    noise.diagonal().copy_(stretched.std(0) / _VIRIAL_SAMPLES**0.5)
+    wrong = (moment.abs() > 6 * noise) & (moment.abs() > 0.02 * scale)
     if bool(wrong.any()):
-        j = int(wrong.nonzero()[0])
-        share = float(off[j] / slopes[1].mean().abs())
+        i, j = wrong.nonzero()[0].tolist()
+        motion = "a shift" if j == start.dimension else f"a stretch with axis {j}"
         raise InputError(
-            f"the score of the start density {start} does not belong to its density: along axis "
-            f"{j} the virial of the force is off by {share:.0%}, {float(off[j] / noise[j]):.0f} "
-            "standard errors. Either the score is wrong, or the density jumps, and the force "
-            'misses the jump: smooth it, or use method.form = "energy"'
+            f"the score of the start density {start} does not belong to its density: under "
+            f"{motion} of axis {i} the work of the force is off by "
+            f"{float(moment[i, j].abs()) / scale:.0%} of the energy's change, "
+            f"{float(moment[i, j].abs() / noise[i, j]):.0f} standard errors. Either the score is "
+            "wrong, or the density jumps or is too steep at its edge, and the force misses what "
+            'happens there: smooth it, or use method.form = "energy"'
+        )
+
+
+def _product_moments(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """E[u_i v_j] and its standard error, (n, d), (n, e) → (d, e)."""
+    mean = u.T @ v / len(u)
+    square = (u * u).T @ (v * v) / len(u)
+    return mean, ((square - mean * mean).clamp(min=0) / len(u)).sqrt()
+
+
+def _refuse_poor_force(start: Density, deviation: float, samples: int) -> None:
+    """`deviation`: of the virial of one sample, in units of its mean."""
+    noise = deviation / samples**0.5
+    if noise > _MOST_NOISE:
+        enough = math.ceil(samples * (noise / _MOST_NOISE) ** 2)
+        raise InputError(
+            f"{samples} samples do not tell the force of the density: from {start} the work of a "
+            f"stretch would have a standard error of {noise:.0%}. Too few samples sit where the "
+            f"density changes: take at least {enough} samples (method.samples), widen the ramp of "
+            'a box, or use method.form = "energy"'
         )
 
 

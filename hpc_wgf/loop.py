@@ -175,7 +175,7 @@ def _row(problem: Problem, method: Method, point: _Point, seconds: float) -> Row
         log_density=seen.log_density,
         energy=seen.energy,
         energy_rate=slope.energy_rate,
-        energy_rate_measured=method.measured_rate(state, slope),
+        energy_rate_measured=method.measured_rate(state, slope, seen),
         kl_divergence=_NAN if log_partition is None else seen.energy / beta + log_partition,
         projection_error=slope.projection_error,
         projection_error_fresh=seen.projection_error,

@@ -34,9 +34,7 @@ def run_attributes(
         "ranks": runner.communicator.size,
         "samples": runner.options.samples,
         "parameters": runner.map.parameter_count(),
-        "interaction_routes": [
-            part.route_for(runner.options.samples).value for part in problem.energy.interactions
-        ],
+        "interaction_routes": _routes(problem, runner),
         "layout": dict(layout),
         "configuration": None if configuration is None else dict(configuration),
         "objects": _described(problem, runner),
@@ -45,6 +43,13 @@ def run_attributes(
             "python": platform.python_version(),
         },
     }
+
+
+def _routes(problem: Problem, runner: PWGF) -> list[str]:
+    """How each sum over pairs is taken, on the steps' samples and on the evaluation sample."""
+    numbers = (runner.options.samples, runner.evaluation.samples.total)
+    both = [[part.route_for(n).value for n in numbers] for part in problem.energy.interactions]
+    return [steps if steps == seen else f"{steps} (rows: {seen})" for steps, seen in both]
 
 
 def _described(problem: Problem, runner: PWGF) -> dict[str, str]:
@@ -66,7 +71,8 @@ def stored_state(problem: Problem, stored: StoredRun, runner: PWGF) -> tuple[Sta
     if stored.attributes["schema_version"] != SCHEMA_VERSION:
         raise InputError(
             f"{stored.path} was written by an older version (schema "
-            f"{stored.attributes['schema_version']}): it can be read, not resumed"
+            f"{stored.attributes['schema_version']}): it can be read, not resumed. "
+            "Resume it with the version that wrote it, or run it again into a new store"
         )
     given, kept = _described(problem, runner), stored.attributes["objects"]
     other = [

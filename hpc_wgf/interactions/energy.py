@@ -19,7 +19,8 @@ _MOST_PAIRED = 1 << 17  # particles beyond which all pairs are left to those who
 
 class Route(StrEnum):
     """How the sum over pairs is taken. `moments`: exact in O(n d²), even powers only. `pairs`: all
-    of them in O(n²/P), round the ring of ranks. `batches`: an unbiased estimate in O(n)."""
+    of them in O(n²/P), round the ring of ranks. `batches`: an unbiased estimate in O(n): its noise
+    is in the force, and so in E|f|² and in the projection error."""
 
     AUTOMATIC = "automatic"
     MOMENTS = "moments"
@@ -34,7 +35,7 @@ class InteractionEnergy:
     random batches beyond 131 072 particles. `self_pairs`: whether a particle acts on itself (means
     over n particles, the energy of the empirical measure) or not (means over n − 1, unbiased);
     None leaves it out where the kernel is singular, and in batches always. `batch`: members of a
-    random batch.
+    random batch, at most the particles that a rank computes together (512 or more; a GPU: all).
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class InteractionEnergy:
         self.kernel, self.factor = kernel, float(factor)
         self.route, self.batch = route, batch
         self.self_pairs = not kernel.singular if self_pairs is None else self_pairs
+        self._all_asked_for = self_pairs is True
 
     def __repr__(self) -> str:
         return (
@@ -79,14 +81,21 @@ class InteractionEnergy:
             return self.route
         if self.kernel.even_powers() is not None:
             return Route.MOMENTS
-        return Route.PAIRS if particles <= _MOST_PAIRED else Route.BATCHES
+        few = particles <= _MOST_PAIRED or self._all_asked_for
+        return Route.PAIRS if few else Route.BATCHES
+
+    def check_particles(self, particles: int) -> None:
+        """Errors: `InputError` where so many particles of all ranks are too few to meet."""
+        if particles < 2 and not self.self_pairs:
+            raise InputError(
+                f"{self} needs at least 2 particles, got {particles}: raise method.samples and "
+                "output.particles"
+            )
 
     def fields(self, particles: Particles, *, potential: bool = False) -> list[Field]:
         """The field at every leaf of this rank; collective."""
         route = self.route_for(particles.total)
         if route is Route.BATCHES:
-            if min(map(len, particles.leaves)) < 2:
-                raise InputError("random batches need at least 2 particles in every leaf of them")
             means = [
                 batch_means(self.kernel, x, self.batch, potential=potential)
                 for x in particles.leaves

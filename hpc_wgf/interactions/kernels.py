@@ -35,9 +35,24 @@ class Kernel(ABC):
         """{q: c_q} with J(x) = Σ c_q |x|^q and q among 2 and 4, else None."""
         return None
 
+    def exponent_at_zero(self) -> float | None:
+        """q with |J| ~ |x|^q, or J ~ log|x| for q = 0, where the kernel is singular, else None."""
+        return None
+
     def check_dimension(self, dimension: int) -> None:
         """Errors: `InputError` where ∬|J| ρρ is infinite for every bounded density."""
-        return
+        exponent = self.exponent_at_zero()
+        if exponent is not None and exponent <= -dimension:
+            raise InputError(
+                f"the energy of {self} is infinite in dimension {dimension}: it grows like "
+                f"|x|^{exponent:.3g} at 0, which is not integrable. Exponents must be above "
+                f"{-dimension}"
+            )
+
+    def force_has_variance(self, dimension: int) -> bool:
+        """Whether ∫|∇J|² is finite near 0, so that E|f|² of a sample has a limit."""
+        exponent = self.exponent_at_zero()
+        return exponent is None or 2 * (exponent - 1) + dimension > 0
 
 
 class PowerLaw(Kernel):
@@ -48,7 +63,10 @@ class PowerLaw(Kernel):
 
     def __init__(self, a: float = 4.0, b: float = 2.0) -> None:
         if not (math.isfinite(a) and math.isfinite(b)) or a == b:
-            raise InputError(f"the exponents of a power law must be finite and differ: {a}, {b}")
+            raise InputError(
+                f"a power law |x|^a/a − |x|^b/b needs finite exponents that differ, got a = {a} "
+                f"and b = {b}: 4 and 2, or 2 and 0 for a logarithm, say"
+            )
         self.a, self.b = float(a), float(b)
         self.singular = min(a, b) < 2
 
@@ -66,13 +84,8 @@ class PowerLaw(Kernel):
             return None
         return {int(self.a): 1 / self.a, int(self.b): -1 / self.b}
 
-    def check_dimension(self, dimension: int) -> None:
-        lowest = min(self.a, self.b)
-        if lowest <= -dimension:
-            raise InputError(
-                f"the energy of {self} is infinite in dimension {dimension}: |x|^{lowest:g} is not "
-                f"integrable at 0. Exponents must be above {-dimension}"
-            )
+    def exponent_at_zero(self) -> float | None:
+        return min(self.a, self.b) if self.singular else None
 
 
 def _power(square: Tensor, q: float) -> Tensor:
@@ -128,7 +141,17 @@ class UserKernel(Kernel):
         self.singular = not bool(finite[0])
 
     def __repr__(self) -> str:
-        return f"UserKernel({self.name})"
+        # Values tell two functions of one name apart, so that a resumed run is the same one.
+        values = self.value(torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)).tolist()
+        return f"UserKernel({self.name}, j(0.5, 1, 4) = {values})"
+
+    def exponent_at_zero(self) -> float | None:
+        if not self.singular:
+            return None
+        square = torch.tensor([1e-12, 1e-10], dtype=torch.float64)
+        near, far = self.weight(square).abs().log().tolist()  # |∇J| = weight · |x| ~ |x|^{q−1}
+        exponent = (near - far) / math.log(1e-1) + 2
+        return exponent if math.isfinite(exponent) else None
 
     def value(self, square: Tensor) -> Tensor:
         return self.function(square)

@@ -4,8 +4,9 @@ Each rank keeps its own particles and sees those of every other once, in size �
 next is posted before the current block is computed with. Memory is O(n/P).
 
 On a power of two of ranks P the k-th transfer is a swap with rank ⊕ k ⊕ (k−1), so that rank r
-meets the blocks r, r⊕1, r⊕2, …: complete subtrees of the tree of sums one after the other. Forces
-are then the same to the bit on any such number of ranks. Other numbers shift round a plain ring.
+meets the blocks r, r⊕1, r⊕2, …: complete subtrees of the tree of sums one after the other. Where
+their leaves are the same on any number of ranks, as a step's are, forces then are the same to the
+bit. Other numbers of ranks shift round a plain ring.
 """
 
 from __future__ import annotations

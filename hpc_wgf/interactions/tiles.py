@@ -36,12 +36,14 @@ def pair_sums(kernel: Kernel, x: Tensor, y: Tensor, *, same: bool, potential: bo
 
 
 def _tile(kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: bool) -> Tensor:
-    """One tile; pairs on its diagonal of offset `skip` are left out."""
+    """One tile; pairs on its diagonal of offset `skip` are left out. So are, of a singular kernel,
+    particles that rounding has put in one place: by symmetry they do not push each other."""
     exact = kernel.singular or x.shape[-1] <= 2
     square = _squares_by_differences(x, y) if exact else _squares_by_products(x, y)
-    if skip is not None:
-        square.diagonal(skip, -2, -1).fill_(1.0)  # any distance at which the kernel is finite
-    weight = _without(kernel.weight(square), skip)
+    met = square == 0 if kernel.singular else None
+    if met is not None:
+        square.masked_fill_(met, 1.0)  # any distance at which the kernel is finite
+    weight = _without(kernel.weight(square), skip, met)
     if exact:
         columns = [_difference(x, y, k).mul_(weight).sum(-1) for k in range(x.shape[-1])]
         force = torch.stack(columns, -1)
@@ -49,11 +51,13 @@ def _tile(kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: boo
         force = (x * weight.sum(-1, keepdim=True)).sub_(weight @ y)
     if not potential:
         return force
-    value = _without(kernel.value(square), skip)
+    value = _without(kernel.value(square), skip, met)
     return torch.cat([force, value.sum(-1, keepdim=True)], -1)
 
 
-def _without(pairs: Tensor, skip: int | None) -> Tensor:
+def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:
+    if met is not None:
+        pairs = pairs.masked_fill_(met, 0.0)
     if skip is not None:
         pairs.diagonal(skip, -2, -1).zero_()
     return pairs

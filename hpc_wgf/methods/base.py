@@ -106,7 +106,8 @@ class Measurement:
 
     `x`, `log_density`: this rank's images and log ρ. `energy`: F. `projection_error`: δ there.
     `folded`: samples, of all ranks, where det ∇T ≤ 0; their log ρ is not-a-number. Only an energy
-    that does not depend on the density gets that far.
+    that does not depend on the density gets that far. `work`: E[f·Jη] of the parts of the energy
+    that know positions alone.
     """
 
     x: Tensor
@@ -114,6 +115,7 @@ class Measurement:
     energy: float
     projection_error: float
     folded: int
+    work: float
 
 
 class StepFailed(Exception):
@@ -150,6 +152,6 @@ class Method(Protocol):
         """The state on the evaluation sample."""
         ...
 
-    def measured_rate(self, state: State, slope: Slope) -> float:
-        """d/dt of the energy that `measure` gives, along the flow θ' = η, exactly."""
+    def measured_rate(self, state: State, slope: Slope, seen: Measurement) -> float:
+        """d/dt of the energy that `measure` has seen, along the flow θ' = η, exactly."""
         ...

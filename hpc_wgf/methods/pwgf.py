@@ -35,6 +35,7 @@ from .base import (
 from .options import Form, PWGFOptions
 
 _NAN = float("nan")
+_GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class _Pushed:
 @dataclass(frozen=True)
 class _Leaf:
     """What one leaf of the samples contributes at θ. `sums`: (p + 1,) in float64, the descent
-    direction −∇F and |f|², both summed over the samples; `counts`: folded, not finite."""
+    direction −∇F and |f|², both summed over the samples; `counts`: see `_counts`."""
 
     force: Tensor
     jacobian: Linearization
@@ -85,7 +86,11 @@ class PWGF:
                 f"{problem.dimension}"
             )
         self.problem, self.options, self.communicator = problem, options, communicator
-        self._forces_are_blind = self._at_a_jump()
+        # E|f|² and δ have no meaning where the force misses a jump, or has no variance.
+        self._residual_means_nothing = self._at_a_jump() or not all(
+            part.kernel.force_has_variance(problem.dimension)
+            for part in problem.energy.interactions
+        )
         self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.dtype)
         self.tableau = TABLEAUX[options.scheme]
         rank, ranks = communicator.rank, communicator.size
@@ -99,14 +104,15 @@ class PWGF:
     def _at_a_jump(self) -> bool:
         """Whether the force misses what happens at a jump of the start density; InputError where
         the method would rely on it."""
-        jump = self.problem.start.jump()
+        declared = getattr(self.problem.start, "jump", None)  # a user's density may leave it out
+        jump = None if declared is None else declared()
         if jump is None or not self.problem.energy.needs_density:
             return False
         if self.options.form is Form.FORCE:
             raise InputError(
                 f"{jump}, and there the force of a density-dependent energy is concentrated where "
-                "no sample sits: the force form would not move it. Give the box a ramp "
-                '(start.ramp = 0.1, say), or use method.form = "energy"'
+                "no sample sits: the force form would not move it. Smooth the jump (a box: "
+                'ramp = 0.1, say), or use method.form = "energy"'
             )
         return True
 
@@ -193,8 +199,8 @@ class PWGF:
         return Slope(
             eta=eta,
             energy_rate=-moved,
-            projection_error=_NAN if self._forces_are_blind else residual,
-            force_square=_NAN if self._forces_are_blind else float(sums[-1]) / n,
+            projection_error=_NAN if self._residual_means_nothing else residual,
+            force_square=_NAN if self._residual_means_nothing else float(sums[-1]) / n,
             products=stats.products,
             residual=stats.true_residual,
             converged=stats.converged,
@@ -217,10 +223,9 @@ class PWGF:
             descent = jacobian.vjp(total.neg())[0]
         else:
             descent = jacobian.vjp(force.position.neg())[0].sub_(self._energy_gradient(reference))
-        broken = ~(torch.isfinite(pushed.cloud.x).all(1) & torch.isfinite(total).all(1))
         squares = total.double().square().sum()
         sums = torch.cat([descent.double(), squares[None]])
-        return _Leaf(total, jacobian, sums, torch.stack([self._folds(pushed), broken.sum()]))
+        return _Leaf(total, jacobian, sums, self._counts(pushed, total))
 
     def measure(self, state: State, slope: Slope) -> Measurement:
         self.map.set_theta(state.theta)
@@ -231,12 +236,12 @@ class PWGF:
         for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):
             assert force.value is not None
             moved = self.map.linearize(reference.z).jvp(slope.eta)
-            broken = ~(torch.isfinite(force.value) & torch.isfinite(force.total).all(1))
             folded = (~part.positive).sum().double()
+            work = (force.position * moved).double().sum()
             values = force.value.double().sum()
-            sums.append(torch.stack([values, _least_squares(moved, force.total)[1], folded]))
-            counts.append(torch.stack([self._folds(part), broken.sum()]))
-        energy, error, folded = self._reduce(sums, counts).tolist()
+            sums.append(torch.stack([values, _least_squares(moved, force.total)[1], work, folded]))
+            counts.append(self._counts(part, torch.cat([force.total, force.value[:, None]], 1)))
+        energy, error, work, folded = self._reduce(sums, counts).tolist()
         x = torch.cat([part.cloud.x for part in pushed])
         log_density = torch.cat([part.cloud.log_density for part in pushed])
         positive = torch.cat([part.positive for part in pushed])
@@ -244,23 +249,19 @@ class PWGF:
             x,
             torch.where(positive, log_density, _NAN),
             energy / samples.total,
-            _NAN if self._forces_are_blind else error / samples.total,
+            _NAN if self._residual_means_nothing else error / samples.total,
             int(folded),
+            work / samples.total,
         )
 
-    def measured_rate(self, state: State, slope: Slope) -> float:
+    def measured_rate(self, state: State, slope: Slope, seen: Measurement) -> float:
+        if not self.problem.energy.needs_density:
+            return seen.work
         self.map.set_theta(state.theta)
         samples = self.evaluation.samples
-        pushed = [self._push(reference) for reference in samples.leaves]
-        forces = self._forces(pushed, samples)
-        rates = []
-        for reference, force in zip(samples.leaves, forces, strict=True):
-            moved = self.map.linearize(reference.z).jvp(slope.eta)
-            rate = (force.position * moved).double().sum()
-            if force.density is not None:
-                rate = rate + (self._energy_gradient(reference) @ slope.eta).double()
-            rates.append(rate[None])
-        return float(self.communicator.sum(tree_sum(rates))) / samples.total
+        gradients = [self._energy_gradient(reference) for reference in samples.leaves]
+        rates = [(gradient @ slope.eta).double()[None] for gradient in gradients]
+        return seen.work + float(self.communicator.sum(tree_sum(rates))) / samples.total
 
     @torch.no_grad()
     def _push(self, reference: Reference, *, density: bool = False) -> _Pushed:
@@ -276,31 +277,40 @@ class PWGF:
         cloud = Cloud(image.x, reference.log_density - image.log_det, carried)
         return _Pushed(cloud, image.positive)
 
-    def _folds(self, pushed: _Pushed) -> Tensor:
-        """Folded samples that make the step worthless: those whose density enters the energy."""
-        folded = (~pushed.positive).sum()
-        return folded if self.problem.energy.needs_density else torch.zeros_like(folded)
+    def _counts(self, pushed: _Pushed, values: Tensor) -> Tensor:
+        """Samples of a leaf that make the step worthless: folded ones, where their density enters
+        the energy, and those of positions or of values, (n, …), that are not finite."""
+        folded = ~pushed.positive if self.problem.energy.needs_density else ~pushed.positive & False
+        lost = ~torch.isfinite(pushed.cloud.x).all(1)
+        broken = ~torch.isfinite(values).all(1)
+        return torch.stack([folded.sum(), lost.sum(), broken.sum()])
 
     def _energy_gradient(self, reference: Reference) -> Tensor:
         """∇_θ of the sum of the density-dependent integrand over a leaf's samples, (p,)."""
-        with torch.enable_grad():
-            x, log_det = self.map.forward_and_logdet(reference.z)
-            values = self.problem.energy.density_integrand(x, reference.log_density - log_det)
-            grads = torch.autograd.grad(
-                values.sum(), list(self.map.parameters()), materialize_grads=True
-            )
-        return flatten(*grads)
+        parts = [each.split(_GRADIENT_CHUNK) for each in (reference.z, reference.log_density)]
+        total = reference.z.new_zeros(self.map.parameter_count())
+        for z, log_density in zip(*parts, strict=True):
+            with torch.enable_grad():
+                x, log_det = self.map.forward_and_logdet(z)
+                values = self.problem.energy.density_integrand(x, log_density - log_det)
+                grads = torch.autograd.grad(
+                    values.sum(), list(self.map.parameters()), materialize_grads=True
+                )
+            total += flatten(*grads)
+        return total
 
     def _reduce(self, sums: list[Tensor], counts: list[Tensor]) -> Tensor:
         """Σ of the leaves' `sums` over all ranks, in one float64 all-reduce that also carries
         every rank's counts. Errors: `StepFailed` where samples have folded or are not finite."""
         size, rank = self.communicator.size, self.communicator.rank
         mine = tree_sum(sums)
-        placed = mine.new_zeros(2, size)
+        causes = (
+            "the map has folded", "positions are not finite", "values are not finite"
+        )  # fmt: skip
+        placed = mine.new_zeros(len(causes), size)
         placed[:, rank] = tree_sum(counts).to(mine)
         total = self.communicator.sum(torch.cat([mine, placed.reshape(-1)]))
-        causes = ("the map has folded", "values are not finite")
-        per_rank = total[mine.numel() :].view(2, size).tolist()
+        per_rank = total[mine.numel() :].view(len(causes), size).tolist()
         for cause, numbers in zip(causes, per_rank, strict=True):
             bad = [f"{int(count)} samples of rank {r}" for r, count in enumerate(numbers) if count]
             if bad:

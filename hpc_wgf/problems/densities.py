@@ -20,7 +20,8 @@ class Density(Protocol):
     dimension: int
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        """(count, d) in float64 on the CPU."""
+        """(count, d) in float64 on the CPU: independent draws, in no order (random batches of
+        interacting particles are runs of them)."""
         ...
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class Mixture:
         return torch.logsumexp(self._joint(z), 1)
 
     def score(self, z: Tensor) -> Tensor:
-        shares = torch.softmax(self._joint(z), 1)
+        shares = torch.softmax(self._joint(z), 1).nan_to_num()  # outside of every support
         scores = torch.stack([part.score(z) for part in self.components], 1)
         return (shares[:, :, None] * scores).sum(1)
 

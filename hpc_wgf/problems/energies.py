@@ -19,7 +19,7 @@ from .potentials import Potential, SumOfPotentials
 class Cloud:
     """Samples of ρ on this rank: x (n, d), log ρ(x) (n,), score ∇ log ρ(x) (n, d).
 
-    The last two are not-a-number where the energy does not need them."""
+    The last two may be not-a-number where the energy does not need them."""
 
     x: Tensor
     log_density: Tensor
@@ -83,7 +83,7 @@ class InternalEnergy:
     ∂ₜρ = c Δρᵐ [PWGF (3.8), (3.9)].
 
     ρ^{m−1} is taken from log ρ, which spans any number of magnitudes; at the edge of a compact
-    support it is the smooth power that the density provides (see `densities`).
+    support it is the smooth power that the density provides (see `compact`).
     """
 
     m: float
@@ -98,7 +98,8 @@ class InternalEnergy:
             )
         if not (self.factor >= 0 and math.isfinite(self.factor)):
             raise InputError(
-                f"the factor of an internal energy must not be negative, got {self.factor}"
+                "the factor of an internal energy must be finite and not negative, "
+                f"got {self.factor}"
             )
 
     def _power(self, log_density: Tensor) -> Tensor:

@@ -121,11 +121,11 @@ REFERENCES = {
     "porous-box-1d": _trapezoid_1d(1.0, 0.0),
     "porous-ramp-1d": _trapezoid_1d(1.0, 0.05),
     "aggregation-diffusion-2d": Reference(
-        Grid((-3.6, -3.6), (3.6, 3.6), (240, 240)),
+        Grid((-3.6, -3.6), (3.6, 3.6), (360, 360)),
         partial(_trapezoid_averages, half=3.0, ramp=0.25),
         partial(_trapezoid_samples, dimension=2, half=3.0, ramp=0.25),
         tuple(float(t) for t in range(0, 61, 5)),
-        join=6,
+        join=9,
         tracers_every=2,
         diffusion=0.1,
         kernel=_gaussian_attraction,

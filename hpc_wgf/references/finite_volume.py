@@ -105,6 +105,8 @@ class GradientFlow:
             index = np.arange(length)
             offsets.append(dx * np.where(index <= length // 2, index, index - length))
         values = kernel(*np.meshgrid(*offsets, indexing="ij"))
+        if not np.isfinite(values).all():
+            raise InputError("the kernel is not finite at all differences of centres, 0 included")
         return np.asarray(fft.rfftn(values)) * self.grid.volume
 
     def interaction(self, rho: Array) -> Array:
@@ -191,7 +193,7 @@ def _step(flow: GradientFlow, rho: Array, x: Array, most: float) -> tuple[Array,
             rate, velocities = first if stage == 0 else flow.rate(now)
             places = kept * x + moved * (places + dt * _at_points(flow.grid, velocities, places))
             now = kept * rho + moved * (now + dt * rate)
-            if now.min() < 0.0:
+            if not now.min() >= 0.0:  # not-a-number fails too
                 break
         else:
             return now, places, dt

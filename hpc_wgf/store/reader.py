@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 
 from ..errors import InputError
-from .schema import READABLE, SCHEMA, SCHEMA_VERSION
+from .schema import OLDER, SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StoredRun:
     def column(self, name: str) -> np.ndarray:
         """All of one array, e.g. `energy` (time,) or `step_products` (step,). Scalars that a
         store of an older schema does not have are not-a-number."""
-        if name in SCHEMA.row_fields and name not in self.group:
+        if name in OLDER.get(self.attributes["schema_version"], ()):
             return np.full(self.rows, np.nan)
         return np.asarray(self.group[name][:])
 
@@ -60,7 +60,7 @@ def open_run(path: Path | str) -> StoredRun:
         raise InputError(f"{path} is not a readable Zarr group: {error}") from error
     if version is None:
         raise InputError(f"{path} is a Zarr group, but not one written by hpc-wgf")
-    if version not in READABLE:
+    if version != SCHEMA_VERSION and version not in OLDER:
         raise InputError(
             f"{path} has store schema {version}, this version of hpc-wgf reads up to "
             f"{SCHEMA_VERSION}: use the version that wrote it"

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SCHEMA_VERSION = 2
-READABLE = frozenset({1, 2})  # 1 had neither `energy_rate_measured` nor `folded`
+# Older schemas that can be read, with the scalars along `time` that they do not have.
+OLDER = {1: frozenset({"energy_rate_measured", "folded"})}
 
 
 @dataclass(frozen=True)

@@ -108,9 +108,9 @@ def test_aggregation_to_a_ring(tmp_path):
     assert summary.times[-1] == 10.0
     assert falls(stored)
     x = particles(stored, stored.rows - 1)
-    before = particles(stored, 0)
-    # The evaluation sample's own centre, so that its distance from (1.25, 1.25) does not count.
-    assert float((x.mean(0) - before.mean(0)).norm()) <= 1e-2
+    # Each step moves its own samples about their own centre of mass, as the ensemble does.
+    assert float((x.mean(0) - particles(stored, 0).mean(0)).norm()) <= 1e-2
+    assert float((x.mean(0) - 1.25).norm()) <= 1e-2 + 4 * 0.6 * (2 / len(x)) ** 0.5
     radius = (x - x.mean(0)).norm(dim=1)
     assert float(radius.mean()) == pytest.approx(3**-0.5, rel=0.01)
     # A few stragglers from the centre make the spread: the mean of five ensembles.
@@ -124,7 +124,7 @@ def test_aggregation_to_a_ring(tmp_path):
 def test_aggregation_to_the_semicircle(tmp_path):
     """The steady law (1/π)√(2−x²)₊: second moment ½, fourth ½, support up to √2."""
     _, summary, stored = run("aggregation-log", tmp_path)
-    assert summary.energy[-1] < summary.energy[0]
+    assert falls(stored)
     x = particles(stored, stored.rows - 1)[:, 0]
     x = x - x.mean()
     assert float(x.square().mean()) == pytest.approx(0.5, rel=0.03)
@@ -145,11 +145,16 @@ def test_aggregation_diffusion(tmp_path):
         assert float(second) == pytest.approx(reference["second_moment"][k], rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["porous-mixture-10d", "porous-uniform-5d"])
+BOUND = {"porous-mixture-10d": 0.995, "porous-uniform-5d": 0.9}
+
+
+@pytest.mark.parametrize("name", BOUND)
 def test_energies_fall_where_nothing_else_is_known(tmp_path, name):
-    _, summary, stored = run(name, tmp_path, "problem.until=0.1", "method.samples=5000")
+    _, summary, stored = run(name, tmp_path, "problem.until=0.1")
     assert falls(stored)
     assert summary.unconverged == 0
+    # Smooth maps follow little of the narrow cores in ten dimensions: what they do is bounded.
+    assert max(summary.projection_error_relative) <= BOUND[name]
 
 
 # Sampling noise of both sides far below 2 %, and solves tight enough: what is left of ∇F after

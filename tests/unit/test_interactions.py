@@ -178,6 +178,7 @@ def test_the_automatic_route(kernel, n, route):
         (lambda: PowerLaw(2, 2), "differ"),
         (lambda: GaussianKernel(1.0, 0.0), "positive width"),
         (lambda: PowerLaw(2, -3).check_dimension(3), "infinite in dimension 3"),
+        (lambda: UserKernel(lambda s: s**-2).check_dimension(1), "infinite in dimension 1.*-4"),
         (lambda: UserKernel(lambda square: square.sum()), "elementwise"),
         (lambda: UserKernel(lambda square: torch.log(square - 2)), "not finite"),
         (lambda: UserKernel(lambda square: square.nope()), "cannot be evaluated"),
@@ -188,6 +189,38 @@ def test_what_cannot_be_summed_is_refused(make, message):
         make()
 
 
-def test_one_particle_has_no_batch():
-    with pytest.raises(InputError, match="at least 2 particles"):
-        fields(InteractionEnergy(GaussianKernel(), route=Route.BATCHES), torch.randn(1, 2), 1)
+def test_one_particle_meets_nobody():
+    energy = InteractionEnergy(GaussianKernel(), route=Route.BATCHES)
+    assert torch.equal(fields(energy, torch.randn(1, 2), 1)[0], torch.zeros(1, 2))
+    with pytest.raises(InputError, match="at least 2 particles, got 1"):
+        InteractionEnergy(PowerLaw(2, 0)).check_particles(1)
+
+
+@pytest.mark.parametrize("name", ["log", "Riesz", "rough"])
+def test_particles_in_one_place_do_not_push_each_other(name):
+    """Rounding brings them together in single precision: 0, not infinity times 0."""
+    x = torch.randn(40, 1)
+    x[7] = x[3]
+    energy = InteractionEnergy(KERNELS[name], route=Route.PAIRS)
+    force, potential = fields(energy, x)
+    assert bool(torch.isfinite(force).all() & torch.isfinite(potential).all())
+    assert torch.equal(force[7], force[3])
+    assert float(force.sum(0).abs().max()) < 1e-9 * float(force.abs().sum())
+
+
+def test_all_pairs_are_kept_where_self_pairs_are_asked_for():
+    assert InteractionEnergy(GaussianKernel(), self_pairs=True).route_for(10**6) is Route.PAIRS
+
+
+def test_routes_in_single_precision():
+    x = torch.randn(300, 3)
+    for kernel, route in ((PowerLaw(4, 2), Route.MOMENTS), (GaussianKernel(), Route.PAIRS)):
+        energy = InteractionEnergy(kernel, route=route)
+        for exact, single in zip(fields(energy, x), fields(energy, x.float()), strict=True):
+            assert single.dtype == torch.float32
+            assert torch.allclose(single.double(), exact, rtol=1e-4, atol=1e-4)
+
+
+def test_two_functions_of_one_name_are_told_apart():
+    """The store compares them by what they print when a run is resumed."""
+    assert repr(UserKernel(lambda s: s)) != repr(UserKernel(lambda s: -s))

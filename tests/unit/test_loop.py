@@ -56,7 +56,7 @@ def test_the_controller_shortens_accepted_steps():
             return Slope(nothing, 0.0, 0.0, 1.0, 1, 0.0, True, None)
 
         def measure(self, state, slope):
-            return Measurement(nothing, nothing, 0.0, 0.0)
+            return Measurement(nothing, nothing, 0.0, 0.0, 0, 0.0)
 
     controller = PIController(1e-3, order=2)
     for every, expected in ((10.0, 0.091), (0.01, 0.091)):
@@ -101,7 +101,7 @@ def test_order_on_the_parameters():
     runner = PWGF(problem, map, options, LocalCommunicator())
 
     def rhs(theta):
-        return runner.evaluate(theta, runner.evaluation.leaves, 300).eta
+        return runner.evaluate(theta, runner.evaluation.samples).eta
 
     start = runner.start().theta
 

@@ -131,10 +131,13 @@ def test_what_is_no_store_is_refused(tmp_path, make, message):
         wgf.open_run(tmp_path / "run")
 
 
-def small(**options):
-    problem = wgf.Problem(
-        [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), until=0.4
-    )
+PAIRS = wgf.InteractionEnergy(wgf.GaussianKernel(), route=wgf.Route.PAIRS)
+BATCHES = wgf.InteractionEnergy(wgf.PowerLaw(2, 0), route=wgf.Route.BATCHES, batch=8)
+
+
+def small(*more, **options):
+    parts = [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0), *more]
+    problem = wgf.Problem(parts, wgf.Gaussian(2), until=0.4)
     map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 8))
     return problem, map, wgf.PWGFOptions(samples=200, step_size=0.04, rtol=1e-4, **options)
 
@@ -144,13 +147,18 @@ class Interrupt(Exception):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"scheme": "kutta32", "tolerance": 5e-3}, {"dtype": torch.float32}],
-    ids=["fixed", "adaptive", "float32"],
+    ("more", "options"),
+    [
+        ([], {}),
+        ([], {"scheme": "kutta32", "tolerance": 5e-3}),
+        ([], {"dtype": torch.float32}),
+        ([PAIRS, BATCHES, wgf.InternalEnergy(2.0, 0.1)], {}),
+    ],
+    ids=["fixed", "adaptive", "float32", "interactions"],
 )
-def test_ten_steps_are_five_then_resume_bitwise(tmp_path, options, monkeypatch):
+def test_ten_steps_are_five_then_resume_bitwise(tmp_path, more, options, monkeypatch):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
-    wgf.solve(*small(**options), wgf.Output(whole, every=0.08))
+    wgf.solve(*small(*more, **options), wgf.Output(whole, every=0.08))
 
     commit, rows = RunWriter.commit, []
 
@@ -161,10 +169,10 @@ def test_ten_steps_are_five_then_resume_bitwise(tmp_path, options, monkeypatch):
 
     monkeypatch.setattr(RunWriter, "commit", interrupted)
     with pytest.raises(Interrupt):
-        wgf.solve(*small(**options), wgf.Output(torn, every=0.08))
+        wgf.solve(*small(*more, **options), wgf.Output(torn, every=0.08))
     monkeypatch.undo()
     assert wgf.open_run(torn).rows == 3
-    wgf.solve(*small(**options), wgf.Output(torn), resume=True)
+    wgf.solve(*small(*more, **options), wgf.Output(torn), resume=True)
 
     a, b = wgf.open_run(whole), wgf.open_run(torn)
     seconds = {"wall_seconds", "step_seconds"}
