@@ -156,7 +156,7 @@ def push_forward(tables: list[config.MapTable], dimension: int) -> PushForward:
     return parts[0] if len(parts) == 1 else Composition(*parts)
 
 
-def _features(e: config._TanhTable) -> dict[str, Any]:
+def _features(e: config.TanhTable) -> dict[str, Any]:
     return e.model_dump(include={"features", "scale", "spread", "centre", "seed"})
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from ..integrators import Controller
-from ..parallel import Communicator, SampleBlocks
+from ..parallel import Communicator
+from .sampling import Evaluation
 
 
 @dataclass(frozen=True)
@@ -58,46 +57,6 @@ class StepResult:
     solves: int
     unconverged: int
     worst_residual: float
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Samples z of λ with log λ(z) and ∇ log λ(z): one leaf of a rank's samples."""
-
-    z: Tensor
-    log_density: Tensor
-    score: Tensor
-
-
-@dataclass(frozen=True)
-class Samples:
-    """This rank's leaves of one sample of λ, and for every rank the lengths of its leaves."""
-
-    leaves: Sequence[Reference]
-    sizes: Sequence[Sequence[int]]
-
-    @property
-    def total(self) -> int:
-        """n, the samples of all ranks."""
-        return sum(map(sum, self.sizes))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The evaluation sample: its blocks, their shards in the store, and this rank's samples.
-
-    `span`: the numbers of this rank's samples among all.
-    """
-
-    blocks: SampleBlocks
-    shards: int
-    span: slice
-    samples: Samples
-
-    @property
-    def z(self) -> Tensor:
-        """This rank's samples, (n_local, d)."""
-        return torch.cat([leaf.z for leaf in self.samples.leaves])
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,10 @@ from ..krylov import minres
 from ..maps import Linearization, PushForward, flatten
 from ..metric import GramOperator
 from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
-from ..problems import Cloud, LeafForce, Problem
-from .base import (
-    Evaluation,
-    Measurement,
-    Reference,
-    Samples,
-    Slope,
-    State,
-    StepFailed,
-    StepResult,
-)
+from ..problems import Cloud, LeafForce, Problem, jump_of
+from .base import Measurement, Slope, State, StepFailed, StepResult
 from .options import Form, PWGFOptions
+from .sampling import Reference, Samples, Sampling
 
 _NAN = float("nan")
 _GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
@@ -93,19 +85,20 @@ class PWGF:
         )
         self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.dtype)
         self.tableau = TABLEAUX[options.scheme]
-        rank, ranks = communicator.rank, communicator.size
+        self._sampling = Sampling(
+            problem.start, communicator, seed=options.seed, dtype=options.dtype
+        )
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
-        parts = [self._grouped(self._blocks.leaves(r, ranks)) for r in range(ranks)]
-        self._leaves, self._sizes = parts[rank], _lengths(self._blocks, parts)
-        self.evaluation = self._evaluation(
-            SampleBlocks.automatic(particles or options.samples), shards or max(16, ranks)
+        self._parts = self._sampling.parts(lambda r: self._blocks.leaves(r, communicator.size))
+        self.evaluation = self._sampling.evaluation(
+            SampleBlocks.automatic(particles or options.samples),
+            shards or max(16, communicator.size),
         )
 
     def _at_a_jump(self) -> bool:
         """Whether the force misses what happens at a jump of the start density; InputError where
         the method would rely on it."""
-        declared = getattr(self.problem.start, "jump", None)  # a user's density may leave it out
-        jump = None if declared is None else declared()
+        jump = jump_of(self.problem.start)
         if jump is None or not self.problem.energy.needs_density:
             return False
         if self.options.form is Form.FORCE:
@@ -116,40 +109,18 @@ class PWGF:
             )
         return True
 
-    def _evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
-        rank, ranks = self.communicator.rank, self.communicator.size
-        groups = [blocks.shards(shards, r, ranks) for r in range(ranks)]
-        parts = [self._grouped(group) for group in groups]
-        leaves = [self._draw(blocks, part, Purpose.EVALUATION, 0) for part in parts[rank]]
-        span = blocks.span(range(groups[rank][0].start, groups[rank][-1].stop))
-        return Evaluation(blocks, shards, span, Samples(leaves, _lengths(blocks, parts)))
-
-    def _grouped(self, parts: list[range]) -> list[range]:
-        """On a GPU one leaf of all: small products would leave it idle."""
-        on_gpu = self.communicator.device.type == "cuda"
-        return [range(parts[0].start, parts[-1].stop)] if on_gpu else parts
-
     def start(self) -> State:
         return State(self.problem.start_time, self.map.get_theta(), 0, self.options.step_size)
 
     def controller(self) -> Controller:
         return self.options.controller()
 
-    def _draw(self, blocks: SampleBlocks, part: range, purpose: Purpose, step: int) -> Reference:
-        """The samples of some blocks, in the method's precision on the rank's device."""
-        start = self.problem.start
-        z = blocks.draw(start.sample, part, seed=self.options.seed, purpose=purpose, step=step).to(
-            device=self.communicator.device, dtype=self.options.dtype
-        )
-        return Reference(z, start.log_density(z), start.score(z))
-
     def slope(self, state: State) -> Slope:
         return self.evaluate(state.theta, self.samples(state.step))
 
     def samples(self, step: int) -> Samples:
         """This rank's samples on which a step is computed."""
-        leaves = [self._draw(self._blocks, part, Purpose.STEP, step) for part in self._leaves]
-        return Samples(leaves, self._sizes)
+        return self._sampling.draw(self._blocks, self._parts, Purpose.STEP, step)
 
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
         context: _Context = slope.context
@@ -322,9 +293,3 @@ def _least_squares(moved: Tensor, force: Tensor) -> Tensor:
     """(Σ|Jη|², Σ|Jη + f|²) over a leaf, (2,) in float64."""
     moved = moved.double()
     return torch.stack([moved.square().sum(), (moved + force.double()).square().sum()])
-
-
-def _lengths(blocks: SampleBlocks, parts: Sequence[Sequence[range]]) -> list[list[int]]:
-    """For every rank the samples in each of its parts."""
-    spans = [[blocks.span(part) for part in rank] for rank in parts]
-    return [[span.stop - span.start for span in rank] for rank in spans]

@@ -1,7 +1,7 @@
 """What is solved: energies, start densities, exact solutions, the catalogue of run files."""
 
 from .compact import Barenblatt, Box, Paraboloid
-from .densities import Density, Gaussian, Mixture
+from .densities import Density, Gaussian, Mixture, jump_of
 from .energies import (
     Cloud,
     Energy,
@@ -51,4 +51,5 @@ __all__ = [
     "SumOfEnergies",
     "SumOfPotentials",
     "UserPotential",
+    "jump_of",
 ]

@@ -37,6 +37,12 @@ class Density(Protocol):
         ...
 
 
+def jump_of(density: Density) -> str | None:
+    """`Density.jump`, which a user's density may leave out where there is none."""
+    declared = getattr(density, "jump", None)
+    return None if declared is None else declared()
+
+
 class Gaussian:
     """N(m, C): log λ(z) = −½ (z−m)ᵀ C⁻¹ (z−m) − ½ log det(2πC)."""
 
@@ -110,5 +116,5 @@ class Mixture:
         return (shares[:, :, None] * scores).sum(1)
 
     def jump(self) -> str | None:
-        jumps = [part.jump() for part in self.components]
+        jumps = [jump_of(part) for part in self.components]
         return next((jump for jump in jumps if jump is not None), None)

@@ -1,0 +1,73 @@
+"""The whole run: problem, map, method, output."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ..methods import Form
+from .energies import EnergyTable
+from .maps import MapTable
+from .starts import GaussianTable, StartTable, gaussian_unless_said
+from .table import Table
+
+
+class ProblemTable(Table):
+    """∂ₜρ = ∇·(ρ ∇ δF/δρ) from a start density."""
+
+    name: str = "unnamed"
+    title: str = ""
+    """One line for `hpc-wgf list`."""
+    dimension: int = Field(ge=1)
+    start_time: float = 0.0
+    until: float
+    """Time at which the run ends."""
+    start: Annotated[StartTable, BeforeValidator(gaussian_unless_said)] = GaussianTable()
+    energy: list[EnergyTable] = Field(min_length=1)
+
+
+class MethodTable(Table):
+    """How the flow of the parameters is computed."""
+
+    samples: int = Field(default=4000, ge=1)
+    """Samples of all ranks together."""
+    rtol: float = Field(default=1e-4, gt=0, lt=1)
+    """MINRES stops at ‖r‖ ≤ rtol ‖b‖."""
+    dtype: Literal["float64", "float32"] = "float64"
+    scheme: str = "heun"
+    """Runge–Kutta scheme: euler, heun, kutta32, bosh32 or rk4."""
+    step: float = Field(default=0.05, gt=0)
+    """Time step, or with a tolerance the first one."""
+    tolerance: Annotated[float, Field(gt=0)] | Literal["none"] | None = None
+    """Largest error of a step, as root mean squared movement of the samples, in units of x.
+    Leave it out for fixed steps, or say "none" to take away that of a base."""
+    form: Form = Field(default=Form.FORCE, strict=False)
+    """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
+    max_products: int = Field(default=2000, ge=2)
+    """Most products with the metric in one solve."""
+    seed: int = Field(default=0, ge=0)
+    block: int | None = Field(default=None, ge=1)
+    """Samples per numbered block; left out, a 1024th of the samples and at least 16."""
+
+
+class OutputTable(Table):
+    """What is stored."""
+
+    every: float | None = Field(default=None, gt=0)
+    """Time between stored rows; left out, a tenth of the run."""
+    particles: int | None = Field(default=None, ge=1)
+    """Samples of the fixed evaluation sample that is stored; left out, as many as the method's."""
+    shards: int | None = Field(default=None, ge=1)
+    """Shards of the stored particles, each written by one rank: the most ranks that a resumed
+    run can have. Left out, 16, or the number of ranks if that is larger."""
+
+
+class RunFile(Table):
+    """A whole run."""
+
+    problem: ProblemTable
+    map: list[MapTable] = Field(min_length=1)
+    """Maps in the order in which they act."""
+    method: MethodTable = MethodTable()
+    output: OutputTable = OutputTable()

@@ -1,0 +1,92 @@
+"""Samples of the start density: those of a step, and the fixed ones on which a run is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..parallel import Communicator, Purpose, SampleBlocks
+from ..problems import Density
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Samples z of λ with log λ(z) and ∇ log λ(z): one leaf of a rank's samples."""
+
+    z: Tensor
+    log_density: Tensor
+    score: Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """This rank's leaves of one sample of λ, and for every rank the lengths of its leaves."""
+
+    leaves: Sequence[Reference]
+    sizes: Sequence[Sequence[int]]
+
+    @property
+    def total(self) -> int:
+        """n, the samples of all ranks."""
+        return sum(map(sum, self.sizes))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The evaluation sample: its blocks, their shards in the store, and this rank's samples.
+
+    `span`: the numbers of this rank's samples among all.
+    """
+
+    blocks: SampleBlocks
+    shards: int
+    span: slice
+    samples: Samples
+
+    @property
+    def z(self) -> Tensor:
+        """This rank's samples, (n_local, d)."""
+        return torch.cat([leaf.z for leaf in self.samples.leaves])
+
+
+Parts = Sequence[Sequence[range]]  # for every rank, the blocks of each of its leaves
+
+
+class Sampling:
+    """Draws this rank's leaves of numbered samples, in one precision on the rank's device."""
+
+    def __init__(
+        self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype
+    ) -> None:
+        self._start, self._communicator = start, communicator
+        self._seed, self._dtype = seed, dtype
+
+    def parts(self, of_rank: Callable[[int], list[range]]) -> Parts:
+        """The leaves of every rank; on a GPU one of all, as small products would leave it idle."""
+        every = [of_rank(rank) for rank in range(self._communicator.size)]
+        if self._communicator.device.type == "cuda":
+            return [[range(leaves[0].start, leaves[-1].stop)] for leaves in every]
+        return every
+
+    def draw(self, blocks: SampleBlocks, parts: Parts, purpose: Purpose, step: int = 0) -> Samples:
+        """The samples of a step, or of another purpose."""
+        mine = parts[self._communicator.rank]
+        leaves = [self._leaf(blocks, part, purpose, step) for part in mine]
+        spans = [[blocks.span(part) for part in rank] for rank in parts]
+        return Samples(leaves, [[span.stop - span.start for span in rank] for rank in spans])
+
+    def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
+        """The evaluation sample, a leaf for each shard in which it is stored."""
+        ranks = self._communicator.size
+        parts = self.parts(lambda rank: blocks.shards(shards, rank, ranks))
+        mine = parts[self._communicator.rank]
+        span = blocks.span(range(mine[0].start, mine[-1].stop))
+        return Evaluation(blocks, shards, span, self.draw(blocks, parts, Purpose.EVALUATION))
+
+    def _leaf(self, blocks: SampleBlocks, part: range, purpose: Purpose, step: int) -> Reference:
+        z = blocks.draw(self._start.sample, part, seed=self._seed, purpose=purpose, step=step)
+        z = z.to(device=self._communicator.device, dtype=self._dtype)
+        return Reference(z, self._start.log_density(z), self._start.score(z))
