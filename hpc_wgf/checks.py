@@ -23,8 +23,6 @@ def check_start(problem: Problem, runner: PWGF) -> None:
     there, with a volume and products."""
     for part in problem.energy.interactions:
         part.check_particles(min(runner.options.samples, runner.evaluation.samples.total))
-    if runner.options.form is Form.FORCE:
-        check_virial(problem, runner.options.samples)
     for reference in (*runner.samples(0).leaves, *runner.evaluation.samples.leaves):
         problem.check(reference.z)
         with torch.no_grad():
@@ -40,6 +38,8 @@ def check_start(problem: Problem, runner: PWGF) -> None:
                 f"by {float((x - reference.z).abs().max()):.3g}): make its last layer zero, or use "
                 "it anchored, z + N_θ(z) − N_θ₀(z)"
             )
+    if runner.options.form is Form.FORCE:
+        check_virial(problem, runner.options.samples)
     try:
         z = reference.z[:4]
         runner.map.transport(z, reference.score[:4])
@@ -73,6 +73,8 @@ def check_virial(problem: Problem, samples: int) -> None:
         slopes = torch.autograd.grad(value, (point, density), materialize_grads=True)
     arm = z - z.mean(0)
     scale = float(slopes[1].mean().abs())
+    if scale == 0.0:  # a factor of 0: there is nothing to tell
+        return
     stretched = (force - slopes[0]) * arm + slopes[1][:, None]
     _refuse_poor_force(start, float(stretched.std(0).max()) / scale, samples)
     arms = torch.cat([arm, arm.std() * torch.ones_like(arm[:, :1])], 1)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from hpc_wgf import Barenblatt, Box, Gaussian, InputError, InternalEnergy, Mixture, Paraboloid
 from hpc_wgf.problems import Cloud, Density
@@ -18,7 +18,7 @@ PAPER = {1: 3.0, 2: 2.4, 5: 3.0, 15: 2.0}  # dimension: m
 @pytest.mark.parametrize("dimension", PAPER)
 @pytest.mark.parametrize("time", [1e-3, 0.1, 1.5])
 def test_a_barenblatt_profile_has_mass_one(dimension, time):
-    """Radial quadrature; with the constant as the paper prints it the mass would be 1/d."""
+    """Radial quadrature."""
     density = Barenblatt(dimension, PAPER[dimension], time)
     sphere = 2 * math.pi ** (dimension / 2) / math.gamma(dimension / 2)
 
@@ -31,6 +31,24 @@ def test_a_barenblatt_profile_has_mass_one(dimension, time):
 
     mass, _ = integrate.quad(shell, 0, math.pi / 2, epsabs=1e-12, epsrel=1e-12, limit=200)
     assert mass == pytest.approx(1.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("dimension", PAPER)
+def test_a_barenblatt_profile_is_the_corrected_formula(dimension):
+    """t^{−α}(C − k|x|²t^{−2α/d})^{1/(m−1)}; with C as the paper prints it, a factor d in its
+    denominator, the formula's mass would be 1/d."""
+    m, t, d = PAPER[dimension], 0.3, dimension
+    alpha = d / (d * (m - 1) + 2)
+    k = (m - 1) * alpha / (2 * m * d)
+    beta = special.beta(d / 2, m / (m - 1))
+    gamma = d / 2 + 1 / (m - 1)
+    C = ((k / math.pi) ** (d / 2) * math.gamma(d / 2) / beta) ** (1 / gamma)
+    density = Barenblatt(d, m, t)
+    assert density.radius == pytest.approx((C / k) ** 0.5 * t ** (alpha / d), rel=1e-12)
+    z = 0.5 * density.radius * torch.nn.functional.normalize(torch.randn(5, d), dim=1)
+    square = z.square().sum(1) * t ** (-2 * alpha / d)
+    expected = t**-alpha * (C - k * square) ** (1 / (m - 1))
+    assert torch.allclose(density.log_density(z).exp(), expected, rtol=1e-11)
 
 
 @pytest.mark.parametrize("dimension", PAPER)
@@ -143,7 +161,7 @@ def test_who_jumps():
         (lambda: Box(2, ramp=3.0), "between 0 and its shortest side, 2"),
         (lambda: InternalEnergy(1.0), "above 1, got m = 1"),
         (lambda: InternalEnergy(0.5), "above 1, got m = 0.5"),
-        (lambda: InternalEnergy(2.0, -1.0), "must not be negative"),
+        (lambda: InternalEnergy(2.0, -1.0), "finite and not negative"),
     ],
 )
 def test_what_is_no_density_or_energy_is_refused(make, message):

@@ -152,6 +152,7 @@ def test_a_jump_that_is_not_declared_is_found(energy, start):
         (wgf.InternalEnergy(3.0), wgf.Box(5, ramp=0.2)),
         (wgf.InternalEnergy(3.0), wgf.Mixture([wgf.Gaussian(10, 0.0, 0.1), wgf.Gaussian(10, 2.0)])),
         (wgf.Entropy(1.0), wgf.Gaussian(30, 1.0, 4.0)),
+        (wgf.Entropy(0.0), wgf.Gaussian(2)),
         (wgf.Entropy(1.0), wgf.Box(2, ramp=0.1)),
         (wgf.Entropy(1.0), wgf.Paraboloid(2)),
     ],
