@@ -3,6 +3,7 @@ ring took. Each rank writes RESULT-rank.pt."""
 
 from __future__ import annotations
 
+import resource
 import sys
 import weakref
 from pathlib import Path
@@ -68,7 +69,9 @@ def main(n: int, dimension: int, result: str, only_memory: bool) -> None:
                 )
     with PeakMemory() as memory:
         InteractionEnergy(PowerLaw(4, 2), route=Route.PAIRS).fields(particles)
-    torch.save({"fields": fields, "peak": memory.peak}, Path(f"{result}-{rank}.pt"))
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB, the interpreter included
+    found = {"fields": fields, "peak": memory.peak, "resident": resident}
+    torch.save(found, Path(f"{result}-{rank}.pt"))
     communicator.close()
 
 
