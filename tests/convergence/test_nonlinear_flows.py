@@ -56,7 +56,8 @@ def root_mean_square(difference: Tensor) -> float:
      ("porous-deep-6d", 1e-3), ("porous-deep-10d", 1e-3)],
 )  # fmt: skip
 def test_barenblatt_profiles(tmp_path, name, bound):
-    """Map error over displacement; the energy, (1/(m−1)) ∫ρᵐ ∝ t^{−α(m−1)}, by its own law."""
+    """Map error over displacement; the energy, (1/(m−1)) ∫ρᵐ ∝ t^{−α(m−1)}, by its own law, and
+    its rate, measured, against −ηᵀĜη on other samples: 2 % on every stored row."""
     (problem, _, _), summary, stored = run(name, tmp_path)
     assert max(summary.map_error_relative) <= bound
     assert falls(stored)
@@ -64,6 +65,7 @@ def test_barenblatt_profiles(tmp_path, name, bound):
     growth = 1 + (np.array(summary.times) - problem.start_time) / start.time
     law = growth ** (-start.alpha * (start.m - 1))
     assert np.allclose(np.array(summary.energy) / summary.energy[0], law, rtol=5e-3)
+    assert np.allclose(summary.energy_rate_measured, summary.energy_rate, rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
@@ -169,8 +171,6 @@ def test_energies_fall_where_nothing_else_is_known(tmp_path, name):
 # Sampling noise of both sides far below 2 %, and solves tight enough: what is left of ∇F after
 # MINRES stops is a difference between the two sides too.
 IDENTITY = {
-    "porous-2d": ["problem.until=0.3"],
-    "porous-15d": ["problem.until=1.2"],
     "porous-mixture-10d": [
         "problem.dimension=1",
         "problem.until=0.5",
