@@ -59,14 +59,13 @@ def check_virial(problem: Problem, samples: int) -> None:
     (∇·a) ∂φ/∂log ρ]. Tried for all a that shift or stretch one axis along another, on one sample.
     The left side misses what a jump holds, and is wrong for a wrong score.
     """
-    parts = problem.energy.of_density
-    if not parts:
+    if not problem.energy.needs_density:
         return
     blocks, start = SampleBlocks.automatic(_VIRIAL_SAMPLES), problem.start
     z = blocks.draw(start.sample, range(blocks.count), seed=0, purpose=Purpose.CHECK)
     log_density = start.log_density(z)
     cloud = Cloud(z, log_density, start.score(z))
-    force = torch.stack([part.force(cloud) for part in parts]).sum(0)
+    force = problem.energy.density_force(cloud)
     with torch.enable_grad():
         point, density = z.clone().requires_grad_(), log_density.clone().requires_grad_()
         value = problem.energy.density_integrand(point, density).sum()

@@ -40,7 +40,7 @@ class _Context:
 
 @dataclass(frozen=True)
 class _Pushed:
-    """The images of one leaf, and how many of its samples the map has folded."""
+    """The images of one leaf, and where the map has not folded, (n,) bool."""
 
     cloud: Cloud
     positive: Tensor

@@ -151,6 +151,10 @@ class SumOfEnergies:
         """φ of the parts that know the density, (n,); differentiable."""
         return _added([part.integrand(x, log_density) for part in self.of_density], x[:, 0])
 
+    def density_force(self, cloud: Cloud) -> Tensor:
+        """f of the same parts, (n, d)."""
+        return _added([part.force(cloud) for part in self.of_density], cloud.x)
+
     def forces(
         self, clouds: Sequence[Cloud], particles: Particles, *, values: bool = False
     ) -> list[LeafForce]:
@@ -169,11 +173,10 @@ class SumOfEnergies:
                 ]
                 value = _added(local + [f.potential for f in near if f.potential is not None],
                                cloud.x[:, 0]).detach()  # fmt: skip
-            density = [part.force(cloud) for part in self.of_density]
             result.append(
                 LeafForce(
                     _added(position, cloud.x),
-                    _added(density, cloud.x) if density else None,
+                    self.density_force(cloud) if self.needs_density else None,
                     value,
                 )
             )
