@@ -1,7 +1,7 @@
 """Push-forward maps T_θ: samples, volumes, scores and cached linearisations."""
 
 from .affine import Affine
-from .base import Linearization, PushForward, Transported, flatten
+from .base import Linearization, ParameterLayer, PushForward, Transported, flatten
 from .block import BlockFlow
 from .composition import Composition
 from .features import Features
@@ -16,6 +16,7 @@ __all__ = [
     "Features",
     "Linearization",
     "ModuleMap",
+    "ParameterLayer",
     "PlanarFlow",
     "PushForward",
     "ResidualPerceptron",

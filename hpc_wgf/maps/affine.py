@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .base import Linearization, PushForward, Transported, flatten, identity_like, signed_volume
+from .base import (
+    Linearization,
+    ParameterLayer,
+    PushForward,
+    Transported,
+    flatten,
+    identity_like,
+    signed_volume,
+    weight_index,
+    with_one,
+)
 
 
 class Affine(PushForward):
@@ -49,3 +59,9 @@ class _AffineLinearization:
 
     def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
         return flatten(u.T @ self.z, u.sum(0)), u @ self.gradient if inputs else None
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        d = self.z.shape[1]
+        index = weight_index(d, d, 0, d * d, self.z.device)
+        layer = ParameterLayer(directions, with_one(self.z), index)
+        return [layer], directions @ self.gradient

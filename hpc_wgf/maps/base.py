@@ -30,6 +30,22 @@ class Transported(NamedTuple):
     score: Tensor | None
 
 
+class ParameterLayer(NamedTuple):
+    """Parameters W (h, k) that act by s = W a: for directions e of ℝᵈ, eᵀ ∂T/∂W = B_e ⊗ a.
+
+    sensitivity: B = eᵀ ∂T/∂s, (n, number of directions, h). input: a, (n, k). index: (h, k), the
+    place of every entry of W in θ.
+    """
+
+    sensitivity: Tensor
+    input: Tensor
+    index: Tensor
+
+    def moved(self, offset: int) -> ParameterLayer:
+        """The same layer where `offset` parameters stand before it."""
+        return self._replace(index=self.index + offset)
+
+
 class Linearization(Protocol):
     """J = ∂_θ T(z) and ∇T(z) at fixed θ and z, everything that both need being cached."""
 
@@ -39,6 +55,10 @@ class Linearization(Protocol):
 
     def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
         """Jᵀ u: (n, d) → (p,), summed over the samples; with `inputs` also ∇Tᵀ u, (n, d)."""
+        ...
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        """The layers of θ, seen by `directions` e, (n, number, d); and eᵀ∇T, of the same shape."""
         ...
 
 
@@ -102,6 +122,20 @@ class PushForward(nn.Module, ABC):
 def flatten(*parts: Tensor) -> Tensor:
     """The θ-vector whose `split` gives back `parts`."""
     return torch.cat([part.reshape(-1) for part in parts])
+
+
+def weight_index(h: int, k: int, weights: int, bias: int | None, device: torch.device) -> Tensor:
+    """`ParameterLayer.index` of W (h, k) that begins at `weights` in θ, row by row, and of its
+    bias (h,) that begins at `bias` and takes the last column, (h, k + 1)."""
+    index = weights + torch.arange(h * k, device=device).view(h, k)
+    if bias is None:
+        return index
+    return torch.cat([index, bias + torch.arange(h, device=device)[:, None]], 1)
+
+
+def with_one(x: Tensor) -> Tensor:
+    """(x, 1): the input of a layer with bias, (n, k) → (n, k + 1)."""
+    return torch.cat([x, torch.ones_like(x[:, :1])], 1)
 
 
 def identity_like(z: Tensor) -> Tensor:

@@ -14,7 +14,17 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .base import Linearization, PushForward, Transported, flatten, identity_like, signed_volume
+from .base import (
+    Linearization,
+    ParameterLayer,
+    PushForward,
+    Transported,
+    flatten,
+    identity_like,
+    signed_volume,
+    weight_index,
+    with_one,
+)
 from .features import FeatureOptions, initial_features
 
 # (inverse of the small matrix, score, tanh'' at the pre-activations) ↦ carried score
@@ -113,3 +123,14 @@ class _BlockLinearization:
         g = (u @ self.U).mul_(self.slope)
         grad = flatten(g.T @ self.x, g.sum(0), u.T @ self.a)
         return grad, torch.addmm(u, g, self.W) if inputs else None
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        (h, d), device = self.W.shape, self.x.device
+        hidden = (directions @ self.U).mul_(self.slope[:, None])
+        inner = weight_index(h, d, 0, h * d, device)
+        outer = weight_index(d, h, h * d + h, None, device)
+        layers = [
+            ParameterLayer(hidden, with_one(self.x), inner),
+            ParameterLayer(directions, self.a, outer),
+        ]
+        return layers, directions + hidden @ self.W

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Linearization, PushForward, Transported, flatten
+from .base import Linearization, ParameterLayer, PushForward, Transported, flatten
 
 
 class Composition(PushForward):
@@ -75,3 +75,12 @@ class _ChainRule:
             grad, back = self.parts[k].vjp(back, inputs=inputs or k > 0)
             grads.append(grad)
         return flatten(*reversed(grads)), back
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        layers: list[ParameterLayer] = []
+        offset = sum(self.sizes)
+        for part, size in zip(reversed(self.parts), reversed(self.sizes), strict=True):
+            offset -= size
+            own, directions = part.layers(directions)
+            layers = [layer.moved(offset) for layer in own] + layers
+        return layers, directions

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp, vjp, vmap
 
 from ..errors import InputError
-from .base import Linearization, PushForward, Transported, flatten
+from .base import (
+    Linearization,
+    ParameterLayer,
+    PushForward,
+    Transported,
+    flatten,
+    weight_index,
+)
 from .volume import transport_by_gradient
 
 
@@ -77,3 +84,18 @@ class _FunctionalLinearization:
     def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
         grads, back = vjp(self._function(), self.parameters, self.z)[1](u)
         return flatten(*grads.values()), back if inputs else None
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        """All of θ as one layer with the input 1: its sensitivity is eᵀJ itself."""
+
+        def pulled(z: Tensor, e: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+            return vjp(
+                lambda parameters, point: self.map._apply_at(parameters, point[None])[0],
+                self.parameters,
+                z,
+            )[1](e)
+
+        grads, back = vmap(vmap(pulled, (None, 0)))(self.z, directions)
+        rows = torch.cat([grad.flatten(2) for grad in grads.values()], 2)
+        index = weight_index(rows.shape[2], 1, 0, None, rows.device)
+        return [ParameterLayer(rows, torch.ones_like(self.z[:, :1]), index)], back

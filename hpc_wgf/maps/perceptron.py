@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Linearization, PushForward, Transported, flatten, identity_like
+from .base import (
+    Linearization,
+    ParameterLayer,
+    PushForward,
+    Transported,
+    flatten,
+    identity_like,
+    weight_index,
+    with_one,
+)
 from .features import FeatureOptions, initial_features
 from .volume import transport_by_gradient
 
@@ -116,3 +125,16 @@ class _PerceptronLinearization:
                 g = (g @ self.weights[k]).mul_(self.slopes[k - 1])
         back = torch.addmm(u, g, self.weights[0]) if inputs else None
         return flatten(*reversed(grads)), back
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        layers: list[ParameterLayer] = []
+        end, sensitivity = self.map.parameter_count(), directions
+        for k in range(len(self.weights) - 1, -1, -1):
+            (h, width), a = self.weights[k].shape, self.inputs[k]
+            end -= h * (width + 1)
+            index = weight_index(h, width, end, end + h * width, a.device)
+            layers.insert(0, ParameterLayer(sensitivity, with_one(a), index))
+            sensitivity = sensitivity @ self.weights[k]
+            if k > 0:
+                sensitivity.mul_(self.slopes[k - 1][:, None])
+        return layers, directions + sensitivity

@@ -8,7 +8,14 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .base import Linearization, PushForward, Transported, flatten
+from .base import (
+    Linearization,
+    ParameterLayer,
+    PushForward,
+    Transported,
+    flatten,
+    weight_index,
+)
 from .features import FeatureOptions, initial_features
 
 
@@ -103,3 +110,21 @@ class _PlanarLinearization:
         dW = torch.addmm(e @ self.z, mixed.T, self.U)
         dU = torch.addmm(self.a @ u, mixed, self.W)
         return flatten(dW, e.sum(1), dU), torch.addmm(u, e.T, self.W) if inputs else None
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        """All of θ as one layer with the input 1: its sensitivity is eᵀJ itself."""
+        (K, d), n = self.W.shape, self.z.shape[0]
+        back, count = directions.clone(), directions.shape[1]
+        rows = self.z.new_empty(n, count, K * (2 * d + 1))
+        for_W, for_b, for_U = rows.split([K * d, K, K * d], dim=2)
+        x = self.z + self.a.T @ self.U
+        for k in range(K - 1, -1, -1):
+            a, slope = self.a[k][:, None, None], self.slope[k][:, None]
+            x = x - torch.outer(self.a[k], self.U[k])
+            for_U[:, :, k * d : (k + 1) * d] = a * back
+            along = slope * (back @ self.U[k])
+            for_b[:, :, k] = along
+            for_W[:, :, k * d : (k + 1) * d] = along[:, :, None] * x[:, None]
+            back = back + along[:, :, None] * self.W[k]
+        index = weight_index(rows.shape[2], 1, 0, None, rows.device)
+        return [ParameterLayer(rows, torch.ones_like(x[:, :1]), index)], back

@@ -208,3 +208,23 @@ def test_a_map_stands_once_in_a_composition():
 def test_composition_refuses_mixed_dimensions():
     with pytest.raises(InputError, match="differ in dimension"):
         Composition(Affine(2), Affine(3))
+
+
+@every_map
+def test_layers_are_the_jacobian_in_the_given_directions(name):
+    """B ⊗ a at the places in θ that the layer names, every place once."""
+    map = perturb(MAPS[name](), 0.2)
+    z = torch.randn(6, D)
+    jacobian = dense_jacobian(map, z).view(6, D, -1)
+    directions = torch.randn(6, 3, D)
+    linearization = map.linearize(z)
+    layers, back = linearization.layers(directions.clone())
+    rows = torch.full((6, 3, map.parameter_count()), torch.nan)
+    for layer in layers:
+        block = layer.sensitivity[..., None] * layer.input[:, None, None, :]
+        assert bool(rows[:, :, layer.index].isnan().all())
+        rows[:, :, layer.index] = block
+    torch.testing.assert_close(rows, directions @ jacobian, rtol=1e-10, atol=1e-12)
+    for e in range(3):
+        pulled = linearization.vjp(directions[:, e], inputs=True)[1]
+        torch.testing.assert_close(back[:, e], pulled, rtol=1e-10, atol=1e-12)
