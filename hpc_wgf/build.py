@@ -198,4 +198,8 @@ def options(table: config.MethodTable) -> PWGFOptions:
         dtype=DTYPES[table.dtype],
         seed=table.seed,
         block=table.block,
+        solver=table.solver,
+        preconditioner=table.preconditioner,
+        shift=table.shift,
+        holdout=table.holdout,
     )

@@ -152,7 +152,9 @@ def _attempt(
         # A step shortened to meet a stored time must not shorten those after it.
         wished = min(proposal, state.step_size) * min(1.0, verdict.factor)
         following = max(size * verdict.factor, wished)
-        after = State(end, result.theta, state.step + 1, following, verdict.error)
+        # What solves remember ends at a stored time: a run resumed there must find the same.
+        memory = None if end == schedule.next_after(state.time) else result.memory
+        after = State(end, result.theta, state.step + 1, following, verdict.error, memory)
         slope = method.slope(after)
         return result, _Point(after, slope, method.measure(after, slope))
     except StepFailed as failure:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ..methods import Form
+from ..methods import Form, Preconditioning, Solver
 from .energies import EnergyTable
 from .maps import MapTable
 from .starts import GaussianTable, StartTable, gaussian_unless_said
@@ -33,7 +33,15 @@ class MethodTable(Table):
     samples: int = Field(default=4000, ge=1)
     """Samples of all ranks together."""
     rtol: float = Field(default=1e-4, gt=0, lt=1)
-    """MINRES stops at ‖r‖ ≤ rtol ‖b‖."""
+    """A solve stops at ‖r‖ ≤ rtol ‖b‖."""
+    solver: Solver = Field(default=Solver.MINRES, strict=False)
+    """Krylov solver: minres, or lsmr, which keeps the true residual in single precision."""
+    preconditioner: Preconditioning = Field(default=Preconditioning.AUTOMATIC, strict=False)
+    """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
+    shift: float | None = Field(default=None, ge=0, lt=1)
+    """ε/‖Ĝ‖ of the system (Ĝ + εI) η = −∇F; left out, rtol/100 with a preconditioner, else 0."""
+    holdout: float | None = Field(default=None, gt=0)
+    """Size of a second sample, over `samples`, that ends a solve when it gains no more."""
     dtype: Literal["float64", "float32"] = "float64"
     scheme: str = "heun"
     """Runge–Kutta scheme: euler, heun, kutta32, bosh32 or rk4."""

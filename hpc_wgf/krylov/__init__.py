@@ -1,6 +1,19 @@
 """Krylov solvers on plain vectors: they know neither ranks nor maps."""
 
-from .minres import MinresStats, Status, check_rtol, minres
-from .operator import DenseOperator, LinearOperator
+from .lsmr import lsmr
+from .minres import minres
+from .operator import DenseOperator, LeastSquaresOperator, LinearOperator, SplitPreconditioner
+from .stats import SolveStats, Status, Watched, check_rtol
 
-__all__ = ["DenseOperator", "LinearOperator", "MinresStats", "Status", "check_rtol", "minres"]
+__all__ = [
+    "DenseOperator",
+    "LeastSquaresOperator",
+    "LinearOperator",
+    "SolveStats",
+    "SplitPreconditioner",
+    "Status",
+    "Watched",
+    "check_rtol",
+    "lsmr",
+    "minres",
+]

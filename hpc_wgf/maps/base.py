@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -30,7 +31,8 @@ class Transported(NamedTuple):
     score: Tensor | None
 
 
-class ParameterLayer(NamedTuple):
+@dataclass(frozen=True)
+class ParameterLayer:
     """Parameters W (h, k) that act by s = W a: for directions e of ℝᵈ, eᵀ ∂T/∂W = B_e ⊗ a.
 
     sensitivity: B = eᵀ ∂T/∂s, (n, number of directions, h). input: a, (n, k). index: (h, k), the
@@ -43,7 +45,7 @@ class ParameterLayer(NamedTuple):
 
     def moved(self, offset: int) -> ParameterLayer:
         """The same layer where `offset` parameters stand before it."""
-        return self._replace(index=self.index + offset)
+        return replace(self, index=self.index + offset)
 
 
 class Linearization(Protocol):

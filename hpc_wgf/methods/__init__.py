@@ -1,7 +1,8 @@
 """Methods: each advances a state by one step on a problem."""
 
+from ..metric import Preconditioning
 from .base import Measurement, Method, Slope, State, StepFailed, StepResult
-from .options import Form, PWGFOptions
+from .options import Form, PWGFOptions, Solver
 from .pwgf import PWGF
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "Measurement",
     "Method",
     "PWGFOptions",
+    "Preconditioning",
     "Slope",
+    "Solver",
     "State",
     "StepFailed",
     "StepResult",

@@ -17,7 +17,8 @@ class State:
     """Everything from which a run goes on, bit for bit.
 
     `step`: accepted steps so far; it numbers the sample streams. `step_size`: the proposal for
-    the next step. `last_error`: the controller's memory.
+    the next step. `last_error`: the controller's memory. `memory`: what the solves before left to
+    those that follow; None at the start and at every stored time, where a run may be resumed.
     """
 
     time: float
@@ -25,6 +26,7 @@ class State:
     step: int
     step_size: float
     last_error: float = 1.0
+    memory: Any = None
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class Slope:
     """η = θ' at a state, on the samples of the step that begins there, with its diagnostics.
 
     `energy_rate`: −ηᵀĜη, dF/dt along the flow. `projection_error`: δ = E|Jη + f|².
-    `force_square`: E|f|². `products`: with Ĝ, over `solves`. `residual`: true ‖b − Ĝη‖/‖b‖.
-    `context`: what the method needs to step on from here.
+    `force_square`: E|f|². `products`: with Ĝ. `residual`: true ‖b − (Ĝ + εI)η‖/‖b‖.
+    `nonlinearity`: (E|T_{θ+hη} − T_θ − hJη|² / E|hJη|²)^½, h the way to the first stage of the
+    proposed step. `shift`: ε/‖Ĝ‖. `memory`: for the solves that follow. `context`: what the method
+    needs to step on from here.
     """
 
     eta: Tensor
@@ -44,12 +48,16 @@ class Slope:
     residual: float
     converged: bool
     context: Any
+    nonlinearity: float = 0.0
+    shift: float = 0.0
+    memory: Any = None
 
 
 @dataclass(frozen=True)
 class StepResult:
     """θ after a step, the norm of its error estimate (None without one), and what the solves of
-    its stages after the first took; `unconverged` of them ended above the tolerance."""
+    its stages after the first took; `unconverged` of them ended above the tolerance. `memory`: for
+    the state that the step reaches."""
 
     theta: Tensor
     error: float | None
@@ -57,6 +65,7 @@ class StepResult:
     solves: int
     unconverged: int
     worst_residual: float
+    memory: Any = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from ..errors import InputError
 from ..integrators import TABLEAUX, Controller, FixedStep, PIController
 from ..krylov import check_rtol
+from ..metric import Preconditioning
 
 
 class Form(StrEnum):
@@ -21,14 +22,24 @@ class Form(StrEnum):
     ENERGY = "energy"
 
 
+class Solver(StrEnum):
+    """`minres`: on Ĝ, one all-reduce a product. `lsmr`: on J itself, which keeps the true residual
+    in single precision for one more all-reduce of a number; force form only."""
+
+    MINRES = "minres"
+    LSMR = "lsmr"
+
+
 @dataclass(frozen=True)
 class PWGFOptions:
     """How PWGF is run.
 
-    `samples`: n, of all ranks together. `rtol`: MINRES stops at ‖r‖ ≤ rtol ‖b‖. `scheme`: a key
+    `samples`: n, of all ranks together. `rtol`: a solve stops at ‖r‖ ≤ rtol ‖b‖. `scheme`: a key
     of `TABLEAUX`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`:
     largest error of a step, as root mean squared movement of the samples in units of x; None
-    for a fixed step. `block`: samples per block, None for automatic.
+    for a fixed step. `block`: samples per block, None for automatic. `shift`: ε/‖Ĝ‖ of the system
+    (Ĝ + εI) η = −∇F, None for rtol/100 with a preconditioner and 0 without. `holdout`: a second
+    sample, of so many times `samples`, that ends a solve when it gains no more; None for none.
     """
 
     samples: int = 4000
@@ -41,11 +52,15 @@ class PWGFOptions:
     dtype: torch.dtype = torch.float64
     seed: int = 0
     block: int | None = None
+    solver: Solver = Solver.MINRES
+    preconditioner: Preconditioning = Preconditioning.AUTOMATIC
+    shift: float | None = None
+    holdout: float | None = None
 
     def __post_init__(self) -> None:
         if self.scheme not in TABLEAUX:
             raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(TABLEAUX)}")
-        for name in ("samples", "step_size", "tolerance"):
+        for name in ("samples", "step_size", "tolerance", "holdout"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} must be positive and finite, got {value}")
@@ -57,7 +72,24 @@ class PWGFOptions:
                 f"scheme {self.scheme!r} has no error estimate to hold to a tolerance: use one of "
                 f"{', '.join(with_error)}, or leave method.tolerance out"
             )
+        if self.shift is not None and not 0.0 <= self.shift < 1.0:
+            raise InputError(
+                f"shift is a fraction of the largest eigenvalue of the metric, in [0, 1): got "
+                f"{self.shift}"
+            )
+        self._check_solver()
         check_rtol(self.rtol, self.dtype)
+
+    def _check_solver(self) -> None:
+        if self.solver is not Solver.LSMR:
+            return
+        if self.form is Form.ENERGY:
+            raise InputError(
+                "solver lsmr needs −∇F in the form Jᵀf/n, which the energy form has not: use "
+                'method.form = "force", or method.solver = "minres"'
+            )
+        if self.holdout is not None:
+            raise InputError("holdout watches minres only: leave it out, or use that solver")
 
     def controller(self) -> Controller:
         """The step-size controller that the tolerance asks for."""

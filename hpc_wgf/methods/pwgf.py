@@ -8,53 +8,35 @@ samples most nearly as the flow would. With the same samples in Ĝ and ∇F the 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..integrators import TABLEAUX, Controller, runge_kutta_step
-from ..interactions import Particles
-from ..krylov import minres
-from ..maps import Linearization, PushForward, flatten
-from ..metric import GramOperator
+from ..maps import PushForward
+from ..metric import Preconditioning
 from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
-from ..problems import Cloud, LeafForce, Problem, jump_of
+from ..problems import Problem, jump_of
 from .base import Measurement, Slope, State, StepFailed, StepResult
 from .options import Form, PWGFOptions
-from .sampling import Reference, Samples, Sampling
+from .sampling import Samples, Sampling
+from .solver import Memory, MetricSolver
+from .system import Assembly, System
 
 _NAN = float("nan")
-_GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
+_MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
+_HARMLESS = 1e-4  # of E|f|², a projection error that a shift may always cause
 
 
 @dataclass(frozen=True)
 class _Context:
-    """What the later stages of a step share with its first."""
+    """What the later stages of a step share with its first. Its system is not kept: with
+    everything that its products have cached it is by far the largest thing in memory."""
 
     samples: Samples
-    gram: GramOperator
-
-
-@dataclass(frozen=True)
-class _Pushed:
-    """The images of one leaf, and where the map has not folded, (n,) bool."""
-
-    cloud: Cloud
-    positive: Tensor
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """What one leaf of the samples contributes at θ. `sums`: (p + 1,) in float64, the descent
-    direction −∇F and |f|², both summed over the samples; `counts`: see `_counts`."""
-
-    force: Tensor
-    jacobian: Linearization
-    sums: Tensor
-    counts: Tensor
+    held_out: Samples | None
 
 
 class PWGF:
@@ -85,11 +67,19 @@ class PWGF:
         )
         self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.dtype)
         self.tableau = TABLEAUX[options.scheme]
+        self._assembly = Assembly(problem, self.map, options.form, communicator)
+        self._solver = MetricSolver(self.map, options, communicator)
         self._sampling = Sampling(
             problem.start, communicator, seed=options.seed, dtype=options.dtype
         )
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._parts = self._sampling.parts(lambda r: self._blocks.leaves(r, communicator.size))
+        held = max(1, round(options.samples * (options.holdout or 0.0)))
+        self._held_blocks = SampleBlocks.automatic(held, options.block)
+        if options.holdout is not None:
+            self._held_parts = self._sampling.parts(
+                lambda r: self._held_blocks.leaves(r, communicator.size)
+            )
         self.evaluation = self._sampling.evaluation(
             SampleBlocks.automatic(particles or options.samples),
             shards or max(16, communicator.size),
@@ -115,94 +105,144 @@ class PWGF:
     def controller(self) -> Controller:
         return self.options.controller()
 
+    @property
+    def preconditioner(self) -> Preconditioning:
+        """The kind that the solves use."""
+        return self._solver.kind
+
     def slope(self, state: State) -> Slope:
-        return self.evaluate(state.theta, self.samples(state.step))
+        system, held_out = self.system(state.theta, self.samples(state.step)), None
+        if self.options.holdout is not None:
+            held_out = self.held_out(state.step)
+        memory = self._solver.prepare(self.map, system, state.memory)
+        reach = self.tableau.first_stage * state.step_size
+        slope = self._solve(system, memory, held_out, reach)
+        return self._without_meaningless(self._tamed(slope, system, held_out, reach))
+
+    def _tamed(self, slope: Slope, system: System, held_out: Samples | None, reach: float) -> Slope:
+        """The slope with the least shift, of those ten times as large as the one before, whose step
+        is nearly linear: an η that has grown along directions which hardly move a sample would
+        ruin it. No shift is taken that leaves more of the force over than that is worth; the
+        step is then too long for the flow itself."""
+        first, products = slope, slope.products
+        allowed = max(2.0 * first.projection_error, _HARMLESS * first.force_square)
+        while slope.memory is not None and slope.nonlinearity > _MOST_NONLINEAR:
+            memory = self._solver.raised(slope.memory, 10.0)
+            tried = self._solve(system, memory, held_out, reach)
+            products += tried.products
+            if tried.projection_error > allowed or tried.nonlinearity >= slope.nonlinearity:
+                break
+            slope = tried
+        return replace(slope, products=products)
+
+    def _without_meaningless(self, slope: Slope) -> Slope:
+        if not self._residual_means_nothing:
+            return slope
+        return replace(slope, projection_error=_NAN, force_square=_NAN)
 
     def samples(self, step: int) -> Samples:
         """This rank's samples on which a step is computed."""
         return self._sampling.draw(self._blocks, self._parts, Purpose.STEP, step)
 
+    def held_out(self, step: int) -> Samples:
+        """This rank's samples that watch the solves of a step."""
+        return self._sampling.draw(self._held_blocks, self._held_parts, Purpose.HELD_OUT, step)
+
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
         context: _Context = slope.context
-        stages: list[Slope] = []
+        stages: list[Slope] = [slope]
+        systems: list[System] = []  # of the last stage
 
         def rhs(theta: Tensor) -> Tensor:
-            stages.append(self.evaluate(theta, context.samples))
+            systems.clear()
+            systems.append(self.system(theta, context.samples))
+            memory = self._solver.prepare(self.map, systems[0], stages[-1].memory)
+            stages.append(self._solve(systems[0], memory, context.held_out, None))
             return stages[-1].eta
 
         theta, error = runge_kutta_step(rhs, state.theta, slope.eta, step_size, self.tableau)
         norm = None
         if error is not None and self.options.tolerance is not None:
-            norm = context.gram.square_norm(error) ** 0.5
+            norm = systems[0].gram.square_norm(error) ** 0.5
+        later = stages[1:]
         return StepResult(
             theta,
             norm,
-            products=sum(stage.products for stage in stages),
-            solves=len(stages),
-            unconverged=sum(not stage.converged for stage in stages),
-            worst_residual=max((stage.residual for stage in stages), default=0.0),
+            products=sum(stage.products for stage in later),
+            solves=len(later),
+            unconverged=sum(not stage.converged for stage in later),
+            worst_residual=max((stage.residual for stage in later), default=0.0),
+            memory=stages[-1].memory,
         )
 
     def evaluate(self, theta: Tensor, samples: Samples) -> Slope:
-        """η at θ on given samples.
+        """η at θ on given samples, by a solve that nothing precedes.
 
-        Errors: `StepFailed` where the map folds, a value is not finite, or MINRES fails.
+        Errors: `StepFailed` where the map folds, a value is not finite, or the solve fails.
         """
+        system = self.system(theta, samples)
+        memory = self._solver.prepare(self.map, system, None)
+        return self._without_meaningless(self._solve(system, memory, None, None))
+
+    def system(self, theta: Tensor, samples: Samples) -> System:
+        """Ĝη = −∇F at θ on given samples. Errors: `StepFailed` as for `evaluate`."""
         self.map.set_theta(theta)
-        n, references = samples.total, samples.leaves
-        pushed = [self._push(reference) for reference in references]
-        forces = self._forces(pushed, samples)
-        leaves = [self._leaf(*parts) for parts in zip(references, pushed, forces, strict=True)]
-        gram = GramOperator([leaf.jacobian for leaf in leaves], n, self.communicator)
-        sums = self._reduce([leaf.sums for leaf in leaves], [leaf.counts for leaf in leaves])
-        b = sums[:-1].to(theta.dtype).div_(n)
-        eta, stats = minres(
-            gram, b, rtol=self.options.rtol, max_steps=self.options.max_products,
-            check_every=10 if b.is_cuda else 1,
-        )  # fmt: skip
+        return self._assembly.system(samples)
+
+    def _solve(
+        self, system: System, memory: Memory | None, held_out: Samples | None, reach: float | None
+    ) -> Slope:
+        """η of a system, at the map's present parameters. `reach`: the length of the step over
+        which its nonlinearity is measured, None for none.
+
+        Errors: `StepFailed` where the solve fails.
+        """
+        watching = None if held_out is None else self._assembly.system(held_out)
+        eta, stats = self._solver.solve(system, memory, watching)
         if not stats.true_residual <= 1.0:
             raise StepFailed(
-                f"MINRES ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than none: "
-                f"{stats.status} Raise method.rtol or method.samples."
+                f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
+                f"none: {stats.status} Raise method.rtol or method.samples."
             )
-        residuals = [_least_squares(leaf.jacobian.jvp(eta), leaf.force) for leaf in leaves]
-        moved, residual = (self.communicator.sum(tree_sum(residuals)) / n).tolist()
+        moved, residual, bent = self._residuals(system, eta, reach)
         return Slope(
             eta=eta,
             energy_rate=-moved,
-            projection_error=_NAN if self._residual_means_nothing else residual,
-            force_square=_NAN if self._residual_means_nothing else float(sums[-1]) / n,
+            projection_error=residual,
+            force_square=system.force_square,
             products=stats.products,
             residual=stats.true_residual,
             converged=stats.converged,
-            context=_Context(samples, gram),
+            nonlinearity=(bent / moved) ** 0.5 if reach and moved else 0.0,
+            shift=0.0 if memory is None else memory.shift,
+            memory=None if memory is None else memory.after(stats.products),
+            context=_Context(system.samples, held_out),
         )
 
-    def _forces(
-        self, pushed: Sequence[_Pushed], samples: Samples, *, values: bool = False
-    ) -> list[LeafForce]:
-        """f at the images; collective where particles interact."""
-        clouds = [part.cloud for part in pushed]
-        particles = Particles([cloud.x for cloud in clouds], samples.sizes, self.communicator)
-        return self.problem.energy.forces(clouds, particles, values=values)
-
-    def _leaf(self, reference: Reference, pushed: _Pushed, force: LeafForce) -> _Leaf:
-        """The part of one leaf in ∇F and Ĝ at the map's present parameters."""
-        total = force.total
-        jacobian = self.map.linearize(reference.z)
-        if self.options.form is Form.FORCE or force.density is None:
-            descent = jacobian.vjp(total.neg())[0]
-        else:
-            descent = jacobian.vjp(force.position.neg())[0].sub_(self._energy_gradient(reference))
-        squares = total.double().square().sum()
-        sums = torch.cat([descent.double(), squares[None]])
-        return _Leaf(total, jacobian, sums, self._counts(pushed, total))
+    @torch.no_grad()
+    def _residuals(self, system: System, eta: Tensor, reach: float | None) -> list[float]:
+        """E|Jη|², E|Jη + f|² and E|(T_{θ+hη} − T_θ)/h − Jη|², h the reach; one all-reduce."""
+        theta = self.map.get_theta()
+        if reach:
+            self.map.set_theta(torch.add(theta, eta, alpha=reach))
+        leaves = zip(
+            system.gram.leaves, system.points, system.images, system.forces, strict=True
+        )  # fmt: skip
+        sums = []
+        for J, z, x, force in leaves:
+            moved = J.jvp(eta)
+            bent = (self.map(z) - x).div_(reach).sub_(moved) if reach else torch.zeros_like(x)
+            sums.append(
+                torch.stack([_square(moved), _square(moved + force), _square(bent)])
+            )  # fmt: skip
+        self.map.set_theta(theta)
+        return (self.communicator.sum(tree_sum(sums)) / system.total).tolist()
 
     def measure(self, state: State, slope: Slope) -> Measurement:
         self.map.set_theta(state.theta)
         samples = self.evaluation.samples
-        pushed = [self._push(reference, density=True) for reference in samples.leaves]
-        forces = self._forces(pushed, samples, values=True)
+        pushed = [self._assembly.push(reference, density=True) for reference in samples.leaves]
+        forces = self._assembly.forces(pushed, samples, values=True)
         sums, counts = [], []
         for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):
             assert force.value is not None
@@ -210,9 +250,11 @@ class PWGF:
             folded = (~part.positive).sum().double()
             work = (force.position * moved).double().sum()
             values = force.value.double().sum()
-            sums.append(torch.stack([values, _least_squares(moved, force.total)[1], work, folded]))
-            counts.append(self._counts(part, torch.cat([force.total, force.value[:, None]], 1)))
-        energy, error, work, folded = self._reduce(sums, counts).tolist()
+            sums.append(torch.stack([values, _square(moved + force.total), work, folded]))
+            counts.append(
+                self._assembly.counts(part, torch.cat([force.total, force.value[:, None]], 1))
+            )
+        energy, error, work, folded = self._assembly.reduce(sums, counts).tolist()
         x = torch.cat([part.cloud.x for part in pushed])
         log_density = torch.cat([part.cloud.log_density for part in pushed])
         positive = torch.cat([part.positive for part in pushed])
@@ -230,66 +272,11 @@ class PWGF:
             return seen.work
         self.map.set_theta(state.theta)
         samples = self.evaluation.samples
-        gradients = [self._energy_gradient(reference) for reference in samples.leaves]
+        gradients = [self._assembly.energy_gradient(reference) for reference in samples.leaves]
         rates = [(gradient @ slope.eta).double()[None] for gradient in gradients]
         return seen.work + float(self.communicator.sum(tree_sum(rates))) / samples.total
 
-    @torch.no_grad()
-    def _push(self, reference: Reference, *, density: bool = False) -> _Pushed:
-        """The cloud T(z), with density and score where the energy or `density` asks for them."""
-        if not (density or self.problem.energy.needs_density):
-            x = self.map(reference.z)
-            unknown = torch.full_like(x, _NAN)
-            positive = torch.ones_like(x[:, 0], dtype=torch.bool)
-            return _Pushed(Cloud(x, unknown[:, 0], unknown), positive)
-        score = reference.score if self.problem.energy.needs_density else None
-        image = self.map.transport(reference.z, score)
-        carried = torch.full_like(image.x, _NAN) if image.score is None else image.score
-        cloud = Cloud(image.x, reference.log_density - image.log_det, carried)
-        return _Pushed(cloud, image.positive)
 
-    def _counts(self, pushed: _Pushed, values: Tensor) -> Tensor:
-        """Samples of a leaf that make the step worthless: folded ones, where their density enters
-        the energy, and those of positions or of values, (n, …), that are not finite."""
-        folded = ~pushed.positive if self.problem.energy.needs_density else ~pushed.positive & False
-        lost = ~torch.isfinite(pushed.cloud.x).all(1)
-        broken = ~torch.isfinite(values).all(1)
-        return torch.stack([folded.sum(), lost.sum(), broken.sum()])
-
-    def _energy_gradient(self, reference: Reference) -> Tensor:
-        """∇_θ of the sum of the density-dependent integrand over a leaf's samples, (p,)."""
-        parts = [each.split(_GRADIENT_CHUNK) for each in (reference.z, reference.log_density)]
-        total = reference.z.new_zeros(self.map.parameter_count())
-        for z, log_density in zip(*parts, strict=True):
-            with torch.enable_grad():
-                x, log_det = self.map.forward_and_logdet(z)
-                values = self.problem.energy.density_integrand(x, log_density - log_det)
-                grads = torch.autograd.grad(
-                    values.sum(), list(self.map.parameters()), materialize_grads=True
-                )
-            total += flatten(*grads)
-        return total
-
-    def _reduce(self, sums: list[Tensor], counts: list[Tensor]) -> Tensor:
-        """Σ of the leaves' `sums` over all ranks, in one float64 all-reduce that also carries
-        every rank's counts. Errors: `StepFailed` where samples have folded or are not finite."""
-        size, rank = self.communicator.size, self.communicator.rank
-        mine = tree_sum(sums)
-        causes = (
-            "the map has folded", "positions are not finite", "values are not finite"
-        )  # fmt: skip
-        placed = mine.new_zeros(len(causes), size)
-        placed[:, rank] = tree_sum(counts).to(mine)
-        total = self.communicator.sum(torch.cat([mine, placed.reshape(-1)]))
-        per_rank = total[mine.numel() :].view(len(causes), size).tolist()
-        for cause, numbers in zip(causes, per_rank, strict=True):
-            bad = [f"{int(count)} samples of rank {r}" for r, count in enumerate(numbers) if count]
-            if bad:
-                raise StepFailed(f"{cause} at {', '.join(bad)}")
-        return total[: mine.numel()]
-
-
-def _least_squares(moved: Tensor, force: Tensor) -> Tensor:
-    """(Σ|Jη|², Σ|Jη + f|²) over a leaf, (2,) in float64."""
-    moved = moved.double()
-    return torch.stack([moved.square().sum(), (moved + force.double()).square().sum()])
+def _square(values: Tensor) -> Tensor:
+    """Σ|·|² in float64, 0-d."""
+    return values.double().square().sum()

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     STEP = 1
     EVALUATION = 2
     CHECK = 3
+    HELD_OUT = 4
 
 
 @dataclass(frozen=True)

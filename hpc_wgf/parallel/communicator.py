@@ -20,6 +20,8 @@ class Communicator(Protocol):
     rank: int
     size: int
     device: torch.device
+    capturable: bool
+    """Whether `sum` can be recorded in a CUDA graph."""
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Σ over ranks, written into `tensor` and returned; the same bits on every rank.
@@ -59,6 +61,7 @@ class LocalCommunicator:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
+        self.capturable = self.device.type == "cuda"
 
     def sum(self, tensor: Tensor) -> Tensor:
         return tensor

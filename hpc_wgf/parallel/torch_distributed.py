@@ -31,6 +31,7 @@ class TorchCommunicator:
     def __init__(self, device: torch.device, timeout: float = 600.0) -> None:
         self.device = device
         backend = "nccl" if device.type == "cuda" else "gloo"
+        self.capturable = backend == "nccl"
         met = rendezvous("env://", timeout=timedelta(seconds=timeout))
         self._store, self.rank, self.size = next(iter(met))
         dist.init_process_group(

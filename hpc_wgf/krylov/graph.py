@@ -1,0 +1,37 @@
+"""An iteration that does the same at the same addresses, replayed as a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+_WARM_UP = 3  # runs before the recording: libraries allocate their workspaces in the first ones
+
+
+def replayed(step: Callable[[], None], device: torch.device, *, wanted: bool) -> Callable[[], None]:
+    """`step`, on a GPU and where `wanted` as a recorded graph: its few hundred small kernels are
+    then one launch. It must read nothing back to the host."""
+    return _Replayed(step, device) if wanted and device.type == "cuda" else step
+
+
+class _Replayed:
+    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
+        self._step, self._runs = step, 0
+        self._stream = torch.cuda.Stream(device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self) -> None:
+        self._runs += 1
+        if self._runs <= _WARM_UP:
+            # what is recorded must have run before on a stream that is not the default one
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                self._step()
+            torch.cuda.current_stream().wait_stream(self._stream)
+            return
+        if self._graph is None:
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, stream=self._stream):
+                self._step()
+        self._graph.replay()

@@ -1,0 +1,179 @@
+"""The linear system of a state: Ĝ, ∇F and the force at the samples [PWGF (3.17), (3.18), (3.21)].
+
+Ĝ = JᵀJ/n,  ∇F = Jᵀf/n,  J = ∂_θT at the samples, f = ∇ δF/δρ at their images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..interactions import Particles
+from ..maps import Linearization, PushForward, flatten
+from ..metric import GramOperator
+from ..parallel import Communicator, tree_sum
+from ..problems import Cloud, LeafForce, Problem
+from .base import StepFailed
+from .options import Form
+from .sampling import Reference, Samples
+
+_NAN = float("nan")
+_GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """The images of one leaf, and where the map has not folded, (n,) bool."""
+
+    cloud: Cloud
+    positive: Tensor
+
+
+@dataclass(frozen=True)
+class System:
+    """Ĝη = −∇F at θ on one set of samples. `b`: −∇F, (p,). `images`, `forces`: x and f of every
+    leaf of this rank, (n_leaf, d). `force_square`: E|f|²."""
+
+    samples: Samples
+    gram: GramOperator
+    b: Tensor
+    images: Sequence[Tensor]
+    forces: Sequence[Tensor]
+    force_square: float
+
+    @property
+    def total(self) -> int:
+        """n, the samples of all ranks."""
+        return self.samples.total
+
+    @property
+    def points(self) -> list[Tensor]:
+        """z of every leaf of this rank, (n_leaf, d)."""
+        return [leaf.z for leaf in self.samples.leaves]
+
+    @property
+    def rows(self) -> Tensor:
+        """−f/√n, (n_local, d): what J η/√n is to be."""
+        return torch.cat(list(self.forces)).div_(-(self.total**0.5))
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of a product with Ĝ, about: 8 a sample and parameter."""
+        return 8.0 * self.total * self.b.numel()
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """What one leaf of the samples contributes at θ. `sums`: (p + 1,) in float64, the descent
+    direction −∇F and |f|², both summed over the samples; `counts`: see `counts`."""
+
+    jacobian: Linearization
+    force: Tensor
+    sums: Tensor
+    counts: Tensor
+
+
+class Assembly:
+    """Makes the systems of one problem and map; `map` carries the parameters at which."""
+
+    def __init__(
+        self, problem: Problem, map: PushForward, form: Form, communicator: Communicator
+    ) -> None:
+        self.problem, self.map, self.form, self.communicator = problem, map, form, communicator
+
+    def system(self, samples: Samples) -> System:
+        """The system at the map's present parameters; collective.
+
+        Errors: `StepFailed` where the map folds or a value is not finite.
+        """
+        pushed = [self.push(reference) for reference in samples.leaves]
+        forces = self.forces(pushed, samples)
+        parts = zip(samples.leaves, pushed, forces, strict=True)
+        leaves = [self._leaf(*part) for part in parts]
+        gram = GramOperator([leaf.jacobian for leaf in leaves], samples.total, self.communicator)
+        sums = self.reduce([leaf.sums for leaf in leaves], [leaf.counts for leaf in leaves])
+        return System(
+            samples=samples,
+            gram=gram,
+            b=sums[:-1].to(leaves[0].force.dtype).div_(samples.total),
+            images=[part.cloud.x for part in pushed],
+            forces=[leaf.force for leaf in leaves],
+            force_square=float(sums[-1]) / samples.total,
+        )
+
+    @torch.no_grad()
+    def push(self, reference: Reference, *, density: bool = False) -> Pushed:
+        """The cloud T(z), with density and score where the energy or `density` asks for them."""
+        if not (density or self.problem.energy.needs_density):
+            x = self.map(reference.z)
+            unknown = torch.full_like(x, _NAN)
+            positive = torch.ones_like(x[:, 0], dtype=torch.bool)
+            return Pushed(Cloud(x, unknown[:, 0], unknown), positive)
+        score = reference.score if self.problem.energy.needs_density else None
+        image = self.map.transport(reference.z, score)
+        carried = torch.full_like(image.x, _NAN) if image.score is None else image.score
+        cloud = Cloud(image.x, reference.log_density - image.log_det, carried)
+        return Pushed(cloud, image.positive)
+
+    def forces(
+        self, pushed: Sequence[Pushed], samples: Samples, *, values: bool = False
+    ) -> list[LeafForce]:
+        """f at the images; collective where particles interact."""
+        clouds = [part.cloud for part in pushed]
+        particles = Particles([cloud.x for cloud in clouds], samples.sizes, self.communicator)
+        return self.problem.energy.forces(clouds, particles, values=values)
+
+    def _leaf(self, reference: Reference, pushed: Pushed, force: LeafForce) -> _Leaf:
+        """The part of one leaf in ∇F and Ĝ at the map's present parameters."""
+        total = force.total
+        jacobian = self.map.linearize(reference.z)
+        if self.form is Form.FORCE or force.density is None:
+            descent = jacobian.vjp(total.neg())[0]
+        else:
+            descent = jacobian.vjp(force.position.neg())[0].sub_(self.energy_gradient(reference))
+        squares = total.double().square().sum()
+        sums = torch.cat([descent.double(), squares[None]])
+        return _Leaf(jacobian, total, sums, self.counts(pushed, total))
+
+    def counts(self, pushed: Pushed, values: Tensor) -> Tensor:
+        """Samples of a leaf that make the step worthless: folded ones, where their density enters
+        the energy, and those of positions or of values, (n, …), that are not finite."""
+        folded = ~pushed.positive if self.problem.energy.needs_density else ~pushed.positive & False
+        lost = ~torch.isfinite(pushed.cloud.x).all(1)
+        broken = ~torch.isfinite(values).all(1)
+        return torch.stack([folded.sum(), lost.sum(), broken.sum()])
+
+    def energy_gradient(self, reference: Reference) -> Tensor:
+        """∇_θ of the sum of the density-dependent integrand over a leaf's samples, (p,)."""
+        parts = [each.split(_GRADIENT_CHUNK) for each in (reference.z, reference.log_density)]
+        total = reference.z.new_zeros(self.map.parameter_count())
+        for z, log_density in zip(*parts, strict=True):
+            with torch.enable_grad():
+                x, log_det = self.map.forward_and_logdet(z)
+                values = self.problem.energy.density_integrand(x, log_density - log_det)
+                grads = torch.autograd.grad(
+                    values.sum(), list(self.map.parameters()), materialize_grads=True
+                )
+            total += flatten(*grads)
+        return total
+
+    def reduce(self, sums: list[Tensor], counts: list[Tensor]) -> Tensor:
+        """Σ of the leaves' `sums` over all ranks, in one float64 all-reduce that also carries
+        every rank's counts. Errors: `StepFailed` where samples have folded or are not finite."""
+        size, rank = self.communicator.size, self.communicator.rank
+        mine = tree_sum(sums)
+        causes = (
+            "the map has folded", "positions are not finite", "values are not finite"
+        )  # fmt: skip
+        placed = mine.new_zeros(len(causes), size)
+        placed[:, rank] = tree_sum(counts).to(mine)
+        total = self.communicator.sum(torch.cat([mine, placed.reshape(-1)]))
+        per_rank = total[mine.numel() :].view(len(causes), size).tolist()
+        for cause, numbers in zip(causes, per_rank, strict=True):
+            bad = [f"{int(count)} samples of rank {r}" for r, count in enumerate(numbers) if count]
+            if bad:
+                raise StepFailed(f"{cause} at {', '.join(bad)}")
+        return total[: mine.numel()]

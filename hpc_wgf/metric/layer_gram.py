@@ -1,0 +1,53 @@
+"""Parts of the matrix of Ĝ from the layers of the map.
+
+For layers with ∂T/∂W = B ⊗ a and ∂T/∂W' = B' ⊗ a', summed over samples (and directions),
+    Ĝ_{(h,k),(h',k')} = Σ (Σ_e B_eh B'_eh') a_k a'_k':
+d times cheaper than forming the rows of J.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..maps import ParameterLayer
+
+
+def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
+    """Σ JᵀJ over the samples for the parameters of `layers`, in the order of the layers, each
+    row by row: (q, q), q the sum of their sizes."""
+    ends = torch.tensor([layer.index.numel() for layer in layers]).cumsum(0).tolist()
+    total = layers[0].input.new_zeros(ends[-1], ends[-1])
+    for i, one in enumerate(layers):
+        rows = slice(ends[i] - one.index.numel(), ends[i])
+        for j, other in enumerate(layers[: i + 1]):
+            columns = slice(ends[j] - other.index.numel(), ends[j])
+            block = _pair(one, other)
+            total[rows, columns] = block
+            total[columns, rows] = block.T
+    return total
+
+
+def _pair(one: ParameterLayer, other: ParameterLayer) -> Tensor:
+    """The block of two layers, (h k, h' k'). One product of matrices, whichever of four arranges
+    the sum over samples with the fewest intermediate numbers."""
+    a, c = one.input, other.input
+    (n, k), m = a.shape, c.shape[1]
+    h, g = one.sensitivity.shape[2], other.sensitivity.shape[2]
+    if k == m == 1:
+        rows, columns = (one.sensitivity * a[:, None]), (other.sensitivity * c[:, None])
+        return rows.flatten(0, 1).T @ columns.flatten(0, 1)
+    B = one.sensitivity.mT @ other.sensitivity  # (n, h, g)
+    if min(k, m) * h * g > h * g + k * m:
+        pairs = (a[:, :, None] * c[:, None, :]).view(n, -1)
+        block = (B.view(n, -1).T @ pairs).view(h, g, k, m)
+        return block.permute(0, 2, 1, 3).reshape(h * k, g * m)
+    if k <= m:
+        weighted = B[:, :, :, None] * a[:, None, None, :]  # (n, h, g, k)
+        block = (weighted.view(n, -1).T @ c).view(h, g, k, m)
+        return block.permute(0, 2, 1, 3).reshape(h * k, g * m)
+    weighted = B[:, :, :, None] * c[:, None, None, :]  # (n, h, g, m)
+    block = (weighted.view(n, -1).T @ a).view(h, g, m, k)
+    return block.permute(0, 3, 1, 2).reshape(h * k, g * m)

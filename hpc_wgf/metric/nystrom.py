@@ -1,0 +1,64 @@
+"""Nyström's approximation of Ĝ from r products at once (Z. Frangella, J. A. Tropp, M. Udell,
+SIAM J. Matrix Anal. Appl. 44 (2023) 718, Alg. 2.1), in float64: its small eigenvalues would be
+noise in single precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..maps import ParameterLayer
+from .preconditioner import LowRank
+from .subsample import Subsample
+
+_FIRST_RANK, _MOST_RANK = 32, 512
+
+
+def nystrom(sample: Subsample, parameters: int, shift: float, like: Tensor) -> LowRank:
+    """Ĝ of the subsample to the rank at which its own eigenvalues fall to the shift, ε‖Ĝ‖ for
+    `shift` = ε: doubled until then, and cut there."""
+    rank = min(_FIRST_RANK, parameters)
+    while True:
+        found = _of_rank(sample, parameters, rank, like)
+        floor = max(shift, 1e-13) * float(found.values[0])
+        if float(found.values[-1]) <= floor or rank >= min(_MOST_RANK, parameters):
+            break
+        rank = min(2 * rank, _MOST_RANK, parameters)
+    kept = max(1, int((found.values > floor).sum()))
+    return LowRank(found.values[:kept], found.vectors[:, :kept])
+
+
+def _of_rank(sample: Subsample, parameters: int, rank: int, like: Tensor) -> LowRank:
+    generator = torch.Generator().manual_seed(rank)
+    random = torch.randn(parameters, rank, generator=generator, dtype=torch.float64)
+    test = torch.linalg.qr(random.to(like.device)).Q
+    image = gram_product(sample, test)
+    nu = torch.finfo(torch.float64).eps * parameters**0.5 * image.norm()
+    image = image + nu * test
+    core = test.T @ image
+    factor = torch.linalg.cholesky(0.5 * (core + core.T))
+    narrow = torch.linalg.solve_triangular(factor, image.T, upper=False).T
+    vectors, singular, _ = torch.linalg.svd(narrow, full_matrices=False)
+    return LowRank((singular.square() - nu).clamp(min=0.0), vectors)
+
+
+def gram_product(sample: Subsample, V: Tensor) -> Tensor:
+    """Ĝ V over the subsample, (p, r) → (p, r): all columns in the same matrix products."""
+
+    def contribution(layers: Sequence[ParameterLayer]) -> Tensor:
+        moved = sum(_pushed(layer, V) for layer in layers)  # J V, (n, e, r)
+        assert isinstance(moved, Tensor)
+        result = torch.zeros_like(V)
+        for layer in layers:
+            pulled = layer.sensitivity.mT @ moved  # (n, h, r)
+            result[layer.index] = torch.einsum("nhr,nk->hkr", pulled, layer.input)
+        return result
+
+    return sample.mean(contribution, torch.zeros_like(V))
+
+
+def _pushed(layer: ParameterLayer, V: Tensor) -> Tensor:
+    """B (V_layer a): (n, e, r)."""
+    return layer.sensitivity @ torch.einsum("nk,hkr->nhr", layer.input, V[layer.index])

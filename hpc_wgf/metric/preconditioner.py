@@ -1,0 +1,207 @@
+"""Preconditioners M ≈ Ĝ + εI of the shifted metric, factored as M = L Lᵀ in float64.
+
+M⁻¹ is applied as L⁻ᵀ(L⁻¹ v) with the same rounded factor twice: symmetric and positive in any
+precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Preconditioner(Protocol):
+    """M⁻¹ and its factors, on vectors of length p."""
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """M⁻¹ v, (p,) → (p,)."""
+        ...
+
+    def half(self, v: Tensor) -> Tensor:
+        """L⁻ᵀ v, (p,) → (p,)."""
+        ...
+
+    def half_transposed(self, v: Tensor) -> Tensor:
+        """L⁻¹ v, (p,) → (p,)."""
+        ...
+
+
+class Factorable(Protocol):
+    """What is known of Ĝ: from it a preconditioner is made for any shift."""
+
+    @property
+    def norm(self) -> float:
+        """The largest eigenvalue."""
+        ...
+
+    def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
+        """The preconditioner of Ĝ + εI for vectors of `dtype`."""
+        ...
+
+
+class Symmetric(Protocol):
+    """M^{−½}, symmetric."""
+
+    def half(self, v: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class DiagonalBlocks:
+    """Diagonal blocks of Ĝ. `matrices`: (q, q) each, float64; `indices`: their places in θ."""
+
+    matrices: Sequence[Tensor]
+    indices: Sequence[Tensor]
+
+    @property
+    def norm(self) -> float:
+        return max(_norm(matrix) for matrix in self.matrices)
+
+    def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
+        """By Cholesky; where the subsample leaves a block too near to singular for it, its own
+        shift is raised tenfold until it can be factored."""
+        factors = [_inverse_factor(matrix, shift).to(dtype) for matrix in self.matrices]
+        groups: dict[int, list[int]] = {}
+        for k, factor in enumerate(factors):
+            groups.setdefault(len(factor), []).append(k)
+        return _BlockCholesky(
+            [torch.stack([factors[k] for k in group]) for group in groups.values()],
+            [torch.stack([self.indices[k] for k in group]) for group in groups.values()],
+        )
+
+
+@dataclass(frozen=True)
+class _BlockCholesky:
+    """Blocks of equal size stacked: `inverses` L⁻¹, (number, q, q); `indices` (number, q)."""
+
+    inverses: Sequence[Tensor]
+    indices: Sequence[Tensor]
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.half(self.half_transposed(v))
+
+    def half(self, v: Tensor) -> Tensor:
+        return self._apply(v, [inverse.mT for inverse in self.inverses])
+
+    def half_transposed(self, v: Tensor) -> Tensor:
+        return self._apply(v, self.inverses)
+
+    def _apply(self, v: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        result = torch.empty_like(v)
+        for matrix, index in zip(matrices, self.indices, strict=True):
+            result[index] = (matrix @ v[index][:, :, None])[:, :, 0]
+        return result
+
+
+def _inverse_factor(matrix: Tensor, shift: float) -> Tensor:
+    """L⁻¹ of matrix + εI = L Lᵀ."""
+    eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    floor = 1e-15 * _norm(matrix)
+    shift = max(shift, floor)
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(matrix + shift * eye)
+        if not bool(failed):
+            return torch.linalg.solve_triangular(factor, eye, upper=False)
+        shift *= 10.0
+
+
+@dataclass(frozen=True)
+class KroneckerFactors:
+    """Per layer E[BᵀB] ⊗ E[aaᵀ], each factor by its eigenvalues and eigenvectors: of `outer`
+    (h,), (h, h) and of `inner` (k,), (k, k). `indices`: (h, k), places in θ."""
+
+    outer: Sequence[tuple[Tensor, Tensor]]
+    inner: Sequence[tuple[Tensor, Tensor]]
+    indices: Sequence[Tensor]
+
+    @classmethod
+    def of(
+        cls, pairs: Sequence[tuple[Tensor, Tensor]], indices: Sequence[Tensor]
+    ) -> KroneckerFactors:
+        """From the factors (E[BᵀB], E[aaᵀ]) of every layer, float64."""
+        outer = [_eigen(B) for B, _ in pairs]
+        return cls(outer, [_eigen(A) for _, A in pairs], indices)
+
+    @property
+    def norm(self) -> float:
+        pairs = zip(self.outer, self.inner, strict=True)
+        return max(float(B[0][-1] * A[0][-1]) for B, A in pairs)
+
+    def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
+        parts = []
+        shift = max(shift, 1e-15 * self.norm)
+        for (mu, P), (nu, Q), index in zip(self.outer, self.inner, self.indices, strict=True):
+            scale = (mu[:, None] * nu[None, :] + shift).rsqrt()
+            parts.append((P.to(dtype), scale.to(dtype), Q.to(dtype), index))
+        return _Kronecker(parts)
+
+
+@dataclass(frozen=True)
+class _Kronecker:
+    """M^{−½} W = P ((Pᵀ W Q) / √(μ ⊗ ν + ε)) Qᵀ in every layer."""
+
+    parts: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.half(self.half(v))
+
+    def half(self, v: Tensor) -> Tensor:
+        result = torch.empty_like(v)
+        for P, scale, Q, index in self.parts:
+            result[index] = P @ ((P.T @ v[index] @ Q) * scale) @ Q.T
+        return result
+
+    half_transposed = half
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Ĝ ≈ U Λ Uᵀ, U (p, r) orthonormal, Λ (r,) falling: Nyström's approximation.
+
+    M = U (Λ + ε) Uᵀ + (λ_r + ε)(I − U Uᵀ) (Z. Frangella, J. A. Tropp, M. Udell, SIAM J. Matrix
+    Anal. Appl. 44 (2023) 718, eq. 5.3, times λ_r + ε)."""
+
+    values: Tensor
+    vectors: Tensor
+
+    @property
+    def norm(self) -> float:
+        return float(self.values[0])
+
+    def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
+        shift = max(shift, 1e-15 * self.norm)
+        scale = ((self.values[-1] + shift) / (self.values + shift)).sqrt()
+        return _LowRank((scale - 1).to(dtype), self.vectors.to(dtype))
+
+
+@dataclass(frozen=True)
+class _LowRank:
+    """M^{−½} v = v + U (s − 1) Uᵀ v, but for a common factor."""
+
+    scale: Tensor
+    vectors: Tensor
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.half(self.half(v))
+
+    def half(self, v: Tensor) -> Tensor:
+        return torch.addmv(v, self.vectors, self.scale * (self.vectors.T @ v))
+
+    half_transposed = half
+
+
+def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(matrix)
+    return values.clamp(min=0.0), vectors
+
+
+def _norm(matrix: Tensor) -> float:
+    """Largest eigenvalue of a positive matrix by power iterations, to a few per cent."""
+    v = torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    v = v + 0.1 * torch.arange(len(v), dtype=v.dtype, device=v.device).sin()
+    for _ in range(12):
+        v = matrix @ (v / v.norm())
+    return float(v.norm())

@@ -1,0 +1,38 @@
+"""J itself as the matrix of a least-squares problem, its rows shared out over the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..maps import Linearization
+from ..parallel import Communicator, tree_sum
+
+
+@dataclass(frozen=True)
+class JacobianRows:
+    """A = J/√n, so that AᵀA = Ĝ. Rows are those of this rank's leaves, (n_local, d)."""
+
+    leaves: Sequence[Linearization]
+    lengths: Sequence[int]
+    total: int
+    communicator: Communicator
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """J v/√n, (p,) → (n_local, d)."""
+        return torch.cat([J.jvp(v) for J in self.leaves]).div_(self.total**0.5)
+
+    def rmatvec(self, u: Tensor) -> Tensor:
+        """Jᵀ u/√n, (n_local, d) → (p,): one all-reduce of p numbers."""
+        parts = [
+            J.vjp(part)[0] for J, part in zip(self.leaves, u.split(list(self.lengths)), strict=True)
+        ]
+        return self.communicator.sum(tree_sum(parts)).div_(self.total**0.5)
+
+    def norm(self, u: Tensor) -> Tensor:
+        """‖u‖ over all ranks, 0-d, float64: one all-reduce of a number."""
+        parts = [part.double().square().sum() for part in u.split(list(self.lengths))]
+        return self.communicator.sum(tree_sum(parts)[None])[0].sqrt()
