@@ -57,7 +57,7 @@ def lsmr(
         return state.x, SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
     # In the preconditioned norm the recurrence measures ‖L⁻¹(Aᵀr − σx)‖; `target` translates.
     scale = float(state.zeta_bar)
-    target, best, steps, products = rtol, (float("inf"), float("inf")), 0, 0
+    target, best, steps, products = rtol, float("inf"), 0, 0
     while True:
         advance(system, state)
         steps, products = steps + 1, products + 1
@@ -65,21 +65,18 @@ def lsmr(
         if steps % check_every and not exhausted:
             continue
         claimed = abs(float(state.zeta_bar)) / scale
-        if not claimed < float("inf"):
-            return state.x, SolveStats(Status.NOT_FINITE, products, claimed, float("nan"))
         at_floor = bool(state.zeta_bar.abs() <= state.floor())
-        if claimed > target and not (at_floor or exhausted):
+        if target < claimed < float("inf") and not (at_floor or exhausted):
             continue
         products += 1
         true, found = system.residuals(state.x, b)
         true, found = true / norm_atb, found / scale
-        # Each target is at most half the last: where neither residual has followed, it is rounding.
-        followed = true <= 0.5 * best[0] or found <= 0.75 * best[1]
-        stuck = at_floor or (claimed <= target and not followed)
+        # Each target is at most half the last: where the residual has not followed, it is rounding.
+        stuck = at_floor or (claimed <= target and found > 0.75 * best)
         status = _verdict(true, rtol, stuck, products >= max_steps - 1)
         if status is not None:
             return state.x, SolveStats(status, products, claimed, true)
-        best, target = (true, found), min(target, 0.5 * claimed * rtol / true)
+        best, target = found, min(target, 0.5 * claimed * rtol / true)
 
 
 def _verdict(true: float, rtol: float, stuck: bool, exhausted: bool) -> Status | None:

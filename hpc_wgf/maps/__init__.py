@@ -1,10 +1,12 @@
 """Push-forward maps T_θ: samples, volumes, scores and cached linearisations."""
 
 from .affine import Affine
-from .base import Linearization, ParameterLayer, PushForward, Transported, flatten
+from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .composition import Composition
 from .features import Features
+from .layer import ParameterLayer
+from .linearization import Linearization, Linearizer, Matrices
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
@@ -15,6 +17,8 @@ __all__ = [
     "Composition",
     "Features",
     "Linearization",
+    "Linearizer",
+    "Matrices",
     "ModuleMap",
     "ParameterLayer",
     "PlanarFlow",

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from .base import (
-    Linearization,
-    ParameterLayer,
-    PushForward,
-    Transported,
-    flatten,
-    identity_like,
-    signed_volume,
-    weight_index,
-    with_one,
-)
+from .base import PushForward, Transported, identity_like, signed_volume
+from .layer import ParameterLayer, samples_first, weight_index
+from .linearization import Leaf, Linearizer, Matrices, Workspace
 
 
 class Affine(PushForward):
@@ -42,26 +32,52 @@ class Affine(PushForward):
         n = z.shape[0]
         return Transported(self(z), log_det.expand(n), positive.expand(n), score)
 
-    def linearize(self, z: Tensor) -> Linearization:
-        return _AffineLinearization(self, z, self._gradient().detach())
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        return _AffineLinearizer(self, workspace)
 
 
-@dataclass(frozen=True)
-class _AffineLinearization:
-    map: Affine
-    z: Tensor
-    gradient: Tensor
+class _AffineLinearizer(Linearizer):
+    """Kept for a sample: (z, 1). θ packed: (A, b)."""
 
-    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
-        dA, db = self.map.split(v)
-        dx = torch.addmm(db, self.z, dA.T)
-        return dx if dz is None else dx.addmm_(dz, self.gradient.T)
+    def __init__(self, map: Affine, workspace: Workspace | None) -> None:
+        d = map.dimension
+        self.gradient = map._gradient().detach()
+        self.joined = torch.cat([map.A, map.b[:, None]], 1).detach()
+        self.places = weight_index(d, d, 0, d * d, map.A.device)
+        super().__init__(
+            d,
+            self.gradient,
+            rows=d + 1,
+            shapes=[(d, d + 1)],
+            places=[self.places],
+            workspace=workspace,
+        )
 
-    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
-        return flatten(u.T @ self.z, u.sum(0)), u @ self.gradient if inputs else None
+    def leaf(self, storage: Tensor) -> Leaf:
+        return _AffineLeaf(self, storage)
+
+
+class _AffineLeaf:
+    """dT = dA z + db + (I + A) dz."""
+
+    def __init__(self, shared: _AffineLinearizer, storage: Tensor) -> None:
+        d, n = shared.dimension, storage.shape[1]
+        self.shared, self.input = shared, storage
+        self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
+
+    def fill(self, z: Tensor) -> Tensor:
+        self.input[:-1].copy_(z)
+        self.input[-1].fill_(1)
+        return torch.addmm(z, self.shared.joined, self.input, out=self.out)
+
+    def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
+        dx = torch.mm(direction[0], self.input, out=self.out)
+        return dx if dz is None else dx.addmm_(self.shared.gradient, dz)
+
+    def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
+        torch.mm(u, self.input.T, out=grads[0])
+        return torch.mm(self.shared.gradient.T, u, out=self.back) if inputs else None
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        d = self.z.shape[1]
-        index = weight_index(d, d, 0, d * d, self.z.device)
-        layer = ParameterLayer(directions, with_one(self.z), index)
-        return [layer], directions @ self.gradient
+        layer = ParameterLayer(directions, samples_first(self.input), self.shared.places)
+        return [layer], directions @ self.shared.gradient

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .linearization import Linearization, Linearizer, Workspace
+
+_CACHED = 1 << 16  # activations of one layer, half a MiB in float64
 
 
 class Transported(NamedTuple):
@@ -29,39 +31,6 @@ class Transported(NamedTuple):
     log_det: Tensor
     positive: Tensor
     score: Tensor | None
-
-
-@dataclass(frozen=True)
-class ParameterLayer:
-    """Parameters W (h, k) that act by s = W a: for directions e of ℝᵈ, eᵀ ∂T/∂W = B_e ⊗ a.
-
-    sensitivity: B = eᵀ ∂T/∂s, (n, number of directions, h). input: a, (n, k). index: (h, k), the
-    place of every entry of W in θ.
-    """
-
-    sensitivity: Tensor
-    input: Tensor
-    index: Tensor
-
-    def moved(self, offset: int) -> ParameterLayer:
-        """The same layer where `offset` parameters stand before it."""
-        return replace(self, index=self.index + offset)
-
-
-class Linearization(Protocol):
-    """J = ∂_θ T(z) and ∇T(z) at fixed θ and z, everything that both need being cached."""
-
-    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
-        """J v + ∇T dz: (p,), (n, d) → (n, d)."""
-        ...
-
-    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Jᵀ u: (n, d) → (p,), summed over the samples; with `inputs` also ∇Tᵀ u, (n, d)."""
-        ...
-
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """The layers of θ, seen by `directions` e, (n, number, d); and eᵀ∇T, of the same shape."""
-        ...
 
 
 class PushForward(nn.Module, ABC):
@@ -88,8 +57,18 @@ class PushForward(nn.Module, ABC):
         """
 
     @abstractmethod
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        """What linearisations at the present parameters, of several groups of samples, share."""
+
     def linearize(self, z: Tensor) -> Linearization:
         """The linearisation in θ (and z) at the present parameters, z: (n, d)."""
+        return self.linearizer().linearize(z)
+
+    def leaf_size(self) -> int:
+        """The least number of samples that are linearised together, on a CPU: enough that calls
+        cost little, few enough that the widest layer's activations stay in a core's cache."""
+        widest = max(max(parameter.shape, default=1) for parameter in self.parameters())
+        return max(512, _CACHED // widest)
 
     def forward_and_logdet(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """T(z), (n, d), and log|det ∇T(z)|, (n,)."""
@@ -124,20 +103,6 @@ class PushForward(nn.Module, ABC):
 def flatten(*parts: Tensor) -> Tensor:
     """The θ-vector whose `split` gives back `parts`."""
     return torch.cat([part.reshape(-1) for part in parts])
-
-
-def weight_index(h: int, k: int, weights: int, bias: int | None, device: torch.device) -> Tensor:
-    """`ParameterLayer.index` of W (h, k) that begins at `weights` in θ, row by row, and of its
-    bias (h,) that begins at `bias` and takes the last column, (h, k + 1)."""
-    index = weights + torch.arange(h * k, device=device).view(h, k)
-    if bias is None:
-        return index
-    return torch.cat([index, bias + torch.arange(h, device=device)[:, None]], 1)
-
-
-def with_one(x: Tensor) -> Tensor:
-    """(x, 1): the input of a layer with bias, (n, k) → (n, k + 1)."""
-    return torch.cat([x, torch.ones_like(x[:, :1])], 1)
 
 
 def identity_like(z: Tensor) -> Tensor:

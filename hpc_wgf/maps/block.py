@@ -8,24 +8,15 @@ With D = diag(tanh'(Wx + b)), ∇T = I + U D W. Determinant and inverse cost min
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
-from .base import (
-    Linearization,
-    ParameterLayer,
-    PushForward,
-    Transported,
-    flatten,
-    identity_like,
-    signed_volume,
-    weight_index,
-    with_one,
-)
+from .base import PushForward, Transported, identity_like, signed_volume
 from .features import FeatureOptions, initial_features
+from .layer import ParameterLayer, samples_first, weight_index
+from .linearization import Leaf, Linearizer, Matrices, Workspace, damp_
 
 # (inverse of the small matrix, score, tanh'' at the pre-activations) ↦ carried score
 _Carry = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -66,12 +57,13 @@ class BlockFlow(PushForward):
 
     def _over_space(self, slope: Tensor) -> tuple[Tensor, _Carry]:
         """The d × d form: M = I + U D W."""
-        weighted = slope[:, :, None] * self.W  # (n, h, d)
-        gradient = self.U @ weighted + identity_like(self.U.T)
+        d, h = self.U.shape
+        outer = self.U[:, None] * self.W.T  # (i, j, k): u_ik w_kj, so that no (n, h, d) is formed
+        gradient = (slope @ outer.view(d * d, h).T).view(-1, d, d) + identity_like(self.U.T)
 
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:
             # ∂_j log det = Σ_k tanh''_k W_kj [W M⁻¹ U]_kk
-            diagonal = torch.einsum("nhi,hi->nh", self.W @ inverse, self.U.T)
+            diagonal = inverse.mT.flatten(1) @ outer.view(d * d, h)
             inner = score - (curvature * diagonal) @ self.W
             return torch.einsum("nij,ni->nj", inverse, inner)
 
@@ -91,46 +83,68 @@ class BlockFlow(PushForward):
 
         return gradient, carry
 
-    @torch.no_grad()
-    def linearize(self, z: Tensor) -> Linearization:
-        a = torch.tanh(torch.addmm(self.b, z, self.W.T))
-        return _BlockLinearization(
-            self, z, a, 1 - a * a, self.W.detach().clone(), self.U.detach().clone()
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        return _BlockLinearizer(self, workspace)
+
+
+class _BlockLinearizer(Linearizer):
+    """Kept for a sample: (x, 1), a. θ packed: (W, b), U."""
+
+    def __init__(self, map: BlockFlow, workspace: Workspace | None) -> None:
+        self.W, self.U = map.W.detach().clone(), map.U.detach().clone()
+        self.joined = torch.cat([self.W, map.b.detach()[:, None]], 1)
+        (h, d), device = self.W.shape, self.W.device
+        self.inner = weight_index(h, d, 0, h * d, device)
+        self.outer = weight_index(d, h, h * d + h, None, device)
+        super().__init__(
+            d,
+            self.W,
+            rows=d + 1 + h,
+            shapes=[(h, d + 1), (d, h)],
+            places=[self.inner, self.outer],
+            workspace=workspace,
         )
 
+    def leaf(self, storage: Tensor) -> Leaf:
+        return _BlockLeaf(self, storage)
 
-@dataclass(frozen=True)
-class _BlockLinearization:
-    """dT = dx + a dUᵀ + (a' ∘ ds) Uᵀ,  ds = x dWᵀ + db + dx Wᵀ."""
 
-    map: BlockFlow
-    x: Tensor  # (n, d)
-    a: Tensor  # (n, h)
-    slope: Tensor  # (n, h)
-    W: Tensor
-    U: Tensor
+class _BlockLeaf:
+    """dT = dx + dU a + U (a' ∘ ds),  ds = dW x + db + W dx."""
 
-    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
-        dW, db, dU = self.map.split(v)
-        ds = torch.addmm(db, self.x, dW.T)
+    def __init__(self, shared: _BlockLinearizer, storage: Tensor) -> None:
+        (h, d), n = shared.W.shape, storage.shape[1]
+        self.shared = shared
+        self.input, self.a = storage.split([d + 1, h])
+        self.change = shared.shared_buffer(0, h, n)
+        self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
+
+    def fill(self, z: Tensor) -> Tensor:
+        self.input[:-1].copy_(z)
+        self.input[-1].fill_(1)
+        torch.mm(self.shared.joined, self.input, out=self.a).tanh_()
+        return torch.addmm(z, self.shared.U, self.a, out=self.out)
+
+    def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
+        inner, outer = direction
+        ds = torch.mm(inner, self.input, out=self.change)
         if dz is not None:
-            ds.addmm_(dz, self.W.T)
-        dx = self.a @ dU.T
-        dx.addmm_(ds.mul_(self.slope), self.U.T)
+            ds.addmm_(self.shared.W, dz)
+        dx = torch.mm(outer, self.a, out=self.out)
+        dx.addmm_(self.shared.U, damp_(ds, self.a))
         return dx if dz is None else dx.add_(dz)
 
-    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
-        g = (u @ self.U).mul_(self.slope)
-        grad = flatten(g.T @ self.x, g.sum(0), u.T @ self.a)
-        return grad, torch.addmm(u, g, self.W) if inputs else None
+    def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
+        torch.mm(u, self.a.T, out=grads[1])
+        g = damp_(torch.mm(self.shared.U.T, u, out=self.change), self.a)
+        torch.mm(g, self.input.T, out=grads[0])
+        return torch.addmm(u, self.shared.W.T, g, out=self.back) if inputs else None
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        (h, d), device = self.W.shape, self.x.device
-        hidden = (directions @ self.U).mul_(self.slope[:, None])
-        inner = weight_index(h, d, 0, h * d, device)
-        outer = weight_index(d, h, h * d + h, None, device)
+        a = samples_first(self.a)
+        hidden = (directions @ self.shared.U).mul_(1 - a[:, None].square())
         layers = [
-            ParameterLayer(hidden, with_one(self.x), inner),
-            ParameterLayer(directions, self.a, outer),
+            ParameterLayer(hidden, samples_first(self.input), self.shared.inner),
+            ParameterLayer(directions, a, self.shared.outer),
         ]
-        return layers, directions + hidden @ self.W
+        return layers, directions + hidden @ self.shared.W

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Linearization, ParameterLayer, PushForward, Transported, flatten
+from .base import PushForward, Transported
+from .layer import ParameterLayer
+from .linearization import Leaf, Linearizer, Matrices, Workspace
 
 
 class Composition(PushForward):
@@ -44,43 +46,81 @@ class Composition(PushForward):
             )
         return image
 
-    @torch.no_grad()
-    def linearize(self, z: Tensor) -> Linearization:
-        linearizations = []
-        for part in self._maps():
-            linearizations.append(part.linearize(z))
-            z = part(z)
-        sizes = [part.parameter_count() for part in self._maps()]
-        return _ChainRule(linearizations, sizes)
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        return _ChainLinearizer(self._maps(), workspace or Workspace())
 
 
-@dataclass(frozen=True)
-class _ChainRule:
+class _ChainLinearizer(Linearizer):
+    """The parts' linearizers, which share their widest buffers."""
+
+    def __init__(self, maps: Sequence[PushForward], workspace: Workspace) -> None:
+        self.parts = [map.linearizer(workspace) for map in maps]
+        self.counts = [map.parameter_count() for map in maps]
+        super().__init__(
+            maps[0].dimension,
+            self.parts[0].like,
+            rows=sum(part.rows for part in self.parts),
+            shapes=[shape for part in self.parts for shape in part.shapes],
+            places=None,
+            workspace=workspace,
+        )
+
+    @property
+    def bytes_per_sample(self) -> int:
+        return sum(part.bytes_per_sample for part in self.parts)
+
+    def leaf(self, storage: Tensor) -> Leaf:
+        rows = storage.split([part.rows for part in self.parts])
+        pairs = zip(self.parts, rows, strict=True)
+        return _ChainLeaf(self, [part.leaf(own) for part, own in pairs])
+
+    def direction(self, v: Tensor) -> Matrices:
+        pairs = zip(self.parts, v.split(self.counts), strict=True)
+        return [matrix for part, own in pairs for matrix in part.direction(own)]
+
+    def matrices(self, packed: Tensor) -> Matrices:
+        pairs = zip(self.parts, self._pieces(packed), strict=True)
+        return [matrix for part, own in pairs for matrix in part.matrices(own)]
+
+    def unpacked(self, packed: Tensor) -> Tensor:
+        pairs = zip(self.parts, self._pieces(packed), strict=True)
+        return torch.cat([part.unpacked(own) for part, own in pairs])
+
+    def _pieces(self, packed: Tensor) -> Sequence[Tensor]:
+        return packed.split([sum(part.sizes) for part in self.parts])
+
+
+class _ChainLeaf:
     """dx_ℓ = J_ℓ v_ℓ + ∇T_ℓ dx_{ℓ−1}, and its transpose."""
 
-    parts: list[Linearization]
-    sizes: list[int]
+    def __init__(self, shared: _ChainLinearizer, parts: list[Leaf]) -> None:
+        self.shared, self.parts = shared, parts
+        ends = [0, *accumulate(len(part.shapes) for part in shared.parts)]
+        self.own = [slice(*edges) for edges in pairwise(ends)]  # of the matrices
 
-    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
-        for part, part_v in zip(self.parts, v.split(self.sizes), strict=True):
-            dz = part.jvp(part_v, dz)
+    def fill(self, z: Tensor) -> Tensor:
+        for part in self.parts:
+            z = part.fill(z)
+        return z
+
+    def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
+        for part, own in zip(self.parts, self.own, strict=True):
+            dz = part.push(direction[own], dz)
         assert dz is not None
         return dz
 
-    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
-        grads = []
+    def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
         back: Tensor | None = u
         for k in range(len(self.parts) - 1, -1, -1):
             assert back is not None
-            grad, back = self.parts[k].vjp(back, inputs=inputs or k > 0)
-            grads.append(grad)
-        return flatten(*reversed(grads)), back
+            back = self.parts[k].pull(back, grads[self.own[k]], inputs=inputs or k > 0)
+        return back
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
         layers: list[ParameterLayer] = []
-        offset = sum(self.sizes)
-        for part, size in zip(reversed(self.parts), reversed(self.sizes), strict=True):
-            offset -= size
+        offset = sum(self.shared.counts)
+        for part, count in zip(reversed(self.parts), reversed(self.shared.counts), strict=True):
+            offset -= count
             own, directions = part.layers(directions)
             layers = [layer.moved(offset) for layer in own] + layers
         return layers, directions

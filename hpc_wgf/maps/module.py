@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp, vjp, vmap
 
 from ..errors import InputError
-from .base import (
-    Linearization,
-    ParameterLayer,
-    PushForward,
-    Transported,
-    flatten,
-    weight_index,
-)
+from .base import PushForward, Transported
+from .layer import ParameterLayer, weight_index
+from .linearization import Leaf, Linearizer, Matrices, Workspace
 from .volume import transport_by_gradient
 
 
@@ -64,38 +59,101 @@ class ModuleMap(PushForward):
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         return transport_by_gradient(self._with_gradient, z, score, chunk=self.chunk)
 
-    def linearize(self, z: Tensor) -> Linearization:
-        parameters = {name: value.detach().clone() for name, value in self._named().items()}
-        return _FunctionalLinearization(self, z, parameters)
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        return _ModuleLinearizer(self, workspace)
 
 
-class _FunctionalLinearization:
-    def __init__(self, map: ModuleMap, z: Tensor, parameters: dict[str, Tensor]) -> None:
-        self.map, self.z, self.parameters = map, z, parameters
+class _ModuleLinearizer(Linearizer):
+    """Kept: the graph of one evaluation, which serves every Jᵀu. θ packed is θ."""
 
-    def _function(self) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
-        return lambda parameters, z: self.map._apply_at(parameters, z)
+    def __init__(self, map: ModuleMap, workspace: Workspace | None) -> None:
+        self.map = map
+        self.parameters = {name: value.detach().clone() for name, value in map._named().items()}
+        shapes = [value.shape for value in self.parameters.values()]
+        like = next(iter(self.parameters.values()))
+        super().__init__(
+            map.dimension, like, rows=0, shapes=shapes, places=None, workspace=workspace
+        )
 
-    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
-        tangents = dict(zip(self.parameters, self.map.split(v), strict=True))
-        dz = torch.zeros_like(self.z) if dz is None else dz
-        return jvp(self._function(), (self.parameters, self.z), (tangents, dz))[1]
+    def direction(self, v: Tensor) -> Matrices:
+        return self.matrices(v)
 
-    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
-        grads, back = vjp(self._function(), self.parameters, self.z)[1](u)
-        return flatten(*grads.values()), back if inputs else None
+    def matrices(self, packed: Tensor) -> Matrices:
+        parts = packed.split(self.sizes)
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def unpacked(self, packed: Tensor) -> Tensor:
+        return packed.clone()
+
+    @cached_property
+    def _graph_bytes(self) -> int:
+        """Memory of the graph for a sample."""
+        return (self._saved_bytes(4) - self._saved_bytes(2)) // 2
+
+    def _saved_bytes(self, samples: int) -> int:
+        kept: dict[int, int] = {}
+
+        def note(value: Tensor) -> Tensor:
+            storage = value.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+            graph = self.evaluate(self.like.new_zeros(samples, self.dimension))
+        del graph  # until here, so that no address is used twice
+        return sum(kept.values())
+
+    @property
+    def bytes_per_sample(self) -> int:
+        return self._graph_bytes
+
+    def evaluate(self, z: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """T(z) with its graph, and the parameters and samples at its root."""
+        with torch.enable_grad():
+            parameters = {name: v.detach().requires_grad_() for name, v in self.parameters.items()}
+            point = z.detach().clone().requires_grad_()
+            return self.map._apply_at(parameters, point), list(parameters.values()), point
+
+    def leaf(self, storage: Tensor) -> Leaf:
+        return _ModuleLeaf(self)
+
+
+class _ModuleLeaf:
+    """J v by forward, Jᵀu by reverse differentiation."""
+
+    def __init__(self, shared: _ModuleLinearizer) -> None:
+        self.shared = shared
+
+    def fill(self, z: Tensor) -> Tensor:
+        self.x, self.parameters, self.z = self.shared.evaluate(z.T)
+        return self.x.detach().T
+
+    def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
+        function, parameters = self.shared.map._apply_at, self.shared.parameters
+        z, tangent = self.z.detach(), dict(zip(parameters, direction, strict=True))
+        if dz is None:
+            return jvp(lambda theta: function(theta, z), (parameters,), (tangent,))[1].T
+        return jvp(function, (parameters, z), (tangent, dz.T))[1].T
+
+    def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
+        roots = [*self.parameters, self.z] if inputs else self.parameters
+        found = torch.autograd.grad(self.x, roots, u.T, retain_graph=True, materialize_grads=True)
+        for grad, value in zip(grads, found, strict=False):
+            grad.copy_(value)
+        return found[-1].T if inputs else None
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
         """All of θ as one layer with the input 1: its sensitivity is eᵀJ itself."""
+        z = self.z.detach()
 
         def pulled(z: Tensor, e: Tensor) -> tuple[dict[str, Tensor], Tensor]:
             return vjp(
-                lambda parameters, point: self.map._apply_at(parameters, point[None])[0],
-                self.parameters,
+                lambda parameters, point: self.shared.map._apply_at(parameters, point[None])[0],
+                self.shared.parameters,
                 z,
             )[1](e)
 
-        grads, back = vmap(vmap(pulled, (None, 0)))(self.z, directions)
+        grads, back = vmap(vmap(pulled, (None, 0)))(z, directions)
         rows = torch.cat([grad.flatten(2) for grad in grads.values()], 2)
         index = weight_index(rows.shape[2], 1, 0, None, rows.device)
-        return [ParameterLayer(rows, torch.ones_like(self.z[:, :1]), index)], back
+        return [ParameterLayer(rows, torch.ones_like(z[:, :1]), index)], back

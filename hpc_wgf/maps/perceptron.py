@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Unpack
 
@@ -10,17 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import (
-    Linearization,
-    ParameterLayer,
-    PushForward,
-    Transported,
-    flatten,
-    identity_like,
-    weight_index,
-    with_one,
-)
+from .base import PushForward, Transported, identity_like
 from .features import FeatureOptions, initial_features
+from .layer import ParameterLayer, samples_first, weight_index
+from .linearization import Leaf, Linearizer, Matrices, Workspace, damp_
 from .volume import transport_by_gradient
 
 
@@ -88,53 +80,83 @@ class ResidualPerceptron(PushForward):
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         return transport_by_gradient(self._with_gradient, z, score, chunk=self.chunk)
 
-    @torch.no_grad()
-    def linearize(self, z: Tensor) -> Linearization:
-        inputs = self._activations(z)
-        weights = [W.detach().clone() for W in self.weights]
-        return _PerceptronLinearization(self, inputs, [1 - a * a for a in inputs[1:]], weights)
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        return _PerceptronLinearizer(self, workspace)
 
 
-@dataclass(frozen=True)
-class _PerceptronLinearization:
-    """ds_ℓ = da_ℓ W_ℓᵀ + a_ℓ dW_ℓᵀ + db_ℓ, da_{ℓ+1} = a'_ℓ ∘ ds_ℓ; backwards the transpose."""
+class _PerceptronLinearizer(Linearizer):
+    """Kept for a sample: (z, 1), (a_1, 1), …, (a_L, 1). θ packed: (W_0, b_0), …, (W_L, b_L)."""
 
-    map: ResidualPerceptron
-    inputs: list[Tensor]  # (n, width) per layer
-    slopes: list[Tensor]  # (n, width) per hidden layer
-    weights: list[Tensor]
+    def __init__(self, map: ResidualPerceptron, workspace: Workspace | None) -> None:
+        pairs = zip(map.weights, map.biases, strict=True)
+        self.joined = [torch.cat([W, b[:, None]], 1).detach() for W, b in pairs]
+        self.weights = [W.detach().clone() for W in map.weights]
+        end = 0
+        self.places: list[Tensor] = []
+        for W in self.weights:
+            bias = end + W.numel()
+            h, k = W.shape
+            self.places.append(weight_index(h, k, end, bias, W.device))
+            end = bias + W.shape[0]
+        super().__init__(
+            map.dimension,
+            self.weights[0],
+            rows=sum(V.shape[1] for V in self.joined),
+            shapes=[V.shape for V in self.joined],
+            places=self.places,
+            workspace=workspace,
+        )
 
-    def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
-        parts = list(self.map.split(v))
+    def leaf(self, storage: Tensor) -> Leaf:
+        return _PerceptronLeaf(self, storage)
+
+
+class _PerceptronLeaf:
+    """ds_ℓ = dW_ℓ a_ℓ + db_ℓ + W_ℓ da_ℓ, da_{ℓ+1} = a'_ℓ ∘ ds_ℓ; backwards the transpose."""
+
+    def __init__(self, shared: _PerceptronLinearizer, storage: Tensor) -> None:
+        n, weights = storage.shape[1], shared.weights
+        self.shared = shared
+        self.inputs = storage.split([V.shape[1] for V in shared.joined])  # (a, 1) of every layer
+        self.activations = [x[:-1] for x in self.inputs]
+        self.changes = [shared.shared_buffer(k, len(W), n) for k, W in enumerate(weights[:-1])]
+        self.out = shared.buffer("out", shared.dimension, n)
+        self.back = shared.buffer("back", shared.dimension, n)
+
+    def fill(self, z: Tensor) -> Tensor:
+        self.activations[0].copy_(z)
+        for x in self.inputs:
+            x[-1].fill_(1)
+        for V, x, a in zip(self.shared.joined, self.inputs, self.activations[1:], strict=False):
+            torch.mm(V, x, out=a).tanh_()
+        return torch.mm(self.shared.joined[-1], self.inputs[-1], out=self.out).add_(z)
+
+    def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
         da = dz
-        ds = self.inputs[0]
-        for k, W in enumerate(self.weights):
-            ds = torch.addmm(parts[2 * k + 1], self.inputs[k], parts[2 * k].T)
+        outputs = [*self.changes, self.out]
+        for k, (W, ds) in enumerate(zip(self.shared.weights, outputs, strict=True)):
+            torch.mm(direction[k], self.inputs[k], out=ds)
             if da is not None:
-                ds.addmm_(da, W.T)
-            if k < len(self.slopes):
-                da = ds.mul_(self.slopes[k])
-        return ds if dz is None else ds.add_(dz)
+                ds.addmm_(W, da)
+            da = ds if ds is self.out else damp_(ds, self.activations[k + 1])
+        return self.out if dz is None else self.out.add_(dz)
 
-    def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
-        grads = []
-        g = u
-        for k in range(len(self.weights) - 1, -1, -1):
-            grads += [g.sum(0), g.T @ self.inputs[k]]
-            if k > 0:
-                g = (g @ self.weights[k]).mul_(self.slopes[k - 1])
-        back = torch.addmm(u, g, self.weights[0]) if inputs else None
-        return flatten(*reversed(grads)), back
+    def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
+        g, weights = u, self.shared.weights
+        for k in range(len(weights) - 1, 0, -1):
+            torch.mm(g, self.inputs[k].T, out=grads[k])
+            g = torch.mm(weights[k].T, g, out=self.changes[k - 1])
+            damp_(g, self.activations[k])
+        torch.mm(g, self.inputs[0].T, out=grads[0])
+        return torch.addmm(u, weights[0].T, g, out=self.back) if inputs else None
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
         layers: list[ParameterLayer] = []
-        end, sensitivity = self.map.parameter_count(), directions
-        for k in range(len(self.weights) - 1, -1, -1):
-            (h, width), a = self.weights[k].shape, self.inputs[k]
-            end -= h * (width + 1)
-            index = weight_index(h, width, end, end + h * width, a.device)
-            layers.insert(0, ParameterLayer(sensitivity, with_one(a), index))
-            sensitivity = sensitivity @ self.weights[k]
+        sensitivity = directions
+        for k in range(len(self.inputs) - 1, -1, -1):
+            input = samples_first(self.inputs[k])
+            layers.insert(0, ParameterLayer(sensitivity, input, self.shared.places[k]))
+            sensitivity = sensitivity @ self.shared.weights[k]
             if k > 0:
-                sensitivity.mul_(self.slopes[k - 1][:, None])
+                sensitivity.mul_(1 - input[:, None, :-1].square())
         return layers, directions + sensitivity

@@ -73,13 +73,11 @@ class PWGF:
             problem.start, communicator, seed=options.seed, dtype=options.dtype
         )
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
-        self._parts = self._sampling.parts(lambda r: self._blocks.leaves(r, communicator.size))
+        self._parts = self._sampling.parts(self._blocks, self.map.leaf_size())
         held = max(1, round(options.samples * (options.holdout or 0.0)))
         self._held_blocks = SampleBlocks.automatic(held, options.block)
         if options.holdout is not None:
-            self._held_parts = self._sampling.parts(
-                lambda r: self._held_blocks.leaves(r, communicator.size)
-            )
+            self._held_parts = self._sampling.parts(self._held_blocks, self.map.leaf_size())
         self.evaluation = self._sampling.evaluation(
             SampleBlocks.automatic(particles or options.samples),
             shards or max(16, communicator.size),
@@ -114,9 +112,8 @@ class PWGF:
         system, held_out = self.system(state.theta, self.samples(state.step)), None
         if self.options.holdout is not None:
             held_out = self.held_out(state.step)
-        memory = self._solver.prepare(self.map, system, state.memory)
         reach = self.tableau.first_stage * state.step_size
-        slope = self._solve(system, memory, held_out, reach)
+        slope = self._solve(system, state.memory, held_out, reach)
         return self._without_meaningless(self._tamed(slope, system, held_out, reach))
 
     def _tamed(self, slope: Slope, system: System, held_out: Samples | None, reach: float) -> Slope:
@@ -127,8 +124,7 @@ class PWGF:
         first, products = slope, slope.products
         allowed = max(2.0 * first.projection_error, _HARMLESS * first.force_square)
         while slope.memory is not None and slope.nonlinearity > _MOST_NONLINEAR:
-            memory = self._solver.raised(slope.memory, 10.0)
-            tried = self._solve(system, memory, held_out, reach)
+            tried = self._solve(system, slope.memory, held_out, reach, raised=True)
             products += tried.products
             if tried.projection_error > allowed or tried.nonlinearity >= slope.nonlinearity:
                 break
@@ -156,8 +152,7 @@ class PWGF:
         def rhs(theta: Tensor) -> Tensor:
             systems.clear()
             systems.append(self.system(theta, context.samples))
-            memory = self._solver.prepare(self.map, systems[0], stages[-1].memory)
-            stages.append(self._solve(systems[0], memory, context.held_out, None))
+            stages.append(self._solve(systems[0], stages[-1].memory, context.held_out, None))
             return stages[-1].eta
 
         theta, error = runge_kutta_step(rhs, state.theta, slope.eta, step_size, self.tableau)
@@ -181,8 +176,7 @@ class PWGF:
         Errors: `StepFailed` where the map folds, a value is not finite, or the solve fails.
         """
         system = self.system(theta, samples)
-        memory = self._solver.prepare(self.map, system, None)
-        return self._without_meaningless(self._solve(system, memory, None, None))
+        return self._without_meaningless(self._solve(system, None, None, None))
 
     def system(self, theta: Tensor, samples: Samples) -> System:
         """Ĝη = −∇F at θ on given samples. Errors: `StepFailed` as for `evaluate`."""
@@ -190,15 +184,20 @@ class PWGF:
         return self._assembly.system(samples)
 
     def _solve(
-        self, system: System, memory: Memory | None, held_out: Samples | None, reach: float | None
-    ) -> Slope:
+        self, system: System, memory: Memory | None, held_out: Samples | None,
+        reach: float | None, *, raised: bool = False,
+    ) -> Slope:  # fmt: skip
         """η of a system, at the map's present parameters. `reach`: the length of the step over
-        which its nonlinearity is measured, None for none.
+        which its nonlinearity is measured, None for none. `raised`: with a larger shift than
+        the solve before, whose `memory` it is.
 
         Errors: `StepFailed` where the solve fails.
         """
         watching = None if held_out is None else self._assembly.system(held_out)
-        eta, stats = self._solver.solve(system, memory, watching)
+        if raised and memory is not None:
+            eta, stats, memory = self._solver.solve_shifted(system, memory, watching)
+        else:
+            eta, stats, memory = self._solver.solve(self.map, system, memory, watching)
         if not stats.true_residual <= 1.0:
             raise StepFailed(
                 f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
@@ -215,7 +214,7 @@ class PWGF:
             converged=stats.converged,
             nonlinearity=(bent / moved) ** 0.5 if reach and moved else 0.0,
             shift=0.0 if memory is None else memory.shift,
-            memory=None if memory is None else memory.after(stats.products),
+            memory=memory,
             context=_Context(system.samples, held_out),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ..parallel import Communicator, Purpose, SampleBlocks
 from ..problems import Density
+
+_CPU_LEAF, _GPU_LEAF = 2048, 65536  # samples that are pushed together, at most
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,14 @@ class Sampling:
         self._start, self._communicator = start, communicator
         self._seed, self._dtype = seed, dtype
 
-    def parts(self, of_rank: Callable[[int], list[range]]) -> Parts:
-        """The leaves of every rank; on a GPU one of all, as small products would leave it idle."""
-        every = [of_rank(rank) for rank in range(self._communicator.size)]
+    def parts(self, blocks: SampleBlocks, least: int) -> Parts:
+        """The leaves of every rank, of `least` samples at least; on a GPU the fewest that its
+        memory bears, as small products would leave it idle."""
+        ranks = self._communicator.size
+        every = [blocks.leaves(rank, ranks, least) for rank in range(ranks)]
         if self._communicator.device.type == "cuda":
-            return [[range(leaves[0].start, leaves[-1].stop)] for leaves in every]
+            spans = [range(leaves[0].start, leaves[-1].stop) for leaves in every]
+            return [blocks.grouped(span, _GPU_LEAF) for span in spans]
         return every
 
     def draw(self, blocks: SampleBlocks, parts: Parts, purpose: Purpose, step: int = 0) -> Samples:
@@ -79,9 +84,17 @@ class Sampling:
         return Samples(leaves, [[span.stop - span.start for span in rank] for rank in spans])
 
     def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
-        """The evaluation sample, a leaf for each shard in which it is stored."""
+        """The evaluation sample, in leaves of the shards in which it is stored."""
         ranks = self._communicator.size
-        parts = self.parts(lambda rank: blocks.shards(shards, rank, ranks))
+        most = _GPU_LEAF if self._communicator.device.type == "cuda" else _CPU_LEAF
+        parts = [
+            [
+                leaf
+                for shard in blocks.shards(shards, rank, ranks)
+                for leaf in blocks.grouped(shard, most)
+            ]
+            for rank in range(ranks)
+        ]
         mine = parts[self._communicator.rank]
         span = blocks.span(range(mine[0].start, mine[-1].stop))
         return Evaluation(blocks, shards, span, self.draw(blocks, parts, Purpose.EVALUATION))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..krylov import SolveStats, Watched, lsmr, minres
+from ..krylov import SolveStats, Status, Watched, lsmr, minres
 from ..maps import PushForward
 from ..metric import (
     Built,
@@ -24,6 +25,7 @@ from ..parallel import Communicator
 from .options import Form, PWGFOptions, Solver
 from .system import System
 
+_POWER_ITERATIONS = 6
 _SHIFT = 0.01  # ε/‖Ĝ‖ over rtol: the error of the shift is then about that of the tolerance
 
 
@@ -53,12 +55,24 @@ class Memory:
             drift=beyond if self.excess == 0 else self.drift,
         )
 
+    def cost(self, system: System) -> float:
+        """What a new preconditioner takes, in products with Ĝ."""
+        return self.built.operations / system.operations
+
     def worn_out(self, cost: float) -> bool:
         """Whether a new preconditioner, at the cost of so many products, pays: this one has taken
         more than that, or will, as the one before did at its second use."""
         if self.least is None:
             return False
         return self.excess >= cost or (self.drift or 0) >= cost
+
+
+class Solved(NamedTuple):
+    """η, how the solve ended, and what it leaves to the next one."""
+
+    eta: Tensor
+    stats: SolveStats
+    memory: Memory | None
 
 
 class MetricSolver:
@@ -77,14 +91,40 @@ class MetricSolver:
             return self._options.shift
         return _SHIFT * self._options.rtol
 
-    def prepare(self, map: PushForward, system: System, memory: Memory | None) -> Memory | None:
-        """The memory for a solve at a new state: a preconditioner is made where there is none, or
-        where what the present one has cost in products would have paid for a new one."""
+    def solve(
+        self, map: PushForward, system: System, memory: Memory | None, held_out: System | None
+    ) -> Solved:
+        """η of a system, at the map's present parameters. `memory`: of the solve before.
+        `held_out`: the system of other samples, which ends the iteration.
+
+        A preconditioner is made where there is none, where making one pays, and where the
+        present one turns out to cost more products than a new one would."""
+        most = self._options.max_products
         if self.kind is Preconditioning.NONE:
-            return None
+            return Solved(*self._iterate(system, None, held_out, most), None)
+        memory = self._prepared(map, system, memory)
+        patience = most
+        if memory.least is not None:
+            patience = min(most, memory.least + 2 + int(memory.cost(system)))
+        eta, stats = self._iterate(system, memory, held_out, patience)
+        if stats.status is not Status.MAX_STEPS or patience == most:
+            return Solved(eta, stats, memory.after(stats.products))
+        memory = replace(self._made(map, system, memory.shift), drift=stats.products)
+        eta, again = self._iterate(system, memory, held_out, most)
+        total = replace(again, products=stats.products + again.products)
+        return Solved(eta, total, memory.after(again.products))
+
+    def solve_shifted(self, system: System, memory: Memory, held_out: System | None) -> Solved:
+        """The same with a shift ten times as large, which keeps η smaller; `memory`: of the solve
+        of this system."""
+        memory = self._with_shift(memory.built, 10.0 * memory.shift)
+        eta, stats = self._iterate(system, memory, held_out, self._options.max_products)
+        return Solved(eta, stats, memory.after(stats.products))
+
+    def _prepared(self, map: PushForward, system: System, memory: Memory | None) -> Memory:
         if memory is None:
             return self._made(map, system, self.first_shift())
-        if not memory.worn_out(memory.built.operations / system.operations):
+        if not memory.worn_out(memory.cost(system)):
             return memory
         return replace(self._made(map, system, memory.shift), drift=memory.drift)
 
@@ -94,39 +134,42 @@ class MetricSolver:
         )
         return self._with_shift(build(sample, self.kind, shift), shift)
 
-    def raised(self, memory: Memory, factor: float) -> Memory:
-        """The same with a larger shift, which keeps η smaller."""
-        return self._with_shift(memory.built, memory.shift * factor)
-
     def _with_shift(self, built: Built, shift: float) -> Memory:
         epsilon = shift * built.known.norm
         return Memory(built, built.known.shifted(epsilon, self._options.dtype), shift, epsilon)
 
-    def solve(
-        self, system: System, memory: Memory | None, held_out: System | None
+    def _iterate(
+        self, system: System, memory: Memory | None, held_out: System | None, most: int
     ) -> tuple[Tensor, SolveStats]:
-        """η and how the solve ended. `held_out`: the system of other samples, which ends it."""
+        """At most `most` products with a preconditioner, or without."""
         options, b = self._options, system.b
-        epsilon = (options.shift or 0.0) if memory is None else memory.epsilon
-        precondition = None if memory is None else memory.preconditioner
+        if memory is not None:
+            epsilon, precondition = memory.epsilon, memory.preconditioner
+        else:
+            epsilon, precondition = self._plain_shift(system), None
         check_every = 10 if b.is_cuda and memory is None else 1
         if options.solver is Solver.LSMR:
-            rows = JacobianRows(
-                system.gram.leaves,
-                [len(z) for z in system.points],
-                system.total,
-                self._communicator,
-            )
+            lengths = [len(z) for z in system.points]
+            rows = JacobianRows(system.gram.leaves, lengths, system.total, self._communicator)
             return lsmr(
-                rows, system.rows, rtol=options.rtol, max_steps=options.max_products,
-                shift=epsilon, preconditioner=precondition, check_every=check_every,
+                rows, system.rows, rtol=options.rtol, max_steps=most, shift=epsilon,
+                preconditioner=precondition, check_every=check_every,
             )  # fmt: skip
         return minres(
-            system.gram, b, rtol=options.rtol, max_steps=options.max_products, shift=epsilon,
+            system.gram, b, rtol=options.rtol, max_steps=most, shift=epsilon,
             preconditioner=precondition, check_every=check_every,
             watched=None if held_out is None else Watched(quadratic(held_out)),
             graph=self._communicator.capturable,
         )  # fmt: skip
+
+    def _plain_shift(self, system: System) -> float:
+        """ε of a solve without a preconditioner, by power iterations for ‖Ĝ‖ where it is wanted."""
+        if not self._options.shift:
+            return 0.0
+        v = system.b
+        for _ in range(_POWER_ITERATIONS):
+            v = system.gram.matvec(v / v.norm())
+        return self._options.shift * float(v.norm())
 
 
 def quadratic(system: System) -> Callable[[Tensor], float]:

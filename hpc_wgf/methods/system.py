@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ..interactions import Particles
-from ..maps import Linearization, PushForward, flatten
+from ..maps import Linearization, Linearizer, PushForward, flatten
 from ..metric import GramOperator
-from ..parallel import Communicator, tree_sum
+from ..parallel import Communicator, TreeSum, tree_sum
 from ..problems import Cloud, LeafForce, Problem
 from .base import StepFailed
 from .options import Form
@@ -67,12 +67,10 @@ class System:
 
 @dataclass(frozen=True)
 class _Leaf:
-    """What one leaf of the samples contributes at θ. `sums`: (p + 1,) in float64, the descent
-    direction −∇F and |f|², both summed over the samples; `counts`: see `counts`."""
+    """What one leaf of the samples has at θ; `counts`: see there."""
 
     jacobian: Linearization
     force: Tensor
-    sums: Tensor
     counts: Tensor
 
 
@@ -92,9 +90,13 @@ class Assembly:
         pushed = [self.push(reference) for reference in samples.leaves]
         forces = self.forces(pushed, samples)
         parts = zip(samples.leaves, pushed, forces, strict=True)
-        leaves = [self._leaf(*part) for part in parts]
+        linearizer, own, leaves = self.map.linearizer(), TreeSum(), []
+        for part in parts:
+            leaf, contribution = self._leaf(linearizer, *part)
+            leaves.append(leaf)
+            own.add(contribution)
         gram = GramOperator([leaf.jacobian for leaf in leaves], samples.total, self.communicator)
-        sums = self.reduce([leaf.sums for leaf in leaves], [leaf.counts for leaf in leaves])
+        sums = self.reduce([own.total()], [leaf.counts for leaf in leaves])
         return System(
             samples=samples,
             gram=gram,
@@ -126,17 +128,20 @@ class Assembly:
         particles = Particles([cloud.x for cloud in clouds], samples.sizes, self.communicator)
         return self.problem.energy.forces(clouds, particles, values=values)
 
-    def _leaf(self, reference: Reference, pushed: Pushed, force: LeafForce) -> _Leaf:
-        """The part of one leaf in ∇F and Ĝ at the map's present parameters."""
+    def _leaf(
+        self, linearizer: Linearizer, reference: Reference, pushed: Pushed, force: LeafForce
+    ) -> tuple[_Leaf, Tensor]:
+        """The part of one leaf in Ĝ, and its sums (p + 1,) in float64: the descent direction −∇F
+        and |f|², over the samples."""
         total = force.total
-        jacobian = self.map.linearize(reference.z)
+        jacobian = linearizer.linearize(reference.z)
         if self.form is Form.FORCE or force.density is None:
             descent = jacobian.vjp(total.neg())[0]
         else:
             descent = jacobian.vjp(force.position.neg())[0].sub_(self.energy_gradient(reference))
         squares = total.double().square().sum()
         sums = torch.cat([descent.double(), squares[None]])
-        return _Leaf(jacobian, total, sums, self.counts(pushed, total))
+        return _Leaf(jacobian, total, self.counts(pushed, total)), sums
 
     def counts(self, pushed: Pushed, values: Tensor) -> Tensor:
         """Samples of a leaf that make the step worthless: folded ones, where their density enters

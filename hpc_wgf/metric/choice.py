@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..maps import PushForward
+from ..maps import ParameterLayer, PushForward
 from .block_gram import blocks_by_output, gram_of_blocks, mean_energies, one_block
 from .kronecker import kronecker_factors
 from .nystrom import nystrom
@@ -42,7 +43,7 @@ class Built:
 def fitting(map: PushForward) -> Preconditioning:
     """The kind that `automatic` stands for."""
     parameters, d = map.parameter_count(), map.dimension
-    layered = any(layer.index.shape[1] > 1 for layer in layers_at(map))
+    layered = _layered(layers_at(map))
     if parameters <= _DENSE or (parameters <= _BLOCK and not layered):
         return Preconditioning.DENSE
     if not layered:
@@ -50,6 +51,11 @@ def fitting(map: PushForward) -> Preconditioning:
     if axes_fit(d) and parameters <= d * _BLOCK / 2:
         return Preconditioning.OUTPUTS
     return Preconditioning.DENSE if parameters <= _BLOCK else Preconditioning.KRONECKER
+
+
+def _layered(layers: Sequence[ParameterLayer]) -> bool:
+    """Whether the layers have inputs of their own: else they are rows of J."""
+    return any(layer.index.shape[1] > 1 for layer in layers)
 
 
 def wanted_samples(map: PushForward) -> int:
@@ -78,7 +84,8 @@ def _blocks(sample: Subsample, *, by_output: bool) -> Built:
         blocks = one_block(layers)
     grams = gram_of_blocks(sample, blocks, layers[0].input)
     sizes = [float(len(block.index)) for block in blocks]
-    work = sum(2 * sample.total * q * q + q**3 for q in sizes)
+    rows = sample.total * (1 if _layered(layers) else sample.directions)
+    work = sum(2 * rows * q * q + q**3 for q in sizes)
     return Built(DiagonalBlocks(grams, [block.index for block in blocks]), work)
 
 

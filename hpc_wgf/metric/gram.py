@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ..maps import Linearization
-from ..parallel import Communicator, tree_sum
+from ..parallel import Communicator, TreeBuffers, tree_sum
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,19 @@ class GramOperator:
     total: int
     communicator: Communicator
 
+    @cached_property
+    def _tree(self) -> TreeBuffers:
+        return TreeBuffers(self.leaves[0].linearizer.packed)
+
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,)."""
-        parts = [J.vjp(J.jvp(v).div_(self.total))[0] for J in self.leaves]
-        return self.communicator.sum(tree_sum(parts))
+        linearizer = self.leaves[0].linearizer
+        direction = linearizer.direction(v)
+        for J in self.leaves:
+            J.gram(direction, self._tree.next())
+            self._tree.add()
+        product = linearizer.unpacked(self._tree.total())
+        return self.communicator.sum(product.div_(self.total))
 
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|J v|²: the mean squared movement of the samples; one all-reduce of a number."""

@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+_KRONECKER_DAMPING = 3e-4  # of ‖Ĝ‖; measured best between 1e-4 and 1e-3
+
 
 class Preconditioner(Protocol):
     """M⁻¹ and its factors, on vectors of length p."""
@@ -131,8 +133,8 @@ class KroneckerFactors:
         return max(float(B[0][-1] * A[0][-1]) for B, A in pairs)
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
-        parts = []
-        shift = max(shift, 1e-15 * self.norm)
+        # What the factors miss is far larger than ε: dividing by less would magnify it.
+        parts, shift = [], max(shift, _KRONECKER_DAMPING * self.norm)
         for (mu, P), (nu, Q), index in zip(self.outer, self.inner, self.indices, strict=True):
             scale = (mu[:, None] * nu[None, :] + shift).rsqrt()
             parts.append((P.to(dtype), scale.to(dtype), Q.to(dtype), index))

@@ -1,6 +1,6 @@
 """Ranks: communicators, numbered sample blocks and their random streams."""
 
-from .blocks import Purpose, SampleBlocks, TreeSum, tree_sum
+from .blocks import Purpose, SampleBlocks, TreeBuffers, TreeSum, tree_sum
 from .communicator import Communicator, LocalCommunicator, agreed, describe
 from .torch_distributed import TorchCommunicator, communicator_from_environment
 
@@ -10,6 +10,7 @@ __all__ = [
     "Purpose",
     "SampleBlocks",
     "TorchCommunicator",
+    "TreeBuffers",
     "TreeSum",
     "agreed",
     "communicator_from_environment",

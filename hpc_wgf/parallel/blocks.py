@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ..errors import InputError
 
 Sampler = Callable[[np.random.Generator, int], Tensor]
 
-_LEAF = 512  # samples of a leaf, about: activations of a small map then stay in a core's cache
+_LEAF = 512  # samples of a leaf, at least, where nothing is known of the map
 
 
 class Purpose(IntEnum):
@@ -55,19 +56,28 @@ class SampleBlocks:
         """The sample numbers of consecutive `blocks`."""
         return slice(blocks.start * self.size, min(blocks.stop * self.size, self.total))
 
-    def leaves(self, rank: int, ranks: int) -> list[range]:
+    def leaves(self, rank: int, ranks: int, samples: int = _LEAF) -> list[range]:
         """Groups of blocks of `rank`: the leaves of the binary tree along which sums are taken.
 
-        Their number is a power of two that the samples alone decide, so that on 1, 2, 4, …
-        ranks the same numbers are added in the same order, and results are equal to the bit.
-        With more ranks than that, every rank has one leaf, and results agree to rounding.
+        Their number is a power of two that the samples and the least of them in a leaf alone
+        decide (`samples`; at least 4 leaves), so that on 1, 2, 4, … ranks the same numbers are
+        added in the same order, and results are equal to the bit. With more ranks than that,
+        every rank has one leaf, and results agree to rounding.
         """
         self._refuse(ranks, self.count, "sample blocks")
-        wanted = max(4, self.total // _LEAF)
+        wanted = max(4, self.total // samples)
         number = max(1 << (min(wanted, self.count).bit_length() - 1), ranks)
         edges = [k * self.count // number for k in range(number + 1)]
         mine = range(rank * number // ranks, (rank + 1) * number // ranks)
         return [range(edges[k], edges[k + 1]) for k in mine]
+
+    def grouped(self, blocks: range, samples: int) -> list[range]:
+        """Consecutive `blocks` in the fewest equal groups of `samples` samples at most, or of one
+        block."""
+        most = max(1, samples // self.size)
+        number = -(-len(blocks) // most)
+        edges = [blocks.start + k * len(blocks) // number for k in range(number + 1)]
+        return [range(*pair) for pair in pairwise(edges)]
 
     def shards(self, shards: int, rank: int, ranks: int) -> list[range]:
         """The blocks of each shard that `rank` writes, of at least `shards` of equal length (the
@@ -129,3 +139,38 @@ class TreeSum:
         for _, part in reversed(self._waiting[:-1]):
             result = part + result
         return result
+
+
+class TreeBuffers:
+    """`TreeSum` of vectors that are written in place: its buffers, log₂ of their number and one,
+    are allocated once and serve one sum after another."""
+
+    def __init__(self, allocate: Callable[[], Tensor]) -> None:
+        self._allocate = allocate
+        self._buffers: list[Tensor] = []
+        self._levels: list[int] = []  # buffer k holds the sum of 2^level parts
+
+    def next(self) -> Tensor:
+        """The buffer into which the next part is to be written before `add`."""
+        if len(self._levels) == len(self._buffers):
+            self._buffers.append(self._allocate())
+        return self._buffers[len(self._levels)]
+
+    def add(self) -> None:
+        """Take in the part that lies in the buffer of `next`."""
+        self._levels.append(0)
+        while len(self._levels) > 1 and self._levels[-1] == self._levels[-2]:
+            self._fold()
+            self._levels[-1] += 1
+
+    def total(self) -> Tensor:
+        """The sum of all parts, in a buffer that the next sum writes over."""
+        while len(self._levels) > 1:
+            self._fold()
+        self._levels.clear()
+        return self._buffers[0]
+
+    def _fold(self) -> None:
+        self._levels.pop()
+        left = len(self._levels) - 1
+        self._buffers[left].add_(self._buffers[left + 1])

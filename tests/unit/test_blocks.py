@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hpc_wgf import InputError
-from hpc_wgf.parallel import Purpose, SampleBlocks, TreeSum, tree_sum
+from hpc_wgf.parallel import Purpose, SampleBlocks, TreeBuffers, TreeSum, tree_sum
 
 
 def normal(random: np.random.Generator, count: int) -> torch.Tensor:
@@ -43,14 +43,31 @@ def test_streams_differ():
     assert len(torch.unique(reference)) == reference.numel()
 
 
-@pytest.mark.parametrize("total", [64, 1000, 6000])
-def test_leaves_do_not_depend_on_the_number_of_ranks(total):
+@pytest.mark.parametrize("total", [64, 1000, 6000, 100_000])
+@pytest.mark.parametrize("least", [100, 512, 5000])
+def test_leaves_do_not_depend_on_the_number_of_ranks(total, least):
     """The same groups, so that the same numbers are added in the same order."""
     blocks = SampleBlocks.automatic(total)
-    alone = blocks.leaves(0, 1)
+    alone = blocks.leaves(0, 1, least)
     assert len(alone) & (len(alone) - 1) == 0
     for ranks in (2, 4):
-        assert [leaf for rank in range(ranks) for leaf in blocks.leaves(rank, ranks)] == alone
+        parts = [leaf for rank in range(ranks) for leaf in blocks.leaves(rank, ranks, least)]
+        assert parts == alone
+    lengths = [blocks.span(leaf).stop - blocks.span(leaf).start for leaf in alone]
+    assert len(alone) == 4 or min(lengths) >= least - blocks.size
+    assert max(lengths) <= max(2 * least, total / 4) + blocks.size
+
+
+@pytest.mark.parametrize(("samples", "groups"), [(10**6, 1), (500, 2), (170, 6), (1, 50)])
+def test_grouped_blocks_are_even_and_no_longer_than_asked(samples, groups):
+    blocks = SampleBlocks(1003, 16)
+    span = range(3, 53)
+    parts = blocks.grouped(span, samples)
+    assert len(parts) == groups
+    assert [block for part in parts for block in part] == list(span)
+    lengths = [len(part) for part in parts]
+    assert max(lengths) - min(lengths) <= 1
+    assert max(lengths) * 16 <= max(samples, 16)
 
 
 def test_shards_are_equal_but_the_last():
@@ -110,3 +127,23 @@ def test_a_tree_of_any_number_of_parts_sums_them_all():
         for part in parts:
             tree.add(part)
         assert torch.allclose(tree.total(), torch.stack(parts).sum(0), rtol=1e-13)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 8, 16])
+def test_a_tree_in_buffers_is_the_tree_of_arriving_parts(count):
+    """Twice with the same buffers, of which there are log₂ of the parts and one."""
+    made = []
+
+    def allocate() -> torch.Tensor:
+        made.append(torch.full((5,), torch.nan))
+        return made[-1]
+
+    buffers = TreeBuffers(allocate)
+    for _ in range(2):
+        tree, parts = TreeSum(), [torch.randn(5) * 10.0 ** (k % 7) for k in range(count)]
+        for part in parts:
+            tree.add(part)
+            buffers.next().copy_(part)
+            buffers.add()
+        assert torch.equal(buffers.total(), tree.total())
+    assert len(made) <= count.bit_length()

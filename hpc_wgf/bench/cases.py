@@ -1,0 +1,56 @@
+"""Maps whose products are timed, with the systems as the method makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import InputError
+from ..maps import BlockFlow, PlanarFlow, PushForward, ResidualPerceptron
+from ..methods import PWGF, PWGFOptions
+from ..methods.system import System
+from ..parallel import Communicator
+from ..problems import Gaussian, PotentialEnergy, Problem, Quadratic
+
+
+@dataclass(frozen=True)
+class Case:
+    """A map in a dimension and the samples on which its product is timed."""
+
+    dimension: int
+    samples: int
+    make: Callable[[int], PushForward]
+
+
+CASES = {
+    "perceptron-3x256-d30": Case(30, 8_000, lambda d: ResidualPerceptron(d, (256, 256, 256))),
+    "perceptron-2x50-d2": Case(2, 10_000, lambda d: ResidualPerceptron(d, (50, 50))),
+    "block-256-d30": Case(30, 10_000, lambda d: BlockFlow(d, 256)),
+    "planar-40-d2": Case(2, 12_000, lambda d: PlanarFlow(d, 40)),
+    "block-448-d5": Case(5, 10_000, lambda d: BlockFlow(d, 448)),
+}
+
+
+def case_named(name: str) -> Case:
+    """Errors: `InputError` with the known names."""
+    if name not in CASES:
+        raise InputError(f"there is no case {name!r}: choose from {', '.join(CASES)}")
+    return CASES[name]
+
+
+def assembled(
+    case: Case, samples: int, dtype: torch.dtype, communicator: Communicator
+) -> tuple[PushForward, System]:
+    """The map, away from the identity so that no weight is 0, and its system on samples of a
+    Gaussian in a quadratic potential, which adds next to nothing."""
+    d = case.dimension
+    problem = Problem([PotentialEnergy(Quadratic(d))], Gaussian(d), until=1.0)
+    options = PWGFOptions(samples=samples, dtype=dtype, rtol=1e-4)
+    particles = max(16, communicator.size)
+    runner = PWGF(problem, case.make(d), options, communicator, particles=particles)
+    theta = runner.map.get_theta()
+    noise = torch.randn(len(theta), generator=torch.Generator().manual_seed(0))
+    system = runner.system(theta + 0.1 * noise.to(theta), runner.samples(0))
+    return runner.map, system

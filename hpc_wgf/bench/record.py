@@ -1,0 +1,60 @@
+"""Rows of a benchmark: shown as a table, printed for machines, kept in a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from .machine import described, versions
+
+Row = dict[str, Any]
+
+
+def record(
+    rows: Sequence[Row], configuration: Mapping[str, Any], device: torch.device,
+    *, as_json: bool, out: Path | None,
+) -> None:  # fmt: skip
+    """Show the rows and, with `out`, write them with all that they depend on."""
+    rows = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    if out is not None:
+        everything = {
+            "configuration": {key: _plain(value) for key, value in configuration.items()},
+            "versions": versions(),
+            "machine": described(device),
+            "rows": rows,
+        }
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(everything, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if as_json:
+        print(json.dumps(rows, allow_nan=False))
+    else:
+        Console().print(_table(rows))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold; None for what is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, bool | int | str | None) else str(value)
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(*(rows[0] if rows else ()), box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return format(value, ".3g")
+    return "" if value is None else str(value)

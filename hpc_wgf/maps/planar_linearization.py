@@ -1,0 +1,157 @@
+"""Linearisation of a planar flow, all layers at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .layer import ParameterLayer, weight_index
+from .linearization import Leaf, Linearizer, Matrices, Workspace, damp_
+
+_FEW = 4  # dimensions in which the sensitivities of all layers are kept
+
+
+class PlanarLinearizer(Linearizer):
+    """Kept for a sample: (z, 1), a, and in few dimensions B = ∂T/∂e, (K, d). θ packed: (W, b, M)
+    with M_kj for the entries u_j·w_k of j < k, and U."""
+
+    def __init__(self, W: Tensor, b: Tensor, U: Tensor, workspace: Workspace | None) -> None:
+        self.W, self.U, self.joined = W, U, torch.cat([W, b[:, None]], 1)
+        self.coupling = self.W @ self.U.T  # (k, j): w_k·u_j
+        K, d = self.W.shape
+        self.solves = d > _FEW
+        super().__init__(
+            d,
+            self.W,
+            rows=d + 1 + K + (0 if self.solves else K * d),
+            shapes=[(K, d + 1 + K), (K, d)],
+            places=None,
+            workspace=workspace,
+        )
+
+    def direction(self, v: Tensor) -> Matrices:
+        K, d = self.W.shape
+        dW, db, dU = v.split([K * d, K, K * d])
+        dW, dU = dW.view(K, d), dU.view(K, d)
+        mixed = torch.tril(dW @ self.U.T + self.W @ dU.T, -1)
+        return [torch.cat([dW, db[:, None], mixed], 1), dU]
+
+    def unpacked(self, packed: Tensor) -> Tensor:
+        d = self.dimension
+        joined, dU = self.matrices(packed)
+        mixed = torch.tril(joined[:, d + 1 :], -1)
+        dW = torch.addmm(joined[:, :d], mixed, self.U)
+        dU = torch.addmm(dU, mixed.T, self.W)
+        return torch.cat([dW.reshape(-1), joined[:, d], dU.reshape(-1)])
+
+    def leaf(self, storage: Tensor) -> Leaf:
+        return (_SolvingLeaf if self.solves else _PlanarLeaf)(self, storage)
+
+
+class _PlanarLeaf:
+    """All layers at once.
+
+    x_k = z + Σ_{j<k} a_j u_j, so the change of the pre-activations solves the triangular system
+        ds_k = e_k + Σ_{j<k} (u_j·w_k) a'_j ds_j,
+        e_k = z·dw_k + db_k + w_k·dz + Σ_{j<k} a_j (u_j·dw_k + du_j·w_k),
+    and dT = dz + Σ_k a_k du_k + (a'_k ds_k) u_k = dz + Σ_k a_k du_k + B_k e_k.
+    """
+
+    def __init__(self, shared: PlanarLinearizer, storage: Tensor) -> None:
+        (K, d), n = shared.W.shape, storage.shape[1]
+        self.shared = shared
+        self.inputs = storage[: d + 1 + K]  # (z, 1, a)
+        self.z, self.a = storage[:d], storage[d + 1 : d + 1 + K]
+        self.B = storage[d + 1 + K :].view((shared.rows - d - 1 - K) // d, d, n)
+        self.change, self.product = shared.shared_buffer(0, K, n), shared.shared_buffer(1, K, n)
+        self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
+        self.gradient = shared.buffer("gradient", d * d, n)
+        self.ones = storage.new_ones(K)
+
+    def fill(self, z: Tensor) -> Tensor:
+        x = self.out.copy_(z)
+        self.z.copy_(z)
+        self.inputs[len(x)].fill_(1)
+        for a, V, u in zip(self.a, self.shared.joined, self.shared.U, strict=True):
+            torch.mv(x.T, V[:-1], out=a).add_(V[-1]).tanh_()
+            x.addr_(u, a)
+        self._fill_sensitivities()
+        return x
+
+    def _fill_sensitivities(self) -> None:
+        """B_k = a'_k ∇_{k+1}T u_k and ∇_k T = ∇_{k+1}T + B_k w_kᵀ, backwards from ∇T = I."""
+        d, n = self.z.shape
+        gradient = self.gradient.zero_().view(d, d * n)  # (input, output · n)
+        self.gradient[:: d + 1].fill_(1)
+        for k in range(len(self.a) - 1, -1, -1):
+            B = torch.mv(gradient.T, self.shared.U[k], out=self.B[k].view(-1))
+            damp_(self.B[k], self.a[k].expand(d, n))
+            gradient.addr_(self.shared.W[k], B)
+
+    def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
+        joined, dU = direction
+        e = torch.mm(joined, self.inputs, out=self.change)
+        if dz is not None:
+            e.addmm_(self.shared.W, dz)
+        dx = torch.mm(dU.T, self.a, out=self.out)
+        self._add_moved(dx, e)
+        return dx if dz is None else dx.add_(dz)
+
+    def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
+        g = self._pulled(u)
+        torch.mm(g, self.inputs.T, out=grads[0])
+        torch.mm(self.a, u.T, out=grads[1])
+        return torch.addmm(u, self.shared.W.T, g, out=self.back) if inputs else None
+
+    def _add_moved(self, dx: Tensor, e: Tensor) -> None:
+        """dx ← dx + Σ_k B_k e_k."""
+        for i, moved in enumerate(dx):
+            torch.mul(self.B[:, i], e, out=self.product)
+            moved.addmv_(self.product.T, self.ones)
+
+    def _pulled(self, u: Tensor) -> Tensor:
+        """B_k·u, (K, n)."""
+        g = torch.mul(self.B[:, 0], u[0], out=self.change)
+        for i in range(1, len(u)):
+            g.addcmul_(self.B[:, i], u[i])
+        return g
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        """All of θ as one layer with the input 1: its sensitivity is eᵀJ itself."""
+        (K, d), n = self.shared.W.shape, self.z.shape[1]
+        back, count = directions.clone(), directions.shape[1]
+        rows = self.z.new_empty(n, count, K * (2 * d + 1))
+        for_W, for_b, for_U = rows.split([K * d, K, K * d], dim=2)
+        x = (self.z + self.shared.U.T @ self.a).T
+        for k in range(K - 1, -1, -1):
+            a, u = self.a[k][:, None], self.shared.U[k]
+            x = x - a * u
+            for_U[:, :, k * d : (k + 1) * d] = a[:, None] * back
+            along = (1 - a * a) * (back @ u)
+            for_b[:, :, k] = along
+            for_W[:, :, k * d : (k + 1) * d] = along[:, :, None] * x[:, None]
+            back = back + along[:, :, None] * self.shared.W[k]
+        index = weight_index(rows.shape[2], 1, 0, None, rows.device)
+        return [ParameterLayer(rows, torch.ones_like(x[:, :1]), index)], back
+
+
+class _SolvingLeaf(_PlanarLeaf):
+    """The triangular system solved in each product: in many dimensions B would be long."""
+
+    def _fill_sensitivities(self) -> None:
+        return
+
+    def _add_moved(self, dx: Tensor, e: Tensor) -> None:
+        damp_(e[0], self.a[0])
+        for k in range(1, len(e)):
+            e[k].addmv_(e[:k].T, self.shared.coupling[k, :k])
+            damp_(e[k], self.a[k])
+        dx.addmm_(self.shared.U.T, e)
+
+    def _pulled(self, u: Tensor) -> Tensor:
+        g = torch.mm(self.shared.U, u, out=self.change)
+        damp_(g[-1], self.a[-1])
+        for k in range(len(g) - 2, -1, -1):
+            g[k].addmv_(g[k + 1 :].T, self.shared.coupling[k + 1 :, k])
+            damp_(g[k], self.a[k])
+        return g

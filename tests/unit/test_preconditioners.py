@@ -1,0 +1,217 @@
+"""Preconditioners of the metric, against dense matrices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from oracles import dense_jacobian, perturb
+from test_maps import MAPS, D
+
+from hpc_wgf.krylov import DenseOperator, minres
+from hpc_wgf.maps import Affine, BlockFlow, Composition, Features, PlanarFlow, ResidualPerceptron
+from hpc_wgf.metric import Preconditioning, Subsample, build, fitting
+from hpc_wgf.metric.block_gram import blocks_by_output, gram_of_blocks, mean_energies
+from hpc_wgf.metric.layer_gram import gram_of_layers
+from hpc_wgf.metric.nystrom import gram_product
+from hpc_wgf.metric.preconditioner import DiagonalBlocks, KroneckerFactors, LowRank
+from hpc_wgf.metric.subsample import axes_fit, layers_at
+from hpc_wgf.parallel import LocalCommunicator
+
+N = 90
+KINDS = [kind for kind in Preconditioning if kind not in ("automatic", "none")]
+
+
+def subsample(map, leaves: int = 4, wanted: int = N) -> tuple[Subsample, torch.Tensor]:
+    """A subsample of `wanted` points in leaves, and the points that it takes."""
+    torch.manual_seed(1)
+    parts = torch.randn(wanted, map.dimension).tensor_split(leaves)
+    sizes = [[len(part) for part in parts]]
+    sample = Subsample.of(map, parts, sizes, wanted, LocalCommunicator())
+    return sample, torch.cat(list(sample.pieces.values()))
+
+
+def dense_gram(map, z: torch.Tensor) -> torch.Tensor:
+    J = dense_jacobian(map, z).reshape(-1, map.parameter_count())
+    return J.T @ J / len(z)
+
+
+def composed():
+    return perturb(Composition(Affine(3), BlockFlow(3, 9)), 0.3)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_gram_of_layers_is_the_dense_one(name):
+    map = perturb(MAPS[name](), 0.2)
+    z = torch.randn(7, D)
+    layers, _ = map.linearize(z).layers(torch.eye(D).repeat(7, 1, 1))
+    places = torch.cat([layer.index.reshape(-1) for layer in layers])
+    expected = 7 * dense_gram(map, z)[places][:, places]
+    torch.testing.assert_close(gram_of_layers(layers), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(1, 8, 3), (40, 2, 2), (3, 1, 30), (2, 30, 1), (1, 1, 50)])
+def test_every_arrangement_of_the_sum_is_the_same(sizes):
+    """Blocks of layers in which one or the other side has few units, or few inputs."""
+    from hpc_wgf.maps import ParameterLayer
+
+    h, k, m = sizes
+    one = ParameterLayer(torch.randn(5, 3, h), torch.randn(5, k), torch.zeros(h, k))
+    two = ParameterLayer(torch.randn(5, 3, 4), torch.randn(5, m), torch.zeros(4, m))
+    gram = gram_of_layers([one, two])
+    rows = [
+        (each.sensitivity[..., None] * each.input[:, None, None]).reshape(15, -1)
+        for each in (one, two)
+    ]
+    J = torch.cat(rows, 1)
+    torch.testing.assert_close(gram, J.T @ J, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("leaves", [1, 3, 8])
+def test_blocks_by_output_are_blocks_of_the_metric(leaves):
+    """Every parameter in one block; a column of U and an axis-aligned unit with their output."""
+    map = composed()
+    sample, z = subsample(map, leaves)
+    layers = layers_at(map)
+    blocks = blocks_by_output(layers, mean_energies(sample, layers))
+    places = torch.cat([block.index for block in blocks])
+    assert torch.equal(places.sort().values, torch.arange(map.parameter_count()))
+    expected = dense_gram(map, z)
+    for block, gram in zip(blocks, gram_of_blocks(sample, blocks, layers[0].input), strict=True):
+        own = expected[block.index][:, block.index]
+        torch.testing.assert_close(gram, own, rtol=1e-10, atol=1e-12)
+
+
+def test_units_stand_in_the_block_of_the_output_that_they_move():
+    map = BlockFlow(3, 6)
+    with torch.no_grad():
+        map.U.zero_()
+        for unit in range(5):  # the last unit moves nothing
+            map.U[2 - unit % 3, unit] = 10.0 ** (unit % 3)
+    sample, _ = subsample(map)
+    layers = layers_at(map)
+    units = [
+        block.units[0].tolist() for block in blocks_by_output(layers, mean_energies(sample, layers))
+    ]
+    assert units == [[2], [1, 4], [0, 3, 5]]
+
+
+@pytest.mark.parametrize("kind", [Preconditioning.DENSE, Preconditioning.NYSTROM])
+def test_of_all_samples_it_is_the_inverse(kind):
+    """Then MINRES needs one product, and one to verify."""
+    map = composed()
+    sample, z = subsample(map)
+    gram = dense_gram(map, z)
+    known = build(sample, kind, 1e-9).known
+    epsilon = 1e-6 * known.norm
+    assert known.norm == pytest.approx(float(torch.linalg.eigvalsh(gram)[-1]), rel=0.05)
+    b = gram @ torch.randn(len(gram))
+    _, stats = minres(
+        DenseOperator(gram), b, rtol=1e-8, shift=epsilon,
+        preconditioner=known.shifted(epsilon, torch.float64),
+    )  # fmt: skip
+    assert stats.converged
+    assert stats.products <= 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_its_factors_make_it_up_and_it_is_positive(kind, dtype):
+    """L⁻ᵀ L⁻¹ v, symmetric and positive, in either precision; the argument stays as it is."""
+    map = composed()
+    known = build(subsample(map)[0], kind, 1e-6).known
+    M = known.shifted(1e-6 * known.norm, dtype)
+    eye = torch.eye(map.parameter_count(), dtype=dtype)
+    kept = eye.clone()
+    inverse = torch.stack([M(column) for column in eye], 1)
+    factor = torch.stack([M.half(column) for column in eye], 1)
+    lower = torch.stack([M.half_transposed(column) for column in eye], 1)
+    assert torch.equal(eye, kept)
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+    scale = float(inverse.abs().max())
+    torch.testing.assert_close(factor.T, lower, rtol=tolerance, atol=tolerance * scale**0.5)
+    torch.testing.assert_close(factor @ lower, inverse, rtol=tolerance, atol=tolerance * scale)
+    assert float(torch.linalg.eigvalsh(0.5 * (inverse + inverse.T).double())[0]) > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_saves_products(kind):
+    """On the system of other samples than those it was made from, after half as many products the
+    least-squares objective ½|Jη|² + … is nearer to its minimum. A separable flow."""
+    map = Composition(Affine(3), BlockFlow(3, 24, features=Features.AXIS, spread=3.0))
+    units = torch.arange(24)
+    with torch.no_grad():
+        map.parts[1].U[units % 3, units] = 0.1 * torch.randn(24)
+    sample, _ = subsample(map, wanted=2000)
+    z = torch.randn(600, 3)
+    gram = DenseOperator(dense_gram(map, z))
+    J = dense_jacobian(map, z)
+    b = torch.einsum("ndp,nd->p", J, z**3 - z) / len(z)
+    known = build(sample, kind, 1e-6).known
+    epsilon = 1e-6 * known.norm
+    shifted = gram.matrix + epsilon * torch.eye(len(b))
+    least = -0.5 * b @ torch.linalg.solve(shifted, b)
+    above = []
+    for M, most in ((None, 40), (known.shifted(epsilon, torch.float64), 20)):
+        x, _ = minres(gram, b, rtol=1e-13, shift=epsilon, preconditioner=M, max_steps=most)
+        above.append(float(0.5 * x @ shifted @ x - b @ x - least))
+    assert above[1] < (1.0 if kind == "kronecker" else 0.1) * above[0]
+
+
+def test_kronecker_factors_are_exact_for_a_last_layer():
+    """At the start U = 0: Ĝ is I ⊗ E[aaᵀ] for U, and 0 for the rest."""
+    map = BlockFlow(3, 5)
+    sample, z = subsample(map)
+    known = build(sample, Preconditioning.KRONECKER, 1e-6).known
+    gram = dense_gram(map, z)
+    epsilon = 0.01
+    inverse = torch.linalg.inv(gram + epsilon * torch.eye(len(gram)))
+    M = known.shifted(epsilon, torch.float64)
+    v = torch.randn(len(gram))
+    torch.testing.assert_close(M(v), inverse @ v, rtol=1e-9, atol=1e-9)
+
+
+def test_products_with_many_vectors_at_once():
+    map = perturb(ResidualPerceptron(3, (5, 4)), 0.3)
+    sample, z = subsample(map)
+    V = torch.randn(map.parameter_count(), 6)
+    torch.testing.assert_close(gram_product(sample, V), dense_gram(map, z) @ V)
+
+
+def test_nystrom_cuts_its_rank_where_the_eigenvalues_reach_the_shift():
+    map = perturb(Composition(Affine(3), BlockFlow(3, 40)), 0.3)
+    sample, z = subsample(map)
+    values = torch.linalg.eigvalsh(dense_gram(map, z)).flip(0)
+    for shift in (1e-2, 1e-4):
+        known = build(sample, Preconditioning.NYSTROM, shift).known
+        assert isinstance(known, LowRank)
+        expected = int((values > shift * values[0]).sum())
+        assert abs(len(known.values) - expected) <= 0.2 * expected + 1
+
+
+def test_a_singular_block_is_factored_with_a_larger_shift():
+    known = DiagonalBlocks([torch.ones(6, 6)], [torch.arange(6)])
+    v = torch.randn(6)
+    assert bool(torch.isfinite(known.shifted(0.0, torch.float64)(v)).all())
+
+
+def test_directions_of_a_high_dimension_are_the_axes_in_the_mean():
+    map = BlockFlow(70, 3)
+    assert axes_fit(64)
+    assert not axes_fit(70)
+    sample, _ = subsample(map)
+    layers = layers_at(map)
+    total = sample.mean(lambda chunk: torch.einsum(
+        "neh,neg->hg", chunk[1].sensitivity, chunk[1].sensitivity
+    ), layers[0].input.new_zeros(70, 70))  # fmt: skip
+    assert float((total - torch.eye(70)).abs().max()) < 0.15
+    assert isinstance(build(sample, Preconditioning.KRONECKER, 1e-6).known, KroneckerFactors)
+
+
+def test_the_kind_that_fits():
+    assert fitting(Composition(Affine(5), BlockFlow(5, 32))) is Preconditioning.DENSE
+    assert fitting(Composition(Affine(30), BlockFlow(30, 240))) is Preconditioning.OUTPUTS
+    assert fitting(BlockFlow(1000, 64)) is Preconditioning.KRONECKER
+    assert fitting(ResidualPerceptron(15, (50, 50, 50))) is Preconditioning.OUTPUTS
+    assert fitting(ResidualPerceptron(15, (100, 100, 100))) is Preconditioning.KRONECKER
+    assert fitting(PlanarFlow(2, 40)) is Preconditioning.DENSE
+    assert fitting(PlanarFlow(10, 200)) is Preconditioning.NYSTROM
