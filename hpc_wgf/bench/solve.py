@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..errors import RunError
+from ..errors import InputError
 from ..krylov import SolveStats, Watched, minres
 from ..methods import PWGF, PWGFOptions
-from ..methods.solver import Memory, MetricSolver
+from ..methods.solver import MetricSolver
 from ..methods.system import System
-from ..metric import Preconditioning
+from ..metric import Preconditioner, Preconditioning, Subsample, build, wanted_samples
 from ..named import named
 from ..parallel import Communicator, tree_sum
 from ..solve import solve as run
@@ -56,27 +56,36 @@ class _Solves:
 
     def plain(self) -> tuple[Tensor, SolveStats]:
         options = replace(self.options, preconditioner=Preconditioning.NONE)
-        return self._solver(options).solve(self.system, None, None)
+        solver = MetricSolver(self.runner.map, options, self.runner.communicator)
+        return solver.solve(self.runner.map, self.system, None, None)[:2]
 
-    def build(self) -> Memory:
-        memory = self._solver(self.options).prepare(self.runner.map, self.system, None)
-        if memory is None:
-            raise RunError("the problem's run file asks for no preconditioner: nothing to compare")
-        return memory
+    def build(self) -> tuple[Preconditioner, float]:
+        """The preconditioner of the method's own kind and shift, from its subsample; and ε."""
+        map, system, communicator = self.runner.map, self.system, self.runner.communicator
+        sample = Subsample.of(
+            map, system.points, system.samples.sizes, wanted_samples(map), communicator
+        )  # fmt: skip
+        known = build(sample, self.runner.preconditioner, self.shift).known
+        epsilon = self.shift * known.norm
+        return known.shifted(epsilon, system.b.dtype), epsilon
+
+    @property
+    def shift(self) -> float:
+        """ε/‖Ĝ‖ of the preconditioned solve."""
+        solver = MetricSolver(self.runner.map, self.options, self.runner.communicator)
+        return solver.first_shift()
 
     def preconditioned(
-        self, memory: Memory, most: int, watched: Watched | None = None
+        self, built: tuple[Preconditioner, float], most: int, watched: Watched | None = None
     ) -> tuple[Tensor, SolveStats]:
         """At most so many products, the one that verifies the residual included."""
+        preconditioner, epsilon = built
         return minres(
-            self.system.gram, self.system.b, max_steps=most, shift=memory.epsilon,
+            self.system.gram, self.system.b, max_steps=most, shift=epsilon,
             rtol=max(_TIGHT, 10 * torch.finfo(self.system.b.dtype).eps),
-            preconditioner=memory.preconditioner, watched=watched,
+            preconditioner=preconditioner, watched=watched,
             graph=self.runner.communicator.capturable,
         )  # fmt: skip
-
-    def _solver(self, options: PWGFOptions) -> MetricSolver:
-        return MetricSolver(self.runner.map, options, self.runner.communicator)
 
     def projection_error(self, eta: Tensor) -> float:
         """δ = E|Jη + f|² [PWGF (3.27)], in units of f²."""
@@ -103,21 +112,23 @@ def _row(
     problem, map, options = named(name, *settings)
     options = replace(options, samples=samples or CASES.get(name) or options.samples)
     runner = PWGF(problem, map, options, communicator, particles=max(64, communicator.size))
+    if runner.preconditioner is Preconditioning.NONE:
+        raise InputError(f"{name} asks for no preconditioner: there is nothing to compare")
     theta = state_of(name, settings, communicator)
     solves = _Solves(runner, options, runner.system(theta, runner.samples(0)))
     eta, plain = solves.plain()
-    memory = solves.build()
+    built = solves.build()
     watch = _UntilAsGood(solves, solves.projection_error(eta))
-    fast_eta, fast = solves.preconditioned(memory, max(2, plain.products), watch)
+    fast_eta, fast = solves.preconditioned(built, max(2, plain.products), watch)
     calls = {
         "plain": solves.plain,
-        "preconditioned": lambda: solves.preconditioned(memory, max(2, fast.products)),
+        "preconditioned": lambda: solves.preconditioned(built, max(2, fast.products)),
         "build": solves.build,
     }
     times = interleaved(calls, rounds, communicator.device, warm_up=False)
     figures = _figures(name, solves, (eta, plain), (fast_eta, fast))
     sizes: Row = {"samples": options.samples, "parameters": len(eta)}
-    kind: Row = {"kind": str(runner.preconditioner), "shift": memory.shift}
+    kind: Row = {"kind": str(runner.preconditioner), "shift": solves.shift}
     return figures | sizes | kind | _seconds(times) | {"ratio": plain.products / fast.products}
 
 

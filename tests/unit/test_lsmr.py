@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse.linalg as sparse_linalg
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpc_wgf import InputError
 from hpc_wgf.krylov import DenseOperator, Status, lsmr, minres
@@ -227,6 +228,23 @@ def test_stops_at_max_steps_and_counts_products(check_every):
     assert operator.products == [stats.products, stats.products + 1]  # and Aᵀb
     assert stats.products == 12
     assert stats.true_residual == pytest.approx(true_residual(A, x, b), rel=1e-6)
+
+
+def test_reads_nothing_back_to_the_host_but_at_checks():
+    class HostReads(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += func is torch.ops.aten._local_scalar_dense.default
+            return func(*args, **(kwargs or {}))
+
+    A, b = system("full inconsistent")
+    counts = []
+    for steps in (30, 60):
+        with HostReads() as reads:
+            lsmr(Dense(A), b, rtol=1e-12, max_steps=steps + 1, check_every=30, shift=0.1)
+        counts.append(reads.count)
+    assert counts[1] - counts[0] <= 4
 
 
 @pytest.mark.parametrize("place", ["matrix", "right-hand side", "late"])

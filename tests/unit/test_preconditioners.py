@@ -135,7 +135,7 @@ def test_its_factors_make_it_up_and_it_is_positive(kind, dtype):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_saves_products(kind):
-    """On the system of other samples than those it was made from, after half as many products the
+    """On the system of other samples than those it was made from, after as many products the
     least-squares objective ½|Jη|² + … is nearer to its minimum. A separable flow."""
     map = Composition(Affine(3), BlockFlow(3, 24, features=Features.AXIS, spread=3.0))
     units = torch.arange(24)
@@ -151,10 +151,10 @@ def test_it_saves_products(kind):
     shifted = gram.matrix + epsilon * torch.eye(len(b))
     least = -0.5 * b @ torch.linalg.solve(shifted, b)
     above = []
-    for M, most in ((None, 40), (known.shifted(epsilon, torch.float64), 20)):
-        x, _ = minres(gram, b, rtol=1e-13, shift=epsilon, preconditioner=M, max_steps=most)
+    for M in (None, known.shifted(epsilon, torch.float64)):
+        x, _ = minres(gram, b, rtol=1e-13, shift=epsilon, preconditioner=M, max_steps=25)
         above.append(float(0.5 * x @ shifted @ x - b @ x - least))
-    assert above[1] < (1.0 if kind == "kronecker" else 0.1) * above[0]
+    assert above[1] < (1.0 if kind == "kronecker" else 0.01) * above[0]
 
 
 def test_kronecker_factors_are_exact_for_a_last_layer():
