@@ -202,4 +202,6 @@ def options(table: config.MethodTable) -> PWGFOptions:
         preconditioner=table.preconditioner,
         shift=table.shift,
         holdout=table.holdout,
+        memory=table.memory,
+        tf32=table.tf32,
     )

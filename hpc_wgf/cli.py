@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import build, catalogue, config, parsing
+from .bench.cli import bench
 from .errors import InputError, WgfError
 from .parallel import Communicator
 from .ranks import ranks
@@ -42,6 +43,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench, name="bench")
 _NAME = typer.Argument(metavar="NAME|FILE.toml", help="a named problem, or a run file")
 _DEVICE = typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one")
 

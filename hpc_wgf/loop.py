@@ -127,6 +127,9 @@ def _accepted_step(
             unconverged=result.unconverged + (not point.slope.converged),
             residual=max(point.slope.residual, result.worst_residual),
             rejected=rejected,
+            eta_norm=float(point.slope.eta.double().norm()),
+            nonlinearity=point.slope.nonlinearity,
+            shift=point.slope.shift,
             seconds=clock.monotonic() - begun,
         )
         return reached, step

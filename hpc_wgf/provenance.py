@@ -35,6 +35,7 @@ def run_attributes(
         "samples": runner.options.samples,
         "parameters": runner.map.parameter_count(),
         "interaction_routes": _routes(problem, runner),
+        "preconditioner": runner.preconditioner.value,
         "layout": dict(layout),
         "configuration": None if configuration is None else dict(configuration),
         "objects": _described(problem, runner),

@@ -48,7 +48,7 @@ def assembled(
     d = case.dimension
     problem = Problem([PotentialEnergy(Quadratic(d))], Gaussian(d), until=1.0)
     options = PWGFOptions(samples=samples, dtype=dtype, rtol=1e-4)
-    particles = max(16, communicator.size)
+    particles = 64 * communicator.size
     runner = PWGF(problem, case.make(d), options, communicator, particles=particles)
     theta = runner.map.get_theta()
     noise = torch.randn(len(theta), generator=torch.Generator().manual_seed(0))

@@ -1,24 +1,21 @@
-"""`hpc-wgf bench`."""
-from __future__ import annotations
+"""`hpc-wgf bench`: product, solve, step, ring, store, scaling, recipe."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+from __future__ import annotations
 
 import typer
 
-from ..parallel import Communicator
-from ..ranks import ranks
-from . import product
-from .cases import CASES
-from .record import Row, record
+from .part_commands import product_command, ring_command, solve_command, store_command
+from .run_commands import recipe_command, scaling_command, step_command
 
-bench = typer.Typer(name="bench", no_args_is_help=True, help="Benchmarks")
-JSON = Annotated[bool, typer.Option("--json")]
-@bench.command("product")
-def _product(context: typer.Context, case: list[str] = list(CASES), samples: int|None=None, dtype: str="float64", rounds: int=7, device: str="cpu", as_json: JSON=False, out: Path|None=None) -> None:
-    """product"""
-    with ranks(device) as c:
-        record(product.rows(case, samples, dtype, rounds, c.device), dict(context.params), c.device, as_json=as_json, out=out)
-@bench.command("x")
-def x() -> None: ...
+bench = typer.Typer(
+    no_args_is_help=True,
+    help="Benchmarks: each compares in one run, in rounds A B A B …, on one core unless "
+    "OMP_NUM_THREADS says otherwise.",
+)
+bench.command("product")(product_command)
+bench.command("solve")(solve_command)
+bench.command("step")(step_command)
+bench.command("ring")(ring_command)
+bench.command("store")(store_command)
+bench.command("scaling")(scaling_command)
+bench.command("recipe")(recipe_command)

@@ -36,8 +36,8 @@ def _row(name: str, samples: int | None, dtype: str, rounds: int, device: torch.
     whole = torch.cat(system.points)
     products = {
         "ours": lambda: system.gram.matvec(v),
-        "torch.func, whole": lambda: torch_func_product(map, [whole], v),
-        "torch.func, in chunks": lambda: torch_func_product(map, system.points, v),
+        "torch.func, whole": lambda: torch_func_product(map, [whole], v, n),
+        "torch.func, in chunks": lambda: torch_func_product(map, system.points, v, n),
         "double backward": lambda: double_backward_product(map, whole, v),
     }
     check_agreement(name, products, _AGREEMENT[dtype])

@@ -1,22 +1,27 @@
-"""Products with Ĝ as others form them, and maps whose products are formed so."""
+"""Products with Ĝ as others form them, and the method on such products."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
-from ..maps import ModuleMap, PushForward, Transported, flatten
+from ..maps import PushForward, flatten
+from ..methods import PWGF
+from ..methods.sampling import Samples
+from ..methods.system import System
+from ..metric import GramOperator
 
 
-def torch_func_product(map: PushForward, groups: Sequence[Tensor], v: Tensor) -> Tensor:
+def torch_func_product(map: PushForward, groups: Sequence[Tensor], v: Tensor, n: int) -> Tensor:
     """Ĝ v = (1/n) Σ Jᵀ(J v), by torch.func's jvp and vjp on every group of samples (n_k, d);
     v: (p,)."""
     parameters = {name: value.detach() for name, value in map.named_parameters()}
     tangents = dict(zip(parameters, map.split(v), strict=True))
-    n, total = sum(len(z) for z in groups), torch.zeros_like(v)
+    total = torch.zeros_like(v)
     for z in groups:
 
         def pushed(values: dict[str, Tensor], z: Tensor = z) -> Tensor:
@@ -42,13 +47,36 @@ def double_backward_product(map: PushForward, z: Tensor, v: Tensor) -> Tensor:
         return flatten(*torch.autograd.grad(x, parameters, moved / len(z)))
 
 
-class TorchFuncMap(ModuleMap):
-    """A map whose images and volumes are its own but whose linearisation is torch.func's."""
+@dataclass(frozen=True)
+class TorchFuncGram(GramOperator):
+    """Ĝ whose products are torch.func's. `groups`: this rank's samples, (n_k, d) each; the
+    parameters are those that `map` has at the time."""
 
-    def __init__(self, map: PushForward) -> None:
-        super().__init__(map.dimension, map)
+    map: PushForward
+    groups: Sequence[Tensor]
 
-    def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        own = self.module
-        assert isinstance(own, PushForward)
-        return own.transport(z, score)
+    def matvec(self, v: Tensor) -> Tensor:
+        product = torch_func_product(self.map, self.groups, v, self.total)
+        return self.communicator.sum(product)
+
+
+class TorchFuncPWGF(PWGF):
+    """The method with nothing but its products replaced, by torch.func on its own groups of
+    samples."""
+
+    def system(self, theta: Tensor, samples: Samples) -> System:
+        system = super().system(theta, samples)
+        gram = TorchFuncGram(
+            system.gram.leaves, system.total, self.communicator, self.map, self._grouped(system)
+        )
+        return replace(system, gram=gram)
+
+    def _grouped(self, system: System) -> list[Tensor]:
+        return system.points
+
+
+class WholeTorchFuncPWGF(TorchFuncPWGF):
+    """The same on all samples of a rank at once."""
+
+    def _grouped(self, system: System) -> list[Tensor]:
+        return [torch.cat(system.points)]

@@ -44,7 +44,7 @@ class MethodTable(Table):
     """Size of a second sample, over `samples`, that ends a solve when it gains no more."""
     dtype: Literal["float64", "float32"] = "float64"
     scheme: str = "heun"
-    """Runge–Kutta scheme: euler, heun, kutta32, bosh32 or rk4."""
+    """Runge–Kutta scheme: euler, heun, kutta32, bosh32, rk4, or the stabilised rkc2."""
     step: float = Field(default=0.05, gt=0)
     """Time step, or with a tolerance the first one."""
     tolerance: Annotated[float, Field(gt=0)] | Literal["none"] | None = None
@@ -54,6 +54,11 @@ class MethodTable(Table):
     """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
     max_products: int = Field(default=2000, ge=2)
     """Most products with the metric in one solve."""
+    memory: float | None = Field(default=None, gt=0)
+    """GiB a rank that products may keep; what does not fit is computed anew. Left out, 2, on a GPU
+    a quarter of its memory."""
+    tf32: bool = False
+    """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
     seed: int = Field(default=0, ge=0)
     block: int | None = Field(default=None, ge=1)
     """Samples per numbered block; left out, a 1024th of the samples and at least 16."""

@@ -1,15 +1,33 @@
-"""Runge–Kutta schemes as data, one step for all of them, and step-size controllers."""
+"""Runge–Kutta schemes as data, one step for all of them; stabilised steps; controllers."""
 
 from .controller import Controller, FixedStep, PIController, Verdict
 from .runge_kutta import runge_kutta_step
+from .scheme import SCHEMES, Advanced, Scheme
+from .stabilised import (
+    chebyshev_error,
+    chebyshev_step,
+    first_node,
+    largest_step,
+    spectral_radius,
+    stages_for,
+)
 from .tableau import TABLEAUX, Tableau
 
 __all__ = [
+    "SCHEMES",
     "TABLEAUX",
+    "Advanced",
     "Controller",
     "FixedStep",
     "PIController",
+    "Scheme",
     "Tableau",
     "Verdict",
+    "chebyshev_error",
+    "chebyshev_step",
+    "first_node",
+    "largest_step",
     "runge_kutta_step",
+    "spectral_radius",
+    "stages_for",
 ]

@@ -43,11 +43,6 @@ class Tableau:
         ):
             raise ValueError(f"{self.name}: the error weights do not sum to 0")
 
-    @property
-    def first_stage(self) -> float:
-        """The part of the step that the first slope is followed before another is computed."""
-        return self.c[1] if len(self.c) > 1 else 1.0
-
 
 EULER = Tableau("euler", 1, (), (1.0,), (0.0,))
 HEUN = Tableau("heun", 2, ((1.0,),), (1 / 2, 1 / 2), (0.0, 1.0), (-1 / 2, 1 / 2))

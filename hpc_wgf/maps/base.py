@@ -8,7 +8,7 @@ With x = T_θ(z) and λ the density of z, the density of x and its score are
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -55,6 +55,34 @@ class PushForward(nn.Module, ABC):
 
         Without a score, differentiable in θ and z.
         """
+
+    @torch.no_grad()
+    def transport_leaves(
+        self, leaves: Sequence[Tensor], scores: Sequence[Tensor] | None = None
+    ) -> list[Transported]:
+        """`transport` of several groups of samples, (n_leaf, d), with their scores where given.
+
+        The results are parts of tensors of all groups, made beforehand: kept one by one they would
+        come to lie where large temporary tensors have been, and the process grow severalfold.
+        """
+        total = sum(map(len, leaves))
+        x, carried = (leaves[0].new_empty(total, self.dimension) for _ in range(2))
+        log_det, positive = x.new_empty(total), x.new_empty(total, dtype=torch.bool)
+        images: list[Transported] = []
+        end = 0
+        for k, z in enumerate(leaves):
+            span = slice(end, end := end + len(z))
+            image = self.transport(z, None if scores is None else scores[k])
+            score = None if image.score is None else carried[span].copy_(image.score)
+            images.append(
+                Transported(
+                    x[span].copy_(image.x),
+                    log_det[span].copy_(image.log_det),
+                    positive[span].copy_(image.positive),
+                    score,
+                )
+            )
+        return images
 
     @abstractmethod
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:

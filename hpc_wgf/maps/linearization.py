@@ -61,8 +61,8 @@ class Linearizer(ABC):
     """θ held fixed: what its linearisations at several groups of samples share.
 
     `dimension`: d. `rows`: numbers kept for a sample. `shapes`: of the matrices of a packed
-    θ-vector, one after another. `places`: where their entries stand in θ, None if packing is not
-    a mere change of order.
+    θ-vector, one after another. `places`: where their entries stand in θ; None where a subclass
+    packs. Packing only changes the order, so that it may come before or after any sum.
     """
 
     def __init__(

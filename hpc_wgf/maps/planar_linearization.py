@@ -12,8 +12,8 @@ _FEW = 4  # dimensions in which the sensitivities of all layers are kept
 
 
 class PlanarLinearizer(Linearizer):
-    """Kept for a sample: (z, 1), a, and in few dimensions B = ∂T/∂e, (K, d). θ packed: (W, b, M)
-    with M_kj for the entries u_j·w_k of j < k, and U."""
+    """Kept for a sample: (z, 1), a, and in few dimensions B = ∂T/∂e, (K, d).
+    θ packed: (W, b), U."""
 
     def __init__(self, W: Tensor, b: Tensor, U: Tensor, workspace: Workspace | None) -> None:
         self.W, self.U, self.joined = W, U, torch.cat([W, b[:, None]], 1)
@@ -24,25 +24,19 @@ class PlanarLinearizer(Linearizer):
             d,
             self.W,
             rows=d + 1 + K + (0 if self.solves else K * d),
-            shapes=[(K, d + 1 + K), (K, d)],
-            places=None,
+            shapes=[(K, d + 1), (K, d)],
+            places=[
+                weight_index(K, d, 0, K * d, W.device),
+                weight_index(K, d, K * d + K, None, W.device),
+            ],
             workspace=workspace,
         )
 
     def direction(self, v: Tensor) -> Matrices:
-        K, d = self.W.shape
-        dW, db, dU = v.split([K * d, K, K * d])
-        dW, dU = dW.view(K, d), dU.view(K, d)
-        mixed = torch.tril(dW @ self.U.T + self.W @ dU.T, -1)
-        return [torch.cat([dW, db[:, None], mixed], 1), dU]
-
-    def unpacked(self, packed: Tensor) -> Tensor:
-        d = self.dimension
-        joined, dU = self.matrices(packed)
-        mixed = torch.tril(joined[:, d + 1 :], -1)
-        dW = torch.addmm(joined[:, :d], mixed, self.U)
-        dU = torch.addmm(dU, mixed.T, self.W)
-        return torch.cat([dW.reshape(-1), joined[:, d], dU.reshape(-1)])
+        joined, dU = super().direction(v)
+        dW = joined[:, : self.dimension]
+        mixed = torch.tril(dW @ self.U.T + self.W @ dU.T, -1)  # (k, j): the change of w_k·u_j
+        return [torch.cat([joined, mixed], 1), dU]
 
     def leaf(self, storage: Tensor) -> Leaf:
         return (_SolvingLeaf if self.solves else _PlanarLeaf)(self, storage)
@@ -66,6 +60,7 @@ class _PlanarLeaf:
         self.change, self.product = shared.shared_buffer(0, K, n), shared.shared_buffer(1, K, n)
         self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
         self.gradient = shared.buffer("gradient", d * d, n)
+        self.grad = shared.buffer("grad", K, d + 1 + K)
         self.ones = storage.new_ones(K)
 
     def fill(self, z: Tensor) -> Tensor:
@@ -98,9 +93,13 @@ class _PlanarLeaf:
         return dx if dz is None else dx.add_(dz)
 
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
-        g = self._pulled(u)
-        torch.mm(g, self.inputs.T, out=grads[0])
+        g, d = self._pulled(u), len(u)
+        torch.mm(g, self.inputs.T, out=self.grad)
+        mixed = self.grad[:, d + 1 :].tril_(-1)
+        torch.addmm(self.grad[:, :d], mixed, self.shared.U, out=grads[0][:, :d])
+        grads[0][:, d].copy_(self.grad[:, d])
         torch.mm(self.a, u.T, out=grads[1])
+        grads[1].addmm_(mixed.T, self.shared.W)
         return torch.addmm(u, self.shared.W.T, g, out=self.back) if inputs else None
 
     def _add_moved(self, dx: Tensor, e: Tensor) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 import torch
 
 from ..errors import InputError
-from ..integrators import TABLEAUX, Controller, FixedStep, PIController
+from ..integrators import SCHEMES, Controller, FixedStep, PIController
 from ..krylov import check_rtol
 from ..metric import Preconditioning
 
@@ -35,11 +35,14 @@ class PWGFOptions:
     """How PWGF is run.
 
     `samples`: n, of all ranks together. `rtol`: a solve stops at ‖r‖ ≤ rtol ‖b‖. `scheme`: a key
-    of `TABLEAUX`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`:
+    of `SCHEMES`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`:
     largest error of a step, as root mean squared movement of the samples in units of x; None
     for a fixed step. `block`: samples per block, None for automatic. `shift`: ε/‖Ĝ‖ of the system
     (Ĝ + εI) η = −∇F, None for rtol/100 with a preconditioner and 0 without. `holdout`: a second
     sample, of so many times `samples`, that ends a solve when it gains no more; None for none.
+    `memory`: GiB that a rank may keep for products, what does not fit being computed anew in each;
+    None for 2, on a GPU a quarter of its own. `tf32`: whether float32 products on a GPU may round
+    to ten bits.
     """
 
     samples: int = 4000
@@ -56,18 +59,20 @@ class PWGFOptions:
     preconditioner: Preconditioning = Preconditioning.AUTOMATIC
     shift: float | None = None
     holdout: float | None = None
+    memory: float | None = None
+    tf32: bool = False
 
     def __post_init__(self) -> None:
-        if self.scheme not in TABLEAUX:
-            raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(TABLEAUX)}")
-        for name in ("samples", "step_size", "tolerance", "holdout"):
+        if self.scheme not in SCHEMES:
+            raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(SCHEMES)}")
+        for name in ("samples", "step_size", "tolerance", "holdout", "memory"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} must be positive and finite, got {value}")
         if self.max_products < 2:
             raise InputError(f"max_products must be at least 2, got {self.max_products}")
-        if self.tolerance is not None and TABLEAUX[self.scheme].error is None:
-            with_error = [name for name, t in TABLEAUX.items() if t.error is not None]
+        if self.tolerance is not None and SCHEMES[self.scheme].error_order is None:
+            with_error = [name for name, each in SCHEMES.items() if each.error_order is not None]
             raise InputError(
                 f"scheme {self.scheme!r} has no error estimate to hold to a tolerance: use one of "
                 f"{', '.join(with_error)}, or leave method.tolerance out"
@@ -93,6 +98,7 @@ class PWGFOptions:
 
     def controller(self) -> Controller:
         """The step-size controller that the tolerance asks for."""
-        if self.tolerance is None:
+        order = SCHEMES[self.scheme].error_order
+        if self.tolerance is None or order is None:
             return FixedStep()
-        return PIController(self.tolerance, TABLEAUX[self.scheme].order)
+        return PIController(self.tolerance, order)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..integrators import TABLEAUX, Controller, runge_kutta_step
+from ..integrators import SCHEMES, Controller
 from ..maps import PushForward
 from ..metric import Preconditioning
 from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
@@ -28,6 +29,14 @@ from .system import Assembly, System
 _NAN = float("nan")
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
 _HARMLESS = 1e-4  # of E|f|², a projection error that a shift may always cause
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What a step leaves to the next: of its last solve, and of its scheme."""
+
+    solver: Memory | None
+    scheme: Any
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,10 @@ class PWGF:
             for part in problem.energy.interactions
         )
         self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.dtype)
-        self.tableau = TABLEAUX[options.scheme]
-        self._assembly = Assembly(problem, self.map, options.form, communicator)
+        self.scheme = SCHEMES[options.scheme]
+        if communicator.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = options.tf32
+        self._assembly = Assembly(problem, self.map, options, communicator)
         self._solver = MetricSolver(self.map, options, communicator)
         self._sampling = Sampling(
             problem.start, communicator, seed=options.seed, dtype=options.dtype
@@ -112,8 +123,9 @@ class PWGF:
         system, held_out = self.system(state.theta, self.samples(state.step)), None
         if self.options.holdout is not None:
             held_out = self.held_out(state.step)
-        reach = self.tableau.first_stage * state.step_size
-        slope = self._solve(system, state.memory, held_out, reach)
+        carried = state.memory or _Carried(None, None)
+        reach = self.scheme.first_stage(state.step_size, carried.scheme)
+        slope = self._solve(system, carried.solver, held_out, reach)
         return self._without_meaningless(self._tamed(slope, system, held_out, reach))
 
     def _tamed(self, slope: Slope, system: System, held_out: Samples | None, reach: float) -> Slope:
@@ -155,19 +167,26 @@ class PWGF:
             stages.append(self._solve(systems[0], stages[-1].memory, context.held_out, None))
             return stages[-1].eta
 
-        theta, error = runge_kutta_step(rhs, state.theta, slope.eta, step_size, self.tableau)
-        norm = None
-        if error is not None and self.options.tolerance is not None:
-            norm = systems[0].gram.square_norm(error) ** 0.5
+        def norm(eta: Tensor) -> float:
+            if not systems:  # no stage has been computed yet
+                systems.append(self.system(state.theta, context.samples))
+            return systems[0].gram.square_norm(eta) ** 0.5
+
+        carried = state.memory or _Carried(None, None)
+        theta, error, remembered = self.scheme.advance(
+            rhs, state.theta, slope.eta, step_size,
+            norm=norm, estimate=self.options.tolerance is not None, memory=carried.scheme,
+        )  # fmt: skip
+        controlled = error is not None and self.options.tolerance is not None
         later = stages[1:]
         return StepResult(
             theta,
-            norm,
+            norm(error) if controlled and error is not None else None,
             products=sum(stage.products for stage in later),
             solves=len(later),
             unconverged=sum(not stage.converged for stage in later),
             worst_residual=max((stage.residual for stage in later), default=0.0),
-            memory=stages[-1].memory,
+            memory=_Carried(stages[-1].memory, remembered),
         )
 
     def evaluate(self, theta: Tensor, samples: Samples) -> Slope:
@@ -240,7 +259,7 @@ class PWGF:
     def measure(self, state: State, slope: Slope) -> Measurement:
         self.map.set_theta(state.theta)
         samples = self.evaluation.samples
-        pushed = [self._assembly.push(reference, density=True) for reference in samples.leaves]
+        pushed = self._assembly.push(samples.leaves, density=True)
         forces = self._assembly.forces(pushed, samples, values=True)
         sums, counts = [], []
         for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):

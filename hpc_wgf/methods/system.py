@@ -17,7 +17,7 @@ from ..metric import GramOperator
 from ..parallel import Communicator, TreeSum, tree_sum
 from ..problems import Cloud, LeafForce, Problem
 from .base import StepFailed
-from .options import Form
+from .options import Form, PWGFOptions
 from .sampling import Reference, Samples
 
 _NAN = float("nan")
@@ -78,16 +78,18 @@ class Assembly:
     """Makes the systems of one problem and map; `map` carries the parameters at which."""
 
     def __init__(
-        self, problem: Problem, map: PushForward, form: Form, communicator: Communicator
+        self, problem: Problem, map: PushForward, options: PWGFOptions, communicator: Communicator
     ) -> None:
-        self.problem, self.map, self.form, self.communicator = problem, map, form, communicator
+        self.problem, self.map, self.form = problem, map, options.form
+        self.communicator = communicator
+        self._budget = None if options.memory is None else int(options.memory * 2**30)
 
     def system(self, samples: Samples) -> System:
         """The system at the map's present parameters; collective.
 
         Errors: `StepFailed` where the map folds or a value is not finite.
         """
-        pushed = [self.push(reference) for reference in samples.leaves]
+        pushed = self.push(samples.leaves)
         forces = self.forces(pushed, samples)
         parts = zip(samples.leaves, pushed, forces, strict=True)
         linearizer, own, leaves = self.map.linearizer(), TreeSum(), []
@@ -107,18 +109,28 @@ class Assembly:
         )
 
     @torch.no_grad()
-    def push(self, reference: Reference, *, density: bool = False) -> Pushed:
-        """The cloud T(z), with density and score where the energy or `density` asks for them."""
+    def push(self, references: Sequence[Reference], *, density: bool = False) -> list[Pushed]:
+        """The clouds T(z), with density and score where the energy or `density` asks for them."""
         if not (density or self.problem.energy.needs_density):
-            x = self.map(reference.z)
-            unknown = torch.full_like(x, _NAN)
-            positive = torch.ones_like(x[:, 0], dtype=torch.bool)
-            return Pushed(Cloud(x, unknown[:, 0], unknown), positive)
-        score = reference.score if self.problem.energy.needs_density else None
-        image = self.map.transport(reference.z, score)
-        carried = torch.full_like(image.x, _NAN) if image.score is None else image.score
-        cloud = Cloud(image.x, reference.log_density - image.log_det, carried)
-        return Pushed(cloud, image.positive)
+            return [self._moved(reference.z) for reference in references]
+        scores = [reference.score for reference in references]
+        images = self.map.transport_leaves(
+            [reference.z for reference in references],
+            scores if self.problem.energy.needs_density else None,
+        )
+        pushed = []
+        for reference, image in zip(references, images, strict=True):
+            carried = torch.full_like(image.x, _NAN) if image.score is None else image.score
+            cloud = Cloud(image.x, reference.log_density - image.log_det, carried)
+            pushed.append(Pushed(cloud, image.positive))
+        return pushed
+
+    def _moved(self, z: Tensor) -> Pushed:
+        """T(z) alone."""
+        x = self.map(z)
+        unknown = torch.full_like(x, _NAN)
+        positive = torch.ones_like(x[:, 0], dtype=torch.bool)
+        return Pushed(Cloud(x, unknown[:, 0], unknown), positive)
 
     def forces(
         self, pushed: Sequence[Pushed], samples: Samples, *, values: bool = False
@@ -134,7 +146,7 @@ class Assembly:
         """The part of one leaf in Ĝ, and its sums (p + 1,) in float64: the descent direction −∇F
         and |f|², over the samples."""
         total = force.total
-        jacobian = linearizer.linearize(reference.z)
+        jacobian = linearizer.linearize(reference.z, budget=self._budget)
         if self.form is Form.FORCE or force.density is None:
             descent = jacobian.vjp(total.neg())[0]
         else:

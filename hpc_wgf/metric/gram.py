@@ -35,8 +35,7 @@ class GramOperator:
         for J in self.leaves:
             J.gram(direction, self._tree.next())
             self._tree.add()
-        product = linearizer.unpacked(self._tree.total())
-        return self.communicator.sum(product.div_(self.total))
+        return self.communicator.sum(linearizer.unpacked(self._tree.total())).div_(self.total)
 
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|J v|²: the mean squared movement of the samples; one all-reduce of a number."""

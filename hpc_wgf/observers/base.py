@@ -41,7 +41,8 @@ class Step:
     """An accepted step: what its slope said at `time`, where it begins, and what it took.
 
     `unconverged`: solves that ended above the tolerance. `residual`: the largest true ‖r‖/‖b‖.
-    `products` and `solves` are those of the accepted attempt.
+    `products` and `solves` are those of the accepted attempt. Of the slope at `time`: `eta_norm`,
+    |η|; `nonlinearity`, see `methods.Slope`; `shift`, ε/‖Ĝ‖.
     """
 
     time: float
@@ -55,6 +56,9 @@ class Step:
     unconverged: int
     residual: float
     rejected: int
+    eta_norm: float
+    nonlinearity: float
+    shift: float
     seconds: float
 
 

@@ -27,6 +27,8 @@ class Summary:
     run's samples, the share of the force that the map cannot follow. `folded`: samples of the
     evaluation sample whose density is not known. `kl_divergence`: to the stationary law, where
     its normalisation is known.
+    `preconditioner`: of the solves. `largest_shift`: ε/‖Ĝ‖ of the step where it was largest;
+    `worst_nonlinearity`: of a step, relative to its length (`observers.Step`).
     `symmetric_kl`: to the exact Gaussian law. `products_per_solve`: mean over the run;
     `unconverged` solves ended above the tolerance, the worst at `worst_residual` (true).
     """
@@ -37,6 +39,7 @@ class Summary:
     samples: int
     parameters: int
     interaction_routes: list[str]
+    preconditioner: str | None
     until: float
     finished: bool
     times: list[float]
@@ -56,6 +59,8 @@ class Summary:
     products_per_solve: float | None
     unconverged: int
     worst_residual: float | None
+    largest_shift: float | None
+    worst_nonlinearity: float | None
     wall_seconds: float
     versions: dict[str, str]
 
@@ -74,6 +79,7 @@ class Summary:
             ranks=attributes["ranks"],
             samples=attributes["samples"],
             parameters=attributes["parameters"],
+            preconditioner=attributes.get("preconditioner"),
             interaction_routes=attributes.get("interaction_routes", []),
             until=attributes["until"],
             finished=bool(column["time"].size and column["time"][-1] >= attributes["until"]),
@@ -93,7 +99,9 @@ class Summary:
             rejected=int(column["step_rejected"].sum()),
             products_per_solve=float(column["step_products"].sum()) / solves if solves else None,
             unconverged=int(column["step_unconverged"].sum()),
-            worst_residual=float(residuals.max()) if residuals.size else None,
+            worst_residual=_largest(residuals),
+            largest_shift=_largest(column["step_shift"]),
+            worst_nonlinearity=_largest(column["step_nonlinearity"]),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
         )
@@ -129,3 +137,8 @@ def _listed(column: np.ndarray) -> Column:
 def _listed_or_none(column: np.ndarray) -> Column | None:
     values = _listed(column)
     return None if all(value is None for value in values) else values
+
+
+def _largest(column: np.ndarray) -> float | None:
+    finite = column[np.isfinite(column)]
+    return float(finite.max()) if finite.size else None

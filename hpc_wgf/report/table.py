@@ -8,6 +8,7 @@ from rich.table import Table
 from .summary import Column, Summary
 
 _UNRESOLVED = 0.7  # of the root mean square force: half of the dissipation is missed
+_NONLINEAR = 0.5  # of a step's motion: what holds for small steps is then no guide
 
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
@@ -17,6 +18,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         f"[bold]{summary.problem}[/bold]  dimension {summary.dimension}, "
         f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
         + "".join(f", interaction by {route}" for route in summary.interaction_routes)
+        + (f", preconditioner {summary.preconditioner}" if summary.preconditioner else "")
     )
     columns: dict[str, tuple[Column | None, str]] = {
         "energy": (summary.energy, ".6f"),
@@ -67,6 +69,12 @@ def _warnings(summary: Summary) -> list[str]:
         warnings.append(
             f"the map follows only part of the force: at t = {time:g}, {worst:.0%} of its root "
             "mean square is left over. Energies and fine structure are those of the map"
+        )
+    bent = summary.worst_nonlinearity
+    if bent is not None and bent > _NONLINEAR:
+        warnings.append(
+            f"in one step the motion of the samples was off by {bent:.0%} from linear in θ: "
+            "steps are long for this map. Shorten method.step, or give method.tolerance"
         )
     if any(summary.folded):
         warnings.append(

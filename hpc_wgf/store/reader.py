@@ -37,7 +37,7 @@ class StoredRun:
         """All of one array, e.g. `energy` (time,) or `step_products` (step,). Scalars that a
         store of an older schema does not have are not-a-number."""
         if name in OLDER.get(self.attributes["schema_version"], ()):
-            return np.full(self.rows, np.nan)
+            return np.full(self.steps if name.startswith("step_") else self.rows, np.nan)
         return np.asarray(self.group[name][:])
 
     def last(self, name: str) -> Any:

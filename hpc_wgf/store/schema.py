@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SCHEMA_VERSION = 2
-# Older schemas that can be read, with the scalars along `time` that they do not have.
-OLDER = {1: frozenset({"energy_rate_measured", "folded"})}
+SCHEMA_VERSION = 3
+_NEW_IN_3 = frozenset({"step_eta_norm", "step_nonlinearity", "step_shift"})
+# Older schemas that can be read, with the scalars that they do not have.
+OLDER = {1: frozenset({"energy_rate_measured", "folded"}) | _NEW_IN_3, 2: _NEW_IN_3}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Schema:
             "step_unconverged": "unconverged",
             "step_residual": "residual",
             "step_rejected": "rejected",
+            "step_eta_norm": "eta_norm",
+            "step_nonlinearity": "nonlinearity",
+            "step_shift": "shift",
             "step_seconds": "seconds",
         }
     )

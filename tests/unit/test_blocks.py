@@ -58,7 +58,7 @@ def test_leaves_do_not_depend_on_the_number_of_ranks(total, least):
     assert max(lengths) <= max(2 * least, total / 4) + blocks.size
 
 
-@pytest.mark.parametrize(("samples", "groups"), [(10**6, 1), (500, 2), (170, 6), (1, 50)])
+@pytest.mark.parametrize(("samples", "groups"), [(10**6, 1), (500, 2), (130, 7), (1, 50)])
 def test_grouped_blocks_are_even_and_no_longer_than_asked(samples, groups):
     blocks = SampleBlocks(1003, 16)
     span = range(3, 53)

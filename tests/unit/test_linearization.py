@@ -19,7 +19,7 @@ from hpc_wgf.maps import (
     ResidualPerceptron,
 )
 from hpc_wgf.metric import GramOperator
-from hpc_wgf.parallel import LocalCommunicator
+from hpc_wgf.parallel import LocalCommunicator, tree_sum
 
 N = 400  # samples: more than any map here has rows or parameters in a layer
 
@@ -81,6 +81,31 @@ def test_fused_product_against_the_dense_matrix(name):
     gram = gram_of(map, z)
     for _ in range(2):  # the second time on used buffers
         torch.testing.assert_close(gram.matvec(v), J.T @ (J @ v) / N, rtol=1e-10, atol=1e-12)
+
+
+class Partial(LocalCommunicator):
+    """Keeps what a rank brings to the sum over all."""
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.brought = tensor.clone()
+        return tensor
+
+
+@every_map
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_products_on_ranks_add_up_to_the_bit(name, ranks):
+    """Once the division by n came before the sum over the ranks, and a planar flow's θ-vectors
+    were multiplied with its weights before it: 2 ranks had other last bits than one."""
+    map = perturb(with_modules[name]())
+    z, v = torch.randn(N, map.dimension), torch.randn(map.parameter_count())
+    whole = gram_of(map, z)
+    brought = []
+    for rank in range(ranks):
+        communicator = Partial()
+        leaves = gram_of(map, z).leaves[rank * 4 // ranks : (rank + 1) * 4 // ranks]
+        GramOperator(leaves, N, communicator).matvec(v)
+        brought.append(communicator.brought)
+    assert torch.equal(tree_sum(brought) / N, whole.matvec(v))
 
 
 @built_in
@@ -169,7 +194,7 @@ def test_memory_of_a_sample(name, numbers):
     map = MAPS[name]().float()
     linearizer = map.linearizer()
     assert linearizer.bytes_per_sample == 4 * numbers
-    leaf = linearizer.linearize(torch.randn(N, map.dimension))
+    leaf = linearizer.linearize(torch.randn(N, map.dimension, dtype=torch.float32))
     assert leaf.nbytes == linearizer.kept_bytes == 4 * numbers * N
 
 

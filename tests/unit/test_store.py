@@ -233,16 +233,21 @@ def test_a_map_may_be_used_again(tmp_path):
     assert not torch.equal(first.map.get_theta(), before.float())
 
 
-def test_a_run_of_an_older_schema_is_read_and_not_resumed(tmp_path):
-    """Version 1 had neither the measured rate nor the folds."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_of_an_older_schema_is_read_and_not_resumed(tmp_path, version):
+    """Version 1 had neither the measured rate nor the folds, 1 and 2 nothing of η and the shift."""
     wgf.solve(*small(), wgf.Output(tmp_path / "run", every=0.4))
     group = zarr.open_group(tmp_path / "run", mode="a", use_consolidated=False)
-    for name in ("energy_rate_measured", "folded"):
+    missing = ["step_eta_norm", "step_nonlinearity", "step_shift"]
+    if version == 1:
+        missing += ["energy_rate_measured", "folded"]
+    for name in missing:
         del group[name]
-    group.attrs["schema_version"] = 1
+    group.attrs["schema_version"] = version
     zarr.consolidate_metadata(group.store)
     summary = wgf.Summary.of_store(wgf.open_run(tmp_path / "run"))
-    assert summary.energy_rate_measured is None
+    assert (summary.energy_rate_measured is None) == (version == 1)
+    assert summary.largest_shift is None
     assert summary.folded == [0, 0]
     assert len(summary.energy) == 2
     with pytest.raises(wgf.InputError, match="older version.*read, not resumed"):

@@ -1,0 +1,40 @@
+"""What all benchmarks are asked on the command line, and how their rows are handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..parallel import Communicator
+from ..ranks import ranks
+from .record import Row, record
+
+Rounds = Annotated[int, typer.Option(min=1, help="rounds A B A B …; medians are reported")]
+Samples = Annotated[int | None, typer.Option(min=1, help="samples in place of the case's own")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="change the run file; may be repeated"),
+]
+Dtype = Annotated[str, typer.Option(help="float64 or float32")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+AsJson = Annotated[bool, typer.Option("--json", help="a JSON list of rows for machines")]
+Out = Annotated[
+    Path | None, typer.Option(help="also write rows, configuration and versions to this file")
+]
+
+
+def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]) -> None:
+    """Measure on the ranks of this launch and hand the rows over as asked."""
+    given: Mapping[str, Any] = context.params
+    with ranks(given["device"]) as communicator:
+        rows = measure(communicator)
+        if communicator.rank == 0:
+            kept = {key: value for key, value in given.items() if key not in ("as_json", "out")}
+            configuration = {"benchmark": context.info_name, "ranks": communicator.size, **kept}
+            record(
+                rows, configuration, communicator.device,
+                as_json=given["as_json"], out=given["out"],
+            )  # fmt: skip

@@ -1,0 +1,85 @@
+"""The benchmarks of single parts: product, solve, ring, store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import cases, product, ring, solve, store
+from .asked import AsJson, Device, Dtype, Out, Rounds, Samples, Settings, deliver
+
+
+def product_command(
+    context: typer.Context,
+    case: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
+    samples: Samples = None,
+    dtype: Dtype = "float64",
+    rounds: Rounds = 7,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """The product with Ĝ against torch.func, double backward and the rate of matrix products.
+
+    Example: `hpc-wgf bench product --case block-256-d30 --json`
+    """
+    deliver(
+        context,
+        lambda on: product.rows(case or list(cases.CASES), samples, dtype, rounds, on.device),
+    )
+
+
+def solve_command(
+    context: typer.Context,
+    case: Annotated[list[str] | None, typer.Option(help="a named problem; repeat")] = None,
+    samples: Samples = None,
+    settings: Settings = None,
+    rounds: Rounds = 3,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """One solve with and without preconditioner, to the same projection error.
+
+    Example: `hpc-wgf bench solve --case porous-5d --samples 100000`
+    """
+    names = case or list(solve.CASES)
+    deliver(context, lambda on: solve.rows(names, samples, settings or [], rounds, on))
+
+
+def ring_command(
+    context: typer.Context,
+    dimension: Annotated[list[int] | None, typer.Option(help="may be repeated")] = None,
+    samples: Annotated[int, typer.Option(min=2)] = 16_384,
+    dtype: Dtype = "float64",
+    rounds: Rounds = 5,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Pair interactions: tiles, moments, batches; under torchrun the ring of ranks.
+
+    Example: `torchrun --nproc-per-node 2 -m hpc_wgf bench ring --samples 20000`
+    """
+    deliver(context, lambda on: ring.rows(dimension or [2, 10], samples, dtype, rounds, on))
+
+
+def store_command(
+    context: typer.Context,
+    samples: Annotated[list[int] | None, typer.Option(help="may be repeated")] = None,
+    dimension: Annotated[int, typer.Option(min=1)] = 10,
+    parameters: Annotated[int, typer.Option(min=1)] = 5_000,
+    folder: Annotated[Path | None, typer.Option(help="where to write; a temporary one")] = None,
+    rounds: Rounds = 5,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Committing a row of n particles against a plain save of the same bytes.
+
+    Example: `hpc-wgf bench store --samples 1000000 --folder /scratch`
+    """
+    sizes = samples or [10_000, 300_000]
+    deliver(context, lambda on: store.rows(sizes, dimension, parameters, rounds, folder))

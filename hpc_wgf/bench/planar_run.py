@@ -1,0 +1,55 @@
+"""The timing comparison of [PWGF 5.1]: styblinski-tang-2d, 40 planar layers, 12 000 samples, ten
+Euler steps of 0.005 (14.26 s on an RTX 3070 there), against plain MINRES on torch.func products."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..maps import PlanarFlow
+from ..metric import Preconditioning
+from ..named import named
+from ..parallel import Communicator
+from .record import Row
+from .rivals import TorchFuncPWGF, WholeTorchFuncPWGF
+from .whole_run import Race, in_turn, middle
+
+_STEPS, _STEP = 10, 0.005
+_LAYERS, _SAMPLES = 40, 12_000
+
+
+def rows(
+    samples: int | None, settings: tuple[str, ...], rounds: int, communicator: Communicator
+) -> list[Row]:
+    """One row. The rival takes its samples in one group or in ours, whichever is faster."""
+    n, until = samples or _SAMPLES, _STEPS * _STEP
+    problem, _, options = named(
+        "styblinski-tang-2d", f"problem.until={until!r}", "method.scheme=euler",
+        f"method.step={_STEP}", f"method.samples={n}", *settings,
+    )  # fmt: skip
+    ours = PlanarFlow(2, _LAYERS, spread=3.5)
+    race = Race(problem, ours, options, communicator, rows=1)
+    plain = replace(race, options=replace(options, preconditioner=Preconditioning.NONE))
+    races = {
+        "ours": race,
+        "groups": replace(plain, method=TorchFuncPWGF),
+        "whole": replace(plain, method=WholeTorchFuncPWGF),
+    }
+    found = {name: middle(runs) for name, runs in in_turn(races, rounds).items()}
+    way = min(("groups", "whole"), key=lambda name: found[name].seconds)
+    mine, other = found["ours"], found[way]
+    return [
+        {
+            "problem": "styblinski-tang-2d",
+            "seconds": mine.seconds,
+            "seconds_torch_func": other.seconds,
+            "ratio": other.seconds / mine.seconds,
+            "error": mine.error,
+            "error_torch_func": other.error,
+            "steps": mine.steps,
+            "products": mine.products,
+            "products_torch_func": other.products,
+            "samples": n,
+            "parameters": ours.parameter_count(),
+            "torch_func": way,
+        }
+    ]

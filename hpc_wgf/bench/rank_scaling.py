@@ -1,0 +1,71 @@
+"""Products on several ranks against one: every number of ranks is launched in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from ..errors import InputError, RunError
+from .cases import case_named
+from .record import Row
+
+_LAUNCHER = (
+    "-m", "torch.distributed.run", "--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint",
+    "localhost:0",
+)  # fmt: skip
+_PRODUCTS = 5  # timed in every launch
+_PATIENCE = 600.0  # seconds
+
+
+def rows(ranks: Sequence[int], case: str, samples: int, rounds: int, device: str) -> list[Row]:
+    """One row a number of ranks, `ratio` the speed over that of the first. Errors: `InputError`
+    under a launcher, `RunError` where a launch fails."""
+    case_named(case)
+    if "RANK" in os.environ:
+        raise InputError("scaling over ranks launches them itself: start it as one process")
+    found: dict[int, list[Row]] = {number: [] for number in ranks}
+    for _ in range(rounds):
+        for number in ranks:
+            found[number].append(_launched(number, case, samples, device))
+    seconds = {
+        number: statistics.median(each["seconds"] for each in launches)
+        for number, launches in found.items()
+    }
+    first = seconds[ranks[0]]
+    return [
+        _row(number, found[number][0], seconds[number], first / seconds[number], samples)
+        for number in ranks
+    ]
+
+
+def _row(ranks: int, launch: Row, seconds: float, ratio: float, samples: int) -> Row:
+    return {
+        "over": "ranks",
+        "value": ranks,
+        "seconds": seconds,
+        "exponent": None,
+        "ratio": ratio,
+        "peak_mebibytes": launch["peak_mebibytes"],
+        "samples": samples,
+        "parameters": launch["parameters"],
+        "products": 1.0,
+        "seconds_a_product": seconds,
+    }
+
+
+def _launched(ranks: int, case: str, samples: int, device: str) -> Row:
+    program = ["-m", "hpc_wgf.bench.on_ranks", case, str(samples), str(_PRODUCTS), device]
+    done = subprocess.run(
+        [sys.executable, *_LAUNCHER, "--nproc-per-node", str(ranks), *program],
+        env={"OMP_NUM_THREADS": "1", **os.environ}, capture_output=True, text=True,
+        timeout=_PATIENCE, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        cause = said[0] if said else done.stderr[-1000:]
+        raise RunError(f"{ranks} ranks ended with status {done.returncode}: {cause}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -1,0 +1,120 @@
+"""The benchmarks of steps and whole runs: step, scaling, recipe."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from ..parallel import Communicator
+from . import planar_run, preconditioned_runs, rank_scaling, recipe, scaling, schemes
+from .asked import AsJson, Device, Out, Rounds, Samples, Settings, deliver
+from .record import Row
+
+
+class Comparison(StrEnum):
+    """What `bench step` compares."""
+
+    SCHEMES = "schemes"
+    PRECONDITIONER = "preconditioner"
+    PLANAR = "planar"
+
+
+class Over(StrEnum):
+    """What `bench scaling` varies."""
+
+    SAMPLES = "samples"
+    DIMENSION = "dimension"
+    RANKS = "ranks"
+
+
+def step_command(
+    context: typer.Context,
+    compare: Annotated[Comparison, typer.Option()] = Comparison.SCHEMES,
+    problem: Annotated[list[str] | None, typer.Option(help="a named problem; repeat")] = None,
+    scheme: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="of an adaptive scheme")] = None,
+    samples: Samples = None,
+    stored: Annotated[int, typer.Option(min=1, help="times at which errors are measured")] = 5,
+    settings: Settings = None,
+    rounds: Rounds = 3,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Whole runs: schemes, with and without preconditioner, 40 planar layers against torch.func.
+
+    Example: `hpc-wgf bench step --compare schemes --problem porous-2d --set problem.until=0.2`
+    """
+    own = [*(settings or []), *([f"method.samples={samples}"] if samples else [])]
+
+    def measure(on: Communicator) -> list[Row]:
+        if compare is Comparison.PLANAR:
+            return planar_run.rows(samples, tuple(settings or []), rounds, on)
+        if compare is Comparison.PRECONDITIONER:
+            return preconditioned_runs.rows(problem or [], own, rounds, stored, on)
+        return [
+            row
+            for name in problem or ["porous-2d"]
+            for row in schemes.rows(name, scheme or [], tolerance, own, rounds, stored, on)
+        ]
+
+    deliver(context, measure)
+
+
+def scaling_command(
+    context: typer.Context,
+    over: Annotated[Over, typer.Option()] = Over.SAMPLES,
+    value: Annotated[list[int] | None, typer.Option(help="repeat: n, d or ranks")] = None,
+    samples: Samples = None,
+    width: Annotated[int | None, typer.Option(min=1, help="of the block flow")] = None,
+    case: Annotated[str, typer.Option(help="whose products the ranks share")] = "block-448-d5",
+    rounds: Rounds = 3,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Seconds a step over samples or dimension, seconds a product over ranks.
+
+    Example: `hpc-wgf bench scaling --over samples --value 10000 --value 1000000`
+    """
+
+    def measure(on: Communicator) -> list[Row]:
+        if over is Over.SAMPLES:
+            return scaling.over_samples(
+                value or [10_000, 30_000, 100_000], width or 448, rounds, on
+            )
+        if over is Over.DIMENSION:
+            sizes = value or [30, 100, 300, 1000]
+            return scaling.over_dimension(sizes, samples or 1000, width or 64, rounds, on)
+        return rank_scaling.rows(value or [1, 2], case, samples or 100_000, rounds, device)
+
+    if over is Over.SAMPLES and samples:
+        raise InputError("over samples their numbers are the values: give --value, not --samples")
+    deliver(context, measure)
+
+
+def recipe_command(
+    context: typer.Context,
+    problem: Annotated[list[str] | None, typer.Option(help="may be repeated")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="of the recipe, timed in every round")] = 2,
+    paper: Annotated[
+        list[str] | None, typer.Option("--set-paper", metavar="A.B=VALUE", help="repeat")
+    ] = None,
+    settings: Settings = None,
+    rounds: Rounds = 3,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Time to an error of 1 % of the displacement: the papers' settings against ours.
+
+    Example: `hpc-wgf bench recipe --set-paper method.dtype=float32`
+    """
+    names = problem or list(recipe.OURS)
+    deliver(
+        context,
+        lambda on: recipe.rows(names, steps, paper or [], settings or [], rounds, on),
+    )

@@ -1,0 +1,92 @@
+"""Seconds a step against the number of samples and against the dimension."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..maps import Affine, BlockFlow, Composition, Features
+from ..methods import PWGF, PWGFOptions
+from ..named import named
+from ..parallel import Communicator
+from ..problems import Energy, Entropy, Gaussian, PotentialEnergy, Problem, StyblinskiTang
+from .machine import peak_mebibytes
+from .record import Row
+from .steps import Steps
+
+_EVALUATED = 1024  # samples of the evaluation sample, which no step here looks at
+
+
+def over_samples(
+    samples: Sequence[int], width: int, rounds: int, communicator: Communicator
+) -> list[Row]:
+    """porous-5d with an affine map and one block, one row a number of samples."""
+    problem, _, options = named("porous-5d", "method.scheme=heun", "method.tolerance=none")
+
+    def runner(n: int) -> PWGF:
+        map = Composition(Affine(5), BlockFlow(5, width, scale=1.0, spread=1.0))
+        chosen = PWGFOptions(samples=n, rtol=options.rtol, scheme="heun", step_size=0.01)
+        return PWGF(problem, map, chosen, communicator, particles=_EVALUATED)
+
+    return _rows("samples", samples, runner, rounds)
+
+
+def over_dimension(
+    dimensions: Sequence[int], samples: int, width: int, rounds: int, communicator: Communicator
+) -> list[Row]:
+    """The separable Styblinski–Tang flow with a block of fixed width, one row a dimension."""
+
+    def runner(d: int) -> PWGF:
+        energy: list[Energy] = [PotentialEnergy(StyblinskiTang()), Entropy(1.0)]
+        map = BlockFlow(d, width, features=Features.AXIS, spread=3.5)
+        chosen = PWGFOptions(samples=samples, rtol=1e-3, scheme="heun", step_size=0.005)
+        problem = Problem(energy, Gaussian(d), until=0.6)
+        return PWGF(problem, map, chosen, communicator, particles=_EVALUATED)
+
+    return _rows("dimension", dimensions, runner, rounds)
+
+
+def _rows(
+    over: str, values: Sequence[int], runner: Callable[[int], PWGF], rounds: int
+) -> list[Row]:
+    """Steps of all in turn. The peak of memory is read after the first step of each, in rising
+    order, so that it is its own."""
+    values = sorted(values)
+    steps, peaks = [], []
+    for value in values:
+        steps.append(Steps(runner(value)))
+        steps[-1].warm_up()
+        peaks.append(peak_mebibytes())
+    for _ in range(rounds):
+        for each in steps:
+            each.measure()
+    seconds = [each.times.median for each in steps]
+    exponent = growth_exponent(values, seconds)
+    return [
+        _row(over, value, each, peak, exponent)
+        for value, each, peak in zip(values, steps, peaks, strict=True)
+    ]
+
+
+def _row(over: str, value: int, steps: Steps, peak: float, exponent: float) -> Row:
+    return {
+        "over": over,
+        "value": value,
+        "seconds": steps.times.median,
+        "exponent": exponent,
+        "ratio": None,
+        "peak_mebibytes": peak,
+        "samples": steps.runner.options.samples,
+        "parameters": steps.runner.map.parameter_count(),
+        "products": float(np.median(steps.products)),
+        "seconds_a_product": steps.times.median / float(np.median(steps.products)),
+    }
+
+
+def growth_exponent(values: Sequence[int], seconds: Sequence[float]) -> float:
+    """The slope of log seconds over log values by least squares; not a number for one value."""
+    if len(set(values)) < 2:
+        return math.nan
+    return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])

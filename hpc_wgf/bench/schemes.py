@@ -1,0 +1,59 @@
+"""Whole runs of one problem by several schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import InputError, RunError
+from ..integrators import SCHEMES
+from ..methods import PWGFOptions
+from ..named import named
+from ..parallel import Communicator
+from .record import Row
+from .whole_run import Race, WholeRun
+
+
+def rows(
+    problem: str, schemes: Sequence[str], tolerance: float | None, settings: Sequence[str],
+    rounds: int, stored: int, communicator: Communicator,
+) -> list[Row]:  # fmt: skip
+    """One row a scheme: with `tolerance` where the scheme can hold to one, else with the fixed
+    step of the run file. `settings`: "a.b=value" for it; `stored`: rows of a run."""
+    flow, map, options = named(problem, *settings)
+    races = {
+        scheme: Race(flow, map, _options(options, scheme, tolerance), communicator, stored)
+        for scheme in schemes or SCHEMES
+    }
+    found: dict[str, list[WholeRun | RunError]] = {scheme: [] for scheme in races}
+    for _ in range(rounds):
+        for scheme, race in races.items():
+            found[scheme].append(race.tried())
+    return [_row(problem, scheme, race, found[scheme]) for scheme, race in races.items()]
+
+
+def _options(options: PWGFOptions, scheme: str, tolerance: float | None) -> PWGFOptions:
+    wanted = options.tolerance if tolerance is None else tolerance
+    fixed = replace(options, tolerance=None)
+    try:
+        return replace(fixed, scheme=scheme, tolerance=wanted)
+    except InputError:
+        return replace(fixed, scheme=scheme)  # refuses a scheme that is not known
+
+
+def _row(problem: str, scheme: str, race: Race, found: Sequence[WholeRun | RunError]) -> Row:
+    runs = sorted((each for each in found if isinstance(each, WholeRun)), key=lambda r: r.seconds)
+    failures = [str(each) for each in found if isinstance(each, RunError)]
+    run = runs[len(runs) // 2] if runs else None
+    return {
+        "problem": problem,
+        "scheme": scheme,
+        "tolerance": race.options.tolerance,
+        "step": race.options.step_size,
+        "steps": run and run.steps,
+        "solves": run and run.solves,
+        "products": run and run.products,
+        "seconds": run and run.seconds,
+        "error": run and run.error,
+        "failure": failures[0] if failures else None,
+    }

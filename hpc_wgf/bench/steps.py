@@ -1,0 +1,49 @@
+"""Consecutive steps of a method, timed one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..methods import PWGF
+from .timing import Times, seconds_of
+
+
+class Steps:
+    """A run that has not been observed: steps of the fixed size of the options from the start."""
+
+    def __init__(self, runner: PWGF) -> None:
+        self.runner, self._state = runner, runner.start()
+        self._seconds: list[float] = []
+        self.products: list[int] = []
+
+    @property
+    def number(self) -> int:
+        """Steps of this size from the start of the problem to its end."""
+        problem = self.runner.problem
+        return round((problem.until - problem.start_time) / self.runner.options.step_size)
+
+    @property
+    def times(self) -> Times:
+        """Of the steps that have been timed."""
+        return Times(tuple(self._seconds))
+
+    def warm_up(self) -> None:
+        """A step that is not counted: at the identity nothing but the last layer of a map moves,
+        and a preconditioner that serves many steps is made."""
+        self._step()
+        self.products.clear()
+
+    def measure(self, steps: int = 1) -> None:
+        """So many further steps."""
+        for _ in range(steps):
+            self._seconds.append(seconds_of(self._step, self.runner.communicator.device))
+
+    def _step(self) -> None:
+        state, size = self._state, self.runner.options.step_size
+        slope = self.runner.slope(state)
+        result = self.runner.step(state, slope, size)
+        self.products.append(slope.products + result.products)
+        self._state = replace(
+            state, time=state.time + size, theta=result.theta, step=state.step + 1,
+            memory=result.memory,
+        )  # fmt: skip

@@ -1,0 +1,83 @@
+"""A run from start to end with all that it took, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import RunError
+from ..loop import Schedule, integrate
+from ..maps import PushForward
+from ..methods import PWGF, PWGFOptions
+from ..observers import MemoryRecorder
+from ..parallel import Communicator
+from ..problems import Problem
+from .timing import seconds_of
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """`error`: (E|T − T_exact|²)^½ over the displacement, the largest over the stored times; not
+    a number without an exact map. `seconds`: from the making of the method to the last row."""
+
+    seconds: float
+    error: float
+    steps: int
+    solves: int
+    products: int
+
+
+@dataclass(frozen=True)
+class Race:
+    """What is run. `rows`: stored times after the start, each of which ends a step."""
+
+    problem: Problem
+    map: PushForward
+    options: PWGFOptions
+    communicator: Communicator
+    rows: int = 5
+    method: type[PWGF] = PWGF
+
+    def run(self) -> WholeRun:
+        """Errors: `RunError` where the run cannot go on."""
+        memory = MemoryRecorder()
+        begun, until = self.problem.start_time, self.problem.until
+
+        def whole() -> None:
+            ranks = self.communicator
+            runner = self.method(self.problem, self.map, self.options, ranks, shards=ranks.size)
+            schedule = Schedule(begun, until, (until - begun) / self.rows)
+            integrate(self.problem, runner, schedule, [memory])
+
+        seconds = seconds_of(whole, self.communicator.device)
+        columns = memory.columns()
+        sums = {name: int(columns[f"step_{name}"].sum()) for name in ("solves", "products")}
+        error = worst_error(columns["map_error"], columns["map_displacement"])
+        return WholeRun(seconds, error, len(columns["step_time"]), **sums)
+
+    def tried(self) -> WholeRun | RunError:
+        """The run, or why it could not go on."""
+        try:
+            return self.run()
+        except RunError as failure:
+            return failure
+
+
+def worst_error(error: np.ndarray, displacement: np.ndarray) -> float:
+    """max error/displacement over the rows after the first, at which nothing has moved."""
+    return float(np.max(error[1:] / displacement[1:]))
+
+
+def in_turn(races: dict[str, Race], rounds: int) -> dict[str, list[WholeRun]]:
+    """Rounds of A B A B …"""
+    found: dict[str, list[WholeRun]] = {name: [] for name in races}
+    for _ in range(rounds):
+        for name, race in races.items():
+            found[name].append(race.run())
+    return found
+
+
+def middle(runs: list[WholeRun]) -> WholeRun:
+    """The run of the median time."""
+    return sorted(runs, key=lambda each: each.seconds)[len(runs) // 2]

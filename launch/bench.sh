@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Runs the benchmarks one after another and records them as data/benchmarks/NAME.json: about half
+# an hour on a machine that does nothing else. All of them when none is named.
+# Usage: bash launch/bench.sh product solve        DEVICE=cuda bash launch/bench.sh product
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash launch/setup.sh
+
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+device="${DEVICE:-cpu}"
+suffix=""
+[ "$device" = cpu ] || suffix="-$device"
+mkdir -p data/benchmarks
+
+bench() { # NAME SUBCOMMAND [OPTION…]: one record
+  echo "$1" >&2
+  .venv/bin/hpc-wgf bench "${@:2}" --device "$device" --out "data/benchmarks/$1$suffix.json"
+}
+product() {
+  bench product product --rounds 15
+  bench product-float32 product --rounds 15 --dtype float32
+}
+solve() { bench solve solve; }
+step() {
+  bench step-schemes step --compare schemes
+  bench step-preconditioner step --compare preconditioner
+  bench step-planar step --compare planar
+}
+ring() {
+  bench ring ring
+  [ "$device" = cpu ] || return 0
+  .venv/bin/torchrun --standalone --nproc-per-node 2 \
+    -m hpc_wgf bench ring --device cpu --out data/benchmarks/ring-2-ranks.json
+}
+store() { bench store store --samples 10000 --samples 100000 --samples 1000000; }
+scaling() {
+  bench scaling-samples scaling --over samples --value 10000 --value 100000 --value 1000000
+  bench scaling-dimension scaling --over dimension
+  [ "$device" = cpu ] || return 0
+  bench scaling-ranks scaling --over ranks --rounds 5
+}
+recipe() {
+  bench recipe recipe
+  bench recipe-float32 recipe --set-paper method.dtype=float32
+}
+
+[ $# -gt 0 ] || set -- product solve step ring store scaling recipe
+for name in "$@"; do
+  case "$name" in
+    product | solve | step | ring | store | scaling | recipe) "$name" ;;
+    *) echo "error: no benchmark $name: product solve step ring store scaling recipe" >&2; exit 2 ;;
+  esac
+done
