@@ -16,7 +16,7 @@ def product_command(
     case: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
     samples: Samples = None,
     dtype: Dtype = "float64",
-    rounds: Rounds = 7,
+    rounds: Rounds = 5,
     device: Device = "cpu",
     as_json: AsJson = False,
     out: Out = None,

@@ -18,7 +18,7 @@ from .rivals import double_backward_product, torch_func_product
 from .timing import Times, interleaved
 
 _AGREEMENT = {"float64": 1e-8, "float32": 1e-3}  # ‖difference‖/‖Ĝv‖
-_REPEATS = 3
+_LONG_ENOUGH = 0.03  # seconds that a product is repeated for, to be timed well with warm caches
 
 
 def rows(
@@ -42,7 +42,9 @@ def _row(name: str, samples: int | None, dtype: str, rounds: int, device: torch.
     }
     check_agreement(name, products, _AGREEMENT[dtype])
     calls = {**products, **square_products(DTYPES[dtype], device)}
-    times = interleaved(calls, rounds, device, repeats=_REPEATS)
+    once = interleaved({"ours": products["ours"]}, 1, device)["ours"].median
+    repeats = max(1, min(10, round(_LONG_ENOUGH / once)))
+    times = interleaved(calls, rounds, device, repeats=repeats)
     rate = matmul_rate(times, device)
     sizes: Row = {"samples": n, "parameters": len(v), "dtype": dtype}
     return _figures(name, times, product_flops(map, n), rate) | sizes

@@ -48,9 +48,19 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table(*(rows[0] if rows else ()), box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+    """A line for each row, or, where there are more keys than rows, for each key."""
+    keys = list(rows[0]) if rows else []
+    lines = [[_cell(value) for value in row.values()] for row in rows]
+    if len(rows) >= len(keys):
+        return _filled(keys, lines)
+    lines = [[key, *(line[k] for line in lines)] for k, key in enumerate(keys)]
+    return _filled(lines[0], lines[1:]) if lines else _filled(keys, [])
+
+
+def _filled(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    table = Table(*head, box=None, header_style="bold", pad_edge=False)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 

@@ -63,6 +63,8 @@ class PWGFOptions:
     tf32: bool = False
 
     def __post_init__(self) -> None:
+        for name, kind in (("form", Form), ("solver", Solver), ("preconditioner", Preconditioning)):
+            object.__setattr__(self, name, _member(kind, getattr(self, name), name))
         if self.scheme not in SCHEMES:
             raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(SCHEMES)}")
         for name in ("samples", "step_size", "tolerance", "holdout", "memory"):
@@ -102,3 +104,11 @@ class PWGFOptions:
         if self.tolerance is None or order is None:
             return FixedStep()
         return PIController(self.tolerance, order)
+
+
+def _member(kind: type[StrEnum], value: str, name: str) -> StrEnum:
+    """The member of `kind`, given itself or by its name."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise InputError(f"{name} {value!r} is not known: {', '.join(kind)}") from error

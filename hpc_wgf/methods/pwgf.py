@@ -28,7 +28,8 @@ from .system import Assembly, System
 
 _NAN = float("nan")
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
-_HARMLESS = 1e-4  # of E|f|², a projection error that a shift may always cause
+_LARGEST_SHIFT = 1e-2
+_MOST_MISFIT = 0.1  # of E|f|², that the bending of a step may leave over
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class _Context:
 
     samples: Samples
     held_out: Samples | None
+    misfit: float  # E|(T_{θ+hη} − T_θ)/h + f|², h the way to the first stage
+    tamed: bool = False  # by a larger shift than the tolerance asks for
+    too_long: bool = False  # the step that was proposed, for any shift
 
 
 class PWGF:
@@ -124,24 +128,46 @@ class PWGF:
         if self.options.holdout is not None:
             held_out = self.held_out(state.step)
         carried = state.memory or _Carried(None, None)
+        memory = self._solver.relaxed(carried.solver)
         reach = self.scheme.first_stage(state.step_size, carried.scheme)
-        slope = self._solve(system, carried.solver, held_out, reach)
+        slope = self._solve(system, memory, held_out, reach)
         return self._without_meaningless(self._tamed(slope, system, held_out, reach))
 
     def _tamed(self, slope: Slope, system: System, held_out: Samples | None, reach: float) -> Slope:
-        """The slope with the least shift, of those ten times as large as the one before, whose step
-        is nearly linear: an η that has grown along directions which hardly move a sample would
-        ruin it. No shift is taken that leaves more of the force over than that is worth; the
-        step is then too long for the flow itself."""
-        first, products = slope, slope.products
-        allowed = max(2.0 * first.projection_error, _HARMLESS * first.force_square)
-        while slope.memory is not None and slope.nonlinearity > _MOST_NONLINEAR:
-            tried = self._solve(system, slope.memory, held_out, reach, raised=True)
-            products += tried.products
-            if tried.projection_error > allowed or tried.nonlinearity >= slope.nonlinearity:
+        """The slope whose step moves the samples most nearly as the flow does, its shift raised
+        tenfold as often as it takes to make the step nearly linear: an η that has grown along
+        directions which hardly move a sample would ruin it. The misfit says when nothing helps, and
+        the step is too long for the flow itself."""
+        first, tried, products = slope, slope, slope.products
+        while tried.memory is not None and tried.nonlinearity > _MOST_NONLINEAR:
+            if tried.shift >= _LARGEST_SHIFT:
                 break
-            slope = tried
-        return replace(slope, products=products)
+            tried = self._solve(system, tried.memory, held_out, reach, raised=True)
+            products += tried.products
+            if tried.context.misfit < slope.context.misfit:
+                slope = tried
+        bearable = 4.0 * first.projection_error + _MOST_MISFIT * first.force_square
+        context = replace(
+            slope.context,
+            tamed=slope is not first,
+            too_long=tried is not first and slope.context.misfit > bearable,
+        )
+        return replace(slope, products=products, context=context)
+
+    def _for_step(self, state: State, slope: Slope, step_size: float) -> Slope:
+        """The slope for a step shorter than was proposed, where that matters. Errors: `StepFailed`
+        where the step is too long for any shift."""
+        context: _Context = slope.context
+        shorter = step_size < 0.75 * state.step_size
+        if shorter and (context.tamed or context.too_long):
+            again = self.slope(replace(state, step_size=step_size))
+            slope = replace(again, products=slope.products + again.products)
+        if slope.context.too_long:
+            raise StepFailed(
+                f"η moves the samples by {slope.nonlinearity:.0%} otherwise than linearly, and "
+                "damping it far enough would leave much of the force over"
+            )
+        return slope
 
     def _without_meaningless(self, slope: Slope) -> Slope:
         if not self._residual_means_nothing:
@@ -157,6 +183,8 @@ class PWGF:
         return self._sampling.draw(self._held_blocks, self._held_parts, Purpose.HELD_OUT, step)
 
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
+        known = slope.products
+        slope = self._for_step(state, slope, step_size)
         context: _Context = slope.context
         stages: list[Slope] = [slope]
         systems: list[System] = []  # of the last stage
@@ -182,7 +210,7 @@ class PWGF:
         return StepResult(
             theta,
             norm(error) if controlled and error is not None else None,
-            products=sum(stage.products for stage in later),
+            products=slope.products - known + sum(stage.products for stage in later),
             solves=len(later),
             unconverged=sum(not stage.converged for stage in later),
             worst_residual=max((stage.residual for stage in later), default=0.0),
@@ -222,7 +250,7 @@ class PWGF:
                 f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
                 f"none: {stats.status} Raise method.rtol or method.samples."
             )
-        moved, residual, bent = self._residuals(system, eta, reach)
+        moved, residual, bent, misfit = self._residuals(system, eta, reach)
         return Slope(
             eta=eta,
             energy_rate=-moved,
@@ -234,25 +262,23 @@ class PWGF:
             nonlinearity=(bent / moved) ** 0.5 if reach and moved else 0.0,
             shift=0.0 if memory is None else memory.shift,
             memory=memory,
-            context=_Context(system.samples, held_out),
+            context=_Context(system.samples, held_out, misfit),
         )
 
     @torch.no_grad()
     def _residuals(self, system: System, eta: Tensor, reach: float | None) -> list[float]:
-        """E|Jη|², E|Jη + f|² and E|(T_{θ+hη} − T_θ)/h − Jη|², h the reach; one all-reduce."""
+        """E|Jη|², E|Jη + f|² and, with u = (T_{θ+hη} − T_θ)/h and h the reach, E|u − Jη|² and
+        E|u + f|²; one all-reduce."""
         theta = self.map.get_theta()
         if reach:
             self.map.set_theta(torch.add(theta, eta, alpha=reach))
-        leaves = zip(
-            system.gram.leaves, system.points, system.images, system.forces, strict=True
-        )  # fmt: skip
+        leaves = zip(system.gram.leaves, system.points, system.images, system.forces, strict=True)
         sums = []
         for J, z, x, force in leaves:
             moved = J.jvp(eta)
-            bent = (self.map(z) - x).div_(reach).sub_(moved) if reach else torch.zeros_like(x)
-            sums.append(
-                torch.stack([_square(moved), _square(moved + force), _square(bent)])
-            )  # fmt: skip
+            u = (self.map(z) - x).div_(reach) if reach else moved
+            parts = (moved, moved + force, u - moved, u + force)
+            sums.append(torch.stack([_square(part) for part in parts]))
         self.map.set_theta(theta)
         return (self.communicator.sum(tree_sum(sums)) / system.total).tolist()
 

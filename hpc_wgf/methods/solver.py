@@ -121,6 +121,13 @@ class MetricSolver:
         eta, stats = self._iterate(system, memory, held_out, self._options.max_products)
         return Solved(eta, stats, memory.after(stats.products))
 
+    def relaxed(self, memory: Memory | None) -> Memory | None:
+        """The memory for a new step: a raised shift comes down tenfold, at most to the first."""
+        if memory is None or memory.shift <= self.first_shift():
+            return memory
+        lower = self._with_shift(memory.built, max(self.first_shift(), 0.1 * memory.shift))
+        return replace(lower, least=memory.least, excess=memory.excess, drift=memory.drift)
+
     def _prepared(self, map: PushForward, system: System, memory: Memory | None) -> Memory:
         if memory is None:
             return self._made(map, system, self.first_shift())

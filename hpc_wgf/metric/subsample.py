@@ -11,7 +11,7 @@ from torch import Tensor
 from ..maps import ParameterLayer, PushForward
 from ..parallel import Communicator, TreeSum
 
-_MOST_LEAVES = 16  # leaves of all ranks that give samples: 125 each keep matrix products large
+_MOST_LEAVES = 4  # leaves of all ranks that give samples: 500 each keep matrix products large
 _MOST_DIRECTIONS = 64  # up to this dimension every coordinate is a direction; above, random signs
 _ENTRIES = 1 << 22  # numbers in the layers of a chunk, about
 
@@ -70,7 +70,7 @@ class Subsample:
         """Samples whose layers are held at a time."""
         layers = layers_at(self.map)
         numbers = sum(layer.sensitivity.numel() + layer.input.numel() for layer in layers)
-        return max(8, min(256, _ENTRIES // numbers))
+        return max(8, min(512, _ENTRIES // numbers))
 
     def _layers(self, z: Tensor, signs: torch.Generator) -> list[ParameterLayer]:
         return _layers(self.map, z, _directions(z, signs))

@@ -76,6 +76,12 @@ def steep(scheme="heun", **options):
 
 def test_a_step_that_folds_the_map_stops_a_fixed_run():
     with pytest.raises(wgf.RunError, match="folded at .* of rank 0.*method.tolerance"):
+        wgf.solve(*steep(preconditioner="none"))
+
+
+def test_a_step_too_long_for_any_shift_stops_a_fixed_run():
+    """η damped until the step is linear would leave the force over: no answer is better."""
+    with pytest.raises(wgf.RunError, match="otherwise than linearly.*method.tolerance"):
         wgf.solve(*steep())
 
 

@@ -228,3 +228,15 @@ def test_layers_are_the_jacobian_in_the_given_directions(name):
     for e in range(3):
         pulled = linearization.vjp(directions[:, e], inputs=True)[1]
         torch.testing.assert_close(back[:, e], pulled, rtol=1e-10, atol=1e-12)
+
+
+@every_map
+@pytest.mark.parametrize("scored", [False, True])
+def test_transport_of_leaves_is_that_of_each(name, scored):
+    map = perturb(MAPS[name]())
+    leaves = torch.randn(N, D).split([7, N - 7])
+    scores = [-z for z in leaves] if scored else None
+    images = map.transport_leaves(leaves, scores)
+    for k, (z, image) in enumerate(zip(leaves, images, strict=True)):
+        for ours, theirs in zip(image, map.transport(z, scores and scores[k]), strict=True):
+            assert ours is theirs is None or torch.equal(ours, theirs)

@@ -1,0 +1,237 @@
+"""The solve of (Ĝ + εI) η = −∇F within the method, and what it leaves to the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from oracles import dense_jacobian, perturb
+
+import hpc_wgf as wgf
+from hpc_wgf.integrators import SCHEMES
+from hpc_wgf.methods import PWGF, Form, Preconditioning, Solver, State, StepFailed
+from hpc_wgf.methods.solver import Memory
+from hpc_wgf.parallel import LocalCommunicator
+
+WELLS = wgf.Problem(
+    [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), 1.0
+)
+KINDS = [kind for kind in Preconditioning if kind is not Preconditioning.AUTOMATIC]
+
+
+def method(problem=WELLS, map=None, **options) -> PWGF:
+    map = map or perturb(wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 6)), 0.2)
+    options = {"samples": 300, "rtol": 1e-8, "shift": 1e-5} | options
+    return PWGF(problem, map, wgf.PWGFOptions(**options), LocalCommunicator())
+
+
+@pytest.mark.parametrize("solver", list(Solver))
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_way_leads_to_the_shifted_solution(kind, solver):
+    """(Ĝ + εI) η = −∇F by dense algebra, ε = shift ‖Ĝ‖; the norm is an estimate, so that η is
+    compared for the ε that was used."""
+    runner = method(preconditioner=kind, solver=solver)
+    state = runner.start()
+    slope = runner.evaluate(state.theta, runner.samples(0))
+    system = runner.system(state.theta, runner.samples(0))
+    z = torch.cat(system.points)
+    J = dense_jacobian(runner.map, z).reshape(-1, len(state.theta))
+    gram = J.T @ J / len(z)
+    norm = float(torch.linalg.eigvalsh(gram)[-1])
+    residual = system.b - gram @ slope.eta
+    epsilon = float(residual @ slope.eta / (slope.eta @ slope.eta))
+    assert 0.4 < epsilon / (1e-5 * norm) < 1.2
+    expected = torch.linalg.solve(gram + epsilon * torch.eye(len(gram)), system.b)
+    assert float((slope.eta - expected).norm() / expected.norm()) < 1e-4
+    assert slope.converged
+
+
+def test_the_shift_follows_the_tolerance():
+    """Left to itself ε is rtol/100 of the largest eigenvalue, and 0 without a preconditioner."""
+    runner = method(shift=None, rtol=1e-4)
+    slope = runner.evaluate(runner.start().theta, runner.samples(0))
+    assert slope.shift == pytest.approx(1e-6)
+    assert method(shift=None, preconditioner="none").preconditioner == "none"
+
+
+def test_the_energy_form_is_solved_plainly_unless_asked():
+    assert method(form=Form.ENERGY).preconditioner is Preconditioning.NONE
+    assert method(form=Form.ENERGY, preconditioner=Preconditioning.DENSE).preconditioner == "dense"
+
+
+def test_a_preconditioner_is_kept_until_it_costs_more_than_a_new_one():
+    built = object()
+    memory = Memory(built, lambda v: v, 1e-6, 1e-6)
+    assert not memory.worn_out(5.0)
+    memory = memory.after(6)  # the first solve sets the measure
+    assert memory.least == 6
+    memory = memory.after(9)
+    assert memory.excess == 3
+    assert not memory.worn_out(5.0)
+    memory = memory.after(9)
+    assert memory.excess == 6
+    assert memory.worn_out(5.0)
+    # one that wore out at its second use is replaced before it
+    assert replace(Memory(built, lambda v: v, 1e-6, 1e-6), drift=8).after(6).worn_out(5.0)
+
+
+def test_a_solve_that_an_old_preconditioner_makes_long_is_begun_again():
+    """The preconditioner of another map at hand: products stay within what it may cost."""
+    runner = method(map=wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 60)), samples=4000)
+    first = runner.slope(runner.start())
+    turned = perturb(wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 60)), 0.5, seed=3).get_theta()
+    state = State(0.0, turned, 0, 0.01)
+    fresh = runner.slope(state)
+    system = runner.system(turned, runner.samples(0))
+    again = runner._solver.solve(runner.map, system, first.memory, None)
+    assert again.stats.converged
+    patience = first.memory.least + 2 + int(first.memory.cost(system))
+    assert fresh.products < again.stats.products <= fresh.products + patience
+    assert again.memory.built is not first.memory.built
+
+
+def test_memory_ends_at_a_stored_time():
+    """A run resumed at a row finds none, and must go on as the undisturbed one does."""
+    seen = []
+
+    class Watching(PWGF):
+        def slope(self, state):
+            seen.append((round(state.time, 6), state.memory is None))
+            return super().slope(state)
+
+    from hpc_wgf.loop import Schedule, integrate
+
+    runner = Watching(
+        WELLS, wgf.Affine(2), wgf.PWGFOptions(200, 1e-6, "heun", 0.05), LocalCommunicator()
+    )
+    integrate(WELLS, runner, Schedule(0.0, 0.3, 0.15), [])
+    assert seen == [
+        (0.0, True), (0.05, False), (0.1, False), (0.15, True), (0.2, False), (0.25, False),
+        (0.3, True),
+    ]  # fmt: skip
+
+
+def loose_ends(**options):
+    """Units of a block flow that hardly move a sample leave η at the mercy of tiny eigenvalues."""
+    map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 12, spread=2.0))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        map.parts[1].U.copy_(1e-5 * torch.randn(2, 12, generator=generator, dtype=torch.float64))
+    return method(WELLS, map, samples=500, rtol=1e-8, step_size=0.01, **options)
+
+
+def test_a_larger_shift_tames_a_step_that_is_far_from_linear(monkeypatch):
+    """The shifted system with ε = 10⁻¹⁴‖Ĝ‖ is solved well, and ruins the step; the watch raises ε
+    until the step is nearly linear and the samples move as the force says."""
+    import hpc_wgf.methods.pwgf as module
+
+    runner = loose_ends(shift=1e-14)
+    tamed = runner.slope(runner.start())
+    monkeypatch.setattr(module, "_MOST_NONLINEAR", float("inf"))
+    runner = loose_ends(shift=1e-14)
+    wild = runner.slope(runner.start())
+    assert wild.nonlinearity > 0.5 > tamed.nonlinearity
+    assert tamed.shift > wild.shift == 1e-14
+    assert float(tamed.eta.norm()) < 0.3 * float(wild.eta.norm())
+    assert tamed.context.misfit < 0.05 * wild.context.misfit
+    assert tamed.context.misfit < 0.05 * tamed.force_square
+    assert tamed.products > wild.products
+
+
+def test_a_step_too_long_for_the_flow_is_not_hidden_by_the_shift():
+    """Where every shift that is large enough would leave the force over, the step fails; a shorter
+    one gets a slope of its own, with the small shift."""
+    problem = wgf.Problem(
+        [wgf.PotentialEnergy(wgf.StyblinskiTang(1.0)), wgf.Entropy(1.0)], wgf.Gaussian(1), 0.1
+    )
+    map = wgf.Composition(wgf.Affine(1), wgf.BlockFlow(1, 8, spread=3.0))
+    runner = method(problem, map, samples=1000, rtol=1e-4, shift=None, step_size=0.1)
+    state = runner.start()
+    slope = runner.slope(state)
+    assert slope.shift > 1e-6
+    with pytest.raises(StepFailed, match="otherwise than linearly"):
+        runner.step(state, slope, 0.1)
+    result = runner.step(state, slope, 1e-5)
+    plain = runner.evaluate(state.theta, slope.context.samples)
+    moved = (result.theta - state.theta) / 1e-5
+    assert float((moved - plain.eta).norm() / plain.eta.norm()) < 0.1
+
+
+def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
+    """On many fresh samples the flow is followed better than by a solve to the end."""
+    problem = wgf.Problem(wgf.InternalEnergy(2.4), wgf.Barenblatt(2, 2.4, 0.1), 0.2, start_time=0.1)
+    map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 16, spread=1.0))
+    judge = method(problem, map, samples=20_000, form=Form.FORCE)
+    sample = judge.samples(7)
+    system = judge.system(judge.start().theta, sample)
+    left = {}
+    for holdout in (None, 0.5):
+        runner = method(
+            problem, map, samples=400, form=Form.ENERGY, rtol=1e-7, shift=0.0, holdout=holdout
+        )
+        slope = runner.slope(runner.start())
+        moved = [
+            J.jvp(slope.eta) + f for J, f in zip(system.gram.leaves, system.forces, strict=True)
+        ]
+        left[holdout] = float(torch.cat(moved).square().sum())
+    assert left[0.5] < 0.5 * left[None]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": Solver.LSMR, "form": Form.ENERGY}, "solver lsmr needs .*use method.form"),
+        ({"solver": Solver.LSMR, "holdout": 0.5}, "holdout watches minres only"),
+        (
+            {"preconditioner": "jacobi"},
+            "preconditioner 'jacobi' is not known: automatic, none, dense",
+        ),
+        ({"shift": 1.0}, "shift is a fraction"),
+        ({"shift": -0.1}, "shift is a fraction"),
+        ({"memory": 0.0}, "memory must be positive"),
+        ({"holdout": 0.0}, "holdout must be positive"),
+        ({"scheme": "euler", "tolerance": 1e-3}, "use one of heun, .*rkc2"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(wgf.InputError, match=message):
+        wgf.PWGFOptions(**options)
+
+
+def test_the_memory_budget_changes_nothing_but_memory():
+    """What does not fit is computed anew in every product, to the same bits."""
+    wide, narrow = method(), method(memory=1e-9)
+    slopes = [runner.slope(runner.start()) for runner in (wide, narrow)]
+    kept = [
+        sum(J.nbytes for J in runner.system(runner.start().theta, runner.samples(0)).gram.leaves)
+        for runner in (wide, narrow)
+    ]
+    assert kept[0] > 0
+    assert kept[1] == 0
+    assert torch.equal(slopes[0].eta, slopes[1].eta)
+
+
+@pytest.mark.parametrize("tolerance", [None, 3e-3])
+def test_the_stabilised_scheme_carries_a_flow(tolerance):
+    """Ornstein–Uhlenbeck with a stiff mode that has almost come to rest: at rate 60 steps of 0.1
+    are three times as long as Heun's scheme bears."""
+    quadratic = wgf.Quadratic(2, [1.0, 0.0], [[1.0, 0.0], [0.0, 1 / 60]])
+    start = wgf.Gaussian(2, [0.0, 0.0], [[1.0, 0.0], [0.0, 1.02 / 60]])
+    problem = wgf.Problem([wgf.PotentialEnergy(quadratic), wgf.Entropy(1.0)], start, 0.5)
+    options = wgf.PWGFOptions(500, 1e-8, "rkc2", 0.1, tolerance)
+    summary = wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.5)).summary
+    assert summary.map_error_relative[-1] < 0.02
+    if tolerance is None:
+        assert summary.steps == 5
+        heun = replace(options, scheme="heun")
+        with pytest.raises(wgf.RunError, match="folded"):
+            wgf.solve(problem, wgf.Affine(2), heun, wgf.Output(every=0.5))
+
+
+def test_schemes_by_name():
+    assert set(SCHEMES) == {"euler", "heun", "kutta32", "bosh32", "rk4", "rkc2"}
+    assert all(name == scheme.name for name, scheme in SCHEMES.items())
+    assert {n: s.error_order for n, s in SCHEMES.items() if s.error_order} == {
+        "heun": 2, "kutta32": 3, "bosh32": 3, "rkc2": 3,
+    }  # fmt: skip
