@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..maps import Linearization
-from ..parallel import Communicator, tree_sum
+from ..parallel import Communicator, TreeSum, tree_sum
 
 
 @dataclass(frozen=True)
