@@ -26,6 +26,7 @@ from .options import Form, PWGFOptions, Solver
 from .system import System
 
 _POWER_ITERATIONS = 6
+_MOST_EXCESS = 60.0  # products
 _SHIFT = 0.01  # ε/‖Ĝ‖ over rtol: the error of the shift is then about that of the tolerance
 
 
@@ -56,8 +57,9 @@ class Memory:
         )
 
     def cost(self, system: System) -> float:
-        """What a new preconditioner takes, in products with Ĝ."""
-        return self.built.operations / system.operations
+        """What a new preconditioner takes, in products with Ĝ; but never more than plain solves
+        take, which an old one may be worse than."""
+        return min(self.built.operations / system.operations, _MOST_EXCESS)
 
     def worn_out(self, cost: float) -> bool:
         """Whether a new preconditioner, at the cost of so many products, pays: this one has taken

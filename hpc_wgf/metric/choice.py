@@ -14,6 +14,7 @@ from .preconditioner import DiagonalBlocks, Factorable
 from .subsample import Subsample, axes_fit, layers_at
 
 _DENSE = 1024  # parameters up to which all of Ĝ is one block
+_ROWS = 1_000_000  # d p² up to which Ĝ is made from rows of J, 4 GFlop for 2000 samples
 _BLOCK = 2048  # most parameters of a block elsewhere: q² numbers, q³/3 operations to factor it
 
 
@@ -21,8 +22,8 @@ class Preconditioning(StrEnum):
     """`dense`: Ĝ of a subsample. `outputs`: its diagonal blocks, one for each output coordinate
     with the hidden units that move it most. `kronecker`: factors per layer. `nystrom`: a low-rank
     approximation. `none`: plain iterations. `automatic`: dense for few parameters, else outputs
-    where its blocks are small enough, else kronecker, or nystrom for maps whose parameters come
-    in no layers; none in the energy form, whose noise a better solve would fit."""
+    where its blocks are small enough, else kronecker; none for many parameters that come in no
+    layers (planar flows, modules), and in the energy form, whose noise a better solve would fit."""
 
     AUTOMATIC = "automatic"
     NONE = "none"
@@ -43,11 +44,11 @@ class Built:
 def fitting(map: PushForward) -> Preconditioning:
     """The kind that `automatic` stands for."""
     parameters, d = map.parameter_count(), map.dimension
-    layered = _layered(layers_at(map))
-    if parameters <= _DENSE or (parameters <= _BLOCK and not layered):
+    if not _layered(layers_at(map)):
+        rows = d * parameters * parameters
+        return Preconditioning.DENSE if rows <= _ROWS else Preconditioning.NONE
+    if parameters <= _DENSE:
         return Preconditioning.DENSE
-    if not layered:
-        return Preconditioning.NYSTROM
     if axes_fit(d) and parameters <= d * _BLOCK / 2:
         return Preconditioning.OUTPUTS
     return Preconditioning.DENSE if parameters <= _BLOCK else Preconditioning.KRONECKER

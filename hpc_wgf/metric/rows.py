@@ -27,10 +27,10 @@ class JacobianRows:
 
     def rmatvec(self, u: Tensor) -> Tensor:
         """Jᵀ u/√n, (n_local, d) → (p,): one all-reduce of p numbers."""
-        parts = [
-            J.vjp(part)[0] for J, part in zip(self.leaves, u.split(list(self.lengths)), strict=True)
-        ]
-        return self.communicator.sum(tree_sum(parts)).div_(self.total**0.5)
+        total = TreeSum()
+        for J, part in zip(self.leaves, u.split(list(self.lengths)), strict=True):
+            total.add(J.vjp(part)[0])
+        return self.communicator.sum(total.total()).div_(self.total**0.5)
 
     def norm(self, u: Tensor) -> Tensor:
         """‖u‖ over all ranks, 0-d, float64: one all-reduce of a number."""
