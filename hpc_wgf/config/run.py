@@ -61,7 +61,7 @@ class MethodTable(Table):
     """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
     seed: int = Field(default=0, ge=0)
     block: int | None = Field(default=None, ge=1)
-    """Samples per numbered block; left out, 64, fewer for few samples and more for very many."""
+    """Samples per numbered block; left out, a 1024th of the samples and at least 16."""
 
 
 class OutputTable(Table):

@@ -29,7 +29,7 @@ from .system import Assembly, System
 _NAN = float("nan")
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
 _LARGEST_SHIFT = 1e-2
-_MOST_MISFIT = 0.1  # of E|f|², that the bending of a step may leave over
+_MOST_MISFIT = 0.25  # of E|f|², that the bending of a step may leave over
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,8 @@ class SampleBlocks:
 
     @classmethod
     def automatic(cls, total: int, size: int | None = None) -> SampleBlocks:
-        """Blocks of `size`, by default 64 samples, more where there would be above 1024 blocks, and
-        fewer, down to 16, where there would be less than 64 blocks."""
-        return cls(total, size or max(16, min(64, total // 64), total // 1024))
+        """Blocks of `size`, by default a 1024th of the samples and at least 16 of them."""
+        return cls(total, size or max(16, total // 1024))
 
     @property
     def count(self) -> int:

@@ -96,7 +96,8 @@ def test_a_box_by_a_ramp_and_by_the_energy_form(tmp_path, start, form, bound):
     settings = ["problem.dimension=1", f'problem.start={{kind="box", ramp={ramp}}}',
                 "problem.until=1.0", "output.every=0.25", f"method.form={form}",
                 'map=[{kind="affine"}, {kind="block", width=24, scale=2.0, spread=1.3}]',
-                "method.samples=20000", "method.rtol=3e-3"]  # fmt: skip
+                "method.samples=20000", "method.rtol=3e-3",
+                "method.preconditioner=dense"]  # fmt: skip
     named, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
     z = torch.from_numpy(reference["z"]).double()
     for row, time in enumerate(summary.times):

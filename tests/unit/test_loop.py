@@ -82,7 +82,7 @@ def test_a_step_that_folds_the_map_stops_a_fixed_run():
 def test_a_step_too_long_for_any_shift_stops_a_fixed_run():
     """η damped until the step is linear would leave the force over: no answer is better."""
     with pytest.raises(wgf.RunError, match="otherwise than linearly.*method.tolerance"):
-        wgf.solve(*steep())
+        wgf.solve(*steep(), wgf.Output(every=0.1))
 
 
 def test_a_step_that_folds_the_map_is_shortened_by_a_controller():
