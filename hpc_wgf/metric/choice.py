@@ -60,9 +60,11 @@ def _layered(layers: Sequence[ParameterLayer]) -> bool:
 
 
 def wanted_samples(map: PushForward) -> int:
-    """Samples of a subsample: 2000, or enough for four rows of J a parameter of a block."""
-    block = min(map.parameter_count(), _BLOCK)
-    return max(2000, -(-4 * block // map.dimension))
+    """Samples of a subsample: 2000, or enough for four rows of J a parameter of a block; 600 where
+    the parameters are so many that making it is what takes the time."""
+    if map.parameter_count() > _BLOCK and _layered(layers_at(map)):
+        return 600
+    return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
 
 
 def build(sample: Subsample, kind: Preconditioning, shift: float) -> Built:

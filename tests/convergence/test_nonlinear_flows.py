@@ -177,6 +177,8 @@ IDENTITY = {
         "problem.dimension=1",
         "problem.until=0.5",
         "method.rtol=1e-3",
+        "method.samples=40000",
+        "output.particles=40000",
     ],
     "aggregation-2d": [
         "problem.until=0.5",
