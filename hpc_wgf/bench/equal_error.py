@@ -11,7 +11,7 @@ from ..krylov import SolveStats, Status, Watched, minres
 from ..methods import PWGF, PWGFOptions
 from ..methods.solver import MetricSolver
 from ..methods.system import System
-from ..metric import Preconditioning, Subsample, build, wanted_samples
+from ..metric import Preconditioning
 from ..metric.preconditioner import Factorable
 from ..parallel import tree_sum
 
@@ -29,22 +29,19 @@ class Solves:
 
     def plain(self) -> tuple[Tensor, SolveStats]:
         options = replace(self.options, preconditioner=Preconditioning.NONE)
-        solver = MetricSolver(self.runner.map, options, self.runner.communicator)
-        return solver.solve(self.runner.map, self.system, None, None)[:2]
+        return self._solver(options).solve(self.runner.map, self.system, None, None)[:2]
 
     def build(self) -> Factorable:
         """What the method's own kind of preconditioner knows of Ĝ, from a subsample."""
-        map, system, communicator = self.runner.map, self.system, self.runner.communicator
-        sample = Subsample.of(
-            map, system.points, system.samples.sizes, wanted_samples(map), communicator
-        )  # fmt: skip
-        return build(sample, self.runner.preconditioner, self.shift).known
+        return self._solver(self.options).build(self.runner.map, self.system, self.shift).known
 
     @property
     def shift(self) -> float:
         """ε/‖Ĝ‖ with which the method begins."""
-        solver = MetricSolver(self.runner.map, self.options, self.runner.communicator)
-        return solver.first_shift()
+        return self._solver(self.options).first_shift()
+
+    def _solver(self, options: PWGFOptions) -> MetricSolver:
+        return MetricSolver(self.runner.map, options, self.runner.communicator)
 
     def preconditioned(
         self, known: Factorable, shift: float, most: int, watched: Watched | None = None

@@ -87,7 +87,8 @@ class RungeKutta:
         self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
         norm: Callable[[Tensor], float], estimate: bool, memory: Any,
     ) -> Advanced:  # fmt: skip
-        return Advanced(*runge_kutta_step(rhs, y, first, step, self.tableau), None)
+        after, error = runge_kutta_step(rhs, y, first, step, self.tableau)
+        return Advanced(after, error if estimate else None, None)
 
 
 class _Spectrum(NamedTuple):

@@ -205,11 +205,10 @@ class PWGF:
             rhs, state.theta, slope.eta, step_size,
             norm=norm, estimate=self.options.tolerance is not None, memory=carried.scheme,
         )  # fmt: skip
-        controlled = error is not None and self.options.tolerance is not None
         later = stages[1:]
         return StepResult(
             theta,
-            norm(error) if controlled and error is not None else None,
+            None if error is None else norm(error),
             products=slope.products - known + sum(stage.products for stage in later),
             solves=len(later),
             unconverged=sum(not stage.converged for stage in later),
@@ -287,10 +286,11 @@ class PWGF:
         samples = self.evaluation.samples
         pushed = self._assembly.push(samples.leaves, density=True)
         forces = self._assembly.forces(pushed, samples, values=True)
+        linearizer = self.map.linearizer()
         sums, counts = [], []
         for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):
             assert force.value is not None
-            moved = self.map.linearize(reference.z).jvp(slope.eta)
+            moved = linearizer.linearize(reference.z, budget=0).jvp(slope.eta)  # used once
             folded = (~part.positive).sum().double()
             work = (force.position * moved).double().sum()
             values = force.value.double().sum()

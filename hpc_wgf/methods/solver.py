@@ -137,11 +137,15 @@ class MetricSolver:
             return memory
         return replace(self._made(map, system, memory.shift), drift=memory.drift)
 
-    def _made(self, map: PushForward, system: System, shift: float) -> Memory:
+    def build(self, map: PushForward, system: System, shift: float) -> Built:
+        """What this kind of preconditioner knows of Ĝ, from a subsample; collective."""
         sample = Subsample.of(
             map, system.points, system.samples.sizes, wanted_samples(map), self._communicator
         )
-        return self._with_shift(build(sample, self.kind, shift), shift)
+        return build(sample, self.kind, shift)
+
+    def _made(self, map: PushForward, system: System, shift: float) -> Memory:
+        return self._with_shift(self.build(map, system, shift), shift)
 
     def _with_shift(self, built: Built, shift: float) -> Memory:
         epsilon = shift * built.known.norm
