@@ -24,6 +24,10 @@ class ParameterLayer:
         """The same layer where `offset` parameters stand before it."""
         return replace(self, index=self.index + offset)
 
+    def double(self) -> ParameterLayer:
+        """The same layer in float64."""
+        return replace(self, sensitivity=self.sensitivity.double(), input=self.input.double())
+
 
 def weight_index(h: int, k: int, weights: int, bias: int | None, device: torch.device) -> Tensor:
     """`ParameterLayer.index` of W (h, k) that begins at `weights` in θ, row by row, and of its

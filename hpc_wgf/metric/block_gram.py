@@ -30,10 +30,10 @@ class Block:
         ]
 
 
-def one_block(layers: Sequence[ParameterLayer]) -> list[Block]:
+def one_block(layers: Sequence[ParameterLayer]) -> Block:
     """All parameters together: Ĝ itself."""
     units = [torch.arange(len(layer.index), device=layer.index.device) for layer in layers]
-    return [_block(layers, units)]
+    return _block(layers, units)
 
 
 def blocks_by_output(layers: Sequence[ParameterLayer], energy: Sequence[Tensor]) -> list[Block]:
@@ -65,21 +65,42 @@ def mean_energies(sample: Subsample, layers: Sequence[ParameterLayer]) -> list[T
     """E[B²] of every layer over the subsample, (d, h) each; `layers`: of any of its samples."""
     shapes = [layer.sensitivity.shape[1:] for layer in layers]
 
-    def squares(chunk: list[ParameterLayer]) -> Tensor:
-        return torch.cat([layer.sensitivity.square().sum(0).reshape(-1) for layer in chunk])
+    def add(total: Tensor, chunk: list[ParameterLayer]) -> None:
+        parts = [layer.sensitivity.double().square().sum(0).reshape(-1) for layer in chunk]
+        total += torch.cat(parts)
 
-    flat = sample.mean(squares, torch.zeros_like(squares(list(layers))))
+    flat = sample.mean(add, [sum(shape.numel() for shape in shapes)])
     parts = flat.split([shape.numel() for shape in shapes])
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def gram_of_blocks(sample: Subsample, blocks: Sequence[Block], like: Tensor) -> list[Tensor]:
-    """E[JᵀJ] over the subsample for every block, (q, q) each in float64."""
+def gram(sample: Subsample, block: Block) -> Tensor:
+    """E[JᵀJ] over the subsample for the parameters of a block, (q, q) in float64."""
+    size = len(block.index)
+
+    def add(total: Tensor, layers: list[ParameterLayer]) -> None:
+        total += gram_of_layers(block.of(layers))
+
+    return sample.mean(add, [size, size])
+
+
+def probed_grams(sample: Subsample, blocks: Sequence[Block]) -> list[Tensor]:
+    """The same for every block in the mean over random signs s: E[(sᵀJ)ᵀ sᵀJ], a row a sample.
+    Of a block whose units move one output only it is the same; every other is about as good a
+    preconditioner, and d times cheaper. The products are those of the run's precision."""
     sizes = [len(block.index) for block in blocks]
 
-    def contribution(layers: list[ParameterLayer]) -> Tensor:
-        return torch.cat([gram_of_layers(block.of(layers)).reshape(-1) for block in blocks])
+    def add(total: Tensor, layers: list[ParameterLayer]) -> None:
+        parts = total.split([size * size for size in sizes])
+        for block, part in zip(blocks, parts, strict=True):
+            rows = torch.cat([_row(layer) for layer in block.of(layers)], 1)
+            part += (rows.T @ rows).view(-1)
 
-    flat = sample.mean(contribution, like.new_zeros(sum(size * size for size in sizes)))
+    flat = sample.mean(add, [sum(size * size for size in sizes)], probes=1)
     parts = flat.split([size * size for size in sizes])
     return [part.view(size, size) for part, size in zip(parts, sizes, strict=True)]
+
+
+def _row(layer: ParameterLayer) -> Tensor:
+    """sᵀ∂T/∂W of a layer seen in one direction: (n, h k)."""
+    return (layer.sensitivity[:, 0, :, None] * layer.input[:, None, :]).flatten(1)

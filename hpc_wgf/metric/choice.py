@@ -6,8 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from torch import Tensor
+
 from ..maps import ParameterLayer, PushForward
-from .block_gram import blocks_by_output, gram_of_blocks, mean_energies, one_block
+from .block_gram import (
+    Block,
+    blocks_by_output,
+    gram,
+    mean_energies,
+    one_block,
+    probed_grams,
+)
 from .kronecker import kronecker_factors
 from .nystrom import nystrom
 from .preconditioner import DiagonalBlocks, Factorable
@@ -16,6 +25,8 @@ from .subsample import Subsample, axes_fit, layers_at
 _DENSE = 1024  # parameters up to which all of Ĝ is one block
 _ROWS = 1_000_000  # d p² up to which Ĝ is made from rows of J, 4 GFlop for 2000 samples
 _BLOCK = 2048  # most parameters of a block elsewhere: q² numbers, q³/3 operations to factor it
+
+_OWNING = 256  # samples that say which output a unit moves
 
 
 class Preconditioning(StrEnum):
@@ -60,10 +71,7 @@ def _layered(layers: Sequence[ParameterLayer]) -> bool:
 
 
 def wanted_samples(map: PushForward) -> int:
-    """Samples of a subsample: 2000, or enough for four rows of J a parameter of a block; 600 where
-    the parameters are so many that making it is what takes the time."""
-    if map.parameter_count() > _BLOCK and _layered(layers_at(map)):
-        return 600
+    """Samples of a subsample: 2000, or enough for four rows of J a parameter of a block."""
     return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
 
 
@@ -74,22 +82,30 @@ def build(sample: Subsample, kind: Preconditioning, shift: float) -> Built:
         return _nystrom(sample, shift)
     if kind is Preconditioning.KRONECKER:
         return _kronecker(sample)
-    return _blocks(sample, by_output=kind is Preconditioning.OUTPUTS)
+    return _outputs(sample) if kind is Preconditioning.OUTPUTS else _dense(sample)
 
 
-def _blocks(sample: Subsample, *, by_output: bool) -> Built:
+def _dense(sample: Subsample) -> Built:
     layers = layers_at(sample.map)
-    if by_output:
-        blocks = blocks_by_output(layers, mean_energies(sample, layers))
-        if max(len(block.index) for block in blocks) > 2 * _BLOCK:
-            return _kronecker(sample)
-    else:
-        blocks = one_block(layers)
-    grams = gram_of_blocks(sample, blocks, layers[0].input)
-    sizes = [float(len(block.index)) for block in blocks]
-    rows = sample.total * (1 if _layered(layers) else sample.directions)
-    work = sum(2 * rows * q * q + q**3 for q in sizes)
-    return Built(DiagonalBlocks(grams, [block.index for block in blocks]), work)
+    block = one_block(layers)
+    rows = sample.total * sample.directions
+    work = (sample.total if _layered(layers) else rows) * 2.0 * len(block.index) ** 2
+    return _built([block], [gram(sample, block)], rows, work)
+
+
+def _outputs(sample: Subsample) -> Built:
+    layers = layers_at(sample.map)
+    blocks = blocks_by_output(layers, mean_energies(sample.fewer(_OWNING), layers))
+    if max(len(block.index) for block in blocks) > 2 * _BLOCK:
+        return _kronecker(sample)
+    work = sum(2.0 * sample.total * len(block.index) ** 2 for block in blocks)
+    return _built(blocks, probed_grams(sample, blocks), sample.total, work)
+
+
+def _built(blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float) -> Built:
+    """From so many rows of J and as many operations; each block is still to be factored."""
+    known = DiagonalBlocks(grams, [block.index for block in blocks], rows)
+    return Built(known, work + sum(float(len(gram)) ** 3 for gram in grams))
 
 
 def _kronecker(sample: Subsample) -> Built:
@@ -100,8 +116,8 @@ def _kronecker(sample: Subsample) -> Built:
 
 
 def _nystrom(sample: Subsample, shift: float) -> Built:
-    layers, parameters = layers_at(sample.map), sample.map.parameter_count()
-    found = nystrom(sample, parameters, shift, layers[0].input)
+    parameters = sample.map.parameter_count()
+    found = nystrom(sample, parameters, shift)
     rank = float(len(found.values))
     work = 8 * sample.total * sample.directions * parameters * rank + 6 * parameters * rank**2
     return Built(found, work)

@@ -16,13 +16,13 @@ from .subsample import Subsample
 def kronecker_factors(sample: Subsample, layers: Sequence[ParameterLayer]) -> KroneckerFactors:
     """Of every layer over the subsample; `layers`: of any of its samples."""
 
-    def contribution(chunk: Sequence[ParameterLayer]) -> Tensor:
-        factors = [factor for layer in chunk for factor in _factors(layer)]
-        return torch.cat([factor.reshape(-1) for factor in factors])
+    def add(total: Tensor, chunk: Sequence[ParameterLayer]) -> None:
+        factors = [factor for layer in chunk for factor in _factors(layer.double())]
+        total += torch.cat([factor.reshape(-1) for factor in factors])
 
     shapes = [shape for layer in layers for shape in (layer.index.shape[0], layer.index.shape[1])]
-    zero = layers[0].input.new_zeros(sum(q * q for q in shapes), dtype=torch.float64)
-    parts = sample.mean(contribution, zero).split([q * q for q in shapes])
+    flat = sample.mean(add, [sum(q * q for q in shapes)])
+    parts = flat.split([q * q for q in shapes])
     matrices = [part.view(q, q) for part, q in zip(parts, shapes, strict=True)]
     pairs = list(zip(matrices[::2], matrices[1::2], strict=True))
     return KroneckerFactors.of(pairs, [layer.index for layer in layers])

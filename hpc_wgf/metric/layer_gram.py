@@ -17,7 +17,8 @@ from ..maps import ParameterLayer
 
 def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
     """Σ JᵀJ over the samples for the parameters of `layers`, in the order of the layers, each
-    row by row: (q, q), q the sum of their sizes."""
+    row by row: (q, q) in float64, q the sum of their sizes."""
+    layers = [layer.double() for layer in layers]
     ends = torch.tensor([layer.index.numel() for layer in layers]).cumsum(0).tolist()
     total = layers[0].input.new_zeros(ends[-1], ends[-1])
     for i, one in enumerate(layers):

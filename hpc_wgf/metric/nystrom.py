@@ -16,12 +16,12 @@ from .subsample import Subsample
 _FIRST_RANK, _MOST_RANK = 32, 512
 
 
-def nystrom(sample: Subsample, parameters: int, shift: float, like: Tensor) -> LowRank:
+def nystrom(sample: Subsample, parameters: int, shift: float) -> LowRank:
     """Ĝ of the subsample to the rank at which its own eigenvalues fall to the shift, ε‖Ĝ‖ for
     `shift` = ε: doubled until then, and cut there."""
     rank = min(_FIRST_RANK, parameters)
     while True:
-        found = _of_rank(sample, parameters, rank, like)
+        found = _of_rank(sample, parameters, rank)
         floor = max(shift, 1e-13) * float(found.values[0])
         if float(found.values[-1]) <= floor or rank >= min(_MOST_RANK, parameters):
             break
@@ -30,10 +30,10 @@ def nystrom(sample: Subsample, parameters: int, shift: float, like: Tensor) -> L
     return LowRank(found.values[:kept], found.vectors[:, :kept])
 
 
-def _of_rank(sample: Subsample, parameters: int, rank: int, like: Tensor) -> LowRank:
+def _of_rank(sample: Subsample, parameters: int, rank: int) -> LowRank:
     generator = torch.Generator().manual_seed(rank)
     random = torch.randn(parameters, rank, generator=generator, dtype=torch.float64)
-    test = torch.linalg.qr(random.to(like.device)).Q
+    test = torch.linalg.qr(random.to(sample.communicator.device)).Q
     image = gram_product(sample, test)
     nu = torch.finfo(torch.float64).eps * parameters**0.5 * image.norm()
     image = image + nu * test
@@ -47,16 +47,15 @@ def _of_rank(sample: Subsample, parameters: int, rank: int, like: Tensor) -> Low
 def gram_product(sample: Subsample, V: Tensor) -> Tensor:
     """Ĝ V over the subsample, (p, r) → (p, r): all columns in the same matrix products."""
 
-    def contribution(layers: Sequence[ParameterLayer]) -> Tensor:
+    def add(total: Tensor, layers: Sequence[ParameterLayer]) -> None:
+        layers = [layer.double() for layer in layers]
         moved = sum(_pushed(layer, V) for layer in layers)  # J V, (n, e, r)
         assert isinstance(moved, Tensor)
-        result = torch.zeros_like(V)
         for layer in layers:
             pulled = layer.sensitivity.mT @ moved  # (n, h, r)
-            result[layer.index] = torch.einsum("nhr,nk->hkr", pulled, layer.input)
-        return result
+            total[layer.index] += torch.einsum("nhr,nk->hkr", pulled, layer.input)
 
-    return sample.mean(contribution, torch.zeros_like(V))
+    return sample.mean(add, V.shape)
 
 
 def _pushed(layer: ParameterLayer, V: Tensor) -> Tensor:

@@ -6,13 +6,16 @@ precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+_NOISE = 500.0  # measured best between 200 and 2000, for q/m from 0.1 to 0.3
 _KRONECKER_DAMPING = 3e-4  # of ‖Ĝ‖; measured best between 1e-4 and 1e-3
 
 
@@ -53,19 +56,25 @@ class Symmetric(Protocol):
 
 @dataclass(frozen=True)
 class DiagonalBlocks:
-    """Diagonal blocks of Ĝ. `matrices`: (q, q) each, float64; `indices`: their places in θ."""
+    """Diagonal blocks of Ĝ. `matrices`: (q, q) each, float64; `indices`: their places in θ;
+    `rows`: of J that they are the mean of, m. The fewer rows, the less the small eigenvalues are
+    worth: M takes the larger shift ε(1 + 500 (q/m)²), which also lets it last for longer."""
 
     matrices: Sequence[Tensor]
     indices: Sequence[Tensor]
+    rows: float = math.inf
 
-    @property
+    @cached_property
     def norm(self) -> float:
         return max(_norm(matrix) for matrix in self.matrices)
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
         """By Cholesky; where the subsample leaves a block too near to singular for it, its own
         shift is raised tenfold until it can be factored."""
-        factors = [_inverse_factor(matrix, shift).to(dtype) for matrix in self.matrices]
+        factors = [
+            _inverse_factor(matrix, shift * self._damping(len(matrix)), dtype)
+            for matrix in self.matrices
+        ]
         groups: dict[int, list[int]] = {}
         for k, factor in enumerate(factors):
             groups.setdefault(len(factor), []).append(k)
@@ -73,6 +82,9 @@ class DiagonalBlocks:
             [torch.stack([factors[k] for k in group]) for group in groups.values()],
             [torch.stack([self.indices[k] for k in group]) for group in groups.values()],
         )
+
+    def _damping(self, size: int) -> float:
+        return 1.0 + _NOISE * (size / self.rows) ** 2
 
 
 @dataclass(frozen=True)
@@ -94,19 +106,21 @@ class _BlockCholesky:
     def _apply(self, v: Tensor, matrices: Sequence[Tensor]) -> Tensor:
         result = torch.empty_like(v)
         for matrix, index in zip(matrices, self.indices, strict=True):
-            result[index] = (matrix @ v[index][:, :, None])[:, :, 0]
+            # As a row from the left: a batch of columns takes MKL four times as long.
+            result[index] = (v[index][:, None, :] @ matrix.mT)[:, 0]
         return result
 
 
-def _inverse_factor(matrix: Tensor, shift: float) -> Tensor:
+def _inverse_factor(matrix: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
     """L⁻¹ of matrix + εI = L Lᵀ."""
-    eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    floor = 1e-15 * _norm(matrix)
-    shift = max(shift, floor)
+    shift = max(shift, 1e-15 * float(matrix.diagonal().max()))
     while True:
-        factor, failed = torch.linalg.cholesky_ex(matrix + shift * eye)
+        shifted = matrix.clone()
+        shifted.diagonal().add_(shift)
+        factor, failed = torch.linalg.cholesky_ex(shifted)
         if not bool(failed):
-            return torch.linalg.solve_triangular(factor, eye, upper=False)
+            eye = torch.eye(len(matrix), dtype=dtype, device=matrix.device)
+            return torch.linalg.solve_triangular(factor.to(dtype), eye, upper=False)
         shift *= 10.0
 
 

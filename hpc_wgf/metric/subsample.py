@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer, PushForward
-from ..parallel import Communicator, TreeSum
+from ..parallel import Communicator, TreeBuffers
 
 _MOST_LEAVES = 4  # leaves of all ranks that give samples: 500 each keep matrix products large
 _MOST_DIRECTIONS = 64  # up to this dimension every coordinate is a direction; above, random signs
 _ENTRIES = 1 << 22  # numbers in the layers of a chunk, about
 
-# The contribution of a chunk's layers, seen by `directions` that add up to the identity.
-Contribution = Callable[[list[ParameterLayer]], Tensor]
+# Adds to a tensor what a chunk's layers contribute, seen in directions e with Σ eeᵀ = I.
+Contribution = Callable[[Tensor, list[ParameterLayer]], None]
 
 
 @dataclass(frozen=True)
 class Subsample:
     """The first samples of some leaves. `pieces`: this rank's, by the number of the leaf among all,
-    (m_leaf, d); `total`: m, over all ranks. Sums go up the tree of all leaves, so that they are the
-    same bits on 1, 2, 4, … ranks."""
+    (m_leaf, d); `lengths`: of all ranks' pieces. Sums go up the tree of all leaves, so that
+    they are the same bits on 1, 2, 4, … ranks."""
 
     map: PushForward
     pieces: Mapping[int, Tensor]
-    total: int
+    lengths: Sequence[int]
     communicator: Communicator
 
     @classmethod
@@ -46,34 +46,47 @@ class Subsample:
         first = sum(len(rank) for rank in sizes[: communicator.rank])
         numbered = enumerate(leaves, start=first)
         pieces = {k: z[:per_leaf] for k, z in numbered if k % stride == 0}
-        total = sum(min(per_leaf, length) for length in lengths[::stride])
-        return cls(map, pieces, total, communicator)
+        taken = [min(per_leaf, length) for length in lengths[::stride]]
+        return cls(map, pieces, taken, communicator)
+
+    @property
+    def total(self) -> int:
+        """m, over all ranks."""
+        return sum(self.lengths)
 
     @property
     def directions(self) -> int:
         """Number of directions e in which the layers are seen."""
         return min(self.map.dimension, _MOST_DIRECTIONS)
 
-    def mean(self, contribution: Contribution, like: Tensor) -> Tensor:
-        """The mean of a contribution over the subsample of all ranks; `like`: its shape, zero."""
-        total = TreeSum()
-        chunk = self._chunk()
+    def mean(self, add: Contribution, shape: Sequence[int], *, probes: int | None = None) -> Tensor:
+        """The mean of a contribution over the subsample of all ranks, of this shape in float64.
+        `probes`: directions of random signs in place of the axes, as many for every sample."""
+        chunk = self._chunk(self.directions if probes is None else probes)
+        device = self.communicator.device
+        sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
         for number, piece in self.pieces.items():
-            signs, part = torch.Generator().manual_seed(number), like.clone()
+            signs, part = torch.Generator().manual_seed(number), sums.next().zero_()
             for z in piece.split(chunk):
-                part += contribution(self._layers(z, signs))
-            total.add(part)
-        mine = total.total() if self.pieces else like.clone()
+                directions = _directions(z, signs) if probes is None else _signs(z, probes, signs)
+                add(part, _layers(self.map, z, directions))
+            sums.add()
+        mine = sums.total() if self.pieces else sums.next().zero_()
         return self.communicator.sum(mine).div_(self.total)
 
-    def _chunk(self) -> int:
+    def fewer(self, wanted: int) -> Subsample:
+        """The first samples of this one, about so many of all ranks."""
+        share = min(1.0, wanted / self.total)
+        lengths = [max(1, round(share * length)) for length in self.lengths]
+        pieces = {k: z[: max(1, round(share * len(z)))] for k, z in self.pieces.items()}
+        return replace(self, pieces=pieces, lengths=lengths)
+
+    def _chunk(self, directions: int) -> int:
         """Samples whose layers are held at a time."""
         layers = layers_at(self.map)
-        numbers = sum(layer.sensitivity.numel() + layer.input.numel() for layer in layers)
-        return max(8, min(512, _ENTRIES // numbers))
-
-    def _layers(self, z: Tensor, signs: torch.Generator) -> list[ParameterLayer]:
-        return _layers(self.map, z, _directions(z, signs))
+        outputs = sum(layer.sensitivity.shape[2] for layer in layers)
+        inputs = sum(layer.input.shape[1] for layer in layers)
+        return max(8, min(512, _ENTRIES // (directions * outputs + inputs)))
 
 
 def axes_fit(dimension: int) -> bool:
@@ -89,19 +102,19 @@ def layers_at(map: PushForward) -> list[ParameterLayer]:
 
 @torch.no_grad()
 def _layers(map: PushForward, z: Tensor, directions: Tensor) -> list[ParameterLayer]:
-    """The layers at z in float64."""
-    layers, _ = map.linearize(z).layers(directions)
-    return [
-        replace(layer, sensitivity=layer.sensitivity.double(), input=layer.input.double())
-        for layer in layers
-    ]
+    return map.linearize(z).layers(directions)[0]
 
 
 def _directions(z: Tensor, generator: torch.Generator) -> Tensor:
-    """Directions e with Σ eeᵀ = I: the axes, or in a high dimension random signs, for which it
-    holds in the mean. (n, number, d)"""
+    """The axes, or in a high dimension random signs. (n, number, d)"""
     n, d = z.shape
     if axes_fit(d):
         return torch.eye(d, dtype=z.dtype, device=z.device).repeat(n, 1, 1)
-    signs = torch.randint(0, 2, (n, _MOST_DIRECTIONS, d), generator=generator)
-    return ((2 * signs - 1) / _MOST_DIRECTIONS**0.5).to(z)
+    return _signs(z, _MOST_DIRECTIONS, generator)
+
+
+def _signs(z: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """Directions e of random signs: Σ eeᵀ = I in the mean. (n, number, d)"""
+    n, d = z.shape
+    signs = torch.randint(0, 2, (n, number, d), generator=generator)
+    return ((2 * signs - 1) / number**0.5).to(z)
