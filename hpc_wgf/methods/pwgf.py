@@ -23,13 +23,11 @@ from ..problems import Problem, jump_of
 from .base import Measurement, Slope, State, StepFailed, StepResult
 from .options import Form, PWGFOptions
 from .sampling import Samples, Sampling
-from .solver import Memory, MetricSolver
+from .slopes import Context, Slopes, Watch
+from .solver import Memory
 from .system import Assembly, System
 
 _NAN = float("nan")
-_MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
-_LARGEST_SHIFT = 1e-2
-_MOST_MISFIT = 0.25  # of E|f|², that the bending of a step may leave over
 
 
 @dataclass(frozen=True)
@@ -38,18 +36,6 @@ class _Carried:
 
     solver: Memory | None
     scheme: Any
-
-
-@dataclass(frozen=True)
-class _Context:
-    """What the later stages of a step share with its first. Its system is not kept: with
-    everything that its products have cached it is by far the largest thing in memory."""
-
-    samples: Samples
-    held_out: Samples | None
-    misfit: float  # E|(T_{θ+hη} − T_θ)/h + f|², h the way to the first stage
-    tamed: bool = False  # by a larger shift than the tolerance asks for
-    too_long: bool = False  # the step that was proposed, for any shift
 
 
 class PWGF:
@@ -83,7 +69,7 @@ class PWGF:
         if communicator.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
         self._assembly = Assembly(problem, self.map, options, communicator)
-        self._solver = MetricSolver(self.map, options, communicator)
+        self._slopes = Slopes(self.map, options, communicator)
         self._sampling = Sampling(
             problem.start, communicator, seed=options.seed, dtype=options.dtype
         )
@@ -121,43 +107,24 @@ class PWGF:
     @property
     def preconditioner(self) -> Preconditioning:
         """The kind that the solves use."""
-        return self._solver.kind
+        return self._slopes.preconditioner
 
     def slope(self, state: State) -> Slope:
-        system, held_out = self.system(state.theta, self.samples(state.step)), None
-        if self.options.holdout is not None:
-            held_out = self.held_out(state.step)
+        system = self.system(state.theta, self.samples(state.step))
+        held_out = None if self.options.holdout is None else self.held_out(state.step)
         carried = state.memory or _Carried(None, None)
-        memory = self._solver.relaxed(carried.solver)
         reach = self.scheme.first_stage(state.step_size, carried.scheme)
-        slope = self._solve(system, memory, held_out, reach)
-        return self._without_meaningless(self._tamed(slope, system, held_out, reach))
+        watch = Watch(self._watching(held_out), reach)
+        slope = self._slopes.tamed(system, carried.solver, watch)
+        return self._without_meaningless(slope)
 
-    def _tamed(self, slope: Slope, system: System, held_out: Samples | None, reach: float) -> Slope:
-        """The slope whose step moves the samples most nearly as the flow does, its shift raised
-        tenfold as often as it takes to make the step nearly linear: an η that has grown along
-        directions which hardly move a sample would ruin it. The misfit says when nothing helps, and
-        the step is too long for the flow itself."""
-        first, tried, products = slope, slope, slope.products
-        while tried.memory is not None and tried.nonlinearity > _MOST_NONLINEAR:
-            if tried.shift >= _LARGEST_SHIFT:
-                break
-            tried = self._solve(system, tried.memory, held_out, reach, raised=True)
-            products += tried.products
-            if tried.context.misfit < slope.context.misfit:
-                slope = tried
-        bearable = 4.0 * first.projection_error + _MOST_MISFIT * first.force_square
-        context = replace(
-            slope.context,
-            tamed=slope is not first,
-            too_long=tried is not first and slope.context.misfit > bearable,
-        )
-        return replace(slope, products=products, context=context)
+    def _watching(self, held_out: Samples | None) -> System | None:
+        return None if held_out is None else self._assembly.system(held_out)
 
     def _for_step(self, state: State, slope: Slope, step_size: float) -> Slope:
         """The slope for a step shorter than was proposed, where that matters. Errors: `StepFailed`
         where the step is too long for any shift."""
-        context: _Context = slope.context
+        context: Context = slope.context
         shorter = step_size < 0.75 * state.step_size
         if shorter and (context.tamed or context.too_long):
             again = self.slope(replace(state, step_size=step_size))
@@ -185,14 +152,15 @@ class PWGF:
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
         known = slope.products
         slope = self._for_step(state, slope, step_size)
-        context: _Context = slope.context
+        context: Context = slope.context
         stages: list[Slope] = [slope]
         systems: list[System] = []  # of the last stage
 
         def rhs(theta: Tensor) -> Tensor:
             systems.clear()
             systems.append(self.system(theta, context.samples))
-            stages.append(self._solve(systems[0], stages[-1].memory, context.held_out, None))
+            watch = Watch(self._watching(context.held_out))
+            stages.append(self._slopes.solved(systems[0], stages[-1].memory, watch))
             return stages[-1].eta
 
         def norm(eta: Tensor) -> float:
@@ -222,64 +190,12 @@ class PWGF:
         Errors: `StepFailed` where the map folds, a value is not finite, or the solve fails.
         """
         system = self.system(theta, samples)
-        return self._without_meaningless(self._solve(system, None, None, None))
+        return self._without_meaningless(self._slopes.solved(system, None, Watch()))
 
     def system(self, theta: Tensor, samples: Samples) -> System:
         """Ĝη = −∇F at θ on given samples. Errors: `StepFailed` as for `evaluate`."""
         self.map.set_theta(theta)
         return self._assembly.system(samples)
-
-    def _solve(
-        self, system: System, memory: Memory | None, held_out: Samples | None,
-        reach: float | None, *, raised: bool = False,
-    ) -> Slope:  # fmt: skip
-        """η of a system, at the map's present parameters. `reach`: the length of the step over
-        which its nonlinearity is measured, None for none. `raised`: with a larger shift than
-        the solve before, whose `memory` it is.
-
-        Errors: `StepFailed` where the solve fails.
-        """
-        watching = None if held_out is None else self._assembly.system(held_out)
-        if raised and memory is not None:
-            eta, stats, memory = self._solver.solve_shifted(system, memory, watching)
-        else:
-            eta, stats, memory = self._solver.solve(self.map, system, memory, watching)
-        if not stats.true_residual <= 1.0:
-            raise StepFailed(
-                f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
-                f"none: {stats.status} Raise method.rtol or method.samples."
-            )
-        moved, residual, bent, misfit = self._residuals(system, eta, reach)
-        return Slope(
-            eta=eta,
-            energy_rate=-moved,
-            projection_error=residual,
-            force_square=system.force_square,
-            products=stats.products,
-            residual=stats.true_residual,
-            converged=stats.converged,
-            nonlinearity=(bent / moved) ** 0.5 if reach and moved else 0.0,
-            shift=0.0 if memory is None else memory.shift,
-            memory=memory,
-            context=_Context(system.samples, held_out, misfit),
-        )
-
-    @torch.no_grad()
-    def _residuals(self, system: System, eta: Tensor, reach: float | None) -> list[float]:
-        """E|Jη|², E|Jη + f|² and, with u = (T_{θ+hη} − T_θ)/h and h the reach, E|u − Jη|² and
-        E|u + f|²; one all-reduce."""
-        theta = self.map.get_theta()
-        if reach:
-            self.map.set_theta(torch.add(theta, eta, alpha=reach))
-        leaves = zip(system.gram.leaves, system.points, system.images, system.forces, strict=True)
-        sums = []
-        for J, z, x, force in leaves:
-            moved = J.jvp(eta)
-            u = (self.map(z) - x).div_(reach) if reach else moved
-            parts = (moved, moved + force, u - moved, u + force)
-            sums.append(torch.stack([_square(part) for part in parts]))
-        self.map.set_theta(theta)
-        return (self.communicator.sum(tree_sum(sums)) / system.total).tolist()
 
     def measure(self, state: State, slope: Slope) -> Measurement:
         self.map.set_theta(state.theta)

@@ -84,7 +84,7 @@ def test_a_solve_that_an_old_preconditioner_makes_long_is_begun_again():
     state = State(0.0, turned, 0, 0.01)
     fresh = runner.slope(state)
     system = runner.system(turned, runner.samples(0))
-    again = runner._solver.solve(runner.map, system, first.memory, None)
+    again = runner._slopes._solver.solve(runner.map, system, first.memory, None)
     assert again.stats.converged
     patience = first.memory.least + 2 + int(first.memory.cost(system))
     assert fresh.products < again.stats.products <= fresh.products + patience
@@ -124,7 +124,7 @@ def loose_ends(**options):
 def test_a_larger_shift_tames_a_step_that_is_far_from_linear(monkeypatch):
     """The shifted system with ε = 10⁻¹⁴‖Ĝ‖ is solved well, and ruins the step; the watch raises ε
     until the step is nearly linear and the samples move as the force says."""
-    import hpc_wgf.methods.pwgf as module
+    import hpc_wgf.methods.slopes as module
 
     runner = loose_ends(shift=1e-14)
     tamed = runner.slope(runner.start())

@@ -1,0 +1,132 @@
+"""η at a state: the solve, what it leaves over, and how far the map bends along it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..maps import PushForward
+from ..metric import Preconditioning
+from ..parallel import Communicator, tree_sum
+from .base import Slope, StepFailed
+from .options import PWGFOptions
+from .sampling import Samples
+from .solver import Memory, MetricSolver
+from .system import System
+
+_MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
+_LARGEST_SHIFT = 1e-2
+_MOST_MISFIT = 0.25  # of E|f|², that the bending of a step may leave over
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the later stages of a step share with its first. Its system is not kept: with
+    everything that its products have cached it is by far the largest thing in memory."""
+
+    samples: Samples
+    held_out: Samples | None
+    misfit: float  # E|(T_{θ+hη} − T_θ)/h + f|², h the way to the first stage
+    tamed: bool = False  # by a larger shift than the tolerance asks for
+    too_long: bool = False  # the step that was proposed, for any shift
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is measured beside a solve. `held_out`: the system of other samples, which ends the
+    iteration. `reach`: the length of the step over which the nonlinearity of η is measured."""
+
+    held_out: System | None = None
+    reach: float | None = None
+
+
+class Slopes:
+    """Solves for η at the present parameters of one map."""
+
+    def __init__(self, map: PushForward, options: PWGFOptions, communicator: Communicator) -> None:
+        self._map, self._communicator = map, communicator
+        self._solver = MetricSolver(map, options, communicator)
+
+    @property
+    def preconditioner(self) -> Preconditioning:
+        """The kind that the solves use."""
+        return self._solver.kind
+
+    def solved(self, system: System, memory: Memory | None, watch: Watch) -> Slope:
+        """η of a system. `memory`: of the solve before. Errors: `StepFailed` where the solve
+        fails."""
+        return self._slope(system, memory, watch, raised=False)
+
+    def tamed(self, system: System, memory: Memory | None, watch: Watch) -> Slope:
+        """The slope whose step moves the samples most nearly as the flow does, its shift raised
+        tenfold as often as it takes to make the step nearly linear: an η that has grown along
+        directions which hardly move a sample would ruin it. The misfit says when nothing helps, and
+        the step is too long for the flow itself. `memory`: of the step before, whose raised shift
+        comes down again."""
+        first = slope = tried = self.solved(system, self._solver.relaxed(memory), watch)
+        products = first.products
+        while tried.memory is not None and tried.nonlinearity > _MOST_NONLINEAR:
+            if tried.shift >= _LARGEST_SHIFT:
+                break
+            tried = self._slope(system, tried.memory, watch, raised=True)
+            products += tried.products
+            if tried.context.misfit < slope.context.misfit:
+                slope = tried
+        bearable = 4.0 * first.projection_error + _MOST_MISFIT * first.force_square
+        context = replace(
+            slope.context,
+            tamed=slope is not first,
+            too_long=tried is not first and slope.context.misfit > bearable,
+        )
+        return replace(slope, products=products, context=context)
+
+    def _slope(self, system: System, memory: Memory | None, watch: Watch, *, raised: bool) -> Slope:
+        """`raised`: with a larger shift than the solve before, whose `memory` it is."""
+        if raised and memory is not None:
+            eta, stats, memory = self._solver.solve_shifted(system, memory, watch.held_out)
+        else:
+            eta, stats, memory = self._solver.solve(self._map, system, memory, watch.held_out)
+        if not stats.true_residual <= 1.0:
+            raise StepFailed(
+                f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
+                f"none: {stats.status} Raise method.rtol or method.samples."
+            )
+        moved, residual, bent, misfit = self._residuals(system, eta, watch.reach)
+        held_out = None if watch.held_out is None else watch.held_out.samples
+        return Slope(
+            eta=eta,
+            energy_rate=-moved,
+            projection_error=residual,
+            force_square=system.force_square,
+            products=stats.products,
+            residual=stats.true_residual,
+            converged=stats.converged,
+            nonlinearity=(bent / moved) ** 0.5 if watch.reach and moved else 0.0,
+            shift=0.0 if memory is None else memory.shift,
+            memory=memory,
+            context=Context(system.samples, held_out, misfit),
+        )
+
+    @torch.no_grad()
+    def _residuals(self, system: System, eta: Tensor, reach: float | None) -> list[float]:
+        """E|Jη|², E|Jη + f|² and, with u = (T_{θ+hη} − T_θ)/h and h the reach, E|u − Jη|² and
+        E|u + f|²; one all-reduce."""
+        theta = self._map.get_theta()
+        if reach:
+            self._map.set_theta(torch.add(theta, eta, alpha=reach))
+        leaves = zip(system.gram.leaves, system.points, system.images, system.forces, strict=True)
+        sums = []
+        for J, z, x, force in leaves:
+            moved = J.jvp(eta)
+            u = (self._map(z) - x).div_(reach) if reach else moved
+            parts = (moved, moved + force, u - moved, u + force)
+            sums.append(torch.stack([_square(part) for part in parts]))
+        self._map.set_theta(theta)
+        return (self._communicator.sum(tree_sum(sums)) / system.total).tolist()
+
+
+def _square(values: Tensor) -> Tensor:
+    """Σ|·|² in float64, 0-d."""
+    return values.double().square().sum()
