@@ -37,6 +37,9 @@ def step_command(
     scheme: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
     tolerance: Annotated[float | None, typer.Option(help="of an adaptive scheme")] = None,
     samples: Samples = None,
+    error: Annotated[
+        float, typer.Option(help="over the displacement, to be reached with and without")
+    ] = preconditioned_runs.ERROR,
     stored: Annotated[int, typer.Option(min=1, help="times at which errors are measured")] = 5,
     settings: Settings = None,
     rounds: Rounds = 3,
@@ -54,7 +57,7 @@ def step_command(
         if compare is Comparison.PLANAR:
             return planar_run.rows(samples, tuple(settings or []), rounds, on)
         if compare is Comparison.PRECONDITIONER:
-            return preconditioned_runs.rows(problem or [], own, rounds, stored, on)
+            return preconditioned_runs.rows(problem or [], own, error, rounds, stored, on)
         return [
             row
             for name in problem or ["porous-2d"]

@@ -111,13 +111,23 @@ def test_step_compares_schemes():
 
 
 def test_step_compares_runs_with_and_without_preconditioner():
-    (row,) = bench("step", "--compare", "preconditioner", "--problem", "porous-2d", *SHORT)
-    assert list(row)[:6] == [
-        "problem", "seconds_plain", "error_plain", "seconds_preconditioned",
-        "error_preconditioned", "ratio",
-    ]  # fmt: skip
+    """Each side with the loosest tolerance that reaches the error."""
+    wanted = ["--compare", "preconditioner", "--problem", "porous-2d", "--error"]
+    (row,) = bench("step", *wanted, 0.2, *SHORT)
+    assert list(row)[:4] == ["problem", "error_wanted", "ratio", "rtol_plain"]
     assert row["ratio"] == pytest.approx(row["seconds_plain"] / row["seconds_preconditioned"])
-    assert row["products_preconditioned"] < row["products_plain"]
+    assert max(row["error_plain"], row["error_preconditioned"]) <= 0.2
+    looser = {**row, "error_wanted": 10.0}
+    (loosest,) = bench("step", *wanted, looser["error_wanted"], *SHORT)
+    assert loosest["rtol_plain"] == loosest["rtol_preconditioned"] == 3e-4
+    assert loosest["products_preconditioned"] < loosest["products_plain"]
+
+
+def test_an_error_that_no_tolerance_reaches_is_refused():
+    asked = ["--compare", "preconditioner", "--problem", "porous-2d", "--error", 1e-9, *SHORT]
+    done = CliRunner().invoke(app, ["bench", "step", *map(str, asked)])
+    assert done.exit_code == 2
+    assert "ask for a larger --error" in done.output
 
 
 def test_step_compares_with_torch_func():
