@@ -17,15 +17,19 @@ from .timing import interleaved
 
 
 def main(case: str, samples: int, products: int, device: str) -> None:
-    """The median over the products, the largest of all ranks; the peak is the first rank's."""
+    """Medians over the products and over as many all-reduces alone, the largest of all ranks; the
+    peak is the first rank's."""
     with ranks(device) as communicator:
         _, system = assembled(case_named(case), samples, torch.float64, communicator)
         v = torch.ones_like(system.b)
-        calls = {"product": lambda: system.gram.matvec(v)}
-        seconds = interleaved(calls, products, communicator.device)["product"].median
-        slowest = max(communicator.gather(seconds))
+        calls = {
+            "seconds": lambda: system.gram.matvec(v),
+            "seconds_all_reduce": lambda: communicator.sum(v.clone()),
+        }
+        times = interleaved(calls, products, communicator.device)
+        slowest = {name: max(communicator.gather(found.median)) for name, found in times.items()}
         if communicator.rank == 0:
-            found = {"seconds": slowest, "parameters": len(v), "peak_mebibytes": peak_mebibytes()}
+            found = {**slowest, "parameters": len(v), "peak_mebibytes": peak_mebibytes()}
             print(json.dumps(found), flush=True)
 
 

@@ -54,6 +54,7 @@ def _row(ranks: int, launch: Row, seconds: float, ratio: float, samples: int) ->
         "parameters": launch["parameters"],
         "products": 1.0,
         "seconds_a_product": seconds,
+        "all_reduce_share": launch["seconds_all_reduce"] / launch["seconds"],
     }
 
 

@@ -175,11 +175,13 @@ def test_scaling_launches_ranks():
 
 def test_speed_on_ranks_is_against_the_first_number(monkeypatch):
     def launched(ranks: int, *_: object) -> dict[str, float]:
-        return {"seconds": 6.0 / ranks, "peak_mebibytes": 1.0, "parameters": 1}
+        found = {"seconds": 6.0 / ranks, "seconds_all_reduce": 0.3}
+        return {**found, "peak_mebibytes": 1.0, "parameters": 1}
 
     monkeypatch.setattr(rank_scaling, "_launched", launched)
     rows = rank_scaling.rows([1, 2], "block-448-d5", 100, 3, "cpu")
     assert [row["ratio"] for row in rows] == [1.0, 2.0]
+    assert [row["all_reduce_share"] for row in rows] == pytest.approx([0.05, 0.1])
 
 
 def test_growth_exponent_is_the_power():
