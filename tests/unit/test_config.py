@@ -14,7 +14,7 @@ NAMES = [
     "ou-scaling", "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d",
     "porous-5d-paper", "porous-deep-10d", "porous-deep-2d", "porous-deep-6d", "porous-mixture-10d",
     "porous-mixture-10d-paper", "porous-uniform-5d", "porous-uniform-5d-paper", "rosenbrock-10d",
-    "styblinski-tang-2d", "styblinski-tang-30d",
+    "styblinski-tang-2d", "styblinski-tang-30d", "styblinski-tang-30d-long",
 ]  # fmt: skip
 
 
