@@ -13,12 +13,12 @@ from rich.table import Table
 
 from . import build, catalogue, config, parsing
 from .bench.cli import bench
-from .errors import InputError, WgfError
+from .errors import InputError, RunError, WgfError
 from .parallel import Communicator
 from .ranks import ranks
 from .report import Summary, draw, print_summary
 from .solve import Output, Solution, solve
-from .store import open_run
+from .store import check, open_run
 
 _EPILOG = """
 **Examples**
@@ -126,6 +126,24 @@ def report(
         print(summary.to_json())
     else:
         print_summary(summary)
+
+
+@app.command("check")
+def check_store(path: Annotated[Path, typer.Argument(help="the store of a run")]) -> None:
+    """Whether every committed row of a store can be read and is whole; status 1 where not.
+
+    Example: `hpc-wgf check ou.zarr`
+    """
+    stored = open_run(path)
+    flaws = check(stored)
+    for flaw in flaws:
+        print(f"{path}: {flaw}")
+    if flaws:
+        raise RunError(
+            f"{path} has {len(flaws)} flaws, listed above: restore these arrays from a copy, or "
+            "run anew into another store"
+        )
+    print(f"{path}: {stored.rows} rows and {stored.steps} steps, all whole")
 
 
 def _extended(stored: Mapping[str, Any], until: float | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
@@ -171,26 +171,28 @@ def _create_arrays(path: Path, shape: StoreShape, attributes: Mapping[str, Any])
     for name, space in (("particles", (dimension,)), ("log_density", ())):
         group.create_array(
             name, shape=(0, n, *space), chunks=(1, chunk, *space), shards=(1, shard, *space),
-            dtype=dtype, fill_value=np.nan, compressors=_compressor(),
+            dtype=dtype, fill_value=np.nan, compressors=_compressors(),
             dimension_names=("time", "sample", *(["space"] if space else [])),
         )  # fmt: skip
     group.create_array(
         "theta", shape=(0, parameters), chunks=(1, parameters), dtype=dtype, fill_value=np.nan,
-        compressors=_compressor(), dimension_names=("time", "parameter"),
+        compressors=_compressors(), dimension_names=("time", "parameter"),
     )  # fmt: skip
     for along, scalars in (("time", SCHEMA.row_scalars), ("step", tuple(SCHEMA.step_fields))):
         for name in scalars:
             integer = name in INTEGERS
             group.create_array(
                 name, shape=(0,), chunks=(1024,), dtype="int64" if integer else "float64",
-                fill_value=-1 if integer else np.nan, dimension_names=(along,),
+                fill_value=-1 if integer else np.nan, compressors=_compressors(),
+                dimension_names=(along,),
             )  # fmt: skip
     group.attrs["schema_version"] = SCHEMA_VERSION
     _consolidate(path)
 
 
-def _compressor() -> BloscCodec:
-    return BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle)
+def _compressors() -> tuple[BloscCodec, Crc32cCodec]:
+    """The checksum lets a damaged chunk be found: a compressor alone may read it without a word."""
+    return BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle), Crc32cCodec()
 
 
 def _resize(array: Any, length: int) -> None:
