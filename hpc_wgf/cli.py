@@ -31,8 +31,9 @@ _EPILOG = """
 
 `hpc-wgf run ou-10d --set method.samples=20000 --set problem.until=1` — change single values
 
-`torchrun --nproc-per-node 2 -m hpc_wgf run ou-10d` — the same run on two ranks, as
-`mpirun -n 2 python -m hpc_wgf run ou-10d`
+`torchrun --nproc-per-node 2 -m hpc_wgf run ou-10d` — the same run on two ranks
+
+`mpirun -n 2 python -m hpc_wgf run ou-10d` — the same by MPI
 """
 
 app = typer.Typer(

@@ -57,11 +57,16 @@ def _mpirun(ranks: int) -> list[str]:
     return [str(_BIN / "mpirun"), *flags, "-n", str(ranks), sys.executable]
 
 
-def _deepspeed(ranks: int) -> list[str]:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("", 0))
-        port = free.getsockname()[1]
-    return [str(_BIN / "deepspeed"), "--num_gpus", str(ranks), "--master_port", str(port)]
+        return free.getsockname()[1]
+
+
+def _deepspeed(ranks: int) -> list[str]:
+    port = ["--master_port", str(free_port())]
+    return [str(_BIN / "deepspeed"), "--num_gpus", str(ranks), *port]
 
 
 _LAUNCHERS = {"torchrun": _torchrun, "mpirun": _mpirun, "deepspeed": _deepspeed}

@@ -62,7 +62,7 @@ def ring_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Pair interactions: tiles, moments, batches; under torchrun the ring of ranks.
+    """Pair interactions: tiles, moments, batches; on several ranks their ring.
 
     Example: `torchrun --nproc-per-node 2 -m hpc_wgf bench ring --samples 20000`
     """

@@ -46,18 +46,18 @@ class MPICommunicator:
         self._kept: list[object] = []  # buffers the library may still read or write
 
     def sum(self, tensor: Tensor) -> Tensor:
-        if tensor.device.type == "cpu" or self._on_device:
+        if self._reachable(tensor):
             return pairwise_sum(self, tensor)
         return tensor.copy_(pairwise_sum(self, tensor.cpu()))  # staged once, not in every round
 
     def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
-        outgoing = self._travelling(send.detach().contiguous())
-        incoming = self._travelling(
-            receive
-            if receive.is_contiguous()
-            else torch.empty_like(receive, memory_format=torch.contiguous_format)
-        )
-        if self._on_device:
+        outgoing, incoming = send.detach().contiguous(), receive
+        if not self._reachable(send):
+            outgoing = outgoing.cpu()
+        if not (self._reachable(receive) and receive.is_contiguous()):
+            near = receive.device if self._on_device else "cpu"
+            incoming = torch.empty(receive.shape, dtype=receive.dtype, device=near)
+        if outgoing.is_cuda or incoming.is_cuda:
             torch.cuda.current_stream(self.device).synchronize()  # MPI knows nothing of streams
         requests = [
             self._ranks.Irecv(self._bytes(incoming), source),
@@ -71,9 +71,9 @@ class MPICommunicator:
 
         return wait
 
-    def _travelling(self, tensor: Tensor) -> Tensor:
-        """`tensor` where the library can reach it, on the host unless it is CUDA-aware."""
-        return tensor if self._on_device else tensor.cpu()
+    def _reachable(self, tensor: Tensor) -> bool:
+        """Whether the library can read the memory of `tensor`; else it is staged on the host."""
+        return tensor.device.type == "cpu" or self._on_device
 
     def _bytes(self, tensor: Tensor) -> list[Any]:
         flat = tensor.detach().reshape(-1).view(torch.uint8)
@@ -92,14 +92,18 @@ class MPICommunicator:
         ]
 
     def _complete(self, requests: list[Any], *buffers: object) -> None:
+        """Wait for `requests`, which read and write `buffers`, or for a failure."""
         tests = 0
-        while not self._mpi.Request.Testall(requests):
-            tests += 1
-            if tests > _SPIN:
-                if self._found():
-                    self._kept += [requests, *buffers]
-                    raise CommunicationError("another rank has failed")
-                time.sleep(0)  # lets another rank run where there are more ranks than cores
+        try:
+            while not self._mpi.Request.Testall(requests):
+                tests += 1
+                if tests > _SPIN:
+                    if self._found():
+                        raise CommunicationError("another rank has failed")
+                    time.sleep(0)  # lets another rank run where there are more ranks than cores
+        except (CommunicationError, self._mpi.Exception) as error:
+            self._kept += [requests, *buffers]
+            raise CommunicationError(f"a collective failed: {error}") from error
 
     def report_failure(self, message: str) -> bool:
         """As the protocol says; of ranks that report at the same time the lowest is the first."""

@@ -63,6 +63,12 @@ def test_a_sum_is_that_of_the_tree_of_ranks_on_all(found, kind):
         assert torch.equal(part[kind], expected), kind
 
 
+def test_a_sum_that_is_staged_on_the_host_is_the_same(found):
+    for part in found:
+        if part["kind"] == "MPICommunicator":
+            assert torch.equal(part["staged"], part["float64"])
+
+
 def test_transfers_under_way_at_the_same_time_arrive_where_they_belong(found):
     for rank, part in enumerate(found):
         assert torch.equal(part["from the left"], values((rank - 1) % len(found)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -38,6 +41,26 @@ def test_torch_distributed_under_mpirun_gives_them_too(tmp_path, alone, launcher
     settings = [*FLOW, "--comm", "torch", "--out", tmp_path / "run"]
     assert solved("run", "ou-2d", *settings, ranks=2, launcher=launcher)["ranks"] == 2
     assert np.array_equal(open_run(tmp_path / "run").column("theta"), alone)
+
+
+def test_the_variables_of_srun_bring_two_processes_together(tmp_path, alone):
+    """Started by hand, as srun starts them on two nodes of which the first is this machine."""
+    step = {
+        "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NODELIST": "localhost,n[1-2]",
+        "SLURM_LOCALID": "0",
+    }  # fmt: skip
+
+    def task(rank: int) -> subprocess.CompletedProcess:
+        own = {"SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)}
+        return cli("run", "ou-2d", *FLOW, "--out", tmp_path / "run", **step, **own)
+
+    with ThreadPoolExecutor(2) as nodes:
+        done = list(nodes.map(task, range(2)))
+    assert [each.returncode for each in done] == [0, 0], done[0].stderr
+    stored = open_run(tmp_path / "run")
+    assert stored.attributes["ranks"] == 2
+    assert np.array_equal(stored.column("theta"), alone)
 
 
 @pytest.mark.parametrize("launcher", [MPIRUN, DEEPSPEED])

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from hpc_wgf.errors import CommunicationError
-from hpc_wgf.parallel import Communicator, communicator_from_environment
+from hpc_wgf.parallel import Communicator, MPICommunicator, TorchCommunicator
+from hpc_wgf.ranks import ranks
 
 
 def values(rank: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -49,6 +50,9 @@ def collectives(on: Communicator) -> dict[str, object]:
     for wait in reversed(waits):
         wait()
     found["from the left"], found["from the right"] = first, second
+    if isinstance(on, MPICommunicator):  # as with tensors that the library cannot reach
+        on._reachable = lambda tensor: False
+        found["staged"] = on.sum(values(on.rank))
     found["gathered"] = on.gather({"rank": on.rank, "text": "ü" * 100 * on.rank})
     found["gathered nothing"] = on.gather(None)
     return found
@@ -58,7 +62,8 @@ def failure(on: Communicator) -> dict[str, object]:
     """The last rank reports a failure while the others wait for it."""
     if on.rank == on.size - 1:
         first = on.report_failure("the cause, on grounds of ε")
-        time.sleep(1.0)
+        if isinstance(on, TorchCommunicator):
+            on.close()  # breaks the collectives of the others, as its end would
         return {"first": first}
     begun, broken = time.monotonic(), False
     try:
@@ -72,18 +77,15 @@ def failure(on: Communicator) -> dict[str, object]:
 def contest(on: Communicator) -> dict[str, object]:
     """All ranks report at once."""
     on.gather(None)
-    found = {"first": on.report_failure(f"rank {on.rank}")}
-    time.sleep(1.0)
-    return found
+    return {"first": on.report_failure(f"rank {on.rank}")}
 
 
 if __name__ == "__main__":
-    communicator = communicator_from_environment("cpu", sys.argv[2])
     part = {"collectives": collectives, "failure": failure, "contest": contest}[sys.argv[3]]
-    found = {"kind": type(communicator).__name__, "capturable": communicator.capturable}
-    found |= part(communicator)
-    torch.save(found, Path(f"{sys.argv[1]}-{communicator.rank}.pt"))
-    if part is collectives:
-        communicator.close()
-    else:
-        communicator.abort(3)
+    with ranks("cpu", sys.argv[2]) as communicator:
+        found = {"kind": type(communicator).__name__, "capturable": communicator.capturable}
+        found |= part(communicator)
+        torch.save(found, Path(f"{sys.argv[1]}-{communicator.rank}.pt"))
+        if part is not collectives:
+            time.sleep(3.0)  # the launcher ends all as soon as one leaves: let the others save
+            communicator.abort(3)
