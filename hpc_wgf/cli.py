@@ -32,6 +32,8 @@ _EPILOG = """
 `hpc-wgf run ou-10d --set method.samples=20000 --set problem.until=1` — change single values
 
 `torchrun --nproc-per-node 2 -m hpc_wgf run ou-10d` — the same run on two ranks
+
+`mpirun -n 2 python -m hpc_wgf run ou-10d` — the same by MPI
 """
 
 app = typer.Typer(
@@ -45,7 +47,21 @@ app = typer.Typer(
 )
 app.add_typer(bench, name="bench")
 _NAME = typer.Argument(metavar="NAME|FILE.toml", help="a named problem, or a run file")
+_COMM = typer.Option(
+    help="auto, torch or mpi; auto takes MPI under mpirun, torch.distributed under torchrun, srun "
+    "and deepspeed"
+)
 _DEVICE = typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one")
+
+
+@app.callback()
+def launched(
+    local_rank: Annotated[
+        int | None, typer.Option("--local_rank", "--local-rank", hidden=True)
+    ] = None,
+) -> None:
+    # The DeepSpeed launcher hands every rank this option; LOCAL_RANK says the same.
+    return
 
 
 @app.command("list")
@@ -75,12 +91,13 @@ def run(
         Path | None, typer.Option(help="the store to make; must not exist [runs/NAME.zarr]")
     ] = None,
     device: Annotated[str, _DEVICE] = "auto",
+    comm: Annotated[str, _COMM] = "auto",
 ) -> None:
     """Solve a problem into a new store.
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
-    with ranks(device) as communicator:
+    with ranks(device, comm) as communicator:
         run_file = catalogue.load(name, settings or [])
         path = out or Path("runs") / f"{run_file.problem.name}.zarr"
         _report(_run(run_file, path, communicator, resume=False), communicator)
@@ -93,12 +110,13 @@ def resume(
         float | None, typer.Option(help="run to this time in place of the stored one")
     ] = None,
     device: Annotated[str, _DEVICE] = "auto",
+    comm: Annotated[str, _COMM] = "auto",
 ) -> None:
     """Go on from the last committed row, bit for bit as if never interrupted.
 
     Example: `hpc-wgf resume ou.zarr --until 3`
     """
-    with ranks(device) as communicator:
+    with ranks(device, comm) as communicator:
         stored = open_run(path).attributes["configuration"]
         if stored is None:
             raise InputError(

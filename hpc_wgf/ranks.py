@@ -9,31 +9,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .errors import CommunicationError, InputError, WgfError
-from .parallel import Communicator, communicator_from_environment, describe
+from .parallel import Communicator, communicator_from_environment, describe, find_place
 
 _EXIT_INPUT, _EXIT_RUN = 2, 1
 
 
 @contextmanager
-def ranks(device: str = "auto") -> Iterator[Communicator]:
-    """The communicator of this process; on an exception, the process ends.
+def ranks(device: str = "auto", comm: str = "auto") -> Iterator[Communicator]:
+    """The communicator of this process, chosen by `device` (auto, cpu, cuda) and `comm` (auto,
+    torch, mpi); on an exception, the process ends.
 
     The rank that fails first says why on standard error; the others, whose collectives break,
     find its note and end without a word. Status 2 for wrong input, 1 for all else.
     Set HPC_WGF_TRACEBACK=1 to see where an unexpected exception came from.
     """
     try:
-        communicator = communicator_from_environment(device)
+        communicator = communicator_from_environment(device, comm)
     except InputError as error:
-        if os.environ.get("RANK", "0") == "0":
+        if _speaks():
             print(f"error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(_EXIT_INPUT) from error
     try:
         yield communicator
     except Exception as error:
         _say(communicator, error)
-        _leave(communicator, _EXIT_INPUT if isinstance(error, InputError) else _EXIT_RUN)
+        communicator.abort(_EXIT_INPUT if isinstance(error, InputError) else _EXIT_RUN)
     communicator.close()
+
+
+def _speaks() -> bool:
+    """Whether this process speaks for all while they cannot talk with each other."""
+    try:
+        return find_place(os.environ).rank == 0
+    except InputError:  # nobody knows who is first
+        return True
 
 
 def _say(communicator: Communicator, error: Exception) -> None:
@@ -55,12 +64,3 @@ def _say(communicator: Communicator, error: Exception) -> None:
 def _place(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-
-
-def _leave(communicator: Communicator, status: int) -> None:
-    """With other ranks, without the clean-up that would wait for them."""
-    if communicator.size == 1:
-        raise SystemExit(status)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

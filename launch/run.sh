@@ -6,12 +6,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bash launch/setup.sh
 
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"   # one thread a rank: ranks are the parallelism
 problem="${1:-ou-10d}"
 [ $# -gt 0 ] && shift
 store="runs/$(basename "$problem" .toml)-$(date +%Y%m%d-%H%M%S).zarr"
 
-.venv/bin/torchrun --standalone --nproc-per-node "${RANKS:-2}" \
-  -m hpc_wgf run "$problem" --out "$store" "$@" > /dev/null
+bash launch/torchrun.sh run "$problem" --out "$store" "$@" > /dev/null
 .venv/bin/hpc-wgf report "$store"
 echo "stored in $store"

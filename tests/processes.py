@@ -1,17 +1,21 @@
-"""Running the command line in processes of its own, alone or under torchrun."""
+"""Running the command line in processes of its own, alone or under a launcher."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hpc_wgf import Summary, open_run
 
 _HERE = Path(__file__).parent
+_BIN = Path(sys.executable).parent
 SMALL = [
     "--set", "problem.until=0.2",
     "--set", "method.samples=400",
@@ -19,36 +23,90 @@ SMALL = [
 ]  # fmt: skip
 
 
-def cli(*arguments: str | Path, ranks: int = 1, timeout: float = 240, **environment: str):
-    """`hpc-wgf …` on one process or under torchrun; the finished process, never raising."""
-    return _started(["-m", "hpc_wgf", *map(str, arguments)], ranks, timeout, environment)
+def cli(
+    *arguments: str | Path, ranks: int = 1, launcher: str = "torchrun", timeout: float = 240,
+    **environment: str,
+):  # fmt: skip
+    """`hpc-wgf …` on one process or under a launcher; the finished process, never raising."""
+    program = ["-m", "hpc_wgf", *map(str, arguments)]
+    return _started(program, ranks, launcher, timeout, environment)
 
 
-def script(name: str, *arguments: object, ranks: int = 1, timeout: float = 240):
-    """A script of `support/` on one process or under torchrun; the finished process."""
+def script(
+    name: str, *arguments: object, ranks: int = 1, launcher: str = "torchrun", timeout: float = 240
+):
+    """A script of `support/` on one process or under a launcher; the finished process."""
     program = [str(_HERE / "support" / name), *map(str, arguments)]
-    return _started(program, ranks, timeout, {})
+    return _started(program, ranks, launcher, timeout, {})
 
 
-def _started(program: list[str], ranks: int, timeout: float, environment: dict[str, str]):
-    launcher = [sys.executable]
-    if ranks > 1:
-        launcher += [
-            "-m", "torch.distributed.run", "--nnodes", "1", "--rdzv-backend", "c10d",
-            "--rdzv-endpoint", "localhost:0", "--nproc-per-node", str(ranks),
-        ]  # fmt: skip
+def errors(done: subprocess.CompletedProcess) -> list[str]:
+    """The lines of a finished process that say why it failed."""
+    return [line for line in done.stderr.splitlines() if line.startswith("error:")]
+
+
+def _torchrun(ranks: int) -> list[str]:
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--rdzv-backend", "c10d",
+        "--rdzv-endpoint", "localhost:0", "--nproc-per-node", str(ranks),
+    ]  # fmt: skip
+
+
+def _mpirun(ranks: int) -> list[str]:
+    flags = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+    return [str(_BIN / "mpirun"), *flags, "-n", str(ranks), sys.executable]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return free.getsockname()[1]
+
+
+def _deepspeed(ranks: int) -> list[str]:
+    port = ["--master_port", str(free_port())]
+    return [str(_BIN / "deepspeed"), "--num_gpus", str(ranks), *port]
+
+
+_LAUNCHERS = {"torchrun": _torchrun, "mpirun": _mpirun, "deepspeed": _deepspeed}
+
+
+def needs(launcher: str, extra: str):
+    """Skips a test where the launcher is not in this environment, and says what to install."""
+    return pytest.mark.skipif(
+        not (_BIN / launcher).exists(),
+        reason=f"no {launcher} in this environment: pip install 'hpc-wgf[{extra}]'",
+    )
+
+
+MPIRUN = pytest.param("mpirun", marks=needs("mpirun", "mpi"))
+DEEPSPEED = pytest.param("deepspeed", marks=needs("deepspeed", "deepspeed"))
+
+
+def _started(
+    program: list[str], ranks: int, launcher: str, timeout: float, environment: dict[str, str]
+):
+    command = _LAUNCHERS[launcher](ranks) if ranks > 1 else [sys.executable]
+    if ranks > 1 and launcher == "deepspeed" and program[0] == "-m":
+        program = ["--module", *program[1:]]
     inherited = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
-    path = os.pathsep.join([str(_HERE / "support"), os.environ.get("PYTHONPATH", "")])
+    path = {
+        "PYTHONPATH": os.pathsep.join([str(_HERE / "support"), os.environ.get("PYTHONPATH", "")]),
+        "PATH": os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]),
+    }
     return subprocess.run(
-        [*launcher, *program],
-        env={**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **environment},
+        [*command, *program],
+        env={**inherited, **path, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
 
 
-def solved(*arguments: str | Path, ranks: int = 1, **environment: str) -> dict[str, Any]:
+def solved(
+    *arguments: str | Path, ranks: int = 1, launcher: str = "torchrun", **environment: str
+) -> dict[str, Any]:
     """`hpc-wgf run/resume … --out PATH`, then what its report says."""
-    done = cli(*arguments, ranks=ranks, **environment)
+    done = cli(*arguments, ranks=ranks, launcher=launcher, **environment)
     assert done.returncode == 0, done.stderr
     store = arguments[1] if arguments[0] == "resume" else arguments[-1]
     return json.loads(Summary.of_store(open_run(store)).to_json())

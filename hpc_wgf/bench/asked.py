@@ -20,6 +20,7 @@ Settings = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="float64 or float32")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Comm = Annotated[str, typer.Option(help="auto, torch or mpi")]
 AsJson = Annotated[bool, typer.Option("--json", help="a JSON list of rows for machines")]
 Out = Annotated[
     Path | None, typer.Option(help="also write rows, configuration and versions to this file")
@@ -29,7 +30,7 @@ Out = Annotated[
 def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]) -> None:
     """Measure on the ranks of this launch and hand the rows over as asked."""
     given: Mapping[str, Any] = context.params
-    with ranks(given["device"]) as communicator:
+    with ranks(given["device"], given["comm"]) as communicator:
         rows = measure(communicator)
         if communicator.rank == 0:
             kept = {key: value for key, value in given.items() if key not in ("as_json", "out")}

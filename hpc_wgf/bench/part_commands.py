@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import cases, product, ring, solve, store
-from .asked import AsJson, Device, Dtype, Out, Rounds, Samples, Settings, deliver
+from .asked import AsJson, Comm, Device, Dtype, Out, Rounds, Samples, Settings, deliver
 
 
 def product_command(
@@ -18,6 +18,7 @@ def product_command(
     dtype: Dtype = "float64",
     rounds: Rounds = 5,
     device: Device = "cpu",
+    comm: Comm = "auto",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
@@ -38,6 +39,7 @@ def solve_command(
     settings: Settings = None,
     rounds: Rounds = 3,
     device: Device = "cpu",
+    comm: Comm = "auto",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
@@ -56,10 +58,11 @@ def ring_command(
     dtype: Dtype = "float64",
     rounds: Rounds = 5,
     device: Device = "cpu",
+    comm: Comm = "auto",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Pair interactions: tiles, moments, batches; under torchrun the ring of ranks.
+    """Pair interactions: tiles, moments, batches; on several ranks their ring.
 
     Example: `torchrun --nproc-per-node 2 -m hpc_wgf bench ring --samples 20000`
     """
@@ -74,6 +77,7 @@ def store_command(
     folder: Annotated[Path | None, typer.Option(help="where to write; a temporary one")] = None,
     rounds: Rounds = 5,
     device: Device = "cpu",
+    comm: Comm = "auto",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import InputError, RunError
+from ..parallel import Launcher, find_place
 from .cases import case_named
 from .record import Row
 
@@ -25,7 +26,7 @@ def rows(ranks: Sequence[int], case: str, samples: int, rounds: int, device: str
     """One row a number of ranks, `ratio` the speed over that of the first. Errors: `InputError`
     under a launcher, `RunError` where a launch fails."""
     case_named(case)
-    if "RANK" in os.environ:
+    if find_place(os.environ).launcher is not Launcher.NONE:
         raise InputError("scaling over ranks launches them itself: start it as one process")
     found: dict[int, list[Row]] = {number: [] for number in ranks}
     for _ in range(rounds):

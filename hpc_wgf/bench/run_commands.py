@@ -10,7 +10,7 @@ import typer
 from ..errors import InputError
 from ..parallel import Communicator
 from . import planar_run, preconditioned_runs, rank_scaling, recipe, scaling, schemes
-from .asked import AsJson, Device, Out, Rounds, Samples, Settings, deliver
+from .asked import AsJson, Comm, Device, Out, Rounds, Samples, Settings, deliver
 from .record import Row
 
 
@@ -44,6 +44,7 @@ def step_command(
     settings: Settings = None,
     rounds: Rounds = 3,
     device: Device = "cpu",
+    comm: Comm = "auto",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
@@ -76,6 +77,7 @@ def scaling_command(
     case: Annotated[str, typer.Option(help="whose products the ranks share")] = "block-448-d5",
     rounds: Rounds = 3,
     device: Device = "cpu",
+    comm: Comm = "auto",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
@@ -94,6 +96,8 @@ def scaling_command(
             return scaling.over_dimension(sizes, samples or 1000, width or 64, rounds, on)
         return rank_scaling.rows(value or [1, 2], case, samples or 100_000, rounds, device)
 
+    if over is Over.RANKS and comm == "mpi":
+        raise InputError("over ranks torchrun launches them: leave --comm mpi out")
     if over is Over.SAMPLES and samples:
         raise InputError("over samples their numbers are the values: give --value, not --samples")
     deliver(context, measure)
@@ -109,6 +113,7 @@ def recipe_command(
     settings: Settings = None,
     rounds: Rounds = 3,
     device: Device = "cpu",
+    comm: Comm = "auto",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:

@@ -2,11 +2,17 @@
 
 from .blocks import Purpose, SampleBlocks, TreeBuffers, TreeSum, tree_sum
 from .communicator import Communicator, LocalCommunicator, agreed, describe
-from .torch_distributed import TorchCommunicator, communicator_from_environment
+from .environment import communicator_from_environment
+from .launcher import Launcher, Place, find_place
+from .mpi import MPICommunicator
+from .torch_distributed import TorchCommunicator
 
 __all__ = [
     "Communicator",
+    "Launcher",
     "LocalCommunicator",
+    "MPICommunicator",
+    "Place",
     "Purpose",
     "SampleBlocks",
     "TorchCommunicator",
@@ -15,5 +21,6 @@ __all__ = [
     "agreed",
     "communicator_from_environment",
     "describe",
+    "find_place",
     "tree_sum",
 ]

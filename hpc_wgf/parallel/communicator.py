@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Communicator(Protocol):
         """Σ over ranks, written into `tensor` and returned; the same bits on every rank.
 
         On the CPU and a power of two of ranks the sum goes up a binary tree of the ranks, as
-        `tree_sum` does within one."""
+        `tree_sum` does within one (see `pairwise_sum`)."""
         ...
 
     def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
@@ -50,6 +50,11 @@ class Communicator(Protocol):
 
     def close(self) -> None:
         """Release the connection."""
+        ...
+
+    def abort(self, status: int) -> NoReturn:
+        """End this process with `status` after a failure, without waiting for the other ranks,
+        and those too where they would not find out by themselves."""
         ...
 
 
@@ -81,6 +86,9 @@ class LocalCommunicator:
 
     def close(self) -> None:
         return
+
+    def abort(self, status: int) -> NoReturn:
+        raise SystemExit(status)
 
 
 class agreed:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 
 import numpy as np
 import pytest
-from processes import cli, solved
+from processes import cli, errors, solved
 
 from hpc_wgf import open_run
 
@@ -27,10 +26,6 @@ def flawed(tmp_path, function, *, ranks=2, rank=1, settings=()):
         ranks=ranks, FLAWED_RANK=str(rank), timeout=120,
     )  # fmt: skip
     return done, time.monotonic() - begun
-
-
-def errors(done: subprocess.CompletedProcess) -> list[str]:
-    return [line for line in done.stderr.splitlines() if line.startswith("error:")]
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

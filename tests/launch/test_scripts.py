@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from processes import free_port, needs
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [*sorted((ROOT / "launch").glob("*.sh")), ROOT / ".ci" / "run"]
@@ -18,9 +21,49 @@ def test_scripts_parse(script):
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.skipif(
+IN_THE_ENVIRONMENT = pytest.mark.skipif(
     Path(sys.prefix) != ROOT / ".venv", reason="runs in the environment of launch/setup.sh only"
 )
+
+
+def launched(script: str, folder: Path, **environment: str) -> str:
+    """What `launch/SCRIPT list`, started in another folder, prints on all its ranks."""
+    done = subprocess.run(
+        ["bash", ROOT / "launch" / script, "list"], cwd=folder, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@IN_THE_ENVIRONMENT
+@pytest.mark.parametrize(
+    "script",
+    [
+        "torchrun.sh",
+        pytest.param("mpirun.sh", marks=needs("mpirun", "mpi")),
+        pytest.param("deepspeed.sh", marks=needs("deepspeed", "deepspeed")),
+    ],
+)
+def test_a_launcher_starts_as_many_ranks_as_asked_and_passes_arguments_on(tmp_path, script):
+    port = str(free_port())
+    assert launched(script, tmp_path, RANKS="3", PORT=port).count("styblinski-tang-30d") == 3
+
+
+@IN_THE_ENVIRONMENT
+def test_torchrun_on_two_nodes(tmp_path):
+    """Two launchers on this machine, which meet at the first one's address."""
+    common = {"NNODES": "2", "HEAD": "127.0.0.1", "PORT": str(free_port()), "RANKS": "1"}
+
+    def node(number: int) -> str:
+        return launched("torchrun.sh", tmp_path, NODE_RANK=str(number), **common)
+
+    with ThreadPoolExecutor(2) as nodes:
+        printed = list(nodes.map(node, range(2)))
+    assert [text.count("styblinski-tang-30d") for text in printed] == [1, 1]
+
+
+@IN_THE_ENVIRONMENT
 def test_the_environment_that_set_up_built_is_taken_for_right():
     checked = subprocess.run(["bash", ROOT / "launch" / "setup.sh", "--check"], check=False)
     assert checked.returncode == 0

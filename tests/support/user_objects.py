@@ -7,13 +7,19 @@ import os
 import torch
 from torch import Tensor
 
+from hpc_wgf.parallel import find_place
+
 _calls = 0
+
+
+def _flawed() -> bool:
+    return str(find_place(os.environ).rank) == os.environ.get("FLAWED_RANK", "1")
 
 
 def _fails_now() -> bool:
     global _calls
     _calls += 1
-    return _calls > 200 and os.environ.get("RANK", "0") == os.environ.get("FLAWED_RANK", "1")
+    return _calls > 200 and _flawed()
 
 
 def harmonic(x: Tensor) -> Tensor:
@@ -35,7 +41,7 @@ def raises(x: Tensor) -> Tensor:
 
 def missing_on_one_node(x: Tensor) -> Tensor:
     """Wrong from the first call, on one rank only."""
-    if os.environ.get("RANK", "0") == os.environ.get("FLAWED_RANK", "1"):
+    if _flawed():
         raise FileNotFoundError("table.dat")
     return harmonic(x)
 
