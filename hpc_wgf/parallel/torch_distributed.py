@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
@@ -18,7 +20,8 @@ from ..errors import CommunicationError, InputError
 from .launcher import Place
 from .pairwise import pairwise_sum
 
-_FAILURE = "hpc_wgf/failure"
+_FAILURE, _LEFT = "hpc_wgf/failure", "hpc_wgf/left"
+_PATIENCE = 5.0  # seconds that rank 0, whose process may hold the notes, leaves the others to read
 _R = TypeVar("_R")
 
 
@@ -89,6 +92,14 @@ class TorchCommunicator:
         """The other ranks find their collectives broken, or are ended by the launcher."""
         sys.stdout.flush()
         sys.stderr.flush()
+        with suppress(RuntimeError):  # the store's host is gone
+            left = self._store.add(_LEFT, 1)
+            if self.rank == 0 and left < self.size:
+                threading.Thread(target=self.close, daemon=True).start()  # wakes the others
+            end = time.monotonic() + _PATIENCE
+            while self.rank == 0 and left < self.size and time.monotonic() < end:
+                time.sleep(0.01)
+                left = self._store.add(_LEFT, 0)
         os._exit(status)  # no clean-up, which would wait for the others
 
     @staticmethod

@@ -18,7 +18,7 @@ FLOWS = {
         "--set",
         "output.particles=100",
     ],
-    "planar": ["--set", 'map=[{kind="planar", layers=12}]'],
+    "planar": ["--set", 'map=[{kind="planar", layers=12}]', "--set", "method.scheme=heun"],
     "module": [
         "--set",
         "problem.until=0.05",

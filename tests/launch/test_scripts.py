@@ -47,7 +47,7 @@ def launched(script: str, folder: Path, **environment: str) -> str:
 )
 def test_a_launcher_starts_as_many_ranks_as_asked_and_passes_arguments_on(tmp_path, script):
     port = str(free_port())
-    assert launched(script, tmp_path, RANKS="3", PORT=port).count("styblinski-tang-30d") == 3
+    assert launched(script, tmp_path, RANKS="3", PORT=port).count("rosenbrock-10d") == 3
 
 
 @IN_THE_ENVIRONMENT
@@ -60,7 +60,7 @@ def test_torchrun_on_two_nodes(tmp_path):
 
     with ThreadPoolExecutor(2) as nodes:
         printed = list(nodes.map(node, range(2)))
-    assert [text.count("styblinski-tang-30d") for text in printed] == [1, 1]
+    assert [text.count("rosenbrock-10d") for text in printed] == [1, 1]
 
 
 @IN_THE_ENVIRONMENT

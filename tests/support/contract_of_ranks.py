@@ -71,6 +71,8 @@ def failure(on: Communicator) -> dict[str, object]:
     except CommunicationError:
         broken = True
     reported = on.reported_failure(wait=5.0)
+    if isinstance(on, TorchCommunicator):
+        on.close()  # a third rank may wait for this one, not for the one that failed
     return {"broken": broken, "reported": reported, "seconds": time.monotonic() - begun}
 
 

@@ -19,7 +19,7 @@ def _flawed() -> bool:
 def _fails_now() -> bool:
     global _calls
     _calls += 1
-    return _calls > 200 and _flawed()
+    return _calls > 100 and _flawed()
 
 
 def harmonic(x: Tensor) -> Tensor:
