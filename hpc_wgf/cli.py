@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ from .errors import InputError, RunError, WgfError
 from .parallel import Communicator
 from .ranks import ranks
 from .report import Summary, draw, print_summary
-from .solve import Output, Solution, solve
+from .signals import status_of_stop, stop_request
+from .solve import Output, solve
 from .store import check, open_run
 
 _EPILOG = """
@@ -90,17 +92,24 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="the store to make; must not exist [runs/NAME.zarr]")
     ] = None,
+    go_on: Annotated[
+        bool, typer.Option("--resume", help="if the store holds this run already, go on with it")
+    ] = False,
     device: Annotated[str, _DEVICE] = "auto",
     comm: Annotated[str, _COMM] = "auto",
 ) -> None:
     """Solve a problem into a new store.
+
+    On SIGUSR1 or SIGTERM the run stops after the present step, status 75, and can be resumed.
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
     with ranks(device, comm) as communicator:
         run_file = catalogue.load(name, settings or [])
         path = out or Path("runs") / f"{run_file.problem.name}.zarr"
-        _report(_run(run_file, path, communicator, resume=False), communicator)
+        # As one rank sees the folder: by now others may find the one that it makes.
+        begun = go_on and communicator.gather(os.path.lexists(path))[0]
+        _run(run_file, path, communicator, resume=begun)
 
 
 @app.command()
@@ -124,7 +133,7 @@ def resume(
                 "with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
             )
         run_file = parsing.parse(_extended(stored, until))
-        _report(_run(run_file, path, communicator, resume=True), communicator)
+        _run(run_file, path, communicator, resume=True)
 
 
 @app.command()
@@ -171,26 +180,30 @@ def _extended(stored: Mapping[str, Any], until: float | None) -> dict[str, Any]:
     return tables
 
 
-def _run(
-    run_file: config.RunFile, path: Path, communicator: Communicator, *, resume: bool
-) -> Solution:
+def _run(run_file: config.RunFile, path: Path, communicator: Communicator, *, resume: bool) -> None:
+    """Solve and report. Ends the program with a status of its own where the run was stopped."""
     output = run_file.output
-    return solve(
-        build.problem(run_file.problem),
-        build.push_forward(run_file.map, run_file.problem.dimension),
-        build.options(run_file.method),
-        Output(path, output.every, output.particles, output.shards),
-        communicator=communicator,
-        resume=resume,
-        show_progress=True,
-        configuration=run_file.model_dump(mode="json"),
-    )
-
-
-def _report(solution: Solution, communicator: Communicator) -> None:
-    if communicator.rank == 0:
-        print_summary(solution.summary)
-        print(f"stored in {solution.path}")
+    with stop_request() as request:
+        solution = solve(
+            build.problem(run_file.problem),
+            build.push_forward(run_file.map, run_file.problem.dimension),
+            build.options(run_file.method),
+            Output(path, output.every, output.particles, output.shards),
+            communicator=communicator,
+            resume=resume,
+            show_progress=True,
+            configuration=run_file.model_dump(mode="json"),
+            stop=request,
+        )
+        if communicator.rank == 0:
+            print_summary(solution.summary)
+            print(f"stored in {path}")
+        if solution.summary.finished:
+            return
+        if communicator.rank == 0:
+            print(f"stopped on request; go on with: hpc-wgf resume {path}", file=sys.stderr)
+        communicator.close()
+        raise SystemExit(status_of_stop(os.environ))
 
 
 def main() -> None:

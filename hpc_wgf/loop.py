@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import torch
 
 from .diagnostics import MapError, affine_law, map_error, symmetric_kl
 from .errors import RunError
@@ -58,8 +60,10 @@ def integrate(
     *,
     resume_from: State | None = None,
     seconds_before: float = 0.0,
+    stop: Callable[[], bool] | None = None,
 ) -> State:
-    """Run from the start, or from the last stored state, to `schedule.until`.
+    """Run from the start, or from the last stored state, to `schedule.until`; or to the end of
+    the step after which `stop`, which is asked on every rank, says so on one of them.
 
     A step counts once the slope at its end has been computed on fresh samples without folding:
     what cannot go on is not accepted. Errors: `RunError` when a step cannot be completed.
@@ -81,10 +85,23 @@ def integrate(
                 row = _row(problem, method, point, clock.monotonic() - begun)
                 for observer in observers:
                     observer.on_row(row)
+            if point.state.time < schedule.until and _stopped(method, stop):
+                memory = method.packed(point.state)
+                for observer in observers:
+                    observer.on_stop(point.state, memory, clock.monotonic() - begun)
+                break
     finally:
         for observer in observers:
             observer.on_end()
     return point.state
+
+
+def _stopped(method: Method, stop: Callable[[], bool] | None) -> bool:
+    if stop is None:
+        return False
+    communicator = method.communicator
+    asked = torch.tensor([float(stop())], device=communicator.device)
+    return bool(communicator.sum(asked) > 0)
 
 
 def _first(method: Method, state: State) -> _Point:

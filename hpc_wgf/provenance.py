@@ -13,7 +13,7 @@ import torch
 from .errors import InputError
 from .methods import PWGF, State
 from .problems import Problem
-from .store import SCHEMA_VERSION, StoredRun
+from .store import SCHEMA_VERSION, Checkpoint, StoredRun
 
 
 def run_attributes(
@@ -64,11 +64,10 @@ def _described(problem: Problem, runner: PWGF) -> dict[str, str]:
     }
 
 
-def stored_state(problem: Problem, stored: StoredRun, runner: PWGF) -> tuple[State, float]:
-    """The state of the last committed row and the seconds spent up to it.
-
-    Errors: `InputError` where going on would not be the same run.
-    """
+def check_same_run(
+    problem: Problem, stored: StoredRun, runner: PWGF, configuration: Mapping[str, Any] | None
+) -> None:
+    """Errors: `InputError` where going on would not be the same run."""
     if stored.attributes["schema_version"] != SCHEMA_VERSION:
         raise InputError(
             f"{stored.path} was written by an older version (schema "
@@ -81,28 +80,64 @@ def stored_state(problem: Problem, stored: StoredRun, runner: PWGF) -> tuple[Sta
         for name in kept
         if kept[name] != given[name]
     ]
-    initial = torch.from_numpy(stored.column("theta")[0])
-    theta0 = runner.map.get_theta().cpu()
-    if initial.shape != theta0.shape or not torch.equal(initial, theta0):
-        other.append(
-            f"initial parameters: stored {initial.numel()}, given {theta0.numel()}, not the same"
-        )
+    other += _otherwise_configured(stored.attributes["configuration"], configuration)
+    if stored.rows:
+        initial = torch.from_numpy(stored.column("theta")[0])
+        theta0 = runner.map.get_theta().cpu()
+        if initial.shape != theta0.shape or not torch.equal(initial, theta0):
+            other.append(
+                f"initial parameters: stored {initial.numel()}, given {theta0.numel()}, "
+                "not the same"
+            )
     if other:
         raise InputError(
             f"{stored.path} holds another run, which cannot be resumed as this one:\n  "
             + "\n  ".join(other)
         )
-    time = float(stored.last("time"))
+    time = float(stored.last("time")) if stored.rows else problem.start_time
     if problem.until < time:
         raise InputError(
             f"{stored.path} has already reached t = {time:g}: resume it to a later time than "
             f"{problem.until:g}"
         )
-    state = State(
-        time=time,
-        theta=torch.from_numpy(np.asarray(stored.last("theta"))).to(runner.communicator.device),
+
+
+def _otherwise_configured(
+    stored: Mapping[str, Any] | None, given: Mapping[str, Any] | None
+) -> list[str]:
+    """What is stored otherwise than a run file says, but for the end of the run."""
+    if stored is None or given is None:
+        return []
+    return [
+        f"{table}.{key}: stored {stored[table].get(key)}, given {value}"
+        for table in ("problem", "method", "output")
+        for key, value in given[table].items()
+        if (table, key) != ("problem", "until") and stored[table].get(key) != value
+    ]
+
+
+def last_checkpoint(stored: StoredRun) -> Checkpoint | None:
+    """Where the stored run can be taken up: where it was stopped, or else at its last row. None
+    where it has no row. Errors: `InputError` for a damaged checkpoint."""
+    if stored.rows == 0:
+        return None
+    return Checkpoint.read(stored.path, stored.rows) or Checkpoint(
+        time=float(stored.last("time")),
         step=int(stored.last("steps_taken")),
         step_size=float(stored.last("next_step_size")),
         last_error=float(stored.last("controller_error")),
+        wall_seconds=float(stored.last("wall_seconds")),
+        theta=np.asarray(stored.last("theta")),
     )
-    return state, float(stored.last("wall_seconds"))
+
+
+def state_at(checkpoint: Checkpoint, runner: PWGF) -> State:
+    """The state that was kept; collective, as what its solves remember is made again."""
+    return State(
+        time=checkpoint.time,
+        theta=torch.from_numpy(checkpoint.theta).to(runner.communicator.device),
+        step=checkpoint.step,
+        step_size=checkpoint.step_size,
+        last_error=checkpoint.last_error,
+        memory=runner.unpacked(checkpoint.memory),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from .methods import PWGF, PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, progress
 from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
-from .provenance import run_attributes, stored_state
+from .provenance import check_same_run, last_checkpoint, run_attributes, state_at
 from .report import Summary
-from .store import RunWriter, StoredRun, StoreShape, open_run, refuse_existing
+from .store import Checkpoint, RunWriter, StoredRun, StoreShape, open_run, refuse_existing
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,18 @@ def solve(
     resume: bool = False,
     show_progress: bool = False,
     configuration: Mapping[str, Any] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Solution:
     """Carry the start density of `problem` along its flow until `problem.until`.
 
     `map` itself is left as it is; the solution holds a copy. `communicator`: the ranks; found from
     the launcher's environment when None (a script for several ranks should run inside
     `with hpc_wgf.ranks() as communicator:`, so that a failure ends all with one message).
-    `resume`: go on from the last committed row of `output.path` with the same problem, map and
-    method, to the same or a later end.
+    `resume`: go on from where the run at `output.path` was stopped, or from its last committed
+    row, with the same problem, map and method, to the same or a later end.
     `configuration`: stored with the run in place of the objects' descriptions.
+    `stop`: asked on every rank after every step; where it is true on one, the run stops there
+    (`summary.finished` is false), and resumed goes on bit for bit.
 
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
     that has begun cannot go on.
@@ -77,8 +80,9 @@ def solve(
     options, output = method or PWGFOptions(), output or Output()
     communicator = communicator or communicator_from_environment()
     stored: StoredRun | None = None
+    checkpoint: Checkpoint | None = None
     with agreed(communicator):
-        stored = _last_row(output.path) if resume else None
+        stored = _begun(output.path) if resume else None
         if stored is None and output.path is not None:
             refuse_existing(Path(output.path))
         layout = _layout(problem, options, output, communicator, stored)
@@ -87,30 +91,34 @@ def solve(
             particles=layout["particles"], shards=layout["shards"],
         )  # fmt: skip
         check_start(problem, runner)
-        state, seconds = (None, 0.0) if stored is None else stored_state(problem, stored, runner)
+        if stored is not None:
+            check_same_run(problem, stored, runner, configuration)
+            checkpoint = last_checkpoint(stored)
     check_same_theta(runner.map, communicator)
     attributes = run_attributes(problem, runner, layout, configuration, stored)
+    state = None if checkpoint is None else state_at(checkpoint, runner)
     memory = MemoryRecorder()
     observers: list[Observer] = [memory]
     if output.path is not None:  # what the store keeps need not grow in memory too
-        observers = [Recorder(_writer(Path(output.path), runner, attributes, stored))]
+        writer = _writer(Path(output.path), runner, attributes, stored)
+        observers = [Recorder(writer, None if checkpoint is None else checkpoint.steps)]
     if show_progress and communicator.rank == 0:
         observers.append(progress(problem.start_time, problem.until))
     schedule = Schedule(problem.start_time, problem.until, layout["every"])
-    integrate(problem, runner, schedule, observers, resume_from=state, seconds_before=seconds)
+    integrate(
+        problem, runner, schedule, observers, resume_from=state, stop=stop,
+        seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds,
+    )  # fmt: skip
     if output.path is None:
         return Solution(Summary.of(attributes, memory.columns()), runner.map, None)
     summary = Summary.of_store(open_run(output.path))
     return Solution(summary, runner.map, Path(output.path))
 
 
-def _last_row(path: Path | str | None) -> StoredRun:
+def _begun(path: Path | str | None) -> StoredRun:
     if path is None:
         raise InputError("resume needs the path of a store")
-    stored = open_run(path)
-    if stored.rows == 0:
-        raise InputError(f"{path} has no committed row to resume from: delete it and run again")
-    return stored
+    return open_run(path)
 
 
 def _layout(

@@ -33,7 +33,9 @@ class Solves:
 
     def build(self) -> Factorable:
         """What the method's own kind of preconditioner knows of Ĝ, from a subsample."""
-        return self._solver(self.options).build(self.runner.map, self.system, self.shift).known
+        return (
+            self._solver(self.options).build(self.runner.map, self.system.samples, self.shift).known
+        )
 
     @property
     def shift(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -45,6 +45,14 @@ class Scheme(Protocol):
         """How far the first slope is followed before another is computed."""
         ...
 
+    def packed(self, memory: Any) -> Mapping[str, Any]:
+        """What it remembers, as tensors and numbers by name."""
+        ...
+
+    def unpacked(self, parts: Mapping[str, Tensor]) -> Any:
+        """The memory that `packed` took apart."""
+        ...
+
     def advance(
         self,
         rhs: Callable[[Tensor], Tensor],
@@ -83,6 +91,12 @@ class RungeKutta:
     def first_stage(self, step: float, memory: Any) -> float:
         return step * (self.tableau.c[1] if len(self.tableau.c) > 1 else 1.0)
 
+    def packed(self, memory: Any) -> Mapping[str, Any]:
+        return {}
+
+    def unpacked(self, parts: Mapping[str, Tensor]) -> Any:
+        return None
+
     def advance(
         self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
         norm: Callable[[Tensor], float], estimate: bool, memory: Any,
@@ -110,6 +124,14 @@ class Chebyshev:
 
     def first_stage(self, step: float, memory: Any) -> float:
         return step * first_node(2 if memory is None else stages_for(step, memory.radius))
+
+    def packed(self, memory: Any) -> Mapping[str, Any]:
+        return {} if memory is None else memory._asdict()
+
+    def unpacked(self, parts: Mapping[str, Tensor]) -> Any:
+        if not parts:
+            return None
+        return _Spectrum(float(parts["radius"]), parts["vector"], int(parts["age"]))
 
     def advance(
         self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,

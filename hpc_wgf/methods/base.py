@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from ..integrators import Controller
@@ -114,6 +116,14 @@ class Method(Protocol):
 
     def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
         """θ after one step of the given size, from the slope at the state."""
+        ...
+
+    def packed(self, state: State) -> dict[str, np.ndarray]:
+        """The state's memory as arrays on the host."""
+        ...
+
+    def unpacked(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """The memory of a state that `packed` took apart, the same bits; collective."""
         ...
 
     def measure(self, state: State, slope: Slope) -> Measurement:

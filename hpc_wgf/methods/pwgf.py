@@ -8,9 +8,11 @@ samples most nearly as the flow would. With the same samples in Ĝ and ∇F the 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,21 +23,13 @@ from ..metric import Preconditioning
 from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
 from ..problems import Problem, jump_of
 from .base import Measurement, Slope, State, StepFailed, StepResult
+from .carried import Carried, packed, unpacked
 from .options import Form, PWGFOptions
 from .sampling import Samples, Sampling
 from .slopes import Context, Slopes, Watch
-from .solver import Memory
 from .system import Assembly, System
 
 _NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class _Carried:
-    """What a step leaves to the next: of its last solve, and of its scheme."""
-
-    solver: Memory | None
-    scheme: Any
 
 
 class PWGF:
@@ -112,7 +106,7 @@ class PWGF:
     def slope(self, state: State) -> Slope:
         system = self.system(state.theta, self.samples(state.step))
         held_out = None if self.options.holdout is None else self.held_out(state.step)
-        carried = state.memory or _Carried(None, None)
+        carried = state.memory or Carried(None, None)
         reach = self.scheme.first_stage(state.step_size, carried.scheme)
         watch = Watch(self._watching(held_out), reach)
         slope = self._slopes.tamed(system, carried.solver, watch)
@@ -168,7 +162,7 @@ class PWGF:
                 systems.append(self.system(state.theta, context.samples))
             return systems[0].gram.square_norm(eta) ** 0.5
 
-        carried = state.memory or _Carried(None, None)
+        carried = state.memory or Carried(None, None)
         theta, error, remembered = self.scheme.advance(
             rhs, state.theta, slope.eta, step_size,
             norm=norm, estimate=self.options.tolerance is not None, memory=carried.scheme,
@@ -181,8 +175,14 @@ class PWGF:
             solves=len(later),
             unconverged=sum(not stage.converged for stage in later),
             worst_residual=max((stage.residual for stage in later), default=0.0),
-            memory=_Carried(stages[-1].memory, remembered),
+            memory=Carried(stages[-1].memory, remembered),
         )
+
+    def packed(self, state: State) -> dict[str, np.ndarray]:
+        return packed(state.memory, self.scheme)
+
+    def unpacked(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        return unpacked(arrays, self.scheme, self._slopes.solver, self.map, self.samples)
 
     def evaluate(self, theta: Tensor, samples: Samples) -> Slope:
         """η at θ on given samples, by a solve that nothing precedes.

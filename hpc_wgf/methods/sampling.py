@@ -25,15 +25,22 @@ class Reference:
 
 @dataclass(frozen=True)
 class Samples:
-    """This rank's leaves of one sample of λ, and for every rank the lengths of its leaves."""
+    """This rank's leaves of one sample of λ, and for every rank the lengths of its leaves.
+    `step`: whose sample it is."""
 
     leaves: Sequence[Reference]
     sizes: Sequence[Sequence[int]]
+    step: int = 0
 
     @property
     def total(self) -> int:
         """n, the samples of all ranks."""
         return sum(map(sum, self.sizes))
+
+    @property
+    def points(self) -> list[Tensor]:
+        """z of every leaf of this rank, (n_leaf, d)."""
+        return [leaf.z for leaf in self.leaves]
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class Sampling:
         mine = parts[self._communicator.rank]
         leaves = [self._leaf(blocks, part, purpose, step) for part in mine]
         spans = [[blocks.span(part) for part in rank] for rank in parts]
-        return Samples(leaves, [[span.stop - span.start for span in rank] for rank in spans])
+        sizes = [[span.stop - span.start for span in rank] for rank in spans]
+        return Samples(leaves, sizes, step)
 
     def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
         """The evaluation sample, in leaves of the shards in which it is stored."""

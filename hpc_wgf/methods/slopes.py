@@ -47,12 +47,12 @@ class Slopes:
 
     def __init__(self, map: PushForward, options: PWGFOptions, communicator: Communicator) -> None:
         self._map, self._communicator = map, communicator
-        self._solver = MetricSolver(map, options, communicator)
+        self.solver = MetricSolver(map, options, communicator)
 
     @property
     def preconditioner(self) -> Preconditioning:
         """The kind that the solves use."""
-        return self._solver.kind
+        return self.solver.kind
 
     def solved(self, system: System, memory: Memory | None, watch: Watch) -> Slope:
         """η of a system. `memory`: of the solve before. Errors: `StepFailed` where the solve
@@ -65,7 +65,7 @@ class Slopes:
         directions which hardly move a sample would ruin it. The misfit says when nothing helps, and
         the step is too long for the flow itself. `memory`: of the step before, whose raised shift
         comes down again."""
-        first = slope = tried = self.solved(system, self._solver.relaxed(memory), watch)
+        first = slope = tried = self.solved(system, self.solver.relaxed(memory), watch)
         products = first.products
         while tried.memory is not None and tried.nonlinearity > _MOST_NONLINEAR:
             if tried.shift >= _LARGEST_SHIFT:
@@ -85,9 +85,9 @@ class Slopes:
     def _slope(self, system: System, memory: Memory | None, watch: Watch, *, raised: bool) -> Slope:
         """`raised`: with a larger shift than the solve before, whose `memory` it is."""
         if raised and memory is not None:
-            eta, stats, memory = self._solver.solve_shifted(system, memory, watch.held_out)
+            eta, stats, memory = self.solver.solve_shifted(system, memory, watch.held_out)
         else:
-            eta, stats, memory = self._solver.solve(self._map, system, memory, watch.held_out)
+            eta, stats, memory = self.solver.solve(self._map, system, memory, watch.held_out)
         if not stats.true_residual <= 1.0:
             raise StepFailed(
                 f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "

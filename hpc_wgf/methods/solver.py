@@ -23,6 +23,7 @@ from ..metric import (
 )
 from ..parallel import Communicator
 from .options import Form, PWGFOptions, Solver
+from .sampling import Samples
 from .system import System
 
 _POWER_ITERATIONS = 6
@@ -31,12 +32,22 @@ _SHIFT = 0.01  # ε/‖Ĝ‖ over rtol: the error of the shift is then about tha
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What later solves take over. `shift`: ε/‖Ĝ‖, `epsilon`: ε. `least`: products of the first
-    solve with this preconditioner, at the θ where it was made; `excess`: what later ones took
-    beyond it, all together; `drift`: what the first of them took beyond it, with this
-    preconditioner or the one before."""
+class Origin:
+    """Where a preconditioner was made: at `theta`, from the samples of `step`, for `shift`."""
 
+    theta: Tensor
+    step: int
+    shift: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What later solves take over. `origin`: of the preconditioner. `shift`: ε/‖Ĝ‖, `epsilon`: ε.
+    `least`: products of the first solve with this preconditioner, at the θ where it was made;
+    `excess`: what later ones took beyond it, all together; `drift`: what the first of them took
+    beyond it, with this preconditioner or the one before."""
+
+    origin: Origin
     built: Built
     preconditioner: Preconditioner
     shift: float
@@ -116,10 +127,20 @@ class MetricSolver:
         total = replace(again, products=stats.products + again.products)
         return Solved(eta, total, memory.after(again.products))
 
+    def made_again(
+        self, map: PushForward, samples: Samples, origin: Origin, shift: float, *,
+        least: int | None, excess: int, drift: int | None,
+    ) -> Memory:  # fmt: skip
+        """The memory of another process; collective. `samples`: those of the origin's step."""
+        map.set_theta(origin.theta)
+        built = self.build(map, samples, origin.shift)
+        memory = self._with_shift(origin, built, shift)
+        return replace(memory, least=least, excess=excess, drift=drift)
+
     def solve_shifted(self, system: System, memory: Memory, held_out: System | None) -> Solved:
         """The same with a shift ten times as large, which keeps η smaller; `memory`: of the solve
         of this system."""
-        memory = self._with_shift(memory.built, 10.0 * memory.shift)
+        memory = self._with_shift(memory.origin, memory.built, 10.0 * memory.shift)
         eta, stats = self._iterate(system, memory, held_out, self._options.max_products)
         return Solved(eta, stats, memory.after(stats.products))
 
@@ -127,7 +148,8 @@ class MetricSolver:
         """The memory for a new step: a raised shift comes down tenfold, at most to the first."""
         if memory is None or memory.shift <= self.first_shift():
             return memory
-        lower = self._with_shift(memory.built, max(self.first_shift(), 0.1 * memory.shift))
+        shift = max(self.first_shift(), 0.1 * memory.shift)
+        lower = self._with_shift(memory.origin, memory.built, shift)
         return replace(lower, least=memory.least, excess=memory.excess, drift=memory.drift)
 
     def _prepared(self, map: PushForward, system: System, memory: Memory | None) -> Memory:
@@ -137,19 +159,21 @@ class MetricSolver:
             return memory
         return replace(self._made(map, system, memory.shift), drift=memory.drift)
 
-    def build(self, map: PushForward, system: System, shift: float) -> Built:
+    def build(self, map: PushForward, samples: Samples, shift: float) -> Built:
         """What this kind of preconditioner knows of Ĝ, from a subsample; collective."""
         sample = Subsample.of(
-            map, system.points, system.samples.sizes, wanted_samples(map), self._communicator
+            map, samples.points, samples.sizes, wanted_samples(map), self._communicator
         )
         return build(sample, self.kind, shift)
 
     def _made(self, map: PushForward, system: System, shift: float) -> Memory:
-        return self._with_shift(self.build(map, system, shift), shift)
+        origin = Origin(map.get_theta(), system.samples.step, shift)
+        return self._with_shift(origin, self.build(map, system.samples, shift), shift)
 
-    def _with_shift(self, built: Built, shift: float) -> Memory:
+    def _with_shift(self, origin: Origin, built: Built, shift: float) -> Memory:
         epsilon = shift * built.known.norm
-        return Memory(built, built.known.shifted(epsilon, self._options.dtype), shift, epsilon)
+        preconditioner = built.known.shifted(epsilon, self._options.dtype)
+        return Memory(origin, built, preconditioner, shift, epsilon)
 
     def _iterate(
         self, system: System, memory: Memory | None, held_out: System | None, most: int

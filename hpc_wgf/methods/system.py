@@ -52,7 +52,7 @@ class System:
     @property
     def points(self) -> list[Tensor]:
         """z of every leaf of this rank, (n_leaf, d)."""
-        return [leaf.z for leaf in self.samples.leaves]
+        return self.samples.points
 
     @property
     def rows(self) -> Tensor:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
 from ..methods import State
+
+Memory = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class Observer(Protocol):
 
     def on_step(self, step: Step) -> None:
         """A step has been accepted."""
+        ...
+
+    def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
+        """The run stops at `state` on request, after so many `seconds`, to be resumed there.
+        `memory`: of the state, in arrays; see `Method.packed`."""
         ...
 
     def on_end(self) -> None:

@@ -9,7 +9,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .base import Observer, Row, Step
+from ..methods import State
+from .base import Memory, Observer, Row, Step
 
 
 def progress(start: float, until: float, stream: TextIO | None = None) -> Observer:
@@ -63,6 +64,9 @@ class ProgressBar:
     def on_row(self, row: Row) -> None:
         return
 
+    def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
+        self._bar.update(self._task, description=f"stopped  {self._status.line(state.time)}")
+
     def on_end(self) -> None:
         self._bar.stop()
 
@@ -85,6 +89,9 @@ class ProgressLines:
         error = row.map_error / row.map_displacement if row.map_displacement > 0 else None
         self._status.energy = row.energy
         self._show(row.state.time, "  stored" + (f"  map error {error:.2e}" if error else ""))
+
+    def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
+        self._show(state.time, "  stopped")
 
     def on_end(self) -> None:
         return

@@ -4,29 +4,50 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..store import SCHEMA, RunWriter, step_columns
-from .base import Row, Step
+from ..methods import State
+from ..store import SCHEMA, Checkpoint, RunWriter, StepColumns, step_columns
+from .base import Memory, Row, Step
 
 
 class Recorder:
     """Steps wait in memory for the row that follows them; the store never holds half of them."""
 
-    def __init__(self, writer: RunWriter) -> None:
+    def __init__(self, writer: RunWriter, steps: StepColumns | None = None) -> None:
+        """`steps`: those that a checkpoint has kept waiting."""
         self._writer = writer
+        self._before = steps or {}
         self._steps: list[Step] = []
 
     def on_step(self, step: Step) -> None:
         self._steps.append(step)
 
+    def _waiting(self) -> StepColumns:
+        columns = step_columns(self._steps)
+        return {name: [*self._before.get(name, ()), *columns[name]] for name in columns}
+
     def on_row(self, row: Row) -> None:
         self._writer.commit(
             row_scalars(row),
-            step_columns(self._steps),
+            self._waiting(),
             theta=row.state.theta.cpu().numpy(),
             particles=row.particles.cpu().numpy(),
             log_density=row.log_density.cpu().numpy(),
         )
-        self._steps = []
+        self._before, self._steps = {}, []
+
+    def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
+        self._writer.keep(
+            Checkpoint(
+                time=state.time,
+                step=state.step,
+                step_size=state.step_size,
+                last_error=state.last_error,
+                wall_seconds=seconds,
+                theta=state.theta.cpu().numpy(),
+                steps=self._waiting(),
+                memory=memory,
+            )
+        )
 
     def on_end(self) -> None:
         self._writer.close()
@@ -44,6 +65,9 @@ class MemoryRecorder:
 
     def on_row(self, row: Row) -> None:
         self._rows.append(row_scalars(row))
+
+    def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
+        return
 
     def on_end(self) -> None:
         return

@@ -1,6 +1,7 @@
 """The Zarr store of a run: its schema, its writer, its reader."""
 
 from .check import Flaw, check
+from .checkpoint import Checkpoint, StepColumns
 from .reader import StoredRun, open_run
 from .schema import SCHEMA, SCHEMA_VERSION, Schema
 from .writer import RunWriter, StoreShape, refuse_existing, step_columns
@@ -8,9 +9,11 @@ from .writer import RunWriter, StoreShape, refuse_existing, step_columns
 __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
+    "Checkpoint",
     "Flaw",
     "RunWriter",
     "Schema",
+    "StepColumns",
     "StoreShape",
     "StoredRun",
     "check",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +18,10 @@ from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
+from .checkpoint import Checkpoint, StepColumns
 from .reader import open_run
 from .schema import INTEGERS, SCHEMA, SCHEMA_VERSION
 
-StepColumns = dict[str, list[float]]
 _CHUNK_BYTES = 1 << 20
 
 
@@ -79,11 +81,10 @@ class RunWriter:
             if communicator.rank == 0:
                 refuse_existing(path)
                 try:
-                    path.mkdir(parents=True)
+                    _create_arrays(path, shape, attributes)
                 except OSError as error:
                     raise InputError(f"cannot create the store {path}: {error.strerror}") from error
                 writer._acquire()
-                _create_arrays(path, shape, attributes)
         return writer
 
     @classmethod
@@ -127,7 +128,14 @@ class RunWriter:
         with agreed(self._communicator), _as_run_error(self.path):
             if self._communicator.rank == 0:
                 _consolidate(self.path)
+                Checkpoint.remove(self.path)
         self._rows, self._steps = row + 1, last_step
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Put a checkpoint beside the committed rows; it lasts until the next one."""
+        with agreed(self._communicator), _as_run_error(self.path):
+            if self._communicator.rank == 0:
+                checkpoint.write(self.path, self._rows)
 
     def close(self) -> None:
         """Let others write."""
@@ -165,6 +173,17 @@ def refuse_existing(path: Path) -> None:
 
 
 def _create_arrays(path: Path, shape: StoreShape, attributes: Mapping[str, Any]) -> None:
+    """The whole store in one rename: a process killed meanwhile leaves none that is half made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        _fill(part / path.name, shape, attributes)
+        (part / path.name).rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _fill(path: Path, shape: StoreShape, attributes: Mapping[str, Any]) -> None:
     group = zarr.open_group(path, mode="w-", zarr_format=3, attributes=dict(attributes))
     n, dimension, parameters = shape.samples, shape.dimension, shape.parameters
     shard, chunk, dtype = shape.shard, shape.chunk, np.dtype(shape.dtype)
@@ -205,6 +224,7 @@ def _consolidate(path: Path) -> None:
         # Consolidated metadata are not in the v3 specification yet; we rely on nothing but
         # their being one file.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
+        warnings.filterwarnings("ignore", message="Object at checkpoint", category=Warning)
         zarr.consolidate_metadata(str(path))
 
 

@@ -61,8 +61,8 @@ def test_the_energy_form_is_solved_plainly_unless_asked():
 
 
 def test_a_preconditioner_is_kept_until_it_costs_more_than_a_new_one():
-    built = object()
-    memory = Memory(built, lambda v: v, 1e-6, 1e-6)
+    built, origin = object(), object()
+    memory = Memory(origin, built, lambda v: v, 1e-6, 1e-6)
     assert not memory.worn_out(5.0)
     memory = memory.after(6)  # the first solve sets the measure
     assert memory.least == 6
@@ -73,7 +73,7 @@ def test_a_preconditioner_is_kept_until_it_costs_more_than_a_new_one():
     assert memory.excess == 6
     assert memory.worn_out(5.0)
     # one that wore out at its second use is replaced before it
-    assert replace(Memory(built, lambda v: v, 1e-6, 1e-6), drift=8).after(6).worn_out(5.0)
+    assert replace(Memory(origin, built, lambda v: v, 1e-6, 1e-6), drift=8).after(6).worn_out(5.0)
 
 
 def test_a_solve_that_an_old_preconditioner_makes_long_is_begun_again():

@@ -1,0 +1,92 @@
+"""A state between two rows, left by a run that was asked to stop, from which it goes on bit for
+bit. It lies in the store's folder beside the arrays, as one file that replaces the one before in
+an atomic rename, and is void once the next row has been committed."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+
+_FILE = "checkpoint.npz"
+_STEPS, _MEMORY = "steps/", "memory/"
+_SCALARS = ("time", "step", "step_size", "last_error", "wall_seconds")
+
+StepColumns = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`time`, `step`, `step_size`, `last_error`, `theta` (p,): of the state. `wall_seconds`: spent
+    so far. `steps`: columns of the steps since the last committed row. `memory`: arrays in which
+    the method has put what its solves remember."""
+
+    time: float
+    step: int
+    step_size: float
+    last_error: float
+    wall_seconds: float
+    theta: np.ndarray
+    steps: StepColumns = field(default_factory=dict)
+    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def write(self, store: Path, rows: int) -> None:
+        """Into the store, whose committed `rows` it follows. Errors: `OSError`."""
+        arrays: dict[str, Any] = {
+            name: np.asarray(getattr(self, name)) for name in (*_SCALARS, "theta")
+        }
+        arrays["rows"] = np.asarray(rows)
+        arrays |= {_STEPS + name: np.asarray(column) for name, column in self.steps.items()}
+        arrays |= {_MEMORY + name: array for name, array in self.memory.items()}
+        part = store / f"{_FILE}.part"
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(store / _FILE)
+
+    @classmethod
+    def read(cls, store: Path, rows: int) -> Checkpoint | None:
+        """The one that follows the last of `rows`; None where there is none.
+
+        Errors: `InputError` where it is damaged.
+        """
+        path = store / _FILE
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+            if int(arrays["rows"]) != rows:
+                return None
+            found = {name: arrays[name].item() for name in _SCALARS}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path} cannot be read: {error}. Delete it to go on from the last committed row"
+            ) from error
+        return cls(
+            **found,
+            theta=arrays["theta"],
+            steps={name: column.tolist() for name, column in _under(_STEPS, arrays).items()},
+            memory=_under(_MEMORY, arrays),
+        )
+
+    @staticmethod
+    def remove(store: Path) -> None:
+        """What has become void."""
+        (store / _FILE).unlink(missing_ok=True)
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
