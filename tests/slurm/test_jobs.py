@@ -1,0 +1,118 @@
+"""The batch scripts on a real Slurm of two nodes: one run over both, preempted and queued again by
+itself; an array of runs; a job that fails and one that is cancelled, which are not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import SMALL, solved
+from slurm_cluster import Cluster, missing
+
+from hpc_wgf import open_run
+from hpc_wgf.store import check
+
+ROOT = Path(__file__).parents[2]
+LONG = [*SMALL, "--set", "output.every=0.1", "--set", "method.step=0.002"]
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.end()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The store of two ranks that nothing disturbs."""
+    store = tmp_path_factory.mktemp("undisturbed") / "run"
+    solved("run", "ou-2d", *LONG, "--out", store, ranks=2)
+    return open_run(store)
+
+
+def submitted(cluster: Cluster, folder: Path, script: str, *arguments: object, ranks: int = 1):
+    """The number of a job of a script of slurm/, and its log."""
+    job = cluster.submit(
+        f"--output={folder}/%x-%j.log", ROOT / "slurm" / script, *arguments,
+        cwd=ROOT, STORES=str(folder), RANKS=str(ranks), OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    return job, folder / f"hpc-wgf-{job}.log"
+
+
+def until(reached, patience: float, log: Path) -> None:
+    end = time.monotonic() + patience
+    while not reached():
+        assert time.monotonic() < end, log.read_text() if log.exists() else "no log"
+        time.sleep(0.05)
+
+
+def under_way(log: Path) -> bool:
+    """Whether rank 0's progress, which `tail -f` shows, tells of the first row."""
+    return log.exists() and "stored" in log.read_text()
+
+
+def same(a, b) -> None:
+    assert a.rows == b.rows
+    for name in sorted(set(a.group) - {"wall_seconds", "step_seconds"}):
+        assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
+
+
+def test_a_preempted_run_on_two_nodes_is_queued_again_and_the_undisturbed_one(
+    cluster, undisturbed, tmp_path
+):
+    job, log = submitted(cluster, tmp_path, "multi_node.sbatch", "ou-2d", *LONG)
+    until(lambda: under_way(log), 120, log)
+    cluster.says("scancel", "--batch", "--signal=USR1", job)
+    until(lambda: "is queued again" in log.read_text(), 60, log)
+    store = tmp_path / f"ou-2d-{job}.zarr"
+    assert (store / "checkpoint.npz").exists()
+    assert open_run(store).rows < undisturbed.rows
+    assert cluster.wait(job, 180) == "COMPLETED", log.read_text()
+    said = log.read_text()
+    assert "go on with: hpc-wgf resume" in said
+    assert "Restarts=1" in cluster.says("scontrol", "show", "job", job)
+    stored = open_run(store)
+    assert stored.attributes["ranks"] == 2
+    assert not check(stored)
+    same(stored, undisturbed)
+
+
+def test_an_array_solves_one_run_file_a_task(cluster, tmp_path):
+    files = []
+    for number in range(2):
+        files.append(tmp_path / f"flow-{number}.toml")
+        shown = cluster.says(str(ROOT / ".venv/bin/hpc-wgf"), "show", "ou-2d")
+        files[-1].write_text(shown.replace("until = 0.7", f"until = 0.{number + 1}"))
+    job = cluster.submit(
+        "--array=0-1", f"--output={tmp_path}/%x-%A_%a.log", ROOT / "slurm" / "array.sbatch", *files,
+        cwd=ROOT, STORES=str(tmp_path), RANKS="1",
+    )  # fmt: skip
+    for number in range(2):
+        log = tmp_path / f"hpc-wgf-{job}_{number}.log"
+        assert cluster.wait(f"{job}_{number}", 120) == "COMPLETED", log.read_text()
+        stored = open_run(tmp_path / f"flow-{number}-{job}_{number}.zarr")
+        assert stored.last("time") == pytest.approx(0.1 * (number + 1))
+
+
+def test_a_wrong_run_fails_once_and_says_why(cluster, tmp_path):
+    job, log = submitted(cluster, tmp_path, "single_node.sbatch", "ou10d")
+    assert cluster.wait(job, 120) == "FAILED"
+    assert log.read_text().count("did you mean 'ou-10d'") == 1
+
+
+def test_a_cancelled_run_stops_at_a_checkpoint_and_is_not_queued_again(cluster, tmp_path):
+    job, log = submitted(cluster, tmp_path, "single_node.sbatch", "ou-2d", *LONG, ranks=2)
+    until(lambda: under_way(log), 120, log)
+    cluster.says("scancel", job)
+    assert cluster.wait(job, 60) == "CANCELLED"
+    assert not check(open_run(tmp_path / f"ou-2d-{job}.zarr"))
+    until(lambda: "go on with: hpc-wgf resume" in log.read_text(), 10, log)
+    assert "is queued again" not in log.read_text()
