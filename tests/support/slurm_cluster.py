@@ -40,8 +40,9 @@ JobRequeue=1
 KillWait=10
 MpiDefault=none
 SwitchType=switch/none
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=2 RealMemory=8000 State=UNKNOWN
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=2 RealMemory=8000 State=UNKNOWN
+NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000 State=UNKNOWN
+NodeName=n1 Port={first}
+NodeName=n2 Port={second}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
