@@ -10,6 +10,17 @@ import pytest
 import torch
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--moments", type=int, default=1, help="at how many random moments a rank is killed"
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "moment" in metafunc.fixturenames:
+        metafunc.parametrize("moment", range(metafunc.config.getoption("--moments")))
+
+
 @pytest.fixture(autouse=True)
 def _double_precision():
     """Tests decide in float64; threads of parallel tests must not fight."""

@@ -45,6 +45,25 @@ def errors(done: subprocess.CompletedProcess) -> list[str]:
     return [line for line in done.stderr.splitlines() if line.startswith("error:")]
 
 
+def launched(*arguments: str | Path, ranks: int, restarts: int = 0) -> subprocess.Popen:
+    """`hpc-wgf …` under torchrun, still running."""
+    command = [*_torchrun(ranks), "--max-restarts", str(restarts), "-m", "hpc_wgf"]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)], env=_environment({}), text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def ranks_of(job: subprocess.Popen) -> list[int]:
+    """The process numbers of the ranks of a running torchrun, by rank."""
+    children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+    found = {}
+    for pid in children:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        found[int(dict(v.split(b"=", 1) for v in variables if b"=" in v)[b"RANK"])] = int(pid)
+    return [found[rank] for rank in range(len(found))]
+
+
 def _torchrun(ranks: int) -> list[str]:
     return [
         sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--rdzv-backend", "c10d",
@@ -90,16 +109,20 @@ def _started(
     command = _LAUNCHERS[launcher](ranks) if ranks > 1 else [sys.executable]
     if ranks > 1 and launcher == "deepspeed" and program[0] == "-m":
         program = ["--module", *program[1:]]
+    return subprocess.run(
+        [*command, *program], env=_environment(environment),
+        capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
     path = {
         "PYTHONPATH": os.pathsep.join([str(_HERE / "support"), os.environ.get("PYTHONPATH", "")]),
         "PATH": os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]),
     }
-    return subprocess.run(
-        [*command, *program],
-        env={**inherited, **path, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+    restarts = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see launch/torchrun.sh
+    return {**inherited, **path, **restarts, "OMP_NUM_THREADS": "1", **more}
 
 
 def solved(

@@ -1,0 +1,97 @@
+"""SIGKILL of one of four ranks at a random moment: the others end, no committed row is lost, and
+the resumed run is the undisturbed one to the bit. `--moments 20` for as many moments."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import SMALL, launched, ranks_of, solved
+
+from hpc_wgf import open_run
+from hpc_wgf.store import check
+
+ROOT = Path(__file__).parents[2]
+FLOW = [*SMALL, "--set", "output.every=0.02", "--set", "method.step=0.01"]
+SECONDS = {"wall_seconds", "step_seconds"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The run of four ranks, and how long its time loop takes."""
+    store = tmp_path_factory.mktemp("undisturbed") / "run"
+    solved("run", "ou-2d", *FLOW, "--out", store, ranks=4)
+    return open_run(store)
+
+
+def same(a, b) -> None:
+    assert a.rows == b.rows
+    for name in sorted(set(a.group) - SECONDS):
+        assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
+
+
+def rows_of(store: Path) -> int:
+    """Committed rows, 0 before there is a store."""
+    return open_run(store).rows if store.exists() else 0
+
+
+def until_begun(job: subprocess.Popen, store: Path) -> None:
+    end = time.monotonic() + 120
+    while not rows_of(store):
+        assert job.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_killed_rank_at_any_moment(tmp_path, undisturbed, moment):
+    chance = random.Random(moment)
+    store = tmp_path / "run"
+    job = launched("run", "ou-2d", *FLOW, "--out", store, ranks=4)
+    until_begun(job, store)
+    time.sleep(chance.uniform(0.0, 0.9) * float(undisturbed.last("wall_seconds")))
+    pids, before, begun = ranks_of(job), rows_of(store), time.monotonic()
+    os.kill(pids[chance.randrange(4)], signal.SIGKILL)
+    said = job.communicate(timeout=60)[1]
+    assert time.monotonic() - begun < 60
+    assert job.returncode != 0
+    assert "SIGKILL" in said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    torn = open_run(store)
+    assert before <= torn.rows < undisturbed.rows
+    assert not check(torn)
+    solved("resume", store, ranks=4)
+    same(open_run(store), undisturbed)
+
+
+def test_torchrun_starts_all_again_when_a_rank_is_lost(tmp_path, undisturbed):
+    store = tmp_path / "run"
+    job = launched("run", "ou-2d", *FLOW, "--out", store, "--resume", ranks=4, restarts=1)
+    until_begun(job, store)
+    os.kill(ranks_of(job)[2], signal.SIGKILL)
+    said = job.communicate(timeout=120)[1]
+    assert job.returncode == 0, said
+    same(open_run(store), undisturbed)
+
+
+def test_a_request_to_stop_reaches_all_ranks_through_the_launch_script(tmp_path, undisturbed):
+    """As a batch system sends it, to the script alone."""
+    store = tmp_path / "run"
+    script = ["bash", ROOT / "launch" / "torchrun.sh", "run", "ou-2d", *FLOW, "--out", store]
+    job = subprocess.Popen(
+        list(map(str, script)), env={**os.environ, "RANKS": "4"}, stderr=subprocess.PIPE, text=True
+    )
+    until_begun(job, store)
+    job.send_signal(signal.SIGUSR1)
+    said = job.communicate(timeout=60)[1]
+    assert job.returncode != 0
+    assert "go on with: hpc-wgf resume" in said
+    assert "SIG" not in said.replace("SIGUSR1", "")  # nobody was killed
+    assert rows_of(store) < undisturbed.rows
+    solved("resume", store, ranks=4)
+    same(open_run(store), undisturbed)
