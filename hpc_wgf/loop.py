@@ -22,7 +22,10 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class Schedule:
-    """Stored times: `start`, start + every, start + 2·every, … and `until`."""
+    """Stored times: `start`, start + every, start + 2·every, … and `until`.
+
+    They are rounded to twelve digits, so that a run to a multiple of `every`, as a user writes it,
+    ends where a longer one only passes: to be resumed there as that one."""
 
     start: float
     until: float
@@ -31,7 +34,9 @@ class Schedule:
     def next_after(self, time: float) -> float:
         """The first stored time after `time`."""
         k = math.floor((time - self.start) / self.every + 1e-9) + 1
-        following = self.start + k * self.every
+        exact = self.start + k * self.every
+        rounded = float(f"{exact:.12g}")
+        following = rounded if abs(rounded - exact) < 1e-9 * self.every else exact
         return following if following < self.until - 1e-9 * self.every else self.until
 
     def step_to(self, time: float, proposal: float) -> tuple[float, float]:

@@ -113,10 +113,13 @@ class agreed:
         failed = [(rank, item) for rank, item in enumerate(reports) if item is not None]
         if not failed:
             return
-        if len(failed) == self._communicator.size and error is not None:
-            return  # the same mistake everywhere: the original exception says it best
         rank, (is_input, message) = failed[0]
-        raise (InputError if is_input else RunError)(f"rank {rank}: {message}") from error
+        who, everywhere = f"rank {rank}", len(failed) == self._communicator.size
+        if everywhere and (is_input or len(failed) == 1):
+            return  # the same mistake on all: the original exception says it best
+        if everywhere:
+            who = f"all {len(failed)} ranks"
+        raise (InputError if is_input else RunError)(f"{who}: {message}") from error
 
 
 def describe(error: BaseException) -> str:

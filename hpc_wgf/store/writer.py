@@ -99,9 +99,16 @@ class RunWriter:
                 writer._acquire()
                 if open_run(path).rows != rows:
                     raise InputError(f"{path} grew while it was being opened: resume it again")
-                writer._resize(rows, steps)
-                zarr.open_group(path, mode="r+", use_consolidated=False).attrs.update(attributes)
-                _consolidate(path)
+                try:
+                    writer._resize(rows, steps)
+                    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+                    group.attrs.update(attributes)
+                    _consolidate(path)
+                except OSError as error:
+                    raise InputError(
+                        f"cannot write to the store {path}: {error.strerror}. Its committed rows "
+                        "are intact; resume it where it can be written to"
+                    ) from error
         return writer
 
     def commit(

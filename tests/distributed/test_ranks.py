@@ -79,13 +79,14 @@ def test_particles_of_all_ranks_are_stored_once_and_in_order(tmp_path):
         assert np.allclose(one.log_density.values, four.log_density.values, rtol=1e-12)
 
 
-def test_a_run_of_two_ranks_resumes_on_four(tmp_path):
-    whole = tmp_path / "whole"
+def test_a_run_of_two_ranks_resumes_on_four_and_on_one(tmp_path):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
     run(whole)
-    torn = tmp_path / "torn"
     run(torn, "--set", "problem.until=0.1", ranks=2)
-    summary = solved("resume", torn, "--until", "0.2", ranks=4)
+    solved("resume", torn, "--until", "0.15", ranks=4)
+    summary = solved("resume", torn, "--until", "0.2")
     assert summary["finished"]
+    assert summary["ranks"] == 1
     assert np.array_equal(open_run(whole).column("theta"), open_run(torn).column("theta"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import torch
 from torch import Tensor
@@ -50,6 +51,15 @@ def kills(x: Tensor) -> Tensor:
     """½|x − 1|², until the process is killed."""
     if _fails_now():
         os.kill(os.getpid(), 9)
+    return harmonic(x)
+
+
+def before_its_time(x: Tensor) -> Tensor:
+    """½|x − 1|², on one rank in a process whose clock is eleven days behind."""
+    if _flawed() and _calls == 0:
+        behind = time.time
+        time.time = lambda: behind() - 1e6
+    _fails_now()
     return harmonic(x)
 
 
