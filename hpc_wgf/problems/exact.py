@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import scipy
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from .compact import Barenblatt
@@ -60,7 +60,8 @@ class GaussianFlow:
             rhs = self.beta * torch.linalg.solve(self.law(time)[1], M) - precision @ M
             return rhs.numpy().ravel()
 
-        path = solve_ivp(rate, (0.0, t), np.eye(d).ravel(), "DOP853", rtol=1e-12, atol=1e-13)
+        solve = scipy.integrate.solve_ivp
+        path = solve(rate, (0.0, t), np.eye(d).ravel(), "DOP853", rtol=1e-12, atol=1e-13)
         return torch.from_numpy(path.y[:, -1].reshape(d, d))
 
     def __call__(self, t: float, z: Tensor) -> Tensor:

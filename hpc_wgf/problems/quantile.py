@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # its parts are imported when first used: every rank of every job starts with this
 import torch
-from scipy.interpolate import PchipInterpolator
-from scipy.linalg import solve_banded
-from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 _TAIL = 6.5  # standard deviations of the start that the grid resolves
@@ -42,7 +40,7 @@ class CoordinateFlow:
         self._dx = (high - low) / cells
         centres = 0.5 * (self.faces[1:] + self.faces[:-1])
         self._bands = _chang_cooper(v(torch.from_numpy(centres)).numpy(), beta, self._dx)
-        start = np.diff(ndtr((self.faces - mean) / deviation)) / self._dx
+        start = np.diff(scipy.special.ndtr((self.faces - mean) / deviation)) / self._dx
         self._known: dict[int, np.ndarray] = {0: start / (start.sum() * self._dx)}
 
     def _domain(self, v: Callable[[Tensor], Tensor], beta: float) -> tuple[float, float]:
@@ -101,7 +99,7 @@ class CoordinateFlow:
     def _implicit(self, rho: np.ndarray, dt: float) -> np.ndarray:
         matrix = -dt * self._bands
         matrix[1] += 1.0
-        return np.asarray(solve_banded((1, 1), matrix, rho))
+        return np.asarray(scipy.linalg.solve_banded((1, 1), matrix, rho))
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """The exact map of this coordinate, (n,) → (n,) in float64."""
@@ -111,11 +109,12 @@ class CoordinateFlow:
         below = np.concatenate([[0.0], np.cumsum(mass)])
         above = np.concatenate([np.cumsum(mass[::-1])[::-1], [0.0]])
         # Normal quantiles from the nearer tail, where the cumulated mass has all its digits.
-        scores = np.where(below < above, ndtri(below), -ndtri(above))
+        quantile = scipy.special.ndtri
+        scores = np.where(below < above, quantile(below), -quantile(above))
         keep = np.abs(scores) < _TRUSTED
         rising = np.concatenate([[True], np.diff(scores[keep]) > 0])
         known, places = scores[keep][rising], self.faces[keep][rising]
-        inverse = PchipInterpolator(known, places, extrapolate=False)
+        inverse = scipy.interpolate.PchipInterpolator(known, places, extrapolate=False)
         s = (z.double().numpy() - self._mean) / self._deviation
         x = inverse(np.clip(s, known[0], known[-1]))
         # Beyond the trusted range (one sample in 10⁷) the map goes on as a straight line.

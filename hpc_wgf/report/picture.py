@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 
 from ..errors import InputError
 from ..store import StoredRun
 from .summary import Summary
-
-matplotlib.use("Agg")
 
 
 def draw(
@@ -21,6 +18,9 @@ def draw(
     """Write a picture to `path` (.png, .pdf): the particles' projection onto two axes at the
     first, a middle and the last stored time (a histogram in one dimension), and energy and map
     error over time."""
+    import matplotlib  # not before a picture is asked for: it takes half a second
+
+    matplotlib.use("Agg")
     from matplotlib import pyplot
 
     if run.rows == 0:
