@@ -43,7 +43,7 @@ def test_gaussian_flows(tmp_path, name, bound):
 
 
 def test_the_papers_planar_flow(tmp_path):
-    summary, stored, _ = run("ou-10d-planar", tmp_path)
+    summary, stored, _ = run("ou-10d-planar", tmp_path, "problem.until=1.0")
     assert summary.parameters == 60 * 21
     assert max(summary.map_error_relative) <= 3e-2
     assert falls(stored.column("step_energy"))
