@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def solve(
     resume: bool = False,
     show_progress: bool = False,
     configuration: Mapping[str, Any] | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Solution:
     """Carry the start density of `problem` along its flow until `problem.until`.
 
@@ -69,7 +70,8 @@ def solve(
     `with hpc_wgf.ranks() as communicator:`, so that a failure ends all with one message).
     `resume`: go on from the last committed row of `output.path` with the same problem, map and
     method, to the same or a later end.
-    `configuration`: stored with the run in place of the objects' descriptions.
+    `configuration`: stored with the run in place of the objects' descriptions. `observers`: further
+    ones, which see every row and step.
 
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
     that has begun cannot go on.
@@ -81,23 +83,23 @@ def solve(
         stored = _last_row(output.path) if resume else None
         if stored is None and output.path is not None:
             refuse_existing(Path(output.path))
-        layout = _layout(problem, options, output, communicator, stored)
+        sizes = layout(problem, options, output, communicator, stored)
         runner = PWGF(
             problem, map, options, communicator,
-            particles=layout["particles"], shards=layout["shards"],
+            particles=sizes["particles"], shards=sizes["shards"],
         )  # fmt: skip
         check_start(problem, runner)
         state, seconds = (None, 0.0) if stored is None else stored_state(problem, stored, runner)
     check_same_theta(runner.map, communicator)
-    attributes = run_attributes(problem, runner, layout, configuration, stored)
+    attributes = run_attributes(problem, runner, sizes, configuration, stored)
     memory = MemoryRecorder()
-    observers: list[Observer] = [memory]
+    seeing: list[Observer] = [*observers, memory]
     if output.path is not None:  # what the store keeps need not grow in memory too
-        observers = [Recorder(_writer(Path(output.path), runner, attributes, stored))]
+        seeing[-1] = Recorder(_writer(Path(output.path), runner, attributes, stored))
     if show_progress and communicator.rank == 0:
-        observers.append(progress(problem.start_time, problem.until))
-    schedule = Schedule(problem.start_time, problem.until, layout["every"])
-    integrate(problem, runner, schedule, observers, resume_from=state, seconds_before=seconds)
+        seeing.append(progress(problem.start_time, problem.until))
+    schedule = Schedule(problem.start_time, problem.until, sizes["every"])
+    integrate(problem, runner, schedule, seeing, resume_from=state, seconds_before=seconds)
     if output.path is None:
         return Solution(Summary.of(attributes, memory.columns()), runner.map, None)
     summary = Summary.of_store(open_run(output.path))
@@ -113,11 +115,12 @@ def _last_row(path: Path | str | None) -> StoredRun:
     return stored
 
 
-def _layout(
+def layout(
     problem: Problem, options: PWGFOptions, output: Output, communicator: Communicator,
-    stored: StoredRun | None,
+    stored: StoredRun | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Spacing of the rows and cut of the evaluation sample; a resumed run keeps its own."""
+    """Spacing of the rows (`every`) and cut of the evaluation sample (`particles`, `shards`); a
+    resumed run keeps its own."""
     if stored is not None:
         return dict(stored.attributes["layout"])
     every = output.every or (problem.until - problem.start_time) / 10
