@@ -18,13 +18,10 @@ from .tracing import traced
 
 
 def main(case: str, samples: int, products: int, device: str) -> None:
-    """Medians over the products and over as many all-reduces alone, the largest of all ranks; memory,
-    the work of a product and the rate of square matrix products are the first rank's."""
+    """Medians over the products and over as many all-reduces alone, the largest of all ranks; all
+    else, as the work of a product and the rate of matrix products, is the first rank's."""
     with ranks(device) as communicator:
         on = communicator.device
-        _, system = assembled(case_named(case), 16 * communicator.size, torch.float64, communicator)
-        system.gram.matvec(system.b)
-        base = peak_mebibytes()
         _, system = assembled(case_named(case), samples, torch.float64, communicator)
         v = torch.ones_like(system.b)
         calls = {
@@ -40,7 +37,6 @@ def main(case: str, samples: int, products: int, device: str) -> None:
                 **slowest,
                 "parameters": len(v),
                 "peak_mebibytes": peak_mebibytes(),
-                "base_mebibytes": base,
                 "flops": work.flops,
                 "bytes_moved": work.moved,
                 "matmul_gflops": matmul_rate(squares, on) / 1e9,

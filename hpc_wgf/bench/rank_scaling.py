@@ -21,7 +21,7 @@ _LAUNCHER = (
 _PRODUCTS = 5  # timed in every launch
 _PATIENCE = 600.0  # seconds
 # Of one rank, read by `hpc-wgf plan --calibration`: flops and bytes moved are those of a product.
-_FOR_PLANS = ("seconds_all_reduce", "flops", "bytes_moved", "matmul_gflops", "base_mebibytes")
+_FOR_PLANS = ("seconds_all_reduce", "flops", "bytes_moved", "matmul_gflops")
 
 
 def rows(ranks: Sequence[int], case: str, samples: int, rounds: int, device: str) -> list[Row]:

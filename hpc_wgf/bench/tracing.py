@@ -39,7 +39,7 @@ class Work:
 
 
 class Traced(TorchDispatchMode):
-    """While it is on: the `work` done, and the bytes of tensors made meanwhile, `now` and `peak`."""
+    """While it is on: the `work` done, and the bytes of tensors made in it, `now` and `peak`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,8 +56,10 @@ class Traced(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = function(*args, **kwargs)
+        given = {tensor.untyped_storage()._cdata for tensor in _tensors([args, kwargs])}
         for tensor in _tensors(result):
-            self._hold(tensor)
+            if tensor.untyped_storage()._cdata not in given:
+                self._hold(tensor)
         if not function.is_view:
             self.work += _work(function, args, kwargs, result)
         return result

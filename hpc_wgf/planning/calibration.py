@@ -14,13 +14,12 @@ from .devices import Device, Link
 from .seconds import Nodes, all_reduce
 
 _NEEDED = ("value", "seconds", "seconds_all_reduce", "parameters", "flops", "bytes_moved",
-           "matmul_gflops", "base_mebibytes")  # fmt: skip
-_MEBI = 2**20
+           "matmul_gflops")  # fmt: skip
 
 
 def calibrated(device: Device, path: Path) -> Device:
-    """With the base, the rate of matrix products, the bandwidth of all else and the links inside
-    a node as recorded in `path`; links between nodes get slower or faster by the same factor.
+    """With the rate of matrix products, the bandwidth of all else and the links inside a node as
+    recorded in `path`; links between nodes get slower or faster by the same factor.
 
     Errors: `InputError` where the file is not such a record, or one of another kind of device.
     """
@@ -47,8 +46,6 @@ def _with_rates(device: Device, row: dict[str, Any]) -> Device:
         device,
         share=device.share * faster,
         bandwidth=row["bytes_moved"] / rest if rest > 0 else device.bandwidth,
-        # What a GPU takes is not what its process takes.
-        base=device.base if device.is_gpu else int(row["base_mebibytes"] * _MEBI),
     )
 
 

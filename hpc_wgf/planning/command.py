@@ -68,13 +68,14 @@ def plan_command(
         hardware = calibrated(hardware, calibration)
     found = _products(products, like)
     job = _job(name, settings or [])
+    counts = Counts(found.number, _preconditioners(preconditioners, job))
     job.cut(ranks, hardware.torch_device)  # refuses more ranks than blocks before any work
     if "OMP_NUM_THREADS" not in os.environ:
         one_thread()
     # The dry run comes first: its peak of memory is that of the process.
     ran = dry_run(job, ranks, hardware) if execute else None
     planner = Planner(job, hardware, per_node)
-    plan = planner.plan(ranks, Counts(found.number, _preconditioners(preconditioners, job)))
+    plan = planner.plan(ranks, counts)
     beside = None if ran is None else _beside(ran, planner, hardware)
     if as_json:
         print(json.dumps(_rows(plan, found, hardware, ran, beside)))
@@ -150,7 +151,7 @@ def _beside(ran: Ran, planner: Planner, hardware: Device) -> tuple[float, float]
     """Memory and seconds that the plan says of a dry run, on the device where it ran."""
     if hardware.is_gpu != ran.on_gpu:
         planner = Planner(planner.job, device_named("cpu"), ran.ranks)
-    memory = planner.memory(ran.ranks).total
+    memory = planner.memory(ran.ranks, ran.counts).total
     parts = planner.seconds(ran.ranks, ran.counts)
     executed = (seconds for part, seconds in parts.items() if part != "all-reduces")
     return memory, sum(executed)

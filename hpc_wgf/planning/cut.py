@@ -74,12 +74,11 @@ class Job:
             blocks = SampleBlocks.automatic(samples, options.block)
             return _largest(blocks, sampling.parts(blocks, leaf))
 
+        step = share(options.samples)
         evaluated = SampleBlocks.automatic(int(sizes["particles"]))
         shards = sampling.evaluation_parts(evaluated, int(sizes["shards"]))
         held = options.holdout and max(1, round(options.samples * options.holdout))
-        return Cut(
-            share(options.samples), _largest(evaluated, shards), share(held) if held else None
-        )
+        return Cut(step, _largest(evaluated, shards), share(held) if held else None)
 
 
 def _largest(blocks: SampleBlocks, parts: Parts) -> Share:

@@ -48,14 +48,15 @@ def kept_share(anatomy: Anatomy, cut: Cut, limit: int) -> float:
     return kept / max(1.0, cut.step.samples * anatomy.sizes.linearised)
 
 
-def peak(anatomy: Anatomy, cut: Cut, device: Device, limit: int) -> Phase:
+def peak(anatomy: Anatomy, cut: Cut, device: Device, limit: int, made: float) -> Phase:
     """The phase of a step that takes most memory."""
-    return max(phases(anatomy, cut, device, limit), key=lambda phase: phase.total)
+    return max(phases(anatomy, cut, device, limit, made), key=lambda phase: phase.total)
 
 
-def phases(anatomy: Anatomy, cut: Cut, device: Device, limit: int) -> list[Phase]:
+def phases(anatomy: Anatomy, cut: Cut, device: Device, limit: int, made: float) -> list[Phase]:
     """Bytes held at once by a rank while the next slope is computed (its samples and those of the
-    step before it are there), and while a row is measured."""
+    step before it are there), and while a row is measured. `limit`: of kept linearisations, bytes.
+    `made`: preconditioners in a step; they and the one before it are held until it ends."""
     sizes, m, seen = anatomy.sizes, cut.step.samples, cut.evaluation.samples
     always = {
         "base": float(device.base),
@@ -69,7 +70,7 @@ def phases(anatomy: Anatomy, cut: Cut, device: Device, limit: int) -> list[Phase
         )
     prepared = anatomy.prepared
     if prepared is not None:
-        samples["preconditioners"] = 2.0 * prepared.kept
+        samples["preconditioners"] = (1.0 + math.ceil(made)) * prepared.kept
     share = kept_share(anatomy, cut, limit)
     kept = {
         "kept linearisations": share * m * sizes.linearised,
@@ -80,7 +81,7 @@ def phases(anatomy: Anatomy, cut: Cut, device: Device, limit: int) -> list[Phase
     forces = m * (sizes.forces + sizes.force)
     leaf = {"a leaf being pushed": anatomy.passing.at(cut.step.leaf)}
     solving = {"images and forces": m * sizes.system, **kept}
-    made = 0.0 if prepared is None else prepared.passing
+    passing = 0.0 if prepared is None else prepared.passing
     shown = {
         "images being measured": seen * (sizes.pushed + sizes.seen_forces + sizes.seen),
         "a leaf being pushed": anatomy.passing.at(cut.evaluation.leaf),
@@ -89,7 +90,7 @@ def phases(anatomy: Anatomy, cut: Cut, device: Device, limit: int) -> list[Phase
         Phase("check of the start", {**always, "check of the virial": anatomy.virial}),
         Phase("pushing samples", {**always, **samples, **images, **leaf}),
         Phase("assembly", {**always, **samples, **images, "forces": forces, **kept}),
-        Phase("making a preconditioner", {**always, **samples, **solving, "its making": made}),
+        Phase("making a preconditioner", {**always, **samples, **solving, "its making": passing}),
         Phase("measurement", {**always, **samples, **shown}),
     ]
 

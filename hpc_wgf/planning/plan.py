@@ -72,7 +72,7 @@ class Planner:
         lines: list[Line] = []
         for number in numbers:
             lines.append(self._line(number, counts, lines[0].seconds if lines else None))
-        phase = self.memory(ranks)
+        phase = self.memory(ranks, counts)
         return Plan(
             problem=self.job.problem.name,
             device=self.device.name,
@@ -84,19 +84,19 @@ class Planner:
             memory_of_a_rank=self._available,
             held=phase.held,
             phase=phase.name,
-            largest_samples=self.largest_samples(ranks),
+            largest_samples=self.largest_samples(ranks, counts),
         )
 
-    def memory(self, ranks: int) -> Phase:
+    def memory(self, ranks: int, counts: Counts) -> Phase:
         """The part of a step in which a rank holds most."""
-        return self._peak(self._cut(self.job, ranks))
+        return self._peak(self._cut(self.job, ranks), counts)
 
-    def largest_samples(self, ranks: int) -> int:
+    def largest_samples(self, ranks: int, counts: Counts) -> int:
         """The largest n, to three digits, whose every rank fits; 0 where no n does."""
 
         def fits(samples: int) -> bool:
             cut = self._cut(self.job.of_samples(samples), ranks)
-            return self._peak(cut).total <= self._available
+            return self._peak(cut, counts).total <= self._available
 
         low = 16 * ranks  # a block a rank
         if not fits(low):
@@ -115,7 +115,7 @@ class Planner:
 
     def _line(self, ranks: int, counts: Counts, alone: float | None) -> Line:
         cut = self._cut(self.job, ranks)
-        phase, parts = self._peak(cut), self._seconds(cut, ranks, counts)
+        phase, parts = self._peak(cut, counts), self._seconds(cut, ranks, counts)
         seconds = sum(parts.values())
         sums = reduced_in_a_step(self.anatomy, counts, ranks)
         return Line(
@@ -138,8 +138,8 @@ class Planner:
         nodes = Nodes(ranks, self.per_node)
         return seconds_of_step(self.anatomy, cut, self.job, self.device, counts, nodes, share)
 
-    def _peak(self, cut: Cut) -> Phase:
-        return peak(self.anatomy, cut, self.device, self._limit)
+    def _peak(self, cut: Cut, counts: Counts) -> Phase:
+        return peak(self.anatomy, cut, self.device, self._limit, counts.preconditioners)
 
     def _cut(self, job: Job, ranks: int) -> Cut:
         return job.cut(ranks, self.device.torch_device)
