@@ -14,7 +14,7 @@ from .methods import PWGF, Form
 from .parallel import Communicator, Purpose, SampleBlocks, describe
 from .problems import Cloud, Density, Problem
 
-_VIRIAL_SAMPLES = 32768
+VIRIAL_SAMPLES = 32768
 _MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
 
 
@@ -51,17 +51,17 @@ def check_start(problem: Problem, runner: PWGF) -> None:
         ) from error
 
 
-def check_virial(problem: Problem, samples: int) -> None:
+def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) -> None:
     """Whether the start's score belongs to its density, and whether so many samples tell the
     force, where the energy depends on the density.
 
     Moved along x ↦ x + ε a(x) the density-dependent energy changes by E[f·a] = E[∂ₓφ·a −
-    (∇·a) ∂φ/∂log ρ]. Tried for all a that shift or stretch one axis along another, on one sample.
-    The left side misses what a jump holds, and is wrong for a wrong score.
+    (∇·a) ∂φ/∂log ρ]. Tried for all a that shift or stretch one axis along another, on one sample
+    of `tried`. The left side misses what a jump holds, and is wrong for a wrong score.
     """
     if not problem.energy.needs_density:
         return
-    blocks, start = SampleBlocks.automatic(_VIRIAL_SAMPLES), problem.start
+    blocks, start = SampleBlocks.automatic(tried), problem.start
     z = blocks.draw(start.sample, range(blocks.count), seed=0, purpose=Purpose.CHECK)
     log_density = start.log_density(z)
     cloud = Cloud(z, log_density, start.score(z))
@@ -79,7 +79,7 @@ def check_virial(problem: Problem, samples: int) -> None:
     arms = torch.cat([arm, arm.std() * torch.ones_like(arm[:, :1])], 1)
     moment, noise = _product_moments(force - slopes[0], arms)
     moment.diagonal().copy_(stretched.mean(0))
-    noise.diagonal().copy_(stretched.std(0) / _VIRIAL_SAMPLES**0.5)
+    noise.diagonal().copy_(stretched.std(0) / tried**0.5)
     wrong = (moment.abs() > 6 * noise) & (moment.abs() > 0.02 * scale)
     if bool(wrong.any()):
         i, j = wrong.nonzero()[0].tolist()

@@ -1,4 +1,4 @@
-"""The command line: list, show, run, resume, report."""
+"""The command line: list, show, run, resume, report, check, plan; bench has its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from . import build, catalogue, config, parsing
 from .bench.cli import bench
 from .errors import InputError, RunError, WgfError
 from .parallel import Communicator
+from .planning.command import plan_command
 from .ranks import ranks
 from .report import Summary, draw, print_summary
 from .signals import status_of_stop, stop_request
@@ -33,6 +34,8 @@ _EPILOG = """
 
 `hpc-wgf run ou-10d --set method.samples=20000 --set problem.until=1` — change single values
 
+`hpc-wgf plan ou-10d --nodes 4 --gpus-per-node 8 --device h100` — memory, traffic, seconds a step
+
 `torchrun --nproc-per-node 2 -m hpc_wgf run ou-10d` — the same run on two ranks
 
 `mpirun -n 2 python -m hpc_wgf run ou-10d` — the same by MPI
@@ -48,6 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench, name="bench")
+app.command("plan")(plan_command)
 _NAME = typer.Argument(metavar="NAME|FILE.toml", help="a named problem, or a run file")
 _COMM = typer.Option(
     help="auto, torch or mpi; auto takes MPI under mpirun, torch.distributed under torchrun, srun "

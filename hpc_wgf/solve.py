@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def solve(
     show_progress: bool = False,
     configuration: Mapping[str, Any] | None = None,
     stop: Callable[[], bool] | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Solution:
     """Carry the start density of `problem` along its flow until `problem.until`.
 
@@ -72,7 +73,8 @@ def solve(
     row, with the same problem, map and method, to the same or a later end.
     `configuration`: stored with the run in place of the objects' descriptions.
     `stop`: asked on every rank after every step; where it is true on one, the run stops there
-    (`summary.finished` is false), and resumed goes on bit for bit.
+    (`summary.finished` is false), and resumed goes on bit for bit. `observers`:
+    further ones, which see every row and step.
 
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
     that has begun cannot go on.
@@ -85,28 +87,28 @@ def solve(
         stored = _begun(output.path) if resume else None
         if stored is None and output.path is not None:
             refuse_existing(Path(output.path))
-        layout = _layout(problem, options, output, communicator, stored)
+        sizes = layout(problem, options, output, communicator, stored)
         runner = PWGF(
             problem, map, options, communicator,
-            particles=layout["particles"], shards=layout["shards"],
+            particles=sizes["particles"], shards=sizes["shards"],
         )  # fmt: skip
         check_start(problem, runner)
         if stored is not None:
             check_same_run(problem, stored, runner, configuration)
             checkpoint = last_checkpoint(stored)
     check_same_theta(runner.map, communicator)
-    attributes = run_attributes(problem, runner, layout, configuration, stored)
+    attributes = run_attributes(problem, runner, sizes, configuration, stored)
     state = None if checkpoint is None else state_at(checkpoint, runner)
     memory = MemoryRecorder()
-    observers: list[Observer] = [memory]
+    seeing: list[Observer] = [*observers, memory]
     if output.path is not None:  # what the store keeps need not grow in memory too
         writer = _writer(Path(output.path), runner, attributes, stored)
-        observers = [Recorder(writer, None if checkpoint is None else checkpoint.steps)]
+        seeing[-1] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
     if show_progress and communicator.rank == 0:
-        observers.append(progress(problem.start_time, problem.until))
-    schedule = Schedule(problem.start_time, problem.until, layout["every"])
+        seeing.append(progress(problem.start_time, problem.until))
+    schedule = Schedule(problem.start_time, problem.until, sizes["every"])
     integrate(
-        problem, runner, schedule, observers, resume_from=state, stop=stop,
+        problem, runner, schedule, seeing, resume_from=state, stop=stop,
         seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds,
     )  # fmt: skip
     if output.path is None:
@@ -121,11 +123,12 @@ def _begun(path: Path | str | None) -> StoredRun:
     return open_run(path)
 
 
-def _layout(
+def layout(
     problem: Problem, options: PWGFOptions, output: Output, communicator: Communicator,
-    stored: StoredRun | None,
+    stored: StoredRun | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Spacing of the rows and cut of the evaluation sample; a resumed run keeps its own."""
+    """Spacing of the rows (`every`) and cut of the evaluation sample (`particles`, `shards`); a
+    resumed run keeps its own."""
     if stored is not None:
         return dict(stored.attributes["layout"])
     every = output.every or (problem.until - problem.start_time) / 10

@@ -12,24 +12,35 @@ import torch
 
 from ..ranks import ranks
 from .cases import assembled, case_named
-from .machine import peak_mebibytes
+from .machine import matmul_rate, peak_mebibytes, square_products
 from .timing import interleaved
+from .tracing import traced
 
 
 def main(case: str, samples: int, products: int, device: str) -> None:
-    """Medians over the products and over as many all-reduces alone, the largest of all ranks; the
-    peak is the first rank's."""
+    """Medians over the products and over as many all-reduces alone, the largest of all ranks; all
+    else, as the work of a product and the rate of matrix products, is the first rank's."""
     with ranks(device) as communicator:
+        on = communicator.device
         _, system = assembled(case_named(case), samples, torch.float64, communicator)
         v = torch.ones_like(system.b)
         calls = {
             "seconds": lambda: system.gram.matvec(v),
             "seconds_all_reduce": lambda: communicator.sum(v.clone()),
         }
-        times = interleaved(calls, products, communicator.device)
+        times = interleaved(calls, products, on)
+        squares = interleaved(square_products(torch.float64, on), products, on)
+        work = traced(lambda: system.gram.matvec(v)).work
         slowest = {name: max(communicator.gather(found.median)) for name, found in times.items()}
         if communicator.rank == 0:
-            found = {**slowest, "parameters": len(v), "peak_mebibytes": peak_mebibytes()}
+            found = {
+                **slowest,
+                "parameters": len(v),
+                "peak_mebibytes": peak_mebibytes(),
+                "flops": work.flops,
+                "bytes_moved": work.moved,
+                "matmul_gflops": matmul_rate(squares, on) / 1e9,
+            }
             print(json.dumps(found), flush=True)
 
 

@@ -20,6 +20,8 @@ _LAUNCHER = (
 )  # fmt: skip
 _PRODUCTS = 5  # timed in every launch
 _PATIENCE = 600.0  # seconds
+# Of one rank, read by `hpc-wgf plan --calibration`: flops and bytes moved are those of a product.
+_FOR_PLANS = ("seconds_all_reduce", "flops", "bytes_moved", "matmul_gflops")
 
 
 def rows(ranks: Sequence[int], case: str, samples: int, rounds: int, device: str) -> list[Row]:
@@ -56,6 +58,7 @@ def _row(ranks: int, launch: Row, seconds: float, ratio: float, samples: int) ->
         "products": 1.0,
         "seconds_a_product": seconds,
         "all_reduce_share": launch["seconds_all_reduce"] / launch["seconds"],
+        **{key: launch.get(key) for key in _FOR_PLANS},
     }
 
 

@@ -6,7 +6,7 @@ from .block import BlockFlow
 from .composition import Composition
 from .features import Features
 from .layer import ParameterLayer
-from .linearization import Linearization, Linearizer, Matrices
+from .linearization import Linearization, Linearizer, Matrices, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
@@ -25,5 +25,6 @@ __all__ = [
     "PushForward",
     "ResidualPerceptron",
     "Transported",
+    "budget_on",
     "flatten",
 ]

@@ -49,6 +49,11 @@ class Workspace:
     def __init__(self) -> None:
         self._buffers: dict[Hashable, Tensor] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of all buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     def take(self, name: Hashable, rows: int, samples: int, like: Tensor) -> Tensor:
         """(rows, samples), not initialised, in the buffer of that name."""
         held = self._buffers.get(name)
@@ -188,6 +193,11 @@ def damp_(change: Tensor, a: Tensor) -> Tensor:
 
 def default_budget(like: Tensor) -> int:
     """Bytes that the linearisations of one θ may keep, per rank."""
-    if like.is_cuda:
-        return torch.cuda.get_device_properties(like.device).total_memory // 4
-    return _CACHE
+    if not like.is_cuda:
+        return budget_on(None)
+    return budget_on(torch.cuda.get_device_properties(like.device).total_memory)
+
+
+def budget_on(gpu_memory: int | None) -> int:
+    """The same on a GPU of so many bytes, or on a CPU."""
+    return _CACHE if gpu_memory is None else gpu_memory // 4

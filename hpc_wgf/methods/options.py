@@ -98,6 +98,11 @@ class PWGFOptions:
         if self.holdout is not None:
             raise InputError("holdout watches minres only: leave it out, or use that solver")
 
+    @property
+    def budget(self) -> int | None:
+        """`memory` in bytes."""
+        return None if self.memory is None else int(self.memory * 2**30)
+
     def controller(self) -> Controller:
         """The step-size controller that the tolerance asks for."""
         order = SCHEMES[self.scheme].error_order

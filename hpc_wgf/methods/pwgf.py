@@ -62,7 +62,7 @@ class PWGF:
         self.scheme = SCHEMES[options.scheme]
         if communicator.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
-        self._assembly = Assembly(problem, self.map, options, communicator)
+        self.assembly = Assembly(problem, self.map, options, communicator)
         self._slopes = Slopes(self.map, options, communicator)
         self._sampling = Sampling(
             problem.start, communicator, seed=options.seed, dtype=options.dtype
@@ -113,7 +113,7 @@ class PWGF:
         return self._without_meaningless(slope)
 
     def _watching(self, held_out: Samples | None) -> System | None:
-        return None if held_out is None else self._assembly.system(held_out)
+        return None if held_out is None else self.assembly.system(held_out)
 
     def _for_step(self, state: State, slope: Slope, step_size: float) -> Slope:
         """The slope for a step shorter than was proposed, where that matters. Errors: `StepFailed`
@@ -195,13 +195,13 @@ class PWGF:
     def system(self, theta: Tensor, samples: Samples) -> System:
         """Ĝη = −∇F at θ on given samples. Errors: `StepFailed` as for `evaluate`."""
         self.map.set_theta(theta)
-        return self._assembly.system(samples)
+        return self.assembly.system(samples)
 
     def measure(self, state: State, slope: Slope) -> Measurement:
         self.map.set_theta(state.theta)
         samples = self.evaluation.samples
-        pushed = self._assembly.push(samples.leaves, density=True)
-        forces = self._assembly.forces(pushed, samples, values=True)
+        pushed = self.assembly.push(samples.leaves, density=True)
+        forces = self.assembly.forces(pushed, samples, values=True)
         linearizer = self.map.linearizer()
         sums, counts = [], []
         for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):
@@ -212,9 +212,9 @@ class PWGF:
             values = force.value.double().sum()
             sums.append(torch.stack([values, _square(moved + force.total), work, folded]))
             counts.append(
-                self._assembly.counts(part, torch.cat([force.total, force.value[:, None]], 1))
+                self.assembly.counts(part, torch.cat([force.total, force.value[:, None]], 1))
             )
-        energy, error, work, folded = self._assembly.reduce(sums, counts).tolist()
+        energy, error, work, folded = self.assembly.reduce(sums, counts).tolist()
         x = torch.cat([part.cloud.x for part in pushed])
         log_density = torch.cat([part.cloud.log_density for part in pushed])
         positive = torch.cat([part.positive for part in pushed])
@@ -232,7 +232,7 @@ class PWGF:
             return seen.work
         self.map.set_theta(state.theta)
         samples = self.evaluation.samples
-        gradients = [self._assembly.energy_gradient(reference) for reference in samples.leaves]
+        gradients = [self.assembly.energy_gradient(reference) for reference in samples.leaves]
         rates = [(gradient @ slope.eta).double()[None] for gradient in gradients]
         return seen.work + float(self.communicator.sum(tree_sum(rates))) / samples.total
 

@@ -83,6 +83,19 @@ class Sampling:
             return [blocks.grouped(span, _GPU_LEAF) for span in spans]
         return every
 
+    def evaluation_parts(self, blocks: SampleBlocks, shards: int) -> Parts:
+        """The leaves of every rank's shards of the evaluation sample."""
+        ranks = self._communicator.size
+        most = _GPU_LEAF if self._communicator.device.type == "cuda" else _CPU_LEAF
+        return [
+            [
+                leaf
+                for shard in blocks.shards(shards, rank, ranks)
+                for leaf in blocks.grouped(shard, most)
+            ]
+            for rank in range(ranks)
+        ]
+
     def draw(self, blocks: SampleBlocks, parts: Parts, purpose: Purpose, step: int = 0) -> Samples:
         """The samples of a step, or of another purpose."""
         mine = parts[self._communicator.rank]
@@ -93,16 +106,7 @@ class Sampling:
 
     def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
         """The evaluation sample, in leaves of the shards in which it is stored."""
-        ranks = self._communicator.size
-        most = _GPU_LEAF if self._communicator.device.type == "cuda" else _CPU_LEAF
-        parts = [
-            [
-                leaf
-                for shard in blocks.shards(shards, rank, ranks)
-                for leaf in blocks.grouped(shard, most)
-            ]
-            for rank in range(ranks)
-        ]
+        parts = self.evaluation_parts(blocks, shards)
         mine = parts[self._communicator.rank]
         span = blocks.span(range(mine[0].start, mine[-1].stop))
         return Evaluation(blocks, shards, span, self.draw(blocks, parts, Purpose.EVALUATION))

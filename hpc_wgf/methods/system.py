@@ -82,7 +82,7 @@ class Assembly:
     ) -> None:
         self.problem, self.map, self.form = problem, map, options.form
         self.communicator = communicator
-        self._budget = None if options.memory is None else int(options.memory * 2**30)
+        self._budget = options.budget
 
     def system(self, samples: Samples) -> System:
         """The system at the map's present parameters; collective.

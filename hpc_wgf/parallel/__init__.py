@@ -2,7 +2,7 @@
 
 from .blocks import Purpose, SampleBlocks, TreeBuffers, TreeSum, tree_sum
 from .communicator import Communicator, LocalCommunicator, agreed, describe
-from .environment import communicator_from_environment
+from .environment import communicator_from_environment, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
 from .torch_distributed import TorchCommunicator
@@ -22,5 +22,6 @@ __all__ = [
     "communicator_from_environment",
     "describe",
     "find_place",
+    "one_thread",
     "tree_sum",
 ]

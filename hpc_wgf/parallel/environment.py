@@ -45,7 +45,7 @@ def _device(name: str, place: Place) -> torch.device:
         raise InputError(f"device {name!r} is not known: expected auto, cpu or cuda")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and gpus < place.local_size):
-        _one_thread()
+        one_thread()
         return torch.device("cpu")
     if gpus == 0:
         raise InputError("device cuda asked for, but torch sees no GPU here: use --device cpu")
@@ -59,7 +59,7 @@ def _device(name: str, place: Place) -> torch.device:
     return device
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """One thread per rank unless OMP_NUM_THREADS says otherwise: ranks are the parallelism,
     spinning threads of neighbouring ranks cost far more than they bring, and the order of sums
     within a product must not depend on the number of ranks."""

@@ -1,0 +1,137 @@
+"""What tensor operations hold and do: bytes that live at once, and work done."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+
+@dataclass(frozen=True)
+class Work:
+    """`flops`: of matrix products. `moved`: bytes that all else reads and writes. `matrices`: small
+    ones that are factored, `matrix_flops` the operations of it. `calls`: operations started."""
+
+    flops: float = 0.0
+    moved: float = 0.0
+    matrices: float = 0.0
+    matrix_flops: float = 0.0
+    calls: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(a + b for a, b in zip(self._values(), other._values(), strict=True)))
+
+    def __sub__(self, other: Work) -> Work:
+        return self + (-1.0) * other
+
+    def __rmul__(self, factor: float) -> Work:
+        return Work(*(factor * value for value in self._values()))
+
+    def _values(self) -> tuple[float, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+class Traced(TorchDispatchMode):
+    """While it is on: the `work` done, and the bytes of tensors made in it, `now` and `peak`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = Work()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        function: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        given = {tensor.untyped_storage()._cdata for tensor in _tensors([args, kwargs])}
+        for tensor in _tensors(result):
+            if tensor.untyped_storage()._cdata not in given:
+                self._hold(tensor)
+        if not function.is_view:
+            self.work += _work(function, args, kwargs, result)
+        return result
+
+    def _hold(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._let_go, key, size)
+
+    def _let_go(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
+
+
+def traced(call: Callable[[], object]) -> Traced:
+    """The trace of a call, whose result lives to its end."""
+    with Traced() as trace:
+        call()
+    return trace
+
+
+def _work(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Work:
+    packet = function._overloadpacket
+    if packet in flop_registry:
+        return Work(flops=float(flop_registry[packet](*args, **kwargs, out_val=result)), calls=1)
+    if packet in _FACTORISATIONS:
+        matrix = next(_tensors(args))
+        side = matrix.shape[-1]
+        number = matrix.numel() / max(1, side * side)
+        return Work(matrices=number, matrix_flops=number * 2.0 * side**3, calls=1)
+    if packet in _ALLOCATIONS:
+        return Work()
+    moved = sum(t.numel() * t.element_size() for t in _tensors([args, kwargs, result]))
+    return Work(moved=float(moved), calls=1)
+
+
+_aten = torch.ops.aten
+_FACTORISATIONS = {
+    _aten._linalg_slogdet,
+    _aten._linalg_solve_ex,
+    _aten.linalg_inv_ex,
+    _aten.linalg_lu_factor_ex,
+    _aten.linalg_lu_solve,
+}
+_ALLOCATIONS = {_aten.empty, _aten.empty_like, _aten.new_empty, _aten.empty_strided}
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+
+
+def held_bytes(*objects: object, beside: Sequence[object] = ()) -> int:
+    """Memory of all tensors in `objects` (fields of dataclasses and entries of containers), each
+    storage counted once; none for those that are also in `beside`."""
+    known = _storages(beside)
+    return sum(size for key, size in _storages(objects).items() if key not in known)
+
+
+def _storages(tree: object) -> dict[int, int]:
+    if isinstance(tree, Tensor):
+        storage = tree.untyped_storage()
+        return {storage._cdata: storage.nbytes()}
+    parts: list[object] = []
+    if is_dataclass(tree):
+        parts = [getattr(tree, field.name) for field in fields(tree)]
+    elif isinstance(tree, Mapping):
+        parts = list(tree.values())
+    elif isinstance(tree, list | tuple):
+        parts = list(tree)
+    return {key: size for part in parts for key, size in _storages(part).items()}

@@ -1,0 +1,82 @@
+"""One step of one rank of a job of many, executed on a fake process group."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..bench.machine import peak_mebibytes
+from ..methods import State
+from ..observers import Row, Step
+from ..solve import Output, solve
+from .cut import Job
+from .devices import Device
+from .one_rank import fake_group
+from .seconds import Counts
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a step took: `memory` the peak of the process in bytes, on a GPU what is taken of its
+    memory; `seconds` and `counts` of the step; `steps` until the first was accepted."""
+
+    ranks: int
+    samples: int
+    on_gpu: bool
+    memory: float
+    seconds: float
+    counts: Counts
+
+
+class _FirstStep:
+    """Observer that keeps the step."""
+
+    step: Step | None = None
+
+    def on_row(self, row: Row) -> None:
+        return
+
+    def on_step(self, step: Step) -> None:
+        self.step = self.step or step
+
+    def on_stop(self, state: State, memory: Mapping[str, np.ndarray], seconds: float) -> None:
+        return
+
+    def on_end(self) -> None:
+        return
+
+
+def dry_run(job: Job, ranks: int, device: Device) -> Ran:
+    """`solve` until the end of its first step, as rank 0 of `ranks` (see `OneOfMany` for what its
+    sums then are), on a GPU if `device` is one and there is one here.
+
+    The peak is that of the whole process: nothing else should have run in it. Errors: those of
+    `solve`.
+    """
+    on_gpu = device.is_gpu and torch.cuda.is_available()
+    problem = copy.copy(job.problem)
+    problem.until = min(problem.until, problem.start_time + job.options.step_size)
+    output = Output(None, problem.until - problem.start_time, job.output.particles,
+                    job.output.shards)  # fmt: skip
+    seen = _FirstStep()
+    with fake_group(ranks, "cuda" if on_gpu else "cpu") as rank:
+        solve(problem, job.map, job.options, output, communicator=rank, observers=[seen])
+    assert seen.step is not None
+    cut = job.cut(ranks, torch.device("cuda" if on_gpu else "cpu"))
+    return Ran(
+        ranks=ranks,
+        samples=cut.step.samples,
+        on_gpu=on_gpu,
+        memory=_taken_on_gpu() if on_gpu else peak_mebibytes() * 2**20,
+        seconds=seen.step.seconds,
+        counts=Counts(seen.step.products / seen.step.solves, 1.0),
+    )
+
+
+def _taken_on_gpu() -> float:
+    free, total = torch.cuda.mem_get_info()
+    return float(total - free)

@@ -1,0 +1,114 @@
+"""One step of the solver on a few samples, traced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..bench.tracing import Work, traced
+from ..errors import RunError
+from ..methods import PWGF, Solver, StepFailed
+from ..methods.system import System
+from ..metric import JacobianRows
+from .cut import Job
+from .one_rank import OneOfMany
+
+_PRODUCTS = 4  # of a solve, at most
+_SHORT = 1e-3  # of the step of the job, so that no step is too long for few samples
+_SHARDS = 4  # of the evaluation sample: as many leaves as a step's samples have
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """From a state to the slope at the next and its measurement: work, and bytes of every sum and
+    exchange, those of its products with Ĝ left out. No preconditioner is made in it."""
+
+    runner: PWGF
+    system: System
+    samples: int
+    solves: int
+    work: Work
+    measurement: Work
+    product: Work
+    reduced: tuple[int, ...]
+    reduced_in_a_product: tuple[int, ...]
+    exchanged: int
+
+
+def one_step(job: Job, samples: int, ranks: int) -> OneStep:
+    """On `samples` of rank 0 of so many. Errors: `RunError` where a step fails on so few."""
+    options = replace(
+        job.options, samples=samples * ranks, block=None, max_products=_PRODUCTS,
+        step_size=_SHORT * job.options.step_size,
+    )  # fmt: skip
+    on = OneOfMany(ranks)
+    shards = max(_SHARDS, ranks)
+    runner = PWGF(job.problem, job.map, options, on, particles=samples * ranks, shards=shards)
+    try:
+        return _traced(runner, on, samples)
+    except StepFailed as failure:
+        raise RunError(f"a step on {samples} samples failed, and nothing is known of it: {failure}"
+                       ) from failure  # fmt: skip
+
+
+def _traced(runner: PWGF, on: OneOfMany, samples: int) -> OneStep:
+    system = runner.system(runner.map.get_theta(), runner.samples(1))
+    start = runner.start()
+    slope = runner.slope(start)
+    product, product_sums = _product(runner, system, on)
+    del on.reduced[:], on.exchanged[:]
+    seen: dict[str, int] = {}
+
+    def step() -> None:
+        result = runner.step(start, slope, start.step_size)
+        after = replace(start, theta=result.theta, step=1, memory=result.memory)
+        reached = runner.slope(after)
+        seen["products"] = result.products + reached.products
+        seen["solves"] = result.solves + 1
+
+    work = traced(step).work
+    measurement = traced(lambda: runner.measure(start, slope)).work
+    return OneStep(
+        runner, system, samples, seen["solves"],
+        work=work - seen["products"] * product,
+        measurement=measurement,
+        product=product,
+        reduced=_without(on.reduced, seen["products"] * product_sums),
+        reduced_in_a_product=product_sums,
+        exchanged=sum(on.exchanged),
+    )  # fmt: skip
+
+
+def _product(runner: PWGF, system: System, on: OneOfMany) -> tuple[Work, tuple[int, ...]]:
+    """A product with Ĝ, and what the solver sums up beside it."""
+    v = torch.ones_like(system.b)
+    held = None
+    if runner.options.holdout is not None:
+        held = runner.system(runner.map.get_theta(), runner.held_out(0)).gram
+    lengths = [len(z) for z in system.points]
+    rows = JacobianRows(system.gram.leaves, lengths, system.total, on)
+
+    def multiply() -> None:
+        if runner.options.solver is Solver.LSMR:
+            moved = rows.matvec(v)
+            rows.norm(moved)
+            rows.rmatvec(moved)
+        else:
+            system.gram.matvec(v)
+        if held is not None:
+            held.square_norm(v)
+
+    multiply()  # buffers are made the first time
+    before = len(on.reduced)
+    work = traced(multiply).work
+    return work, tuple(on.reduced[before:])
+
+
+def _without(sums: list[int], others: tuple[int, ...]) -> tuple[int, ...]:
+    """`sums` but for one each of the `others`, as far as they are among them."""
+    left = list(sums)
+    for size in others:
+        if size in left:
+            left.remove(size)
+    return tuple(left)

@@ -1,0 +1,97 @@
+"""Seconds of a step of one rank: its work over the rates of a device, and its all-reduces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..bench.tracing import Work
+from .anatomy import Anatomy, meet, pairs_a_sample
+from .cut import Cut, Job
+from .devices import Device, Link
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the problem decides, in a step: products of a solve, and preconditioners made."""
+
+    products_per_solve: float
+    preconditioners: float
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The ranks of a job: `ranks` altogether, `per_node` of them on a node."""
+
+    ranks: int
+    per_node: int
+
+
+def reduced_in_a_step(anatomy: Anatomy, counts: Counts, ranks: int) -> list[tuple[float, float]]:
+    """(bytes, how often in a step) of the sums that a rank takes part in."""
+    traffic, solves = anatomy.traffic, anatomy.effort.solves
+    growth = traffic.growth * (ranks - 1) / max(1, len(traffic.step))
+    sums = [(size + growth, 1.0) for size in traffic.step]
+    sums += [(float(size), counts.products_per_solve * solves) for size in traffic.product]
+    if anatomy.prepared is not None:
+        sums += [(float(size), counts.preconditioners) for size in anatomy.prepared.reduced]
+    return sums
+
+
+def seconds_of_step(
+    anatomy: Anatomy, cut: Cut, job: Job, device: Device, counts: Counts, nodes: Nodes,
+    kept_share: float,
+) -> Mapping[str, float]:  # fmt: skip
+    """By what they are for. Draws are made by the host, whatever the device."""
+    problem, n = job.problem, job.options.samples
+    effort, m, seen = anatomy.effort, cut.step.samples, cut.evaluation.samples
+    products = counts.products_per_solve * effort.solves
+    rate = device.rate(job.options.dtype, tf32=job.options.tf32)
+    leaves = len(cut.step.leaves)
+
+    def of(work: Work) -> float:
+        small = work.matrices / device.matrices + work.matrix_flops / (device.matrix_share * rate)
+        return work.flops / rate + work.moved / device.bandwidth + small
+
+    a_product = m * (of(effort.product) + (1.0 - kept_share) * of(effort.filling))
+    made = 0.0 if anatomy.prepared is None else anatomy.prepared.operations / rate
+    calls = device.call * leaves * (products * effort.calls[0] + effort.calls[1])
+    sums = reduced_in_a_step(anatomy, counts, nodes.ranks)
+    ring = anatomy.traffic.exchanged * m * (nodes.ranks - 1) if meet(problem, n) else 0.0
+    further = pairs_a_sample(problem, n) - effort.pairs
+    return {
+        "products": products * a_product,
+        "samples and forces": m * of(effort.step) + seen * of(effort.measurement),
+        "pairs of particles": (m * effort.solves + seen) * further * of(effort.pair),
+        "starting operations": calls,
+        "drawing samples": m * effort.drawing,
+        "preconditioners": counts.preconditioners * made,
+        "all-reduces": sum(often * all_reduce(size, device, nodes) for size, often in sums),
+        "ring of particles": ring / _slowest(device, nodes).bandwidth if ring else 0.0,
+    }
+
+
+def all_reduce(nbytes: float, device: Device, nodes: Nodes) -> float:
+    """Seconds of one sum over ranks.
+
+    CPU: recursive doubling, one message a round, those of the last rounds between nodes (two rounds
+    more where the ranks are no power of two). GPU: T = λ log₂P + 2 (P−1)/P · bytes/β (a ring, its
+    latency that of a tree), λ and β of the slowest link.
+    """
+    P = nodes.ranks
+    if P == 1:
+        return 0.0
+    if device.is_gpu:
+        link = _slowest(device, nodes)
+        return link.latency * math.log2(P) + 2 * (P - 1) / P * nbytes / link.bandwidth
+    rounds = P.bit_length() - 1
+    near = min(rounds, nodes.per_node.bit_length() - 1)
+    links: Sequence[Link] = [device.inside] * near + [device.between] * (rounds - near)
+    if P & (P - 1):
+        links = [*links, *[_slowest(device, nodes)] * 2]
+    return sum(link.latency + nbytes / link.bandwidth for link in links)
+
+
+def _slowest(device: Device, nodes: Nodes) -> Link:
+    return device.inside if nodes.ranks <= nodes.per_node else device.between

@@ -1,0 +1,89 @@
+"""A plan and a dry run for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from .dry_run import Ran
+from .plan import Plan
+
+_COLUMNS = (
+    "\nranks", "samples\na rank", "memory\na rank", "bytes a\nproduct", "sums\na step",
+    "bytes\na step", "seconds\na step", "effi-\nciency",
+)  # fmt: skip
+_ODD_SUMS = (
+    "Nothing is reduced there: rank 0's sums are multiplied by the number of ranks, its samples "
+    "standing for all. Figures of the solution mean nothing, those of memory and time do."
+)
+
+
+def print_plan(plan: Plan, source: str) -> None:
+    """`source`: where the number of products comes from."""
+    console = Console()
+    console.print(
+        f"{plan.problem} on {plan.device}: {plan.samples:,} samples, {plan.parameters:,} "
+        f"parameters, {plan.counts.products_per_solve:g} products a solve ({source})"
+        + (f", {plan.counts.preconditioners:g} preconditioners a step" * plan.preconditioner),
+        soft_wrap=True,
+    )
+    table = Table(*_COLUMNS, box=None, header_style="bold", pad_edge=False)
+    for line in plan.lines:
+        table.add_row(
+            str(line.ranks),
+            f"{line.samples:,}",
+            amount(line.memory) + ("" if line.fits else " !"),
+            f"{line.bytes_per_product:,.0f}",
+            f"{line.all_reduces:.0f}",
+            amount(line.bytes_per_step),
+            f"{line.seconds:.3g}",
+            f"{line.efficiency:.2f}",
+        )
+    console.print(table)
+    if not all(line.fits for line in plan.lines):
+        console.print(f"! more than the {amount(plan.memory_of_a_rank)} of a rank")
+    last = plan.lines[-1]
+    for text in (
+        f"of {last.ranks} ranks each holds most in: {plan.phase} ({_shares(plan.held)})",
+        f"seconds of a step on {last.ranks} ranks: {_seconds(last.seconds_by_part)}",
+        f"largest n that fits {last.ranks} ranks of {amount(plan.memory_of_a_rank)}: "
+        f"{plan.largest_samples:,}",
+    ):
+        console.print(text, soft_wrap=True)
+
+
+def print_ran(ran: Ran, memory: float, seconds: float) -> None:
+    """Beside what the plan says, in bytes and seconds."""
+    console = Console()
+    where = "GPU" if ran.on_gpu else "CPU"
+    console.print(
+        f"dry run of rank 0 of {ran.ranks:,} on this machine's {where}, {ran.samples:,} samples a "
+        f"rank, {ran.counts.products_per_solve:g} products a solve",
+        soft_wrap=True,
+    )
+    table = Table("", "measured", "planned", box=None, header_style="bold", pad_edge=False)
+    table.add_row("peak memory", amount(ran.memory), amount(memory))
+    table.add_row("seconds of a step", f"{ran.seconds:.3g}", f"{seconds:.3g}")
+    console.print(table)
+    console.print(_ODD_SUMS, soft_wrap=True)
+
+
+def amount(nbytes: float) -> str:
+    """In the unit that leaves one to three digits before the point."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.3g} TiB"
+
+
+def _shares(held: object) -> str:
+    assert isinstance(held, dict)
+    largest = sorted(held.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {amount(size)}" for name, size in largest[:4])
+
+
+def _seconds(parts: object) -> str:
+    assert isinstance(parts, dict)
+    largest = sorted(parts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {seconds:.2g}" for name, seconds in largest[:4] if seconds > 0)
