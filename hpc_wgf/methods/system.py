@@ -21,7 +21,7 @@ from .options import Form, PWGFOptions
 from .sampling import Reference, Samples
 
 _NAN = float("nan")
-_GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
+GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Assembly:
 
     def energy_gradient(self, reference: Reference) -> Tensor:
         """∇_θ of the sum of the density-dependent integrand over a leaf's samples, (p,)."""
-        parts = [each.split(_GRADIENT_CHUNK) for each in (reference.z, reference.log_density)]
+        parts = [each.split(GRADIENT_CHUNK) for each in (reference.z, reference.log_density)]
         total = reference.z.new_zeros(self.map.parameter_count())
         for z, log_density in zip(*parts, strict=True):
             with torch.enable_grad():

@@ -3,30 +3,25 @@ made for a few samples and taken through one step."""
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, fields
 
 import torch
 
-from ..bench.tracing import Traced, Work, held_bytes, traced
+from ..bench.tracing import Traced, held_bytes, traced
 from ..checks import VIRIAL_SAMPLES, check_virial
 from ..errors import InputError
-from ..interactions import Route
-from ..interactions.tiles import pair_sums
 from ..methods import PWGF, Form, Preconditioning
+from ..methods.sampling import Reference
 from ..methods.solver import MetricSolver
 from ..metric import Subsample, build, wanted_samples
-from ..parallel import Purpose, SampleBlocks
-from ..problems import Problem
 from .cut import Job
+from .effort import Effort, effort_of
 from .one_rank import OneOfMany
 from .one_step import OneStep, one_step
 
 _FEW, _MORE = 512, 1024  # samples of the two traces whose difference is that of a sample
 _TRIED = 1024  # samples on which the check of the virial is traced
-_MOST_DRAWN = 1 << 14  # samples of a block whose drawing is timed
 _PIECES = 4  # leaves of which a preconditioner is made on one rank
 
 
@@ -53,7 +48,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Passing:
-    """Bytes that live only while a leaf is pushed: `few` for 512 samples, `more` for 1024."""
+    """Bytes that live only while a leaf is seen to: `few` for 512 samples, `more` for 1024."""
 
     few: float
     more: float
@@ -89,35 +84,20 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """Work a sample of a product, of filling a linearisation, of a step without its products and
-    of its measurement; `pair`: of a pair of particles that interact, `pairs` of which are within
-    the work of every solve of a step and of the measurement. `calls`: operations started a leaf, of
-    a product and of a step. `solves` of a step. `drawing`: seconds a sample, as measured here."""
-
-    product: Work
-    filling: Work
-    step: Work
-    measurement: Work
-    pair: Work
-    pairs: float
-    calls: tuple[float, float]
-    solves: int
-    drawing: float
-
-
-@dataclass(frozen=True)
 class Anatomy:
-    """All that a plan knows of a job, for any number of samples and ranks."""
+    """All that a plan knows of a job, for any number of samples and ranks. `pushing` a leaf, and
+    `differentiating` its energy with respect to θ, take memory for a while."""
 
     sizes: Sizes
-    passing: Passing
+    pushing: Passing
+    differentiating: Passing
     virial: float
     prepared: Prepared | None
     traffic: Traffic
     effort: Effort
     parameters: int
     itemsize: int
+    form: Form
 
 
 def dissect(job: Job) -> Anatomy:
@@ -125,7 +105,8 @@ def dissect(job: Job) -> Anatomy:
     few, more, two = (one_step(job, *of) for of in ((_FEW, 1), (_MORE, 1), (_FEW, 2)))
     return Anatomy(
         sizes=_sizes(more),
-        passing=Passing(*(_passing(more.runner, n) for n in (_FEW, _MORE))),
+        pushing=Passing(*(_pushing(more.runner, n) for n in (_FEW, _MORE))),
+        differentiating=Passing(*(_differentiating(more.runner, n) for n in (_FEW, _MORE))),
         virial=_virial(job),
         prepared=_prepared(more),
         traffic=Traffic(
@@ -134,9 +115,10 @@ def dissect(job: Job) -> Anatomy:
             growth=sum(two.reduced) - sum(few.reduced),
             exchanged=two.exchanged / _FEW,
         ),
-        effort=_effort(job, few, more),
+        effort=effort_of(job, few, more),
         parameters=more.runner.map.parameter_count(),
         itemsize=job.options.dtype.itemsize,
+        form=job.options.form,
     )
 
 
@@ -165,12 +147,25 @@ def _sizes(taken: OneStep) -> Sizes:
     )
 
 
-def _passing(runner: PWGF, samples: int) -> float:
-    leaves = runner.evaluation.samples.leaves
-    z, score = (torch.cat([getattr(leaf, name) for leaf in leaves]) for name in ("z", "score"))
-    carried = score[:samples] if runner.problem.energy.needs_density else None
+def _pushing(runner: PWGF, samples: int) -> float:
+    leaf = _leaf(runner, samples)
+    score = leaf.score if runner.problem.energy.needs_density else None
     with torch.no_grad():
-        return float(traced(lambda: runner.map.transport(z[:samples], carried)).peak)
+        return float(traced(lambda: runner.map.transport(leaf.z, score)).peak)
+
+
+def _differentiating(runner: PWGF, samples: int) -> float:
+    if not runner.problem.energy.needs_density:
+        return 0.0
+    leaf = _leaf(runner, samples)
+    return float(traced(lambda: runner.assembly.energy_gradient(leaf)).peak)
+
+
+def _leaf(runner: PWGF, samples: int) -> Reference:
+    leaves = runner.evaluation.samples.leaves
+    names = [field.name for field in fields(Reference)]
+    joined = [torch.cat([getattr(leaf, name) for leaf in leaves]) for name in names]
+    return Reference(*(values[:samples] for values in joined))
 
 
 def _virial(job: Job) -> float:
@@ -202,72 +197,3 @@ def _prepared(taken: OneStep) -> Prepared | None:
         factors = known.shifted(solver.first_shift() * known.norm, runner.options.dtype)
     kept = held_bytes(known, factors)
     return Prepared(kept, max(made, trace.peak) - kept, tuple(on.reduced), built.operations)
-
-
-def _effort(job: Job, few: OneStep, more: OneStep) -> Effort:
-    def a_sample(of_few: Work, of_more: Work) -> Work:
-        return replace((1.0 / (_MORE - _FEW)) * (of_more - of_few), calls=0.0)
-
-    leaves = len(more.system.points)
-    return Effort(
-        product=a_sample(few.product, more.product),
-        filling=a_sample(_filling(few), _filling(more)),
-        step=a_sample(few.work, more.work),
-        measurement=a_sample(few.measurement, more.measurement),
-        pair=_pair(more),
-        pairs=pairs_a_sample(job.problem, _MORE, _FEW),
-        calls=(more.product.calls / leaves, (more.work + more.measurement).calls / leaves),
-        solves=more.solves,
-        drawing=_drawing(job),
-    )
-
-
-def _filling(taken: OneStep) -> Work:
-    linearizer = taken.runner.map.linearizer()
-    points = taken.system.points
-    budget = taken.samples * linearizer.bytes_per_sample
-    return traced(lambda: [linearizer.linearize(z, budget=budget) for z in points]).work
-
-
-def pairs_a_sample(problem: Problem, samples: int, fewer: int | None = None) -> float:
-    """Pairs that a particle is in, of one interaction, where they are summed one by one; with
-    `fewer`, those that come with each sample more than so many."""
-    found = 0.0
-    for part in problem.energy.interactions:
-        route = part.route_for(samples)
-        if route is Route.PAIRS:
-            found += samples if fewer is None else samples + fewer
-        elif route is Route.BATCHES:
-            found += part.batch
-    return found
-
-
-def meet(problem: Problem, samples: int) -> bool:
-    """Whether particles travel round the ring of ranks."""
-    return any(part.route_for(samples) is Route.PAIRS for part in problem.energy.interactions)
-
-
-def _pair(taken: OneStep) -> Work:
-    """The mean over the interactions."""
-    parts = taken.runner.problem.energy.interactions
-    x = torch.cat(list(taken.system.images))[:_FEW]
-    work = Work()
-    for part in parts:
-        kernel = part.kernel
-        work += traced(partial(pair_sums, kernel, x, x, same=True, potential=False)).work
-    return replace((1.0 / (max(1, len(parts)) * _FEW**2)) * work, calls=0.0)
-
-
-def _drawing(job: Job) -> float:
-    """Seconds that the host takes for a sample, in blocks of the job's size."""
-    options, start = job.options, job.problem.start
-    size = min(_MOST_DRAWN, SampleBlocks.automatic(options.samples, options.block).size)
-    blocks = SampleBlocks(max(size, _MORE), size)
-
-    def draw() -> float:
-        begun = time.perf_counter()
-        z = blocks.draw(start.sample, range(blocks.count), seed=0, purpose=Purpose.CHECK)
-        z.to(options.dtype)
-        return time.perf_counter() - begun
-
-    return min(draw() for _ in range(3)) / blocks.total

@@ -59,7 +59,7 @@ def plan_command(
 ) -> None:
     """Memory, traffic and seconds a step of a job, and the largest n that fits.
 
-    Example: `hpc-wgf plan porous-15d --set method.samples=1e6 --nodes 64 --gpus-per-node 8
+    Example: `hpc-wgf plan porous-15d --set method.samples=1000000 --nodes 64 --gpus-per-node 8
     --device h100`
     """
     ranks = _ranks(nodes, per_node)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..maps import budget_on
+from ..methods import Form
+from ..methods.system import GRADIENT_CHUNK
 from .anatomy import Anatomy
 from .cut import Cut, Job
 from .devices import Device
@@ -63,36 +65,52 @@ def phases(anatomy: Anatomy, cut: Cut, device: Device, limit: int, made: float) 
         "evaluation sample": seen * (sizes.reference + sizes.seen),
         "parameter vectors": _vectors(anatomy, cut),
     }
-    samples = {"samples of two steps": 2.0 * m * sizes.reference}
-    if cut.held_out is not None:
-        samples["held-out samples"] = cut.held_out.samples * (
-            2.0 * sizes.reference + sizes.system + sizes.linearised
-        )
-    prepared = anatomy.prepared
-    if prepared is not None:
-        samples["preconditioners"] = (1.0 + math.ceil(made)) * prepared.kept
-    share = kept_share(anatomy, cut, limit)
-    kept = {
-        "kept linearisations": share * m * sizes.linearised,
-        "buffers of products": cut.step.leaf
-        * (sizes.buffers + (sizes.linearised if share < 1 else 0.0)),
-    }
-    images = {"images and scores": m * sizes.pushed}
-    forces = m * (sizes.forces + sizes.force)
-    leaf = {"a leaf being pushed": anatomy.passing.at(cut.step.leaf)}
-    solving = {"images and forces": m * sizes.system, **kept}
-    passing = 0.0 if prepared is None else prepared.passing
-    shown = {
-        "images being measured": seen * (sizes.pushed + sizes.seen_forces + sizes.seen),
-        "a leaf being pushed": anatomy.passing.at(cut.evaluation.leaf),
-    }
+    step = {**always, **_of_two_steps(anatomy, cut, made)}
+    images, kept = {"images and scores": m * sizes.pushed}, _kept(anatomy, cut, limit)
+    forces = {"forces": m * (sizes.forces + sizes.force), **kept}
+    if anatomy.form is Form.ENERGY:
+        forces["gradient of the energy"] = _differentiating(anatomy, cut.step.leaf)
+    system = {"images and forces": m * sizes.system, **kept}
+    making = 0.0 if anatomy.prepared is None else anatomy.prepared.passing
+    shown = {"images being measured": seen * (sizes.pushed + sizes.seen_forces + sizes.seen)}
+    row = {"images of a row": seen * sizes.seen}
+
+    def pushing(leaf: int) -> dict[str, float]:
+        return {"a leaf being pushed": anatomy.pushing.at(leaf)}
+
+    rate = {"gradient of the energy": _differentiating(anatomy, cut.evaluation.leaf)}
     return [
         Phase("check of the start", {**always, "check of the virial": anatomy.virial}),
-        Phase("pushing samples", {**always, **samples, **images, **leaf}),
-        Phase("assembly", {**always, **samples, **images, "forces": forces, **kept}),
-        Phase("making a preconditioner", {**always, **samples, **solving, "its making": passing}),
-        Phase("measurement", {**always, **samples, **shown}),
+        Phase("pushing samples", {**step, **images, **pushing(cut.step.leaf)}),
+        Phase("assembly", {**step, **images, **forces}),
+        Phase("making a preconditioner", {**step, **system, "its making": making}),
+        Phase("measurement", {**step, **shown, **pushing(cut.evaluation.leaf)}),
+        Phase("rate of a row", {**step, **row, **rate}),
     ]
+
+
+def _of_two_steps(anatomy: Anatomy, cut: Cut, made: float) -> dict[str, float]:
+    sizes = anatomy.sizes
+    held = {"samples of two steps": 2.0 * cut.step.samples * sizes.reference}
+    if cut.held_out is not None:
+        a_sample = 2.0 * sizes.reference + sizes.system + sizes.linearised
+        held["held-out samples"] = cut.held_out.samples * a_sample
+    if anatomy.prepared is not None:
+        held["preconditioners"] = (1.0 + math.ceil(made)) * anatomy.prepared.kept
+    return held
+
+
+def _kept(anatomy: Anatomy, cut: Cut, limit: int) -> dict[str, float]:
+    sizes, share = anatomy.sizes, kept_share(anatomy, cut, limit)
+    anew = sizes.linearised if share < 1.0 else 0.0
+    return {
+        "kept linearisations": share * cut.step.samples * sizes.linearised,
+        "buffers of products": cut.step.leaf * (sizes.buffers + anew),
+    }
+
+
+def _differentiating(anatomy: Anatomy, leaf: int) -> float:
+    return anatomy.differentiating.at(min(leaf, GRADIENT_CHUNK))
 
 
 def _vectors(anatomy: Anatomy, cut: Cut) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -98,7 +99,7 @@ class Planner:
             cut = self._cut(self.job.of_samples(samples), ranks)
             return self._peak(cut, counts).total <= self._available
 
-        low = 16 * ranks  # a block a rank
+        low = math.ceil(32 * ranks / min(1.0, self.job.options.holdout or 1.0))  # blocks for all
         if not fits(low):
             return 0
         while low < _MOST_SAMPLES and fits(2 * low):

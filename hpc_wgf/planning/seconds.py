@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..bench.tracing import Work
-from .anatomy import Anatomy, meet, pairs_a_sample
+from .anatomy import Anatomy
 from .cut import Cut, Job
 from .devices import Device, Link
+from .effort import meet, pairs_a_sample
 
 
 @dataclass(frozen=True)

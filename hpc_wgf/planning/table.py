@@ -14,7 +14,7 @@ _COLUMNS = (
 )  # fmt: skip
 _ODD_SUMS = (
     "Nothing is reduced there: rank 0's sums are multiplied by the number of ranks, its samples "
-    "standing for all. Figures of the solution mean nothing, those of memory and time do."
+    "standing for all. The solution and its number of products mean nothing, memory and time do."
 )
 
 
@@ -24,7 +24,8 @@ def print_plan(plan: Plan, source: str) -> None:
     console.print(
         f"{plan.problem} on {plan.device}: {plan.samples:,} samples, {plan.parameters:,} "
         f"parameters, {plan.counts.products_per_solve:g} products a solve ({source})"
-        + (f", {plan.counts.preconditioners:g} preconditioners a step" * plan.preconditioner),
+        + f", a preconditioner {plan.counts.preconditioners:g} times a step"
+        * plan.preconditioner,
         soft_wrap=True,
     )
     table = Table(*_COLUMNS, box=None, header_style="bold", pad_edge=False)
