@@ -104,7 +104,7 @@ _KNOWN = (
     Device(
         name="cpu",
         memory=None,
-        base=330 * 2**20,  # peak of `hpc-wgf run` with 64 samples, torch 2.13 on Linux
+        base=275 * 2**20,  # peak of `hpc-wgf run` with 64 samples, torch 2.13 on Linux
         fp64=36e9,
         fp32=72e9,
         tf32=72e9,
