@@ -1,4 +1,7 @@
-"""Memory of one rank: what is held in each part of a step, and which of them takes most."""
+"""Memory of one rank: what is held in each part of a step, and which of them takes most.
+
+Of tensors and the process; what the C library keeps of freed memory, up to a tenth on a CPU, is not
+in it."""
 
 from __future__ import annotations
 
