@@ -2,9 +2,10 @@
 
 from .check import Flaw, check
 from .checkpoint import Checkpoint, StepColumns
+from .creation import StoreShape
 from .reader import StoredRun, open_run
 from .schema import SCHEMA, SCHEMA_VERSION, Schema
-from .writer import RunWriter, StoreShape, refuse_existing, step_columns
+from .writer import RunWriter, refuse_existing, step_columns
 
 __all__ = [
     "SCHEMA",

@@ -59,7 +59,7 @@ def test_a_row_that_is_not_committed_is_not_seen(tmp_path, monkeypatch):
     path = tmp_path / "run"
     store = writer(path)
     commit(store, 0.0, 0)
-    monkeypatch.setattr("hpc_wgf.store.writer._consolidate", lambda path: 1 / 0)
+    monkeypatch.setattr("hpc_wgf.store.writer.consolidate", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         commit(store, 1.0, 3)
     monkeypatch.undo()
@@ -81,7 +81,7 @@ def test_a_failed_write_says_what_stays(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hpc_wgf.store.writer._consolidate", full)
+    monkeypatch.setattr("hpc_wgf.store.writer.consolidate", full)
     with pytest.raises(wgf.RunError, match="No space left.*committed rows are intact"):
         commit(store, 1.0, 0)
     assert wgf.open_run(tmp_path / "run").rows == 1
