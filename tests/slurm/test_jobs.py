@@ -85,6 +85,16 @@ def test_a_preempted_run_on_two_nodes_is_queued_again_and_the_undisturbed_one(
     same(stored, undisturbed)
 
 
+def test_srun_alone_brings_the_ranks_of_two_nodes_together(cluster, undisturbed, tmp_path):
+    """Without torchrun. The nodes' names, which do not resolve, need an address beside them."""
+    program = [ROOT / ".venv/bin/python", "-m", "hpc_wgf", "run", "ou-2d", *LONG]
+    cluster.environment |= {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    step = ["srun", "--nodes=2", "--ntasks=2", *program, "--out", tmp_path / "run"]
+    said = cluster.says(*map(str, step))
+    assert "finished" in said
+    same(open_run(tmp_path / "run"), undisturbed)
+
+
 def test_an_array_solves_one_run_file_a_task(cluster, tmp_path):
     files = []
     for number in range(2):

@@ -113,7 +113,7 @@ class Cluster:
     def says(self, *command: str) -> str:
         """What a command prints; empty where it fails."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=180
         )
         return done.stdout
 
