@@ -13,7 +13,8 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .base import PushForward, Transported, identity_like, signed_volume
+from . import elimination
+from .base import PushForward, Transported
 from .features import FeatureOptions, initial_features
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Leaf, Linearizer, Matrices, Workspace, damp_
@@ -49,42 +50,50 @@ class BlockFlow(PushForward):
         x = torch.addmm(z, a, self.U.T)
         small = self._over_space if self.dimension < self.W.shape[0] else self._over_width
         gradient, carry = small(slope)
-        log_det, positive = signed_volume(gradient)
-        if score is not None:
-            inverse = torch.linalg.inv_ex(gradient).inverse
-            score = carry(inverse, score, -2 * a * slope)
-        return Transported(x, log_det, positive, score)
+        if score is None:
+            return Transported(x, *elimination.volume(gradient), None)
+        inverse, log_det, positive = elimination.inverse(gradient)
+        return Transported(x, log_det, positive, carry(inverse, score, -2 * a * slope))
 
     def _over_space(self, slope: Tensor) -> tuple[Tensor, _Carry]:
-        """The d × d form: M = I + U D W."""
+        """The d × d form: M = I + U D W, (d, d, n)."""
         d, h = self.U.shape
         outer = self.U[:, None] * self.W.T  # (i, j, k): u_ik w_kj, so that no (n, h, d) is formed
-        gradient = (slope @ outer.view(d * d, h).T).view(-1, d, d) + identity_like(self.U.T)
+        gradient = (outer.view(d * d, h) @ slope.T).view(d, d, -1)
+        gradient.diagonal().add_(1.0)
 
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:
             # ∂_j log det = Σ_k tanh''_k W_kj [W M⁻¹ U]_kk
-            diagonal = inverse.mT.flatten(1) @ outer.view(d * d, h)
+            diagonal = inverse.transpose(0, 1).reshape(d * d, -1).T @ outer.view(d * d, h)
             inner = score - (curvature * diagonal) @ self.W
-            return torch.einsum("nij,ni->nj", inverse, inner)
+            return _transposed_times(inverse, inner)
 
         return gradient, carry
 
     def _over_width(self, slope: Tensor) -> tuple[Tensor, _Carry]:
-        """The h × h form: M = I + D K."""
+        """The h × h form: M = I + D K, (h, h, n)."""
         K = self.W @ self.U
-        gradient = slope[:, :, None] * K + identity_like(K)
+        gradient = slope.T[:, None] * K[:, :, None]
+        gradient.diagonal().add_(1.0)
 
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:
             # W (I + UDW)⁻¹ U = K M⁻¹
-            diagonal = torch.einsum("hi,nih->nh", K, inverse)
+            diagonal = torch.einsum("hi,ihn->nh", K, inverse)
             inner = score - (curvature * diagonal) @ self.W
-            back = torch.einsum("nij,ni->nj", inverse, inner @ self.U)
+            back = _transposed_times(inverse, inner @ self.U)
             return inner - (slope * back) @ self.W
 
         return gradient, carry
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _BlockLinearizer(self, workspace)
+
+
+def _transposed_times(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Aᵀ v of every sample: (k, k, n), (n, k) → (n, k)."""
+    if matrices.is_contiguous():
+        return (matrices * vectors.T[:, None]).sum(0).T
+    return torch.einsum("ijn,ni->nj", matrices, vectors)
 
 
 class _BlockLinearizer(Linearizer):
