@@ -64,7 +64,8 @@ class BlockFlow(PushForward):
 
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:
             # ∂_j log det = Σ_k tanh''_k W_kj [W M⁻¹ U]_kk
-            diagonal = inverse.transpose(0, 1).reshape(d * d, -1).T @ outer.view(d * d, h)
+            turned = outer.transpose(0, 1).reshape(d * d, h)
+            diagonal = inverse.reshape(d * d, -1).T @ turned
             inner = score - (curvature * diagonal) @ self.W
             return _transposed_times(inverse, inner)
 
