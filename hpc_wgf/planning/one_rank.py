@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..parallel import LocalCommunicator
 
-class OneOfMany:
+
+class OneOfMany(LocalCommunicator):
     """Rank 0 of `size` ranks of which the others do not exist.
 
     Its shard stands for that of every rank: a sum is `size` times what it holds, an exchange brings
@@ -21,11 +23,9 @@ class OneOfMany:
     `reduced`, `exchanged`: bytes of every sum and of every exchange, in their order.
     """
 
-    rank = 0
-    capturable = False
-
     def __init__(self, size: int, device: torch.device | str = "cpu") -> None:
-        self.size, self.device = size, torch.device(device)
+        super().__init__(device)
+        self.size, self.capturable = size, False
         self.reduced: list[int] = []
         self.exchanged: list[int] = []
 
@@ -35,23 +35,10 @@ class OneOfMany:
 
     def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
         self.exchanged.append(send.numel() * send.element_size())
-        receive.copy_(send)
-        return lambda: None
+        return super().exchange(send, to, receive, source)
 
     def gather(self, item: Any) -> list[Any]:
         return [item] * self.size
-
-    def report_failure(self, message: str) -> bool:
-        return True
-
-    def reported_failure(self, wait: float) -> str | None:
-        return None
-
-    def close(self) -> None:
-        return
-
-    def abort(self, status: int) -> NoReturn:
-        raise SystemExit(status)
 
 
 class FakeGroupRank(OneOfMany):

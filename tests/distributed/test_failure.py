@@ -6,9 +6,9 @@ import re
 import subprocess
 import time
 
-import numpy as np
 import pytest
 from processes import cli, errors, solved
+from stores import assert_same
 
 from hpc_wgf import open_run
 from hpc_wgf.store import check
@@ -74,7 +74,7 @@ def test_a_clock_that_is_behind_changes_nothing(tmp_path):
     done, _ = flawed(tmp_path, "before_its_time")
     assert done.returncode == 0, done.stderr
     done, _ = flawed(tmp_path / "right", "harmonic")
-    same(open_run(tmp_path / "right" / "run"), open_run(tmp_path / "run"))
+    assert_same(open_run(tmp_path / "right" / "run"), open_run(tmp_path / "run"))
 
 
 @pytest.fixture
@@ -116,13 +116,7 @@ def test_a_full_disk_and_one_that_cannot_be_written_to(tmp_path, small_disk):
     remount("rw,size=64m")
     solved("resume", place / "run", ranks=2)
     solved(*run, "--out", tmp_path / "whole", ranks=2)
-    same(open_run(tmp_path / "whole"), open_run(place / "run"))
-
-
-def same(a, b) -> None:
-    assert a.rows == b.rows
-    for name in sorted(set(a.group) - {"wall_seconds", "step_seconds"}):
-        assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
+    assert_same(open_run(tmp_path / "whole"), open_run(place / "run"))
 
 
 def test_a_killed_rank_loses_no_committed_row(tmp_path):
@@ -138,4 +132,4 @@ def test_a_killed_rank_loses_no_committed_row(tmp_path):
 
     done, _ = flawed(tmp_path / "whole", "harmonic")
     assert done.returncode == 0, done.stderr
-    same(open_run(tmp_path / "whole" / "run"), open_run(tmp_path / "run"))
+    assert_same(open_run(tmp_path / "whole" / "run"), open_run(tmp_path / "run"))

@@ -10,16 +10,15 @@ import subprocess
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from processes import SMALL, launched, ranks_of, solved
+from stores import assert_same
 
 from hpc_wgf import open_run
 from hpc_wgf.store import check
 
 ROOT = Path(__file__).parents[2]
 FLOW = [*SMALL, "--set", "output.every=0.02", "--set", "method.step=0.01"]
-SECONDS = {"wall_seconds", "step_seconds"}
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +27,6 @@ def undisturbed(tmp_path_factory):
     store = tmp_path_factory.mktemp("undisturbed") / "run"
     solved("run", "ou-2d", *FLOW, "--out", store, ranks=4)
     return open_run(store)
-
-
-def same(a, b) -> None:
-    assert a.rows == b.rows
-    for name in sorted(set(a.group) - SECONDS):
-        assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
 
 
 def rows_of(store: Path) -> int:
@@ -67,7 +60,7 @@ def test_a_killed_rank_at_any_moment(tmp_path, undisturbed, moment):
     assert before <= torn.rows
     assert not check(torn)
     solved("resume", store, ranks=4)
-    same(open_run(store), undisturbed)
+    assert_same(open_run(store), undisturbed)
 
 
 def test_torchrun_starts_all_again_when_a_rank_is_lost(tmp_path, undisturbed):
@@ -77,7 +70,7 @@ def test_torchrun_starts_all_again_when_a_rank_is_lost(tmp_path, undisturbed):
     os.kill(ranks_of(job)[2], signal.SIGKILL)
     said = job.communicate(timeout=120)[1]
     assert job.returncode == 0, said
-    same(open_run(store), undisturbed)
+    assert_same(open_run(store), undisturbed)
 
 
 def test_a_request_to_stop_reaches_all_ranks_through_the_launch_script(tmp_path, undisturbed):
@@ -95,4 +88,4 @@ def test_a_request_to_stop_reaches_all_ranks_through_the_launch_script(tmp_path,
     assert "SIG" not in said.replace("SIGUSR1", "")  # nobody was killed
     assert rows_of(store) < undisturbed.rows
     solved("resume", store, ranks=4)
-    same(open_run(store), undisturbed)
+    assert_same(open_run(store), undisturbed)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from processes import SMALL, solved
 from slurm_cluster import Cluster, missing
+from stores import assert_same
 
 from hpc_wgf import open_run
 from hpc_wgf.store import check
@@ -59,12 +59,6 @@ def under_way(log: Path) -> bool:
     return log.exists() and "stored" in log.read_text()
 
 
-def same(a, b) -> None:
-    assert a.rows == b.rows
-    for name in sorted(set(a.group) - {"wall_seconds", "step_seconds"}):
-        assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
-
-
 def test_a_preempted_run_on_two_nodes_is_queued_again_and_the_undisturbed_one(
     cluster, undisturbed, tmp_path
 ):
@@ -82,7 +76,7 @@ def test_a_preempted_run_on_two_nodes_is_queued_again_and_the_undisturbed_one(
     stored = open_run(store)
     assert stored.attributes["ranks"] == 2
     assert not check(stored)
-    same(stored, undisturbed)
+    assert_same(stored, undisturbed)
 
 
 def test_srun_alone_brings_the_ranks_of_two_nodes_together(cluster, undisturbed, tmp_path):
@@ -92,7 +86,7 @@ def test_srun_alone_brings_the_ranks_of_two_nodes_together(cluster, undisturbed,
     step = ["srun", "--nodes=2", "--ntasks=2", *program, "--out", tmp_path / "run"]
     said = cluster.says(*map(str, step))
     assert "finished" in said
-    same(open_run(tmp_path / "run"), undisturbed)
+    assert_same(open_run(tmp_path / "run"), undisturbed)
 
 
 def test_an_array_solves_one_run_file_a_task(cluster, tmp_path):

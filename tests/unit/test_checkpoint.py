@@ -8,16 +8,14 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import torch
 from processes import SMALL, cli
+from stores import assert_same
 
 import hpc_wgf as wgf
 from hpc_wgf.signals import status_of_stop, stop_request
 from hpc_wgf.store import Checkpoint, check
-
-SECONDS = {"wall_seconds", "step_seconds"}
 
 
 def small(until: float = 0.4, **options):
@@ -36,13 +34,6 @@ class After:
     def __call__(self) -> bool:
         self.left -= 1
         return self.left <= 0
-
-
-def same(a, b) -> None:
-    one, other = wgf.open_run(a), wgf.open_run(b)
-    assert one.rows == other.rows
-    for name in sorted(set(one.group) - SECONDS):
-        assert np.array_equal(one.column(name), other.column(name), equal_nan=True), name
 
 
 @pytest.mark.parametrize(
@@ -74,7 +65,7 @@ def test_a_run_that_is_stopped_again_and_again_is_the_undisturbed_one(tmp_path, 
     ):
         stops += 1
     assert stops > 1
-    same(whole, torn)
+    assert_same(wgf.open_run(whole), wgf.open_run(torn))
     assert not (torn / "checkpoint.npz").exists()
 
 
@@ -97,7 +88,7 @@ def test_a_stop_at_a_row_needs_no_more_than_the_row(tmp_path):
     assert stopped.summary.times == pytest.approx([0.0, 0.1, 0.2])
     wgf.solve(*small(**options), run, resume=True)
     wgf.solve(*small(**options), wgf.Output(tmp_path / "whole", every=0.1))
-    same(tmp_path / "whole", tmp_path / "run")
+    assert_same(wgf.open_run(tmp_path / "whole"), wgf.open_run(tmp_path / "run"))
 
 
 def test_a_checkpoint_is_void_after_the_next_row(tmp_path):
@@ -110,7 +101,7 @@ def test_a_checkpoint_is_void_after_the_next_row(tmp_path):
     assert Checkpoint.read(run, rows=2) is None
     wgf.solve(*small(**options), wgf.Output(run), resume=True)
     wgf.solve(*small(**options), wgf.Output(tmp_path / "whole", every=0.2))
-    same(tmp_path / "whole", run)
+    assert_same(wgf.open_run(tmp_path / "whole"), wgf.open_run(run))
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b""])
@@ -135,7 +126,7 @@ def test_a_store_without_a_row_is_begun_again(tmp_path, monkeypatch):
     assert wgf.open_run(tmp_path / "run").rows == 0
     assert wgf.solve(*small(step_size=0.1), run, resume=True).summary.finished
     wgf.solve(*small(step_size=0.1), wgf.Output(tmp_path / "whole", every=0.2))
-    same(tmp_path / "whole", tmp_path / "run")
+    assert_same(wgf.open_run(tmp_path / "whole"), wgf.open_run(tmp_path / "run"))
 
 
 def test_a_store_that_cannot_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -175,7 +166,7 @@ def test_a_signal_stops_the_command_and_its_next_start_goes_on(tmp_path):
     assert (tmp_path / "torn" / "checkpoint.npz").exists()
     assert cli(*command, "--out", tmp_path / "torn", "--resume").returncode == 0
     assert cli(*command, "--out", tmp_path / "whole", "--resume").returncode == 0
-    same(tmp_path / "whole", tmp_path / "torn")
+    assert_same(wgf.open_run(tmp_path / "whole"), wgf.open_run(tmp_path / "torn"))
 
 
 def test_resume_of_a_run_file_that_says_otherwise_is_refused(tmp_path):

@@ -13,7 +13,7 @@ def matrices(k: int, n: int = 300, spread: float = 0.5) -> torch.Tensor:
     return torch.eye(k)[:, :, None] + spread * torch.randn(k, k, n) / k**0.5
 
 
-def check(given: torch.Tensor) -> None:
+def assert_as_lapack(given: torch.Tensor) -> None:
     """Both functions against LAPACK; backward errors as small as its own, up to a factor."""
     whole = given.permute(2, 0, 1)
     sign, log_abs = torch.linalg.slogdet(whole)
@@ -32,13 +32,13 @@ def check(given: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 15, 24, 25, 40])
 def test_near_the_identity(k):
-    check(matrices(k))
+    assert_as_lapack(matrices(k))
 
 
 @pytest.mark.parametrize("k", [2, 5, 15])
 def test_anything_goes(k):
     """Far from the identity, half of them with a negative determinant."""
-    check(torch.randn(k, k, 1000))
+    assert_as_lapack(torch.randn(k, k, 1000))
 
 
 def test_matrices_that_need_an_exchange_of_pivots():
@@ -46,7 +46,7 @@ def test_matrices_that_need_an_exchange_of_pivots():
     turn = torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
     given[:, :, ::7] = turn[:, :, None]
     given[:, :, 3] = torch.tensor([[1e-12, 1, 0], [1, 1, 0], [0, 0, 1]])
-    check(given)
+    assert_as_lapack(given)
 
 
 def test_the_watch_is_what_makes_them_right(monkeypatch):
@@ -71,8 +71,8 @@ def test_singular_and_missing_ones_are_not_positive():
 
 
 def test_large_determinants_do_not_leave_the_numbers():
-    check(1e40 * matrices(15, n=20))
-    check(1e-40 * matrices(15, n=20))
+    assert_as_lapack(1e40 * matrices(15, n=20))
+    assert_as_lapack(1e-40 * matrices(15, n=20))
 
 
 @pytest.mark.parametrize("k", [2, 15])
