@@ -27,6 +27,7 @@ else
 fi
 
 # A request to stop is for the ranks, which may not get it themselves; torchrun would die of it.
+set -m                                           # else what runs beside a script ignores Ctrl-C
 (
   trap '' USR1
   exec "$root/.venv/bin/torchrun" --nnodes "$nodes" --nproc-per-node "${RANKS:-2}" \
