@@ -42,7 +42,8 @@ def script(
 
 def errors(done: subprocess.CompletedProcess) -> list[str]:
     """The lines of a finished process that say why it failed."""
-    return [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    # Open MPI's own message may leave a blank before ours.
+    return [line for line in done.stderr.splitlines() if line.lstrip().startswith("error:")]
 
 
 def launched(*arguments: str | Path, ranks: int, restarts: int = 0) -> subprocess.Popen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -21,6 +22,7 @@ from .launcher import Place
 from .pairwise import pairwise_sum
 
 _FAILURE, _LEFT = "hpc_wgf/failure", "hpc_wgf/left"
+_SETTLING = 0.05  # seconds without the interpreter's lock, which such a thread waits for
 _PATIENCE = 5.0  # seconds that rank 0, whose process may hold the notes, leaves the others to read
 _R = TypeVar("_R")
 
@@ -87,6 +89,10 @@ class TorchCommunicator:
     def close(self) -> None:
         self.closed = True
         dist.destroy_process_group()
+        # A group that a reference cycle keeps has threads: one that drops its last tensor while the
+        # interpreter ends would end the process with SIGABRT. Without the group they are joined.
+        gc.collect()
+        time.sleep(_SETTLING)
 
     def abort(self, status: int) -> NoReturn:
         """The other ranks find their collectives broken, or are ended by the launcher."""

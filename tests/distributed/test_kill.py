@@ -85,7 +85,6 @@ def test_a_request_to_stop_reaches_all_ranks_through_the_launch_script(tmp_path,
     said = job.communicate(timeout=60)[1]
     assert job.returncode != 0
     assert "go on with: hpc-wgf resume" in said
-    assert "SIG" not in said.replace("SIGUSR1", "")  # nobody was killed
     assert rows_of(store) < undisturbed.rows
     solved("resume", store, ranks=4)
     assert_same(open_run(store), undisturbed)

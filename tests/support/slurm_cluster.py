@@ -40,9 +40,9 @@ JobRequeue=1
 KillWait=10
 MpiDefault=none
 SwitchType=switch/none
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000 State=UNKNOWN
-NodeName=n1 Port={first}
-NodeName=n2 Port={second}
+NodeName=DEFAULT CPUs=2 RealMemory=8000 State=UNKNOWN
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first}
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -145,6 +145,7 @@ class Cluster:
         end = time.monotonic() + patience
         while not reached():
             if time.monotonic() > end:
-                logs = (path.read_text()[-1500:] for path in sorted(self.folder.glob("*.log")))
+                paths = [*self.folder.glob("*.out"), *self.folder.glob("*.log")]
+                logs = (path.read_text()[-1500:] for path in sorted(paths))
                 raise TimeoutError(f"{otherwise} after {patience:g} s\n" + "\n".join(logs))
             time.sleep(0.1)

@@ -61,7 +61,7 @@ def test_a_run_that_is_stopped_again_and_again_is_the_undisturbed_one(tmp_path, 
     assert not check(wgf.open_run(torn))
     stops = 1
     while not (
-        wgf.solve(*small(**options), wgf.Output(torn), resume=True, stop=After(3)).summary.finished
+        wgf.solve(*small(**options), wgf.Output(torn), resume=True, stop=After(7)).summary.finished
     ):
         stops += 1
     assert stops > 1

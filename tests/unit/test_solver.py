@@ -84,7 +84,7 @@ def test_a_solve_that_an_old_preconditioner_makes_long_is_begun_again():
     state = State(0.0, turned, 0, 0.01)
     fresh = runner.slope(state)
     system = runner.system(turned, runner.samples(0))
-    again = runner._slopes._solver.solve(runner.map, system, first.memory, None)
+    again = runner._slopes.solver.solve(runner.map, system, first.memory, None)
     assert again.stats.converged
     patience = first.memory.least + 2 + int(first.memory.cost(system))
     assert fresh.products < again.stats.products <= fresh.products + patience
