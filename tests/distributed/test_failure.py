@@ -31,7 +31,7 @@ def flawed(tmp_path, function, *, ranks=2, rank=1, settings=()):
     return done, time.monotonic() - begun
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [4])
 def test_not_a_number_on_one_rank(tmp_path, ranks):
     done, seconds = flawed(tmp_path, "not_a_number", ranks=ranks)
     assert done.returncode != 0
@@ -71,9 +71,10 @@ def test_not_a_number_with_step_control_stops_too(tmp_path):
 
 
 def test_a_clock_that_is_behind_changes_nothing(tmp_path):
-    done, _ = flawed(tmp_path, "before_its_time")
+    few = ["--set", "problem.until=0.2"]
+    done, _ = flawed(tmp_path, "before_its_time", settings=few)
     assert done.returncode == 0, done.stderr
-    done, _ = flawed(tmp_path / "right", "harmonic")
+    done, _ = flawed(tmp_path / "right", "harmonic", settings=few)
     assert_same(open_run(tmp_path / "right" / "run"), open_run(tmp_path / "run"))
 
 
@@ -97,7 +98,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_and_one_that_cannot_be_written_to(tmp_path, small_disk):
     place, remount = small_disk
-    run = ["run", "ou-2d", *BASE, "--set", "output.particles=12000"]
+    run = ["run", "ou-2d", *BASE, "--set", "problem.until=0.5", "--set", "output.particles=12000"]
     done = cli(*run, "--out", place / "run", ranks=2, timeout=120)
     assert done.returncode != 0
     assert len(errors(done)) == 1, done.stderr
@@ -117,19 +118,3 @@ def test_a_full_disk_and_one_that_cannot_be_written_to(tmp_path, small_disk):
     solved("resume", place / "run", ranks=2)
     solved(*run, "--out", tmp_path / "whole", ranks=2)
     assert_same(open_run(tmp_path / "whole"), open_run(place / "run"))
-
-
-def test_a_killed_rank_loses_no_committed_row(tmp_path):
-    """SIGKILL in the middle of a run: the other rank ends, and resume gives the undisturbed run."""
-    done, seconds = flawed(tmp_path, "kills")
-    assert done.returncode != 0
-    assert "SIGKILL" in done.stderr  # torchrun names the rank and the signal
-    assert seconds < 60
-    torn = open_run(tmp_path / "run")
-    assert 1 <= torn.rows < 21
-    resumed = solved("resume", tmp_path / "run", ranks=2, FLAWED_RANK="none")
-    assert resumed["finished"]
-
-    done, _ = flawed(tmp_path / "whole", "harmonic")
-    assert done.returncode == 0, done.stderr
-    assert_same(open_run(tmp_path / "whole" / "run"), open_run(tmp_path / "run"))

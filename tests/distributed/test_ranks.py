@@ -10,14 +10,6 @@ from processes import SMALL, cli, solved
 from hpc_wgf import open_run
 
 FLOWS = {
-    "ten dimensions": [
-        "--set",
-        "problem.until=0.1",
-        "--set",
-        "problem.dimension=10",
-        "--set",
-        "output.particles=100",
-    ],
     "planar": ["--set", 'map=[{kind="planar", layers=12}]', "--set", "method.scheme=heun"],
     "module": [
         "--set",
@@ -30,7 +22,6 @@ FLOWS = {
         'problem.energy=[{kind="interaction", kernel={kind="gaussian-kernel"}}, '
         '{kind="internal", m=2.4}]',
     ],
-    "moments": ["--set", 'problem.energy=[{kind="interaction", kernel={kind="power-law"}}]'],
     "batches": [
         "--set",
         'problem.energy=[{kind="interaction", route="batches", batch=8, '

@@ -31,7 +31,7 @@ def test_moments_and_tiles_agree(one):
     assert torch.allclose(one["even", "moments"], one["even", "pairs"], rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("ranks", [3, 4])
 def test_the_ring_is_the_tiles_of_one_rank(one, tmp_path, ranks):
     """To 1e-10 on any number of ranks, to the bit on a power of two."""
     found = on(ranks, tmp_path)

@@ -8,6 +8,9 @@ import stat
 
 import pytest
 from processes import SMALL, cli, solved
+from typer.testing import CliRunner
+
+from hpc_wgf.cli import app
 
 KEYS = {
     "problem", "ranks", "samples", "parameters", "times", "map_error_relative", "energy",
@@ -25,8 +28,8 @@ def test_list_and_show():
 
 def test_help_teaches_by_example():
     for arguments in ([], ["run"], ["resume"], ["report"]):
-        done = cli(*arguments, "--help")
-        assert done.returncode == 0
+        done = CliRunner().invoke(app, [*arguments, "--help"])
+        assert done.exit_code == 0
         assert "hpc-wgf" in done.stdout
         assert "xample" in done.stdout
 
