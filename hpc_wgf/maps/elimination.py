@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .base import signed_volume
+
 _LARGEST = 24  # k, beyond which LAPACK is as fast
 _MOST_BYTES = 4 << 20  # of the matrices eliminated together: they should stay in cache
 _MOST_MULTIPLIED = 16.0  # multiplier without exchange of pivots; with it, 1
@@ -20,7 +22,7 @@ _MOST_MULTIPLIED = 16.0  # multiplier without exchange of pivots; with it, 1
 def volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """log|det| (n,) and det > 0 (n,) of (k, k, n). Not-a-number counts as not positive."""
     if not _fits(matrices):
-        return _signed(*torch.linalg.slogdet(matrices.permute(2, 0, 1)))
+        return signed_volume(matrices.permute(2, 0, 1))
     return _signed(*_joined([_volume(part) for part in _parts(matrices)]))
 
 
@@ -29,7 +31,7 @@ def inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if not _fits(matrices):
         whole = matrices.permute(2, 0, 1)
         inverses = torch.linalg.inv_ex(whole).inverse.permute(1, 2, 0)
-        return (inverses, *_signed(*torch.linalg.slogdet(whole)))
+        return (inverses, *signed_volume(whole))
     inverses, sign, log_abs = _joined([_inverse(part) for part in _parts(matrices)])
     return (inverses, *_signed(sign, log_abs))
 
