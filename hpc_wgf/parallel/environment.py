@@ -44,17 +44,18 @@ def _device(name: str, place: Place) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
         raise InputError(f"device {name!r} is not known: expected auto, cpu or cuda")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "cpu" or (name == "auto" and gpus < place.local_size):
+    own = place.gpu(gpus)
+    if name == "cpu" or (name == "auto" and own is None):
         one_thread()
         return torch.device("cpu")
     if gpus == 0:
         raise InputError("device cuda asked for, but torch sees no GPU here: use --device cpu")
-    if gpus < place.local_size:
+    if own is None:
         raise InputError(
             f"{place.local_size} ranks on this node, but {gpus} GPUs visible: start as many ranks "
             "per node as there are GPUs"
         )
-    device = torch.device("cuda", place.local_rank)
+    device = torch.device("cuda", own)
     torch.cuda.set_device(device)
     return device
 

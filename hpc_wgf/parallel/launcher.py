@@ -34,6 +34,7 @@ class Place:
     """Rank `rank` of `size`, `local_rank` of the `local_size` on this node.
 
     `address`, `port`: where rank 0 can be met; None where the launcher does not tell.
+    `bound`: whether this rank sees no GPUs but its own (`srun --gpus-per-task=1`).
     """
 
     launcher: Launcher = Launcher.NONE
@@ -43,6 +44,7 @@ class Place:
     local_size: int = 1
     address: str | None = None
     port: int | None = None
+    bound: bool = False
 
     def __post_init__(self) -> None:
         if not (0 <= self.rank < self.size and 0 <= self.local_rank < self.local_size):
@@ -51,6 +53,12 @@ class Place:
                 f"{self.local_rank} of {self.local_size}: ranks count from 0 and stay below their "
                 "number. Look for variables of another launcher in the environment."
             )
+
+    def gpu(self, visible: int) -> int | None:
+        """Which of the `visible` GPUs is this rank's own; None if there are fewer than ranks."""
+        if self.bound and visible:
+            return 0
+        return self.local_rank if self.local_size <= visible else None
 
 
 def find_place(environment: Mapping[str, str]) -> Place:
@@ -134,6 +142,8 @@ def _slurm(environment: Mapping[str, str]) -> Place:
         local_rank,
         local_size,
         *_master(environment, head, "SLURM_JOB_ID", "SLURM_STEP_ID"),
+        # "1" or, with the kind of the GPU, "a100:1"
+        bound=environment.get("SLURM_GPUS_PER_TASK", "").rpartition(":")[2] == "1",
     )
 
 
