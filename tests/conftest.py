@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # CPU tests are CPU tests on every machine
-
 import pytest
 import torch
 
@@ -14,6 +12,12 @@ def pytest_addoption(parser):
     parser.addoption(
         "--moments", type=int, default=1, help="at how many random moments a rank is killed"
     )
+    parser.addoption("--gpu", action="store_true", help="let tests see the GPUs of this machine")
+
+
+def pytest_configure(config):
+    if not config.getoption("--gpu"):  # CPU tests are CPU tests on every machine
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_generate_tests(metafunc):

@@ -9,6 +9,7 @@ Source: D. C.-L. Fong, M. A. Saunders, SIAM J. Sci. Comput. 33 (2011) 2950.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError
@@ -64,8 +65,8 @@ def lsmr(
         exhausted = products >= max_steps - 1
         if steps % check_every and not exhausted:
             continue
-        claimed = abs(float(state.zeta_bar)) / scale
-        at_floor = bool(state.zeta_bar.abs() <= state.floor())
+        gradient, floor = torch.stack([state.zeta_bar.abs(), state.floor()]).tolist()
+        claimed, at_floor = gradient / scale, gradient <= floor
         if target < claimed < float("inf") and not (at_floor or exhausted):
             continue
         products += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -107,15 +108,16 @@ def minres(
         exhausted = products >= max_steps - 1
         if steps % check_every and not exhausted:
             continue
-        claimed = float(state.scalars.residual) / norm_b
-        if not (claimed < float("inf") and float(state.scalars.beta) < float("inf")):
+        seen = _look(state)
+        claimed = seen.residual / norm_b
+        if not (claimed < float("inf") and seen.beta < float("inf")):
             return end(Status.NOT_FINITE, claimed, float("nan"))
         held = None if watched is None else watched.look(state.x)
         if held is not None:
             products += 1
             true = _true_residual(A, held, b, shift) / norm_b
             return held, SolveStats(Status.HELD_OUT, products, claimed, true)
-        stalled = _at_least_squares(state)
+        stalled = seen.at_least_squares
         if claimed > target and not exhausted and not stalled:
             continue
         products += 1
@@ -197,11 +199,21 @@ def _rotate(
     return delta, old_epsln, gamma, phi
 
 
-def _at_least_squares(s: _Lanczos) -> bool:
-    """‖A r‖ ≪ ‖A‖‖r‖: no direction left in which the residual falls."""
-    limit, c = _LEAST_SQUARES_LIMIT[s.x.dtype], s.scalars
-    phibar = float(c.phibar)
-    return float(c.norm_ar) <= limit * float(c.norm_a) * phibar and phibar > 0.0
+class _Seen(NamedTuple):
+    """What a look at the recurrences shows."""
+
+    residual: float
+    beta: float
+    at_least_squares: bool  # ‖A r‖ ≪ ‖A‖‖r‖: no direction left in which the residual falls
+
+
+def _look(s: _Lanczos) -> _Seen:
+    """All that is read of an iteration, in one synchronisation with the host."""
+    c = s.scalars
+    read = torch.stack([c.residual, c.beta, c.norm_ar, c.norm_a, c.phibar]).tolist()
+    residual, beta, norm_ar, norm_a, phibar = read
+    limit = _LEAST_SQUARES_LIMIT[s.x.dtype]
+    return _Seen(residual, beta, norm_ar <= limit * norm_a * phibar and phibar > 0.0)
 
 
 def _true_residual(A: LinearOperator, x: Tensor, b: Tensor, shift: float) -> float:

@@ -39,12 +39,16 @@ def one_block(layers: Sequence[ParameterLayer]) -> Block:
 def blocks_by_output(layers: Sequence[ParameterLayer], energy: Sequence[Tensor]) -> list[Block]:
     """One block for each output coordinate, of the hidden units that move it most. `energy`: for
     every layer E[B²], (d, h)."""
-    owners = [_owners(each) for each in energy]
-    blocks = [
-        _block(layers, [(owner == k).nonzero()[:, 0] for owner in owners])
-        for k in range(energy[0].shape[0])
-    ]
+    owned = [_owned(_owners(each), len(each)) for each in energy]
+    blocks = [_block(layers, units) for units in zip(*owned, strict=True)]
     return [block for block in blocks if len(block.index)]
+
+
+def _owned(owners: Tensor, outputs: int) -> Sequence[Tensor]:
+    """For each output the hidden units it owns, in rising order."""
+    each = torch.arange(outputs, device=owners.device)
+    counts = (owners == each[:, None]).sum(1)
+    return owners.argsort(stable=True).split(counts.tolist())
 
 
 def _owners(energy: Tensor) -> Tensor:

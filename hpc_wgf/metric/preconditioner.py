@@ -66,22 +66,20 @@ class DiagonalBlocks:
 
     @cached_property
     def norm(self) -> float:
-        return max(_norm(matrix) for matrix in self.matrices)
+        return float(torch.stack([_norm(matrix) for matrix in self.matrices]).max())
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
         """By Cholesky; where the subsample leaves a block too near to singular for it, its own
         shift is raised tenfold until it can be factored."""
-        factors = [
-            _inverse_factor(matrix, shift * self._damping(len(matrix)), dtype)
-            for matrix in self.matrices
-        ]
         groups: dict[int, list[int]] = {}
-        for k, factor in enumerate(factors):
-            groups.setdefault(len(factor), []).append(k)
-        return _BlockCholesky(
-            [torch.stack([factors[k] for k in group]) for group in groups.values()],
-            [torch.stack([self.indices[k] for k in group]) for group in groups.values()],
-        )
+        for k, matrix in enumerate(self.matrices):
+            groups.setdefault(len(matrix), []).append(k)
+        inverses, indices = [], []
+        for size, group in groups.items():
+            stacked = torch.stack([self.matrices[k] for k in group])
+            inverses.append(_inverse_factors(stacked, shift * self._damping(size), dtype))
+            indices.append(torch.stack([self.indices[k] for k in group]))
+        return _BlockCholesky(inverses, indices)
 
     def _damping(self, size: int) -> float:
         return 1.0 + _NOISE * (size / self.rows) ** 2
@@ -111,17 +109,20 @@ class _BlockCholesky:
         return result
 
 
-def _inverse_factor(matrix: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
-    """L⁻¹ of matrix + εI = L Lᵀ."""
-    shift = max(shift, 1e-15 * float(matrix.diagonal().max()))
+def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
+    """L⁻¹ of A + εI = L Lᵀ for every A of a stack, (number, q, q); not a number where A is not
+    finite, which the solve then reports."""
+    diagonal = matrices.diagonal(dim1=1, dim2=2)
+    shifts = (1e-15 * diagonal.amax(1)).clamp(min=shift)
     while True:
-        shifted = matrix.clone()
-        shifted.diagonal().add_(shift)
-        factor, failed = torch.linalg.cholesky_ex(shifted)
-        if not bool(failed):
-            eye = torch.eye(len(matrix), dtype=dtype, device=matrix.device)
-            return torch.linalg.solve_triangular(factor.to(dtype), eye, upper=False)
-        shift *= 10.0
+        shifted = matrices.clone()
+        shifted.diagonal(dim1=1, dim2=2).add_(shifts[:, None])
+        factors, failed = torch.linalg.cholesky_ex(shifted)
+        failed = (failed > 0) & shifts.isfinite()
+        if not bool(failed.any()):
+            eye = torch.eye(matrices.shape[1], dtype=dtype, device=matrices.device)
+            return torch.linalg.solve_triangular(factors.to(dtype), eye, upper=False)
+        shifts = torch.where(failed, 10.0 * shifts, shifts)
 
 
 @dataclass(frozen=True)
@@ -214,10 +215,10 @@ def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return values.clamp(min=0.0), vectors
 
 
-def _norm(matrix: Tensor) -> float:
-    """Largest eigenvalue of a positive matrix by power iterations, to a few per cent."""
+def _norm(matrix: Tensor) -> Tensor:
+    """Largest eigenvalue of a positive matrix by power iterations, to a few per cent; 0-d."""
     v = torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device)
     v = v + 0.1 * torch.arange(len(v), dtype=v.dtype, device=v.device).sin()
     for _ in range(12):
         v = matrix @ (v / v.norm())
-    return float(v.norm())
+    return v.norm()

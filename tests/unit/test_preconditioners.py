@@ -235,6 +235,23 @@ def test_a_singular_block_is_factored_with_a_larger_shift():
     assert bool(torch.isfinite(known.shifted(0.0, torch.float64)(v)).all())
 
 
+def test_one_singular_block_of_equal_ones_is_shifted_alone():
+    matrices = [torch.ones(6, 6), torch.eye(6)]
+    known = DiagonalBlocks(matrices, [torch.arange(6), torch.arange(6, 12)])
+    v = torch.randn(12)
+    assert torch.equal(
+        known.shifted(1e-20, torch.float64)(v)[6:],
+        DiagonalBlocks(matrices[1:], [torch.arange(6)]).shifted(1e-20, torch.float64)(v[6:]),
+    )
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_block_that_is_not_finite_ends_in_not_a_number(value):
+    """Its shift was raised for ever."""
+    known = DiagonalBlocks([torch.full((3, 3), value)], [torch.arange(3)])
+    assert known.shifted(1e-3, torch.float64)(torch.ones(3)).isnan().all()
+
+
 def test_directions_of_a_high_dimension_are_the_axes_in_the_mean():
     map = BlockFlow(70, 3)
     assert axes_fit(64)

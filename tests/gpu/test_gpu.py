@@ -1,0 +1,180 @@
+"""What runs on the CPU runs on a GPU and finds the same: on a pretended one everywhere, on a real
+one with `pytest tests/gpu --gpu`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from oracles import perturb
+from pretended_gpu import pretended_gpu
+from stores import assert_same
+from torch import nn
+
+from hpc_wgf import Output, solve
+from hpc_wgf.loop import Schedule, integrate
+from hpc_wgf.maps import (
+    Affine,
+    BlockFlow,
+    Composition,
+    ModuleMap,
+    PlanarFlow,
+    PushForward,
+    ResidualPerceptron,
+)
+from hpc_wgf.methods import PWGF
+from hpc_wgf.methods.solver import MetricSolver
+from hpc_wgf.metric import Preconditioning
+from hpc_wgf.named import named
+from hpc_wgf.observers import MemoryRecorder
+from hpc_wgf.parallel import Communicator, LocalCommunicator
+from hpc_wgf.store import StoredRun, open_run
+
+# A shift and a tolerance at which η is known to many digits, whatever the order of sums.
+KNOWN = (
+    "method.samples=300", "method.shift=1e-3", "method.rtol=1e-11", "method.tolerance=none",
+    "method.dtype=float64",
+)  # fmt: skip
+
+
+@contextmanager
+def real_gpu() -> Iterator[Communicator]:
+    yield LocalCommunicator(torch.device("cuda", 0))
+
+
+@pytest.fixture(params=[pretended_gpu, real_gpu], ids=["pretended", "real"])
+def gpu(request):
+    """A context that gives a communicator on a GPU."""
+    if request.param is real_gpu and not torch.cuda.is_available():
+        pytest.skip("needs a GPU and the option --gpu")
+    return request.param
+
+
+MAPS = {
+    "planar": lambda: PlanarFlow(2, 5),
+    "planar-solved": lambda: PlanarFlow(5, 4),
+    "block": lambda: BlockFlow(2, 8),
+    "block of many": lambda: BlockFlow(5, 3),
+    "perceptron": lambda: ResidualPerceptron(2, (9, 8)),
+    "module": lambda: ModuleMap(
+        2, nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 2)), anchored=True
+    ),
+    "composition": lambda: Composition(Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3)),
+}
+SETTINGS = {
+    "lsmr": ("porous-2d", "method.solver=lsmr"),
+    "no preconditioner": ("porous-2d", "method.preconditioner=none"),
+    "no preconditioner, lsmr": (
+        "porous-2d", "method.preconditioner=none", "method.solver=lsmr",
+    ),
+    "outputs": ("porous-5d", "method.preconditioner=outputs"),
+    "kronecker": ("porous-2d", "method.preconditioner=kronecker"),
+    "nystrom": ("porous-2d", "method.preconditioner=nystrom"),
+    "rkc2": ("porous-2d", "method.scheme=rkc2"),
+    "energy form": ("ou-2d", "method.form=energy"),
+    "moments": ("aggregation-2d",),
+    "pairs": ("aggregation-log",),
+    "pairs and density": ("aggregation-diffusion-2d",),
+    "mixture": ("gmm-two-moons",),
+    "quantiles": ("styblinski-tang-2d",),
+}  # fmt: skip
+
+
+def short_run(
+    communicator: Communicator, name: str, *settings: str, map: PushForward | None = None
+):
+    """The columns of a short run."""
+    problem, own, options = named(name, *KNOWN, *settings)
+    memory = MemoryRecorder()
+    runner = PWGF(problem, map or own, options, communicator, shards=1)
+    begun, length = problem.start_time, 0.4 * options.step_size
+    schedule = Schedule(begun, begun + length, length)
+    integrate(problem, runner, schedule, [memory])
+    return memory.columns()
+
+
+def assert_same_run(gpu, name: str, *settings: str, map: PushForward | None = None) -> None:
+    expected = short_run(LocalCommunicator(), name, *settings, map=map)
+    with gpu() as communicator:
+        found = short_run(communicator, name, *settings, map=map)
+    assert set(found) == set(expected)
+    for column in ("energy", "energy_rate_measured", "projection_error_fresh", "map_error"):
+        a, b = np.asarray(found[column]), np.asarray(expected[column])
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9 * np.nanmax(np.abs(b), initial=1.0))
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_flow_with_every_map_is_that_of_the_cpu(gpu, name):
+    if name == "module" and gpu is pretended_gpu:
+        pytest.skip("torch.func wants memory that a pretended GPU has not")
+    map = perturb(MAPS[name](), 0.02)
+    assert_same_run(gpu, "porous-2d" if map.dimension == 2 else "porous-5d", map=map)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_flow_by_every_way_is_that_of_the_cpu(gpu, name):
+    assert_same_run(gpu, *SETTINGS[name])
+
+
+def test_held_out_samples_end_a_solve_where_they_do_on_the_cpu(gpu):
+    """Looked at every ten iterations only, they let a solve go on into the noise."""
+    case = "ou-2d", "method.form=energy", "method.holdout=1.0"
+    expected = short_run(LocalCommunicator(), *case)
+    with gpu() as communicator:
+        found = short_run(communicator, *case)
+    assert found["step_products"].tolist() == expected["step_products"].tolist()
+
+
+@pytest.mark.parametrize("solver", ["minres", "lsmr"])
+def test_the_host_waits_for_an_iteration_only_where_it_looks(solver):
+    """MINRES read five numbers one by one at every look."""
+    problem, map, options = named("porous-2d", *KNOWN, f"method.solver={solver}", "method.shift=0")
+    waits = []
+    with pretended_gpu() as communicator:
+        runner = PWGF(problem, map, options, communicator, shards=1)
+        state = runner.start()
+        system = runner.system(state.theta, runner.samples(0))
+        for most in (22, 42):
+            plain = replace(options, preconditioner=Preconditioning.NONE, max_products=most)
+            before = communicator.reads()
+            stats = MetricSolver(runner.map, plain, communicator).solve(
+                runner.map, system, None, None
+            )[1]
+            assert stats.products == most
+            waits.append(communicator.reads() - before)
+    assert waits[1] - waits[0] == 2  # twenty iterations more
+
+
+def test_a_run_on_a_gpu_is_stored_and_resumed_to_the_bit(gpu, tmp_path):
+    problem, map, options = named("ou-2d", "method.samples=100")
+
+    def solved(path: Path, *, until: float, resume: bool = False) -> StoredRun:
+        problem.until = until
+        with gpu() as communicator:
+            output = Output(path, every=0.05)
+            solve(problem, map, options, output, communicator=communicator, resume=resume)
+        return open_run(path)
+
+    whole = solved(tmp_path / "whole", until=0.1)
+    solved(tmp_path / "parts", until=0.05)
+    assert_same(solved(tmp_path / "parts", until=0.1, resume=True), whole)
+
+
+def test_the_pretended_gpu_refuses_what_a_real_one_does():
+    with pretended_gpu() as communicator:
+        there, here = torch.ones(3, device=communicator.device), torch.ones(3)
+        with pytest.raises(RuntimeError, match="on cuda:0 and"):
+            there + here
+        with pytest.raises(TypeError, match="numpy"):
+            there.numpy()
+        assert there.is_cuda
+        assert (there + there).device == communicator.device
+        assert (there * torch.tensor(2.0)).is_cuda  # a number is welcome on both
+        before = communicator.reads()
+        assert float(there.sum()) == 3.0
+        assert communicator.reads() == before + 1
