@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .maps import PushForward
 from .methods import PWGF, Form
 from .parallel import Communicator, Purpose, SampleBlocks, describe
 from .problems import Cloud, Density, Problem
+from .store import Checkpoint
 
 VIRIAL_SAMPLES = 32768
 _MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
@@ -114,10 +114,23 @@ def _refuse_poor_force(start: Density, deviation: float, samples: int) -> None:
         )
 
 
-def check_same_theta(map: PushForward, communicator: Communicator) -> None:
-    digest = hashlib.sha256(map.get_theta().cpu().numpy().tobytes()).hexdigest()
-    if len(set(communicator.gather(digest))) > 1:
+def check_same_everywhere(
+    theta: Tensor, checkpoint: Checkpoint | None, communicator: Communicator
+) -> None:
+    """The initial parameters, and the state that is taken up, are those of every rank."""
+    initial, taken_up = hashlib.sha256(theta.cpu().numpy().tobytes()), hashlib.sha256()
+    if checkpoint is not None:
+        taken_up.update(repr((checkpoint.time, checkpoint.step, checkpoint.step_size)).encode())
+        for array in (checkpoint.theta, *checkpoint.memory.values()):
+            taken_up.update(array.tobytes())
+    found = communicator.gather((initial.hexdigest(), taken_up.hexdigest()))
+    if len({each for each, _ in found}) > 1:
         raise InputError(
             "the ranks start from different parameters: seed the random numbers that "
             "initialise the map, the same on every rank"
+        )
+    if len({each for _, each in found}) > 1:
+        raise InputError(
+            "the ranks do not find the same row or checkpoint in the store: the file system shows "
+            "some of them an older state. Resume again"
         )

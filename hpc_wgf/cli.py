@@ -205,7 +205,10 @@ def _run(run_file: config.RunFile, path: Path, communicator: Communicator, *, re
         if solution.summary.finished:
             return
         if communicator.rank == 0:
-            print(f"stopped on request; go on with: hpc-wgf resume {path}", file=sys.stderr)
+            print(
+                f"stopped on request at t = {solution.time:.6g}; go on with: hpc-wgf resume {path}",
+                file=sys.stderr,
+            )
         communicator.close()
         raise SystemExit(status_of_stop(os.environ))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 
 from .errors import InputError
-from .methods import PWGF, State
+from .interactions import Route
+from .methods import PWGF, State, StepFailed
+from .parallel import agreed
 from .problems import Problem
 from .store import SCHEMA_VERSION, Checkpoint, StoredRun
 
@@ -60,8 +63,16 @@ def _described(problem: Problem, runner: PWGF) -> dict[str, str]:
         "start density": repr(problem.start),
         "start time": repr(problem.start_time),
         "map": repr(runner.map),
+        "map's buffers": _digest(runner.map.buffers()),
         "method": repr(runner.options),
     }
+
+
+def _digest(tensors: Iterable[torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def check_same_run(
@@ -108,20 +119,63 @@ def _otherwise_configured(
     """What is stored otherwise than a run file says, but for the end of the run."""
     if stored is None or given is None:
         return []
-    return [
+    other = [
         f"{table}.{key}: stored {stored[table].get(key)}, given {value}"
         for table in ("problem", "method", "output")
         for key, value in given[table].items()
         if (table, key) != ("problem", "until") and stored[table].get(key) != value
     ]
+    if stored["map"] != given["map"]:
+        other.append(f"map: stored {stored['map']}, given {given['map']}")
+    return other
 
 
-def last_checkpoint(stored: StoredRun) -> Checkpoint | None:
-    """Where the stored run can be taken up: where it was stopped, or else at its last row. None
-    where it has no row. Errors: `InputError` for a damaged checkpoint."""
+def check_same_values(stored: StoredRun, runner: PWGF) -> None:
+    """Whether the map and the energy give at the last stored row what they gave then: names do not
+    tell whether a user's function is still the same. Collective.
+
+    Errors: `InputError` where particles or energy differ by more than rounding."""
+    if stored.rows == 0:
+        return
+    with agreed(runner.communicator):
+        theta = torch.from_numpy(np.asarray(stored.last("theta"))).to(runner.communicator.device)
+        kept = np.asarray(stored.group["particles"][stored.rows - 1, runner.evaluation.span])
+        before = float(stored.last("energy"))
+    try:
+        seen = runner.evaluate_map(theta)
+    except StepFailed as failure:
+        raise InputError(_other_values(stored, f"there {failure}")) from failure
+    with agreed(runner.communicator):
+        rounding = torch.finfo(runner.options.dtype).eps ** 0.5
+        apart = np.abs(seen.x.cpu().numpy() - kept).max(initial=0.0)
+        if not apart <= rounding * (1.0 + np.abs(kept).max(initial=0.0)):
+            raise InputError(
+                _other_values(stored, f"the map now puts its samples up to {apart:.3g} elsewhere")
+            )
+        # Batches hold more particles on a GPU, where the run may have begun.
+        estimated = Route.BATCHES.value in " ".join(_routes(runner.problem, runner))
+        if not estimated and not abs(seen.energy - before) <= rounding * (1.0 + abs(before)):
+            raise InputError(
+                _other_values(stored, f"its energy was {before:.9g} and now is {seen.energy:.9g}")
+            )
+
+
+def _other_values(stored: StoredRun, found: str) -> str:
+    return (
+        f"{stored.path} holds another run: at its last row, t = {float(stored.last('time')):g}, "
+        f"{found}. Give the map, the energy and the start with which it began"
+    )
+
+
+def last_checkpoint(stored: StoredRun, until: float) -> Checkpoint | None:
+    """Where the stored run can be taken up to go to `until`: where it was stopped, or else at its
+    last row. None where it has no row. Errors: `InputError` for a damaged checkpoint."""
     if stored.rows == 0:
         return None
-    return Checkpoint.read(stored.path, stored.rows) or Checkpoint(
+    checkpoint = Checkpoint.read(stored.path, stored.rows)
+    if checkpoint is not None and checkpoint.time <= until:
+        return checkpoint
+    return Checkpoint(
         time=float(stored.last("time")),
         step=int(stored.last("steps_taken")),
         step_size=float(stored.last("next_step_size")),

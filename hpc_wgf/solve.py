@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checks import check_same_theta, check_start
+from .checks import check_same_everywhere, check_start
 from .errors import InputError
 from .loop import Schedule, integrate
 from .maps import PushForward
@@ -15,7 +15,13 @@ from .methods import PWGF, PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, progress
 from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
-from .provenance import check_same_run, last_checkpoint, run_attributes, state_at
+from .provenance import (
+    check_same_run,
+    check_same_values,
+    last_checkpoint,
+    run_attributes,
+    state_at,
+)
 from .report import Summary
 from .store import Checkpoint, RunWriter, StoredRun, StoreShape, open_run, refuse_existing
 
@@ -43,11 +49,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Solution:
-    """A finished run: its figures, the map at the last time (`solution.map(z)` pushes new
+    """A finished run: its figures, the map at `time`, the last one (`solution.map(z)` pushes new
     samples), and its store if there is one."""
 
     summary: Summary
     map: PushForward
+    time: float
     path: Path | None
 
 
@@ -85,7 +92,8 @@ def solve(
     checkpoint: Checkpoint | None = None
     with agreed(communicator):
         stored = _begun(output.path) if resume else None
-        if stored is None and output.path is not None:
+        # One rank looks: a file system may go on showing the others that there is nothing.
+        if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
         sizes = layout(problem, options, output, communicator, stored)
         runner = PWGF(
@@ -95,8 +103,10 @@ def solve(
         check_start(problem, runner)
         if stored is not None:
             check_same_run(problem, stored, runner, configuration)
-            checkpoint = last_checkpoint(stored)
-    check_same_theta(runner.map, communicator)
+            checkpoint = last_checkpoint(stored, problem.until)
+    check_same_everywhere(runner.map.get_theta(), checkpoint, communicator)
+    if stored is not None:
+        check_same_values(stored, runner)
     attributes = run_attributes(problem, runner, sizes, configuration, stored)
     state = None if checkpoint is None else state_at(checkpoint, runner)
     memory = MemoryRecorder()
@@ -107,14 +117,14 @@ def solve(
     if show_progress and communicator.rank == 0:
         seeing.append(progress(problem.start_time, problem.until))
     schedule = Schedule(problem.start_time, problem.until, sizes["every"])
-    integrate(
+    last = integrate(
         problem, runner, schedule, seeing, resume_from=state, stop=stop,
         seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds,
     )  # fmt: skip
     if output.path is None:
-        return Solution(Summary.of(attributes, memory.columns()), runner.map, None)
+        return Solution(Summary.of(attributes, memory.columns()), runner.map, last.time, None)
     summary = Summary.of_store(open_run(output.path))
-    return Solution(summary, runner.map, Path(output.path))
+    return Solution(summary, runner.map, last.time, Path(output.path))
 
 
 def _begun(path: Path | str | None) -> StoredRun:

@@ -198,7 +198,15 @@ class PWGF:
         return self.assembly.system(samples)
 
     def measure(self, state: State, slope: Slope) -> Measurement:
-        self.map.set_theta(state.theta)
+        return self._measured(state.theta, slope.eta)
+
+    def evaluate_map(self, theta: Tensor) -> Measurement:
+        """The evaluation sample at θ, at rest: its projection error is E|f|². Errors: `StepFailed`
+        where a value is not finite."""
+        return self._measured(theta, torch.zeros_like(theta))
+
+    def _measured(self, theta: Tensor, eta: Tensor) -> Measurement:
+        self.map.set_theta(theta)
         samples = self.evaluation.samples
         pushed = self.assembly.push(samples.leaves, density=True)
         forces = self.assembly.forces(pushed, samples, values=True)
@@ -206,7 +214,7 @@ class PWGF:
         sums, counts = [], []
         for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):
             assert force.value is not None
-            moved = linearizer.linearize(reference.z, budget=0).jvp(slope.eta)  # used once
+            moved = linearizer.linearize(reference.z, budget=0).jvp(eta)  # used once
             folded = (~part.positive).sum().double()
             work = (force.position * moved).double().sum()
             values = force.value.double().sum()

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import InputError
 
 _FILE = "checkpoint.npz"
+_PART = f"{_FILE}.part"
 _STEPS, _MEMORY = "steps/", "memory/"
 _SCALARS = ("time", "step", "step_size", "last_error", "wall_seconds")
 
@@ -45,12 +46,15 @@ class Checkpoint:
         arrays["rows"] = np.asarray(rows)
         arrays |= {_STEPS + name: np.asarray(column) for name, column in self.steps.items()}
         arrays |= {_MEMORY + name: array for name, array in self.memory.items()}
-        part = store / f"{_FILE}.part"
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(store / _FILE)
+        part = store / _PART
+        try:
+            with part.open("wb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(store / _FILE)
+        finally:
+            part.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, store: Path, rows: int) -> Checkpoint | None:
@@ -81,7 +85,8 @@ class Checkpoint:
     @staticmethod
     def remove(store: Path) -> None:
         """What has become void."""
-        (store / _FILE).unlink(missing_ok=True)
+        for name in (_FILE, _PART):  # a killed process leaves a part
+            (store / name).unlink(missing_ok=True)
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -95,5 +95,5 @@ def consolidate(path: Path) -> None:
         # Consolidated metadata are not in the v3 specification yet; we rely on nothing but
         # their being one file.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
-        warnings.filterwarnings("ignore", message="Object at checkpoint", category=Warning)
+        warnings.filterwarnings("ignore", message="Object at (checkpoint|.lock)", category=Warning)
         zarr.consolidate_metadata(str(path))

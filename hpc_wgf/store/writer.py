@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import zarr
@@ -17,6 +20,9 @@ from .checkpoint import Checkpoint, StepColumns
 from .creation import StoreShape, consolidate, create_arrays
 from .reader import open_run
 from .schema import SCHEMA
+
+_LOCK = ".lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class RunWriter:
@@ -43,14 +49,14 @@ class RunWriter:
     ) -> RunWriter:  # fmt: skip
         """A new store at `path`, which must not exist yet."""
         writer = cls(path, communicator, span, 0, 0)
-        with agreed(communicator):
+        with writer._closed_on_failure(), agreed(communicator):
             if communicator.rank == 0:
                 refuse_existing(path)
                 try:
                     create_arrays(path, shape, attributes)
+                    writer._acquire()
                 except OSError as error:
                     raise InputError(f"cannot create the store {path}: {error.strerror}") from error
-                writer._acquire()
         return writer
 
     @classmethod
@@ -60,12 +66,12 @@ class RunWriter:
     ) -> RunWriter:  # fmt: skip
         """The store at `path`, cut back to its committed `rows` and `steps`."""
         writer = cls(path, communicator, span, rows, steps)
-        with agreed(communicator):
+        with writer._closed_on_failure(), agreed(communicator):
             if communicator.rank == 0:
-                writer._acquire()
-                if open_run(path).rows != rows:
-                    raise InputError(f"{path} grew while it was being opened: resume it again")
                 try:
+                    writer._acquire()
+                    if open_run(path).rows != rows:
+                        raise InputError(f"{path} grew while it was being opened: resume it again")
                     writer._resize(rows, steps)
                     group = zarr.open_group(path, mode="r+", use_consolidated=False)
                     group.attrs.update(attributes)
@@ -106,13 +112,16 @@ class RunWriter:
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint beside the committed rows; it lasts until the next one."""
-        with agreed(self._communicator), _as_run_error(self.path):
+        with agreed(self._communicator), _as_run_error(self.path, "a checkpoint"):
             if self._communicator.rank == 0:
                 checkpoint.write(self.path, self._rows)
 
     def close(self) -> None:
         """Let others write."""
         if self._lock is not None:
+            with suppress(OSError):  # a file that stays harms nobody
+                if self._locked():
+                    (self.path / _LOCK).unlink()
             os.close(self._lock)
             self._lock = None
 
@@ -123,16 +132,47 @@ class RunWriter:
         for name in SCHEMA.step_fields:
             _resize(group[name], steps)
 
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        """A process that fails to open a store may try again."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _acquire(self) -> None:
-        """Lock the folder against a second writer; a killed process releases it by itself."""
-        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        """Lock the store against a second writer; a killed process releases it by itself.
+
+        A file is locked, open for writing, as NFS carries no lock of a folder to its server.
+        """
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.close()
-            raise InputError(
-                f"{self.path} is being written by another process: wait for it or end it"
-            ) from error
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                message = f"the file system of {self.path} has no locks: let nobody else write it"
+                warnings.warn(message, stacklevel=2)
+                return
+            self._give_up(error)
+        if not self._locked():  # removed by the one who had it, between our opening and locking
+            self._give_up()
+
+    def _locked(self) -> bool:
+        """Whether the file that is locked is still the store's."""
+        assert self._lock is not None
+        try:
+            return os.path.samestat(os.fstat(self._lock), os.stat(self.path / _LOCK))
+        except FileNotFoundError:
+            return False
+
+    def _give_up(self, cause: OSError | None = None) -> NoReturn:
+        assert self._lock is not None
+        os.close(self._lock)  # and the file stays: it is the lock of another
+        self._lock = None
+        raise InputError(
+            f"{self.path} is being written by another process: wait for it or end it"
+        ) from cause
 
 
 def refuse_existing(path: Path) -> None:
@@ -153,8 +193,8 @@ def _resize(array: Any, length: int) -> None:
 class _as_run_error:
     """A failed write says which store, and that what was committed stays."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, part: str = "a row") -> None:
+        self._path, self._part = path, part
 
     def __enter__(self) -> None:
         return
@@ -162,8 +202,8 @@ class _as_run_error:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError | ValueError):
             raise RunError(
-                f"cannot write a row to {self._path}: {error}. All committed rows are intact; "
-                f"when the cause is mended: hpc-wgf resume {self._path}"
+                f"cannot write {self._part} to {self._path}: {error}. All committed rows are "
+                f"intact; when the cause is mended: hpc-wgf resume {self._path}"
             ) from error
 
 

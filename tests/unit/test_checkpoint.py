@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,6 +88,25 @@ def test_a_stop_at_a_row_needs_no_more_than_the_row(tmp_path):
     wgf.solve(*small(**options), run, resume=True)
     wgf.solve(*small(**options), wgf.Output(tmp_path / "whole", every=0.1))
     assert_same(wgf.open_run(tmp_path / "whole"), wgf.open_run(tmp_path / "run"))
+
+
+def test_a_checkpoint_beyond_the_end_that_is_now_asked_for_is_not_taken(tmp_path):
+    """The state was that of the checkpoint, no row was written, and "go on" led back here."""
+    wgf.solve(*small(step_size=0.02), wgf.Output(tmp_path / "run", every=0.2), stop=After(6))
+    found = wgf.solve(*small(0.1, step_size=0.02), wgf.Output(tmp_path / "run"), resume=True)
+    assert (found.summary.finished, found.time, found.summary.times) == (True, 0.1, [0.0, 0.1])
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    output = wgf.Output(tmp_path / "run", every=0.2)
+    solved = wgf.solve(*small(step_size=0.02), output, stop=After(2))
+    kept = Checkpoint.read(tmp_path / "run", 1)
+    monkeypatch.setattr("os.fsync", lambda file: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        replace(kept, step=99).write(tmp_path / "run", 1)
+    assert Checkpoint.read(tmp_path / "run", 1).step == kept.step
+    assert not list((tmp_path / "run").glob("*.part"))
+    assert solved.time == kept.time
 
 
 def test_a_checkpoint_is_void_after_the_next_row(tmp_path):

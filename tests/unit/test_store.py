@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -109,8 +111,32 @@ def test_two_writers_are_refused(tmp_path):
     arguments = (tmp_path / "run", LocalCommunicator(), SPAN)
     with pytest.raises(wgf.InputError, match="being written by another process"):
         RunWriter.reopen(*arguments, rows=1, steps=0, attributes={})
+    commit(store, 0.1, 0)  # the refused one has not taken the lock away
+    with pytest.raises(wgf.InputError, match="being written by another process"):
+        RunWriter.reopen(*arguments, rows=2, steps=0, attributes={})
     store.close()
+    assert not list((tmp_path / "run").glob(".*"))
+    RunWriter.reopen(*arguments, rows=2, steps=0, attributes={}).close()
+
+
+def test_a_store_that_could_not_be_opened_can_be_tried_again(tmp_path, monkeypatch):
+    """The lock of the first attempt was kept: the process was "another" to itself."""
+    store = writer(tmp_path / "run")
+    commit(store, 0.0, 0)
+    store.close()
+    arguments = (tmp_path / "run", LocalCommunicator(), SPAN)
+    with pytest.raises(wgf.InputError, match="grew while"):
+        RunWriter.reopen(*arguments, rows=0, steps=0, attributes={})
     RunWriter.reopen(*arguments, rows=1, steps=0, attributes={}).close()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def refused(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with pytest.warns(UserWarning, match="has no locks: let nobody else write it"):
+        writer(tmp_path / "run").close()
 
 
 @pytest.mark.parametrize(
@@ -211,6 +237,57 @@ def test_resume_refuses_another_run(tmp_path):
     ]:
         with pytest.raises(wgf.InputError, match=message):
             wgf.solve(*changed, wgf.Output(tmp_path / "run"), resume=True)
+
+
+class Frozen(torch.nn.Module):
+    """A last layer of zeros on random features, which are no parameters."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        features = torch.randn(4, 2, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("features", features.double())
+        self.last = torch.nn.Linear(4, 2, bias=False).double()
+        torch.nn.init.zeros_(self.last.weight)
+
+    def forward(self, z):
+        return z + self.last(torch.tanh(z @ self.features.T))
+
+
+def test_resume_refuses_a_map_of_other_buffers(tmp_path):
+    """Parameters and names are the same; the run went on with other features, "all whole"."""
+    problem, _, options = small()
+    half = wgf.Problem(problem.energy.parts, problem.start, until=0.2)
+    maps = [wgf.ModuleMap(2, Frozen(seed)) for seed in (1, 1, 2)]
+    wgf.solve(half, maps[0], options, wgf.Output(tmp_path / "run", every=0.2))
+    with pytest.raises(wgf.InputError, match="map's buffers: stored"):
+        wgf.solve(problem, maps[2], options, wgf.Output(tmp_path / "run"), resume=True)
+    wgf.solve(problem, maps[1], options, wgf.Output(tmp_path / "run"), resume=True)
+
+
+def test_resume_refuses_a_function_that_has_changed_under_its_name(tmp_path):
+    def flow(factor: float, until: float) -> wgf.Problem:
+        potential = wgf.UserPotential(lambda x: factor * (x * x).sum(1), "mine")
+        return wgf.Problem([wgf.PotentialEnergy(potential)], wgf.Gaussian(2), until=until)
+
+    _, map, options = small()
+    wgf.solve(flow(0.5, 0.1), map, options, wgf.Output(tmp_path / "run", every=0.1))
+    with pytest.raises(
+        wgf.InputError, match=r"at its last row, t = 0.1, its energy was .* and now"
+    ):
+        wgf.solve(flow(1.0, 0.2), map, options, wgf.Output(tmp_path / "run"), resume=True)
+    wgf.solve(flow(0.5, 0.2), map, options, wgf.Output(tmp_path / "run"), resume=True)
+
+
+def test_resume_refuses_a_module_whose_code_has_changed(tmp_path, monkeypatch):
+    problem, _, options = small()
+    half = wgf.Problem(problem.energy.parts, problem.start, until=0.2)
+    map = wgf.ModuleMap(2, Frozen(1))
+    wgf.solve(half, map, options, wgf.Output(tmp_path / "run", every=0.2))
+    monkeypatch.setattr(
+        Frozen, "forward", lambda self, z: z + self.last(torch.sin(z @ self.features.T))
+    )
+    with pytest.raises(wgf.InputError, match="the map now puts its samples up to .* elsewhere"):
+        wgf.solve(problem, map, options, wgf.Output(tmp_path / "run"), resume=True)
 
 
 def test_resume_refuses_to_go_back_in_time(tmp_path):
