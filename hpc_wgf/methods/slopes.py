@@ -18,6 +18,7 @@ from .system import System
 
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
 _LARGEST_SHIFT = 1e-2
+_ROUNDING = 8.0  # of T(z), in epsilons of its size
 _MOST_MISFIT = 0.25  # of E|f|², that the bending of a step may leave over
 
 
@@ -112,7 +113,7 @@ class Slopes:
     @torch.no_grad()
     def _residuals(self, system: System, eta: Tensor, reach: float | None) -> list[float]:
         """E|Jη|², E|Jη + f|² and, with u = (T_{θ+hη} − T_θ)/h and h the reach, E|u − Jη|² and
-        E|u + f|²; one all-reduce."""
+        E|u + f|², but for the rounding of u; one all-reduce."""
         theta = self._map.get_theta()
         if reach:
             self._map.set_theta(torch.add(theta, eta, alpha=reach))
@@ -121,10 +122,16 @@ class Slopes:
         for J, z, x, force in leaves:
             moved = J.jvp(eta)
             u = (self._map(z) - x).div_(reach) if reach else moved
-            parts = (moved, moved + force, u - moved, u + force)
+            parts = (moved, moved + force, u - moved, u + force, x)
             sums.append(torch.stack([_square(part) for part in parts]))
         self._map.set_theta(theta)
-        return (self._communicator.sum(tree_sum(sums)) / system.total).tolist()
+        means = (self._communicator.sum(tree_sum(sums)) / system.total).tolist()
+        moved, residual, bent, misfit, size = means
+        if reach:
+            # Near a steady state hη is below the last digits of T, and u is nothing but rounding.
+            rounding = (_ROUNDING * torch.finfo(theta.dtype).eps / reach) ** 2 * size
+            bent, misfit = max(0.0, bent - rounding), max(0.0, misfit - rounding)
+        return [moved, residual, bent, misfit]
 
 
 def _square(values: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..store import StoredRun
+from .energy_law import EnergyLaw
 
 Column = list[float | None]
 
@@ -29,6 +30,7 @@ class Summary:
     its normalisation is known.
     `preconditioner`: of the solves. `largest_shift`: ε/‖Ĝ‖ of the step where it was largest;
     `worst_nonlinearity`: of a step, relative to its length (`observers.Step`).
+    `energy_law`: what fell against what was dissipated (`EnergyLaw`).
     `symmetric_kl`: to the exact Gaussian law. `products_per_solve`: mean over the run;
     `unconverged` solves ended above the tolerance, the worst at `worst_residual` (true).
     """
@@ -61,6 +63,7 @@ class Summary:
     worst_residual: float | None
     largest_shift: float | None
     worst_nonlinearity: float | None
+    energy_law: EnergyLaw | None
     wall_seconds: float
     versions: dict[str, str]
 
@@ -102,6 +105,7 @@ class Summary:
             worst_residual=_largest(residuals),
             largest_shift=_largest(column["step_shift"]),
             worst_nonlinearity=_largest(column["step_nonlinearity"]),
+            energy_law=EnergyLaw.of(column),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
         )

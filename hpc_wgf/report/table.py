@@ -8,6 +8,9 @@ from rich.table import Table
 from .summary import Column, Summary
 
 _UNRESOLVED = 0.7  # of the root mean square force: half of the dissipation is missed
+_GAP = 0.3  # named problems stay below 0.05, but one with a singular kernel: 0.15
+_RISE = 0.01  # of what is dissipated in all
+_NOISE = 1e-3  # of the energy: a run that begins at rest has nothing to fall by
 _NONLINEAR = 0.5  # of a step's motion: what holds for small steps is then no guide
 
 
@@ -52,7 +55,13 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 
 def _warnings(summary: Summary) -> list[str]:
     """What a reader of the figures must know before trusting them."""
-    warnings: list[str] = []
+    warnings = _against_the_energy_law(summary)
+    if summary.map_error is not None and None in summary.map_error:
+        time = summary.times[summary.map_error.index(None)]
+        warnings.append(
+            f"the exact map could not be computed accurately at t = {time:g} and perhaps later: "
+            "no map error is given there"
+        )
     unresolved = [
         (error, time)
         for error, rate, time in zip(
@@ -82,6 +91,28 @@ def _warnings(summary: Summary) -> list[str]:
             "positions stand, their densities are not known"
         )
     return warnings
+
+
+def _against_the_energy_law(summary: Summary) -> list[str]:
+    law = summary.energy_law
+    noise = _NOISE * max(
+        (abs(energy) for energy in summary.energy if energy is not None), default=0
+    )
+    if law is None or law.scale <= noise:
+        return []
+    if law.rise > max(noise, _RISE * law.scale):
+        return [
+            f"the energy rose by {law.rise:.3g} in the step from t = {law.rise_time:g}, which a "
+            "gradient flow never does: do not trust what follows. Shorten method.step or give "
+            "method.tolerance; in the energy form, take more samples"
+        ]
+    if law.gap > _GAP:
+        return [
+            f"the energy fell by {law.fall:.3g}, but the flow would have dissipated "
+            f"{law.dissipated:.3g}: steps are too long, or samples too few. Shorten method.step or "
+            "give method.tolerance; in the energy form, take more samples"
+        ]
+    return []
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -93,6 +93,28 @@ def test_quantile_map_sees_the_wells_from_any_start(deviation):
     assert float((flow(0.3, z) - fine(0.3, z)).square().mean().sqrt()) < 2e-3 * displacement
 
 
+@pytest.mark.parametrize("t", [1e-5, 1e-4, 1e-3, 5e-3])
+@pytest.mark.parametrize("covariance", [2e-3, 0.5], ids=["stiff", "soft"])
+def test_quantile_map_at_early_times(covariance, t):
+    """Time steps were the same whatever the flow, the first ones of first order: off by 17 %."""
+    q, start = Quadratic(1, 0.2, covariance), Gaussian(1, 0.0, 0.25)
+    exact, numerical = GaussianFlow(q, 0.5, start), SeparableFlow(q, 0.5, start)
+    z = start.sample(np.random.default_rng(0), 500)
+    (flow, _), *_ = numerical._coordinates
+    error = (exact(t, z)[:, 0] - flow(t, z[:, 0])).norm()
+    assert float(error / (exact(t, z) - z).norm()) < 3e-3
+
+
+@pytest.mark.parametrize(
+    ("covariance", "beta", "start", "t"), [(2.0, 1e-4, 100.0, 0.5), (2e6, 0.5, 0.01, 0.01)]
+)
+def test_a_flow_that_the_grid_does_not_resolve_has_no_exact_map(covariance, beta, start, t):
+    numerical = SeparableFlow(Quadratic(1, 0.2, covariance), beta, Gaussian(1, 0.0, start))
+    z = start**0.5 * torch.linspace(-2, 2, 50)[:, None]
+    assert bool(numerical(t, z).isnan().all())
+    assert torch.equal(numerical(0.0, z), z)
+
+
 def test_quantile_map_ends_at_the_stationary_law():
     v = StyblinskiTang().coordinate(0)
     flow = CoordinateFlow(v, 1.0, 0.0, 1.0, step=0.5)

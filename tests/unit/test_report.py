@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 import hpc_wgf as wgf
@@ -41,3 +42,46 @@ def test_folds_are_said():
     assert summary.folded == [0, 0, 0]
     assert "folded" not in printed(summary)
     assert "folded at up to 7 evaluation samples" in printed(replace(summary, folded=[0, 7, 2]))
+
+
+def steep(scheme: str, step: float | None) -> wgf.Summary:
+    """V = 50|x|²: modes of rate 100, for which an affine map folds nowhere and bends nothing."""
+    potential = wgf.PotentialEnergy(wgf.Quadratic(2, 0.0, 0.01))
+    problem = wgf.Problem([potential, wgf.Entropy(1.0)], wgf.Gaussian(2), until=0.4)
+    tolerance = 1e-2 if step is None else None
+    options = wgf.PWGFOptions(
+        samples=200, scheme=scheme, step_size=step or 0.02, tolerance=tolerance, rtol=1e-5
+    )
+    return wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.1)).summary
+
+
+@pytest.mark.parametrize(
+    ("scheme", "step", "said"),
+    [
+        ("rk4", 0.04, "the energy rose by"),
+        ("heun", 0.02, "but the flow would have dissipated"),
+        ("rkc2", 0.04, "but the flow would have dissipated"),
+        ("heun", None, None),
+        ("rkc2", None, None),
+    ],
+)
+def test_steps_that_are_too_long_break_the_energy_law(scheme, step, said):
+    """They ended "finished" without a word, the energy falling all the way to a wrong value."""
+    summary = steep(scheme, step)
+    if said:
+        assert said in printed(summary)
+    else:
+        assert "the energy" not in printed(summary)
+        law = summary.energy_law
+        assert law.gap < 0.1
+        assert law.fall == pytest.approx(summary.energy[0] - summary.energy[-1])
+
+
+def test_an_exact_map_that_is_not_resolved_is_no_measure():
+    """A trap a thousandth of the start's width: "map errors" of a per cent were the grid's."""
+    wells = [wgf.PotentialEnergy(wgf.Quadratic(1, 0.1 * k, 4.0)) for k in range(2)]
+    problem = wgf.Problem([*wells, wgf.Entropy(1e-4)], wgf.Gaussian(1, 0.0, 100.0), until=0.5)
+    options = wgf.PWGFOptions(samples=100, step_size=0.05)
+    summary = wgf.solve(problem, wgf.Affine(1), options, wgf.Output(every=0.25)).summary
+    assert summary.map_error == [0.0, None, None]
+    assert "the exact map could not be computed accurately at t = 0.25" in printed(summary)

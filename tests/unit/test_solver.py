@@ -158,6 +158,19 @@ def test_a_step_too_long_for_the_flow_is_not_hidden_by_the_shift():
     assert float((moved - plain.eta).norm() / plain.eta.norm()) < 0.1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_flow_goes_on_at_its_steady_state(dtype):
+    """What η moves there is below the last digits of T: the rounding of T was taken for a bending
+    of the map, and a linear one was refused for being nonlinear."""
+    potential = wgf.PotentialEnergy(wgf.Quadratic(2, 1.0, 0.5))
+    problem = wgf.Problem([potential, wgf.Entropy(1.0)], wgf.Gaussian(2, 1.0, 0.5), until=0.1)
+    options = wgf.PWGFOptions(samples=500, step_size=0.01, dtype=dtype)
+    summary = wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.05)).summary
+    assert summary.steps == 10
+    assert max(summary.map_error) < 100 * torch.finfo(dtype).eps
+    assert summary.worst_nonlinearity == 0.0
+
+
 def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
     """On many fresh samples the flow is followed better than by a solve to the end."""
     problem = wgf.Problem(wgf.InternalEnergy(2.4), wgf.Barenblatt(2, 2.4, 0.1), 0.2, start_time=0.1)
