@@ -15,3 +15,7 @@ class RunError(WgfError, RuntimeError):
 
 class CommunicationError(WgfError, RuntimeError):
     """A collective failed because another rank is gone; the cause lies on that rank."""
+
+
+class PlaceError(InputError):
+    """What is asked for cannot be had on this node; it may be there on others."""

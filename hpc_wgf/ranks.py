@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .errors import CommunicationError, InputError, WgfError
+from .errors import CommunicationError, InputError, PlaceError, WgfError
 from .parallel import Communicator, communicator_from_environment, describe, find_place
 
 _EXIT_INPUT, _EXIT_RUN = 2, 1
@@ -26,7 +26,7 @@ def ranks(device: str = "auto", comm: str = "auto") -> Iterator[Communicator]:
     try:
         communicator = communicator_from_environment(device, comm)
     except InputError as error:
-        if _speaks():
+        if _speaks(error):
             print(f"error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(_EXIT_INPUT) from error
     try:
@@ -37,12 +37,14 @@ def ranks(device: str = "auto", comm: str = "auto") -> Iterator[Communicator]:
     communicator.close()
 
 
-def _speaks() -> bool:
-    """Whether this process speaks for all while they cannot talk with each other."""
+def _speaks(error: InputError) -> bool:
+    """Whether this process speaks for all, or for those of its node, while they cannot talk with
+    each other."""
     try:
-        return find_place(os.environ).rank == 0
+        place = find_place(os.environ)
     except InputError:  # nobody knows who is first
         return True
+    return (place.local_rank if isinstance(error, PlaceError) else place.rank) == 0
 
 
 def _say(communicator: Communicator, error: Exception) -> None:

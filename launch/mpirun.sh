@@ -22,5 +22,13 @@ if "$mpirun" --version | grep -q "Open MPI"; then
   [ -n "${HOSTFILE:-}" ] || [ "$ranks" -le "$(nproc)" ] || flags+=(--oversubscribe)
 fi
 [ -z "${HOSTFILE:-}" ] || flags+=(--hostfile "$HOSTFILE")
+source "$root/launch/signals.sh"
+set -m                                           # else what runs beside a script ignores Ctrl-C
 # shellcheck disable=SC2086  # MPIRUN_FLAGS are several words
-exec "$mpirun" -n "$ranks" "${flags[@]}" ${MPIRUN_FLAGS:-} "$root/.venv/bin/python" -m hpc_wgf "$@"
+"$mpirun" -n "$ranks" "${flags[@]}" ${MPIRUN_FLAGS:-} "$root/.venv/bin/python" -m hpc_wgf "$@" &
+mpirun=$!
+# mpirun hands SIGUSR1 on to its ranks, but answers SIGTERM by killing them within half a second.
+trap 'kill -USR1 "$mpirun" 2> /dev/null || true' USR1 TERM
+trap 'kill -INT "$mpirun" 2> /dev/null || true' INT
+trap 'kill -HUP "$mpirun" 2> /dev/null || true' HUP
+await "$mpirun"

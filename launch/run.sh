@@ -3,13 +3,21 @@
 # Usage: bash launch/run.sh                                  (ou-10d)
 #        RANKS=4 bash launch/run.sh gmm-8d --set method.samples=8000
 set -euo pipefail
-cd "$(dirname "$0")/.."
-bash launch/setup.sh
-
 problem="${1:-ou-10d}"
 [ $# -gt 0 ] && shift
+[ ! -f "$problem" ] || problem=$(realpath "$problem")
+cd "$(dirname "$0")/.."
+bash launch/setup.sh
 store="runs/$(basename "$problem" .toml)-$(date +%Y%m%d-%H%M%S).zarr"
 
-bash launch/torchrun.sh run "$problem" --out "$store" "$@" > /dev/null
+source launch/signals.sh
+set -m                                           # else what runs beside a script ignores Ctrl-C
+bash launch/torchrun.sh run "$problem" --out "$store" "$@" > /dev/null &
+run=$!
+for name in USR1 TERM INT HUP; do
+  # shellcheck disable=SC2064  # the name of this turn
+  trap "kill -$name $run 2> /dev/null || true" "$name"
+done
+await "$run"
 .venv/bin/hpc-wgf report "$store"
 echo "stored in $store"

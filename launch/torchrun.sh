@@ -27,6 +27,7 @@ else
 fi
 
 # A request to stop is for the ranks, which may not get it themselves; torchrun would die of it.
+source "$root/launch/signals.sh"
 set -m                                           # else what runs beside a script ignores Ctrl-C
 (
   trap '' USR1
@@ -34,13 +35,17 @@ set -m                                           # else what runs beside a scrip
     --max-restarts "${RESTARTS:-0}" "${where[@]}" -m hpc_wgf "$@"
 ) &
 torchrun=$!
-trap 'kill -USR1 $(cat "/proc/$torchrun/task/$torchrun/children") 2> /dev/null || true' USR1
-trap 'kill -TERM "$torchrun"' TERM
-trap 'kill -INT "$torchrun"' INT
-while :; do
-  status=0
-  wait "$torchrun" || status=$?
-  # Above 128 it may be a signal that has ended the waiting, not torchrun.
-  if [ "$status" -le 128 ] || ! kill -0 "$torchrun" 2> /dev/null; then break; fi
+# Again and again: ranks that are still starting do not hear it.
+ask() {
+  while kill -0 "$torchrun" 2> /dev/null; do
+    # shellcheck disable=SC2046  # one word a process
+    kill -USR1 $(cat "/proc/$torchrun/task/$torchrun/children" 2> /dev/null) 2> /dev/null || true
+    sleep 1
+  done
+}
+trap 'ask &' USR1
+for name in TERM INT HUP; do
+  # shellcheck disable=SC2064  # the name of this turn
+  trap "kill -$name $torchrun 2> /dev/null || true" "$name"
 done
-exit "$status"
+await "$torchrun"

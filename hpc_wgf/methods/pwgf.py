@@ -74,7 +74,7 @@ class PWGF:
         if options.holdout is not None:
             self._held_parts = self._sampling.parts(self._held_blocks, self.map.leaf_size())
         self.evaluation = self._sampling.evaluation(
-            SampleBlocks.automatic(particles or options.samples),
+            SampleBlocks.automatic(particles or options.samples, options.block),
             shards or max(16, communicator.size),
         )
 

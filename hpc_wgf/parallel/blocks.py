@@ -107,7 +107,8 @@ class SampleBlocks:
         if ranks > parts:
             raise InputError(
                 f"{ranks} ranks but only {parts} {what} ({self.total} samples in blocks of "
-                f"{self.size}): use at most {parts} ranks, more samples or smaller blocks"
+                f"{self.size}): use at most {parts} ranks, more samples, or smaller blocks by "
+                f"method.block = {max(1, self.total // ranks)}"
             )
 
 

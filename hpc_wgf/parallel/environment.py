@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, PlaceError
 from .communicator import Communicator, LocalCommunicator
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
@@ -33,7 +33,7 @@ def communicator_from_environment(device: str = "auto", comm: str = "auto") -> C
     if comm == "mpi" or (comm == "auto" and place.launcher.is_mpi):
         place = mpi_place(place)
         _entered = MPICommunicator(_device(device, place))
-    elif place.launcher is Launcher.NONE:
+    elif place.launcher is Launcher.NONE or (place.launcher is Launcher.SLURM and place.size == 1):
         return LocalCommunicator(_device(device, place))
     else:
         _entered = TorchCommunicator(place, _device(device, place))
@@ -49,9 +49,9 @@ def _device(name: str, place: Place) -> torch.device:
         one_thread()
         return torch.device("cpu")
     if gpus == 0:
-        raise InputError("device cuda asked for, but torch sees no GPU here: use --device cpu")
+        raise PlaceError("device cuda asked for, but torch sees no GPU here: use --device cpu")
     if own is None:
-        raise InputError(
+        raise PlaceError(
             f"{place.local_size} ranks on this node, but {gpus} GPUs visible: start as many ranks "
             "per node as there are GPUs"
         )

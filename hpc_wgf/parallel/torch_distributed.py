@@ -17,11 +17,11 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from ..errors import CommunicationError, InputError
+from ..errors import CommunicationError, InputError, PlaceError
 from .launcher import Place
 from .pairwise import pairwise_sum
 
-_FAILURE, _LEFT = "hpc_wgf/failure", "hpc_wgf/left"
+_FAILURE, _LEFT, _DEVICE = "hpc_wgf/failure", "hpc_wgf/left", "hpc_wgf/device"
 _SETTLING = 0.05  # seconds without the interpreter's lock, which such a thread waits for
 _PATIENCE = 5.0  # seconds that rank 0, whose process may hold the notes, leaves the others to read
 _R = TypeVar("_R")
@@ -41,11 +41,32 @@ class TorchCommunicator:
         backend = "nccl" if device.type == "cuda" else "gloo"
         self.capturable = backend == "nccl"
         patience = timedelta(seconds=timeout)
-        met = rendezvous(_meeting_point(place), self.rank, self.size, timeout=patience)
-        self._store, _, _ = next(iter(met))
-        dist.init_process_group(
-            backend, store=self._store, rank=self.rank, world_size=self.size, timeout=patience
-        )
+        try:
+            met = rendezvous(_meeting_point(place), self.rank, self.size, timeout=patience)
+            self._store, _, _ = next(iter(met))
+            self._agree_on_device()
+            dist.init_process_group(
+                backend, store=self._store, rank=self.rank, world_size=self.size, timeout=patience
+            )
+        except RuntimeError as error:  # DistNetworkError, DistStoreError
+            first = str(error).partition("\n")[0]
+            raise InputError(
+                f"rank {self.rank} of {self.size} did not meet the others at {place.address}, port "
+                f"{place.port}: {first} Either another job has that port (set MASTER_PORT to a "
+                "free one, the same on all ranks) or a rank has ended before"
+            ) from error
+
+    def _agree_on_device(self) -> None:
+        """gloo and NCCL cannot talk with each other."""
+        mine = self.device.type
+        if self.rank == 0:
+            self._store.set(_DEVICE, mine)
+        first = self._store.get(_DEVICE).decode()
+        if first != mine:
+            raise PlaceError(
+                f"rank {self.rank} runs on {mine}, but rank 0 on {first}: nodes differ in their "
+                "GPUs; use --device cpu, or nodes of one kind"
+            )
 
     def sum(self, tensor: Tensor) -> Tensor:
         if tensor.device.type == "cpu":

@@ -51,9 +51,9 @@ class Job:
     output: Output
 
     def of_samples(self, samples: int) -> Job:
-        """The same with so many samples in blocks of the automatic size, and as many to be
-        evaluated on unless the output says otherwise."""
-        return replace(self, options=replace(self.options, samples=samples, block=None))
+        """The same with so many samples, and as many to be evaluated on unless the output says
+        otherwise."""
+        return replace(self, options=replace(self.options, samples=samples))
 
     def every(self) -> float:
         """Time between stored rows."""
@@ -75,7 +75,7 @@ class Job:
             return _largest(blocks, sampling.parts(blocks, leaf))
 
         step = share(options.samples)
-        evaluated = SampleBlocks.automatic(int(sizes["particles"]))
+        evaluated = SampleBlocks.automatic(int(sizes["particles"]), options.block)
         shards = sampling.evaluation_parts(evaluated, int(sizes["shards"]))
         held = options.holdout and max(1, round(options.samples * options.holdout))
         return Cut(step, _largest(evaluated, shards), share(held) if held else None)

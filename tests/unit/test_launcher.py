@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
-from processes import cli, needs
+from processes import SMALL, cli, needs
 
 from hpc_wgf import InputError
 from hpc_wgf.parallel import Launcher, Place, find_place
@@ -154,3 +156,35 @@ def test_an_unknown_communicator_is_refused():
     done = cli("run", "ou-2d", "--comm", "nccl")
     assert done.returncode == 2
     assert "expected auto, torch or mpi" in done.stderr
+
+
+def test_one_task_of_srun_needs_no_meeting_place(tmp_path):
+    """Two runs in one interactive job wanted the same port, and the second died of it."""
+    alone = SRUN_HERE | {
+        "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_STEP_NUM_TASKS": "1",
+        "SLURM_STEP_TASKS_PER_NODE": "1", "MASTER_PORT": "1",
+    }  # fmt: skip
+    done = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "run", **alone)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        first = SRUN_HERE | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "MASTER_PORT": port}
+        done = cli("run", "ou-2d", **first)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: rank 0 of 2 did not meet the others at 127.0.0.1, port")
+    assert "set MASTER_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_rank_without_the_device_says_so_for_its_node():
+    """Only rank 0 spoke, and it had its device: the others waited for ten minutes."""
+    elsewhere = SRUN | {"SLURM_PROCID": "2", "SLURM_LOCALID": "0"}
+    done = cli("run", "ou-2d", "--device", "cuda", **elsewhere)
+    assert (done.returncode, done.stderr.count("error: device cuda")) == (2, 1)
+    second = SRUN_HERE | {"SLURM_PROCID": "1", "SLURM_LOCALID": "1"}
+    assert cli("run", "ou-2d", "--device", "cuda", **second).stderr == ""
