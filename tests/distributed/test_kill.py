@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import SMALL, launched, ranks_of, solved
+from processes import SMALL, launched, needs, ranks_of, solved
 from stores import assert_same
 
 from hpc_wgf import open_run
@@ -23,9 +23,17 @@ FLOW = [*SMALL, "--set", "output.every=0.02", "--set", "method.step=0.01"]
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The run of four ranks, and how long its time loop takes."""
+    """The run of four ranks."""
     store = tmp_path_factory.mktemp("undisturbed") / "run"
     solved("run", "ou-2d", *FLOW, "--out", store, ranks=4)
+    return open_run(store)
+
+
+@pytest.fixture(scope="module")
+def of_two_ranks(tmp_path_factory):
+    """The undisturbed run of two ranks."""
+    store = tmp_path_factory.mktemp("undisturbed") / "run"
+    solved("run", "ou-2d", *FLOW, "--out", store, ranks=2)
     return open_run(store)
 
 
@@ -73,18 +81,43 @@ def test_torchrun_starts_all_again_when_a_rank_is_lost(tmp_path, undisturbed):
     assert_same(open_run(store), undisturbed)
 
 
-def test_a_request_to_stop_reaches_all_ranks_through_the_launch_script(tmp_path, undisturbed):
-    """As a batch system sends it, to the script alone."""
+def children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def until_ranks_begin(job: subprocess.Popen) -> None:
+    """Their processes are there, but are still importing."""
+    end = time.monotonic() + 60
+    while not any(children(launcher) for launcher in children(job.pid)):
+        assert job.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("script", "asked", "early"),
+    [
+        pytest.param("torchrun.sh", signal.SIGUSR1, False, id="torchrun"),
+        pytest.param("torchrun.sh", signal.SIGUSR1, True, id="torchrun, at once"),
+        pytest.param("mpirun.sh", signal.SIGTERM, False, id="mpirun", marks=needs("mpirun", "mpi")),
+    ],
+)
+def test_a_request_to_stop_reaches_all_ranks_through_the_launch_script(
+    tmp_path, of_two_ranks, script, asked, early
+):
+    """As a batch system sends it, to the script alone. One that came before the ranks could hear
+    it was lost; Open MPI answers SIGTERM by killing them."""
     store = tmp_path / "run"
-    script = ["bash", ROOT / "launch" / "torchrun.sh", "run", "ou-2d", *FLOW, "--out", store]
+    command = ["bash", ROOT / "launch" / script, "run", "ou-2d", *FLOW, "--out", store]
+    environment = {**os.environ, "RANKS": "2"}
     job = subprocess.Popen(
-        list(map(str, script)), env={**os.environ, "RANKS": "4"}, stderr=subprocess.PIPE, text=True
+        list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True
     )
-    until(1, job, store)
-    job.send_signal(signal.SIGUSR1)
+    until_ranks_begin(job) if early else until(1, job, store)
+    job.send_signal(asked)
     said = job.communicate(timeout=60)[1]
     assert job.returncode != 0
     assert "go on with: hpc-wgf resume" in said
-    assert rows_of(store) < undisturbed.rows
-    solved("resume", store, ranks=4)
-    assert_same(open_run(store), undisturbed)
+    assert rows_of(store) < of_two_ranks.rows
+    solved("resume", store, ranks=2)
+    assert_same(open_run(store), of_two_ranks)
