@@ -54,7 +54,7 @@ def _enter(place: Any, name: str, setting: str) -> Any:
 
 
 def _index(place: list[Any], name: str, setting: str) -> int:
-    if not name.isdigit() or int(name) >= len(place):
+    if not name.isdecimal() or int(name) >= len(place):
         raise InputError(
             f"--set {setting!r}: {name!r} does not number one of {len(place)} entries "
             f"(0 … {len(place) - 1})"

@@ -36,7 +36,8 @@ def _with_score(
         point = z.detach().requires_grad_()
         x, gradient = with_gradient(point)
         log_det, positive = signed_volume(gradient)
-        (slope,) = torch.autograd.grad(log_det.sum(), point)
+        # a linear map's volume is the same everywhere
+        (slope,) = torch.autograd.grad(log_det.sum(), point, materialize_grads=True)
     inner = (score - slope)[:, :, None]
     carried = torch.linalg.solve_ex(gradient.detach().mT, inner).result[:, :, 0]
     return x.detach(), log_det.detach(), positive, carried

@@ -13,6 +13,8 @@ from ..integrators import SCHEMES, Controller, FixedStep, PIController
 from ..krylov import check_rtol
 from ..metric import Preconditioning
 
+_FEWEST_HELD_OUT = 32
+
 
 class Form(StrEnum):
     """`force`: ∇F = Jᵀf/n. `energy`: ∇F differentiates the sample mean of the energy; the two
@@ -71,6 +73,11 @@ class PWGFOptions:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} must be positive and finite, got {value}")
+        if self.holdout is not None and self.held_out < _FEWEST_HELD_OUT:
+            raise InputError(
+                f"holdout = {self.holdout:g} of {self.samples} samples holds out {self.held_out}, "
+                f"which tell nothing of a solve: hold out at least {_FEWEST_HELD_OUT}"
+            )
         if self.max_products < 2:
             raise InputError(f"max_products must be at least 2, got {self.max_products}")
         if self.tolerance is not None and SCHEMES[self.scheme].error_order is None:
@@ -97,6 +104,11 @@ class PWGFOptions:
             )
         if self.holdout is not None:
             raise InputError("holdout watches minres only: leave it out, or use that solver")
+
+    @property
+    def held_out(self) -> int:
+        """Samples that watch the solves."""
+        return max(1, round(self.samples * (self.holdout or 0.0)))
 
     @property
     def budget(self) -> int | None:

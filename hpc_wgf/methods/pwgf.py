@@ -69,8 +69,7 @@ class PWGF:
         )
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._parts = self._sampling.parts(self._blocks, self.map.leaf_size())
-        held = max(1, round(options.samples * (options.holdout or 0.0)))
-        self._held_blocks = SampleBlocks.automatic(held, options.block)
+        self._held_blocks = SampleBlocks.automatic(options.held_out, options.block)
         if options.holdout is not None:
             self._held_parts = self._sampling.parts(self._held_blocks, self.map.leaf_size())
         self.evaluation = self._sampling.evaluation(

@@ -100,6 +100,11 @@ class SampleBlocks:
         for block in blocks:
             key = np.random.SeedSequence((seed, int(purpose), step, block))
             samples = sampler(np.random.Generator(np.random.Philox(key)), self.size)
+            if samples.ndim != 2 or len(samples) != self.size:
+                raise InputError(
+                    f"the start density gave samples of shape {tuple(samples.shape)} where "
+                    f"{self.size} were asked for: expected ({self.size}, dimension)"
+                )
             parts.append(samples[: min(self.size, self.total - block * self.size)])
         return torch.cat(parts)
 

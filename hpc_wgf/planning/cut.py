@@ -77,8 +77,8 @@ class Job:
         step = share(options.samples)
         evaluated = SampleBlocks.automatic(int(sizes["particles"]), options.block)
         shards = sampling.evaluation_parts(evaluated, int(sizes["shards"]))
-        held = options.holdout and max(1, round(options.samples * options.holdout))
-        return Cut(step, _largest(evaluated, shards), share(held) if held else None)
+        held = None if options.holdout is None else share(options.held_out)
+        return Cut(step, _largest(evaluated, shards), held)
 
 
 def _largest(blocks: SampleBlocks, parts: Parts) -> Share:

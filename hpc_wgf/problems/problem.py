@@ -79,6 +79,16 @@ class Problem:
         Errors: `InputError` naming what is of the wrong shape or not finite.
         """
         cloud = Cloud(z, self.start.log_density(z), self.start.score(z))
+        for what, value, shape in (
+            ("log density", cloud.log_density, z.shape[:1]),
+            ("score", cloud.score, z.shape),
+        ):
+            if value.shape != shape:
+                raise InputError(
+                    f"the {what} of the start density {self.start} has shape "
+                    f"{tuple(value.shape)} at samples of shape {tuple(z.shape)}: expected "
+                    f"{tuple(shape)}"
+                )
         for part in self.energy.parts:
             try:
                 values = self._tried(part, cloud)

@@ -43,8 +43,12 @@ def draw(
             panel.set(ylim=(low[1], high[1]), aspect="equal", ylabel=f"$x_{{{shown[1] + 1}}}$")
     _over_time(panels[-1], summary)
     figure.suptitle(summary.problem)
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    try:
+        figure.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot draw to {path}: {error}") from error
+    finally:
+        pyplot.close(figure)
 
 
 def _over_time(panel: Any, summary: Summary) -> None:

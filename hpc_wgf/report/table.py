@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .summary import Column, Summary
@@ -18,14 +19,14 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     """Print what was solved, then one line a stored time."""
     console = console or Console()
     console.print(
-        f"[bold]{summary.problem}[/bold]  dimension {summary.dimension}, "
+        f"[bold]{escape(summary.problem)}[/bold]  dimension {summary.dimension}, "
         f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
         + "".join(f", interaction by {route}" for route in summary.interaction_routes)
         + (f", preconditioner {summary.preconditioner}" if summary.preconditioner else "")
     )
     columns: dict[str, tuple[Column | None, str]] = {
         "energy": (summary.energy, ".6f"),
-        "KL to equilibrium": (summary.kl_divergence, ".6f"),
+        "KL to equilibrium": (summary.kl_divergence, ".4f"),
         "map error": (summary.map_error, ".2e"),
         "map error / displacement": (summary.map_error_relative, ".2e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
@@ -35,7 +36,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     table = Table("t", *shown, box=None, header_style="bold", pad_edge=False)
     for k, time in enumerate(summary.times):
         cells = [_cell(values[k] if values else None, form) for values, form in shown.values()]
-        table.add_row(f"{time:g}", *cells)
+        table.add_row(f"{time:.9g}", *cells)
     console.print(table)
     for warning in _warnings(summary):
         console.print(f"[yellow]{warning}[/yellow]")

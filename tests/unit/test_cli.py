@@ -100,6 +100,7 @@ def test_a_second_run_into_a_store_is_refused(tmp_path):
         (["run", "none.toml"], "cannot read the run file"),
         (["resume", "nowhere"], "no store at nowhere"),
         (["report", "nowhere"], "no store at nowhere"),
+        (["run", "ou-2d", "--set", "problem.energy.²=1"], "does not number one of 2 entries"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_line_before_any_work(tmp_path, arguments, message):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import hpc_wgf as wgf
-from hpc_wgf.report import print_summary
+from hpc_wgf.report import draw, print_summary
 
 
 def printed(summary: wgf.Summary) -> str:
@@ -85,3 +85,17 @@ def test_an_exact_map_that_is_not_resolved_is_no_measure():
     summary = wgf.solve(problem, wgf.Affine(1), options, wgf.Output(every=0.25)).summary
     assert summary.map_error == [0.0, None, None]
     assert "the exact map could not be computed accurately at t = 0.25" in printed(summary)
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused(tmp_path):
+    problem = wgf.Problem(wgf.PotentialEnergy(wgf.Quadratic(2)), wgf.Gaussian(2), until=0.02)
+    options = wgf.PWGFOptions(samples=100, step_size=0.01)
+    wgf.solve(problem, wgf.Affine(2), options, wgf.Output(tmp_path / "run"))
+    for name in ("run.xyz", "nowhere/run.png"):
+        with pytest.raises(wgf.InputError, match="cannot draw to"):
+            draw(wgf.open_run(tmp_path / "run"), tmp_path / name)
+
+
+def test_a_name_is_printed_as_it_is():
+    summary = replace(steep("heun", 0.02), problem="[run 3] of [/b]")
+    assert printed(summary).startswith("[run 3] of [/b]")

@@ -204,6 +204,7 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
         ({"shift": -0.1}, "shift is a fraction"),
         ({"memory": 0.0}, "memory must be positive"),
         ({"holdout": 0.0}, "holdout must be positive"),
+        ({"holdout": 0.001}, "holds out 4, which tell nothing of a solve: hold out at least 32"),
         ({"scheme": "euler", "tolerance": 1e-3}, "use one of heun, .*rkc2"),
     ],
 )
