@@ -115,7 +115,8 @@ def solve(
         writer = _writer(Path(output.path), runner, attributes, stored)
         seeing[-1] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
     if show_progress and communicator.rank == 0:
-        seeing.append(progress(problem.start_time, problem.until))
+        taken = 0 if checkpoint is None else checkpoint.step
+        seeing.append(progress(problem.start_time, problem.until, steps=taken))
     schedule = Schedule(problem.start_time, problem.until, sizes["every"])
     last = integrate(
         problem, runner, schedule, seeing, resume_from=state, stop=stop,

@@ -13,19 +13,21 @@ from ..methods import State
 from .base import Memory, Observer, Row, Step
 
 
-def progress(start: float, until: float, stream: TextIO | None = None) -> Observer:
-    """Shows a run over the times `start` … `until`: a bar where `stream` (standard error) is a
-    terminal, lines elsewhere."""
+def progress(
+    start: float, until: float, *, steps: int = 0, stream: TextIO | None = None
+) -> Observer:
+    """Shows a run over the times `start` … `until`, `steps` of whose steps were taken before: a
+    bar where `stream` (standard error) is a terminal, lines elsewhere."""
     stream = stream or sys.stderr
     kind = ProgressBar if stream.isatty() else ProgressLines
-    return kind(start, until, stream)
+    return kind(start, until, stream, _Status(steps))
 
 
 class _Status:
     """One line about the run: step, t, energy, products a solve."""
 
-    def __init__(self) -> None:
-        self.steps = 0
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
         self.energy = float("nan")
         self._products = float("nan")
 
@@ -44,9 +46,9 @@ class _Status:
 class ProgressBar:
     """A bar with the time left, for a terminal."""
 
-    def __init__(self, start: float, until: float, stream: TextIO) -> None:
+    def __init__(self, start: float, until: float, stream: TextIO, status: _Status) -> None:
         self._start = start
-        self._status = _Status()
+        self._status = status
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
             console=Console(file=stream),
@@ -74,9 +76,11 @@ class ProgressBar:
 class ProgressLines:
     """A line at every stored time, and at least every ten seconds, for a log."""
 
-    def __init__(self, start: float, until: float, stream: TextIO, every: float = 10.0) -> None:
+    def __init__(
+        self, start: float, until: float, stream: TextIO, status: _Status, every: float = 10.0
+    ) -> None:
         self._until, self._stream, self._every = until, stream, every
-        self._status = _Status()
+        self._status = status
         self._begun = self._shown = time.monotonic()
         self._from: float | None = None  # where this process took the run up
 
@@ -101,5 +105,7 @@ class ProgressLines:
         if self._from is None:
             self._from = now
         done = (now - self._from) / max(self._until - self._from, 1e-300)
-        left = (self._shown - self._begun) * (1 - done) / done if done > 0 else float("nan")
-        print(f"{self._status.line(now)}  left {left:6.0f} s{tail}", file=self._stream, flush=True)
+        left = "?"
+        if done > 0:
+            left = format((self._shown - self._begun) * (1 - done) / done, ".0f")
+        print(f"{self._status.line(now)}  left {left:>6} s{tail}", file=self._stream, flush=True)

@@ -12,6 +12,7 @@ _UNRESOLVED = 0.7  # of the root mean square force: half of the dissipation is m
 _GAP = 0.3  # named problems stay below 0.05, but one with a singular kernel: 0.15
 _RISE = 0.01  # of what is dissipated in all
 _NOISE = 1e-3  # of the energy: a run that begins at rest has nothing to fall by
+_SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
 _NONLINEAR = 0.5  # of a step's motion: what holds for small steps is then no guide
 
 
@@ -84,7 +85,7 @@ def _warnings(summary: Summary) -> list[str]:
     if bent is not None and bent > _NONLINEAR:
         warnings.append(
             f"in one step the motion of the samples was off by {bent:.0%} from linear in θ: "
-            "steps are long for this map. Shorten method.step, or give method.tolerance"
+            f"steps are long for this map. {_SHORTER}"
         )
     if any(summary.folded):
         warnings.append(
@@ -104,14 +105,14 @@ def _against_the_energy_law(summary: Summary) -> list[str]:
     if law.rise > max(noise, _RISE * law.scale):
         return [
             f"the energy rose by {law.rise:.3g} in the step from t = {law.rise_time:g}, which a "
-            "gradient flow never does: do not trust what follows. Shorten method.step or give "
-            "method.tolerance; in the energy form, take more samples"
+            f"gradient flow never does: do not trust what follows. {_SHORTER}; in the energy form, "
+            "take more samples"
         ]
     if law.gap > _GAP:
         return [
             f"the energy fell by {law.fall:.3g}, but the flow would have dissipated "
-            f"{law.dissipated:.3g}: steps are too long, or samples too few. Shorten method.step or "
-            "give method.tolerance; in the energy form, take more samples"
+            f"{law.dissipated:.3g}: steps are too long, or samples too few. {_SHORTER}; in the "
+            "energy form, take more samples"
         ]
     return []
 

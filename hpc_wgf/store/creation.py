@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
-from .schema import INTEGERS, SCHEMA, SCHEMA_VERSION
+from .schema import INTEGERS, LONG_NAMES, SCHEMA, SCHEMA_VERSION
 
 _CHUNK_BYTES = 1 << 20
 
@@ -65,12 +65,13 @@ def _fill(path: Path, shape: StoreShape, attributes: Mapping[str, Any]) -> None:
     for name, space in (("particles", (dimension,)), ("log_density", ())):
         group.create_array(
             name, shape=(0, n, *space), chunks=(1, chunk, *space), shards=(1, shard, *space),
-            dtype=dtype, fill_value=np.nan, compressors=_compressors(),
+            dtype=dtype, fill_value=np.nan, compressors=_compressors(), attributes=_named(name),
             dimension_names=("time", "sample", *(["space"] if space else [])),
         )  # fmt: skip
     group.create_array(
         "theta", shape=(0, parameters), chunks=(1, parameters), dtype=dtype, fill_value=np.nan,
-        compressors=_compressors(), dimension_names=("time", "parameter"),
+        compressors=_compressors(), attributes=_named("theta"),
+        dimension_names=("time", "parameter"),
     )  # fmt: skip
     for along, scalars in (("time", SCHEMA.row_scalars), ("step", tuple(SCHEMA.step_fields))):
         for name in scalars:
@@ -78,10 +79,14 @@ def _fill(path: Path, shape: StoreShape, attributes: Mapping[str, Any]) -> None:
             group.create_array(
                 name, shape=(0,), chunks=(1024,), dtype="int64" if integer else "float64",
                 fill_value=-1 if integer else np.nan, compressors=_compressors(),
-                dimension_names=(along,),
+                attributes=_named(name), dimension_names=(along,),
             )  # fmt: skip
     group.attrs["schema_version"] = SCHEMA_VERSION
     consolidate(path)
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"long_name": LONG_NAMES[name]}
 
 
 def _compressors() -> tuple[BloscCodec, Crc32cCodec]:

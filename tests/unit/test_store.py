@@ -51,6 +51,7 @@ def test_rows_and_steps_are_labelled_for_xarray(tmp_path):
         assert data.particles.isel(time=2).values.tolist() == [[2.0, 2.0]] * 100
         assert data.step_energy.values.tolist() == [1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
         assert data.time.values.tolist() == [0.0, 1.0, 2.0]
+        assert all(array.attrs["long_name"] for array in data.variables.values())
     group = zarr.open_group(tmp_path / "run", mode="r")
     assert group["particles"].shards == (1, 30, 2)
     assert group.metadata.zarr_format == 3
