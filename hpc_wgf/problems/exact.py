@@ -15,7 +15,7 @@ from .compact import Barenblatt
 from .densities import Density, Gaussian
 from .energies import InternalEnergy, SumOfEnergies
 from .matrices import spd_function
-from .potentials import Potential, Quadratic
+from .potentials import Potential, Quadratic, SumOfPotentials
 from .quantile import CoordinateFlow
 
 _RESOLVED = 1e-3  # of the displacement
@@ -135,6 +135,8 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     potential, beta = energy.potential(), energy.beta()
     if potential is None or not isinstance(start, Gaussian):
         return None
+    if isinstance(potential, SumOfPotentials) and (quadratic := potential.as_quadratic()):
+        potential = quadratic[0]
     if isinstance(potential, Quadratic):
         return GaussianFlow(potential, beta, start)
     diagonal = torch.diag(torch.diagonal(start.covariance))

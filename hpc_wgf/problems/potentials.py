@@ -167,10 +167,14 @@ class GaussianMixture(Potential):
 
 
 class SumOfPotentials(Potential):
-    """V = Σ_i c_i V_i."""
+    """V = Σ_i c_i V_i; sums within are dissolved."""
 
     def __init__(self, terms: Sequence[tuple[float, Potential]]):
-        self.terms = list(terms)
+        self.terms: list[tuple[float, Potential]] = [
+            (factor * inner, part)
+            for factor, term in terms
+            for inner, part in (term.terms if isinstance(term, SumOfPotentials) else [(1.0, term)])
+        ]
         known = {term.dimension for _, term in self.terms} - {None}
         if len(known) > 1:
             raise InputError(
@@ -194,9 +198,30 @@ class SumOfPotentials(Potential):
         return lambda x: sum((c * v(x) for c, v in parts if v is not None), torch.zeros_like(x))
 
     def log_partition(self, beta: float) -> float | None:
+        quadratic = self.as_quadratic()
+        if quadratic is not None:
+            known = quadratic[0].log_partition(beta)
+            return None if known is None else known - quadratic[1] / beta
         if len(self.terms) != 1 or self.terms[0][0] != 1.0:
             return None
         return self.terms[0][1].log_partition(beta)
+
+    def as_quadratic(self) -> tuple[Quadratic, float] | None:
+        """The quadratic potential and the constant that the sum is, where all terms are quadratic
+        and the sum is positive definite: with P = Σ c Σ⁻¹, Pμ = Σ c Σ⁻¹μ."""
+        parts = [(c, term) for c, term in self.terms if isinstance(term, Quadratic)]
+        if len(parts) < len(self.terms):
+            return None
+        precision = torch.stack([c * term.precision for c, term in parts]).sum(0)
+        if bool(torch.linalg.cholesky_ex(precision)[1]):
+            return None
+        pulls = [c * term.precision @ term.mean for c, term in parts]
+        mean = torch.linalg.solve(precision, torch.stack(pulls).sum(0))
+        heights = [c * term.mean @ term.precision @ term.mean for c, term in parts]
+        constant = 0.5 * float(torch.stack(heights).sum() - mean @ precision @ mean)
+        covariance = torch.linalg.inv(precision)
+        covariance = 0.5 * (covariance + covariance.T)
+        return Quadratic(len(mean), mean.tolist(), covariance.tolist()), constant
 
 
 class UserPotential(Potential):

@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 
 from hpc_wgf import Entropy, Gaussian, PotentialEnergy, Problem, Quadratic, StyblinskiTang
 from hpc_wgf.problems import GaussianFlow, SeparableFlow
+from hpc_wgf.problems.potentials import SumOfPotentials
 from hpc_wgf.problems.quantile import CoordinateFlow
 
 COVARIANCE = [[1.0, 0.4], [0.4, 0.5]]
@@ -63,6 +64,23 @@ def test_quantile_map_agrees_with_the_gaussian_one():
         error = (exact(t, z) - numerical(t, z)).square().mean().sqrt()
         displacement = (exact(t, z) - z).square().mean().sqrt()
         assert float(error / displacement) < 1e-4
+
+
+def test_quadratic_potentials_add_up_to_one():
+    """A multiple of one, or a sum, had no exact map where its matrix is full."""
+    a, b = Quadratic(2, [1.0, -1.0], COVARIANCE), Quadratic(2, 0.3, [[0.5, -0.2], [-0.2, 1.0]])
+    parts = [PotentialEnergy(SumOfPotentials([(2.0, a)])), PotentialEnergy(b), Entropy(0.7)]
+    problem = Problem(parts, Gaussian(2), until=1.0)
+    assert isinstance(problem.exact, GaussianFlow)
+    x, total = torch.randn(20, 2), problem.exact.potential
+    force = 2 * a.gradient(x) + b.gradient(x)
+    assert torch.allclose(total.gradient(x), force)
+    lifted = 2 * a(x) + b(x) - total(x)
+    assert float(lifted.std()) < 1e-12
+    known = problem.energy.potential().log_partition(0.7)
+    assert known == pytest.approx(total.log_partition(0.7) - float(lifted[0]) / 0.7)
+    saddle = [PotentialEnergy(SumOfPotentials([(1.0, a), (-5.0, b)])), Entropy(0.7)]
+    assert Problem(saddle, Gaussian(2), until=1.0).exact is None
 
 
 @pytest.mark.parametrize("t", [0.02, 0.3, 2.0])
