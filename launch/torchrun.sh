@@ -9,6 +9,8 @@
 # RESTARTS=3 bash launch/torchrun.sh run ou-10d --resume     (start all again when a rank is lost)
 # SIGUSR1 asks the run to stop after its present step; run it again with --resume.
 set -euo pipefail
+asked=
+trap 'asked=1' USR1                              # until there is somebody to ask
 root=$(cd "$(dirname "$0")/.." && pwd)
 bash "$root/launch/setup.sh"
 
@@ -44,6 +46,7 @@ ask() {
   done
 }
 trap 'ask &' USR1
+[ -z "$asked" ] || ask &
 for name in TERM INT HUP; do
   # shellcheck disable=SC2064  # the name of this turn
   trap "kill -$name $torchrun 2> /dev/null || true" "$name"
