@@ -18,6 +18,8 @@ from .parallel import agreed
 from .problems import Problem
 from .store import SCHEMA_VERSION, Checkpoint, StoredRun
 
+_TF32 = 2.0**-10  # its epsilon: a run may go on where there is no GPU
+
 
 def run_attributes(
     problem: Problem, runner: PWGF, layout: Mapping[str, Any],
@@ -146,7 +148,8 @@ def check_same_values(stored: StoredRun, runner: PWGF) -> None:
     except StepFailed as failure:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
     with agreed(runner.communicator):
-        rounding = torch.finfo(runner.options.dtype).eps ** 0.5
+        options = runner.options
+        rounding = (_TF32 if options.tf32 else torch.finfo(options.dtype).eps) ** 0.5
         apart = np.abs(seen.x.cpu().numpy() - kept).max(initial=0.0)
         if not apart <= rounding * (1.0 + np.abs(kept).max(initial=0.0)):
             raise InputError(
