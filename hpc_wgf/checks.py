@@ -150,9 +150,9 @@ def _refuse_poor_force(start: Density, deviation: float, samples: int) -> None:
         enough = math.ceil(samples * (noise / _MOST_NOISE) ** 2)
         raise InputError(
             f"{samples} samples do not tell the force of the density: from {start} the work of a "
-            f"stretch would have a standard error of {noise:.0%}. Too few samples sit where the "
-            f"density changes: take at least {enough} samples (method.samples), widen the ramp of "
-            'a box, or use method.form = "energy"'
+            f"stretch would have a standard error of {noise:.0%}. Take at least {enough} samples "
+            "(method.samples): too few sit where the density changes. A wider ramp of a box, or "
+            'method.form = "energy", helps too'
         )
 
 

@@ -16,7 +16,8 @@ from .table import Table
 class ProblemTable(Table):
     """∂ₜρ = ∇·(ρ ∇ δF/δρ) from a start density."""
 
-    name: str = "unnamed"
+    name: str = Field(default="unnamed", pattern=r"^[^/\\]+$")
+    """Also of the store, where no other is given: without slashes."""
     title: str = ""
     """One line for `hpc-wgf list`."""
     dimension: int = Field(ge=1)

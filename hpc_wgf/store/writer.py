@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -41,6 +42,7 @@ class RunWriter:
         self._span = span
         self._rows, self._steps = rows, steps
         self._lock: int | None = None
+        self._made = False
 
     @classmethod
     def create(
@@ -55,6 +57,7 @@ class RunWriter:
                 try:
                     create_arrays(path, shape, attributes)
                     writer._acquire()
+                    writer._made = True
                 except OSError as error:
                     raise InputError(f"cannot create the store {path}: {error.strerror}") from error
         return writer
@@ -117,8 +120,11 @@ class RunWriter:
                 checkpoint.write(self.path, self._rows)
 
     def close(self) -> None:
-        """Let others write."""
+        """Let others write. A store that was made here and has got no row, as the run failed
+        before its first one, is taken away: it holds nothing, and would be in the way."""
         if self._lock is not None:
+            if self._made and self._rows == 0:
+                shutil.rmtree(self.path, ignore_errors=True)
             with suppress(OSError):  # a file that stays harms nobody
                 if self._locked():
                     (self.path / _LOCK).unlink()

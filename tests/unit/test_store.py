@@ -91,7 +91,9 @@ def test_a_failed_write_says_what_stays(tmp_path, monkeypatch):
 
 
 def test_existing_paths_are_refused(tmp_path):
-    writer(tmp_path / "run").close()
+    store = writer(tmp_path / "run")
+    commit(store, 0.0, 0)
+    store.close()
     with pytest.raises(wgf.InputError, match="a run is stored there"):
         writer(tmp_path / "run")
     (tmp_path / "file").write_text("mine")
@@ -129,6 +131,15 @@ def test_a_store_that_could_not_be_opened_can_be_tried_again(tmp_path, monkeypat
     with pytest.raises(wgf.InputError, match="grew while"):
         RunWriter.reopen(*arguments, rows=0, steps=0, attributes={})
     RunWriter.reopen(*arguments, rows=1, steps=0, attributes={}).close()
+
+
+def test_a_run_that_fails_before_its_first_row_leaves_no_store(tmp_path):
+    """An empty one was in the way of the next run."""
+    late = wgf.UserPotential(lambda x: (x * x).sum(1) * 1e300, "huge")
+    problem = wgf.Problem([wgf.PotentialEnergy(late)], wgf.Gaussian(2), until=0.1)
+    with pytest.raises(wgf.RunError, match="before the first step"):
+        wgf.solve(problem, wgf.Affine(2), None, wgf.Output(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
