@@ -150,8 +150,8 @@ def _refuse_poor_force(start: Density, deviation: float, samples: int) -> None:
         enough = math.ceil(samples * (noise / _MOST_NOISE) ** 2)
         raise InputError(
             f"{samples} samples do not tell the force of the density: from {start} the work of a "
-            f"stretch would have a standard error of {noise:.0%}. Take at least {enough} samples "
-            "(method.samples): too few sit where the density changes. A wider ramp of a box, or "
+            f"stretch would have a standard error of {noise:.0%}: take at least {enough} samples "
+            "(method.samples), as too few sit where the density changes. A wider ramp of a box, or "
             'method.form = "energy", helps too'
         )
 
