@@ -123,13 +123,19 @@ class RunWriter:
         """Let others write. A store that was made here and has got no row, as the run failed
         before its first one, is taken away: it holds nothing, and would be in the way."""
         if self._lock is not None:
-            if self._made and self._rows == 0:
+            if self._made and self._rows == 0 and self._is_empty():
                 shutil.rmtree(self.path, ignore_errors=True)
             with suppress(OSError):  # a file that stays harms nobody
                 if self._locked():
                     (self.path / _LOCK).unlink()
             os.close(self._lock)
             self._lock = None
+
+    def _is_empty(self) -> bool:
+        """As it lies there: a row may be committed though a rank was lost before saying so."""
+        with suppress(InputError):
+            return open_run(self.path).rows == 0
+        return False
 
     def _resize(self, rows: int, steps: int) -> None:
         group = zarr.open_group(self.path, mode="r+", use_consolidated=False)

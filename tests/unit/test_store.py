@@ -142,6 +142,16 @@ def test_a_run_that_fails_before_its_first_row_leaves_no_store(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_first_row_that_is_committed_stays_though_a_rank_is_lost(tmp_path, monkeypatch):
+    """The writer did not know of it yet, and took the store away for an empty one."""
+    store = writer(tmp_path / "run")
+    monkeypatch.setattr("hpc_wgf.store.writer.Checkpoint.remove", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        commit(store, 0.0, 0)
+    store.close()
+    assert wgf.open_run(tmp_path / "run").rows == 1
+
+
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def refused(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
