@@ -268,6 +268,7 @@ class Frozen(torch.nn.Module):
         super().__init__()
         features = torch.randn(4, 2, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("features", features.double())
+        self.register_buffer("scale", torch.tensor(1.0))  # a number has no bytes to view
         self.last = torch.nn.Linear(4, 2, bias=False).double()
         torch.nn.init.zeros_(self.last.weight)
 
