@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -46,8 +47,8 @@ def script(
 
 def errors(done: subprocess.CompletedProcess) -> list[str]:
     """The lines of a finished process that say why it failed."""
-    # Open MPI's own message may leave a blank before ours.
-    return [line for line in done.stderr.splitlines() if line.lstrip().startswith("error:")]
+    # One stray byte, of any value, ends every message of Open MPI's own (openpmix/prrte#1905).
+    return [line for line in done.stderr.splitlines() if re.match(r"\s*.?error:", line)]
 
 
 def launched(*arguments: str | Path, ranks: int, restarts: int = 0) -> subprocess.Popen:
@@ -116,7 +117,7 @@ def _started(
         program = ["--module", *program[1:]]
     return subprocess.run(
         [*command, *program], env=_environment(environment),
-        capture_output=True, text=True, timeout=timeout, check=False,
+        capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from .pairwise import pairwise_sum
 _SPIN = 200  # tests of a transfer, some 0.1 ms, before a look at the failures
 _GRACE = 0.5  # seconds in which the notes of ranks that fail at the same time arrive
 _PATIENCE = 5.0  # seconds that a silent rank leaves the speaking one
+_DELIVERY = 0.2  # seconds in which mpirun passes on what the speaking rank said
 
 
 class MPICommunicator:
@@ -146,7 +147,8 @@ class MPICommunicator:
         """Ends all ranks. One that leaves the word to another waits to be ended by it."""
         sys.stdout.flush()
         sys.stderr.flush()
-        if self._notes and self.rank not in self._notes:
-            time.sleep(_PATIENCE)
+        leaves_the_word = self._notes and self.rank not in self._notes
+        # Open MPI's banner, were it first, would run into our message (openpmix/prrte#1905).
+        time.sleep(_PATIENCE if leaves_the_word else _DELIVERY)
         self._mpi.COMM_WORLD.Abort(status)
         raise SystemExit(status)
