@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 import hpc_wgf as wgf
+from hpc_wgf import build, catalogue
+from hpc_wgf.checks import check_mass
+from hpc_wgf.problems import Density
 
 FOKKER_PLANCK = [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)]
 
@@ -78,8 +83,8 @@ def test_a_potential_that_couples_samples_is_refused():
 class Standard(wgf.Gaussian):
     """A density of the user's own, with a mistake."""
 
-    def __init__(self, mistake: str) -> None:
-        super().__init__(2)
+    def __init__(self, mistake: str, dimension: int = 2) -> None:
+        super().__init__(dimension)
         self.mistake = mistake
 
     def sample(self, random, count):
@@ -87,6 +92,8 @@ class Standard(wgf.Gaussian):
 
     def log_density(self, z):
         value = super().log_density(z)
+        if self.mistake == "no constant":
+            return value + 0.5 * self.dimension * math.log(2 * math.pi)
         return value[:, None] if self.mistake == "a column" else value
 
 
@@ -100,3 +107,67 @@ class Standard(wgf.Gaussian):
 def test_a_density_of_other_shapes_is_refused(mistake, message):
     with pytest.raises(wgf.InputError, match=message):
         solved(start=Standard(mistake))
+
+
+def of_start(start: Density, energy=FOKKER_PLANCK) -> wgf.Problem:
+    return wgf.Problem(energy, start, until=1.0)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 30])
+def test_a_density_without_its_constant_is_refused(dimension):
+    """Its flow of ∫ρᵐ ran to the end, faster by the (m−1)th power of the constant."""
+    constant = math.exp(0.5 * dimension * math.log(2 * math.pi))
+    start = Standard("no constant", dimension)
+    with pytest.raises(wgf.InputError, match=r"has mass [0-9.e+]+, not 1") as refused:
+        check_mass(of_start(start, [wgf.InternalEnergy(2.0)]))
+    said = float(str(refused.value).split("has mass ")[1].split(",")[0])
+    assert said == pytest.approx(constant, rel=0.05)
+
+
+def test_where_the_density_does_not_matter_its_constant_does_not_either():
+    potential_only = [wgf.PotentialEnergy(wgf.StyblinskiTang())]
+    assert solved(potential_only, start=Standard("no constant")).finished
+    with pytest.raises(wgf.InputError, match="log_density lacks its constant"):
+        solved(start=Standard("no constant"))
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_named_start_densities_have_mass_one(name):
+    check_mass(build.problem(catalogue.load(name).problem))
+
+
+class OnItsSupport(Standard):
+    """Raises where it is asked for elsewhere."""
+
+    def log_density(self, z):
+        if bool((z.norm(dim=1) > 4.5).any()):
+            raise ValueError("outside of the support")
+        return super().log_density(z)
+
+
+def test_a_density_that_is_defined_on_its_support_only_is_left_untested():
+    check_mass(of_start(OnItsSupport("none")))
+
+
+class Disc(wgf.Paraboloid):
+    """Takes the logarithm of a negative number outside, which is not a number."""
+
+    factor = 1.0
+
+    def log_density(self, z):
+        value = torch.log(1 - (z * z).sum(1)) + math.log(2 / math.pi)
+        return value + math.log(self.factor)
+
+
+def test_not_a_number_outside_of_the_support_is_no_mass():
+    start = Disc(2)
+    check_mass(of_start(start))
+    start.factor = 1.2
+    with pytest.raises(wgf.InputError, match=r"has mass 1\.[12]\d*, not 1"):
+        check_mass(of_start(start))
+
+
+def test_narrow_modes_far_apart_are_left_untested():
+    """The Gaussian of their mean and covariance meets neither."""
+    modes = [wgf.Gaussian(20, mean, 1e-4) for mean in (-5.0, 5.0)]
+    check_mass(of_start(wgf.Mixture(modes)))

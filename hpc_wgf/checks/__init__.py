@@ -1,0 +1,13 @@
+"""What is tried before any work."""
+
+from .density import VIRIAL_SAMPLES, check_mass, check_virial
+from .ranks import check_same_everywhere
+from .start import check_start
+
+__all__ = [
+    "VIRIAL_SAMPLES",
+    "check_mass",
+    "check_same_everywhere",
+    "check_start",
+    "check_virial",
+]

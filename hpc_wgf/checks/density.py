@@ -1,0 +1,118 @@
+"""The start density, where the energy depends on it: its mass, its score, its samples."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..diagnostics import log_mass
+from ..errors import InputError
+from ..parallel import Purpose, SampleBlocks
+from ..problems import Cloud, Density, Gaussian, Problem
+
+VIRIAL_SAMPLES = 32768
+_MASS_SAMPLES = 4096
+_FEWEST_TELLING = 200  # samples, below which the mass is left untested
+_MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
+
+
+def check_mass(problem: Problem) -> None:
+    """Whether the start density has mass 1, where the energy depends on it: ρᵐ⁻¹ takes on any
+    factor of its own.
+
+    Compared with the Gaussian of its mean and covariance. Left untested where the two hardly
+    overlap (distant narrow modes), or where the density is defined on its support only.
+    """
+    if not problem.energy.needs_density:
+        return
+    start = problem.start
+    fitted, own = _draw(start, 2 * _MASS_SAMPLES).chunk(2)
+    covariance = fitted.T.cov().reshape(start.dimension, start.dimension)
+    try:
+        gaussian = Gaussian(start.dimension, fitted.mean(0), covariance)
+        other = _draw(gaussian, len(own), seed=1)
+        there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)  # log of < 0
+    except Exception:  # samples on a plane; a density that is asked for outside of its support
+        return
+    found = log_mass(
+        start.log_density(own) - gaussian.log_density(own), there - gaussian.log_density(other)
+    )
+    if found.telling < _FEWEST_TELLING:
+        return
+    if abs(found.value) > max(6 * found.noise, 0.02):
+        raise InputError(
+            f"the start density {start} has mass {math.exp(found.value):.4g}, not 1 (to "
+            f"{found.noise:.1%}): its log_density lacks its constant, take {found.value:.4g} from "
+            "it; or it is not the density of its samples"
+        )
+
+
+def _draw(density: Density, count: int, seed: int = 0) -> Tensor:
+    """The same samples on every rank."""
+    blocks = SampleBlocks.automatic(count)
+    return blocks.draw(density.sample, range(blocks.count), seed=seed, purpose=Purpose.CHECK)
+
+
+def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) -> None:
+    """Whether the start's score belongs to its density, and whether so many samples tell the
+    force, where the energy depends on the density.
+
+    Moved along x ↦ x + ε a(x) the density-dependent energy changes by E[f·a] = E[∂ₓφ·a −
+    (∇·a) ∂φ/∂log ρ]. Tried for all a that shift or stretch one axis along another, on one sample
+    of `tried`. The left side misses what a jump holds, and is wrong for a wrong score.
+    """
+    if not problem.energy.needs_density:
+        return
+    start = problem.start
+    z = _draw(start, tried)
+    log_density = start.log_density(z)
+    cloud = Cloud(z, log_density, start.score(z))
+    force = problem.energy.density_force(cloud)
+    with torch.enable_grad():
+        point, density = z.clone().requires_grad_(), log_density.clone().requires_grad_()
+        value = problem.energy.density_integrand(point, density).sum()
+        slopes = torch.autograd.grad(value, (point, density), materialize_grads=True)
+    arm = z - z.mean(0)
+    scale = float(slopes[1].mean().abs())
+    if scale == 0.0:  # a factor of 0: there is nothing to tell
+        return
+    stretched = (force - slopes[0]) * arm + slopes[1][:, None]
+    _refuse_poor_force(start, float(stretched.std(0).max()) / scale, samples)
+    arms = torch.cat([arm, arm.std() * torch.ones_like(arm[:, :1])], 1)
+    moment, noise = _product_moments(force - slopes[0], arms)
+    moment.diagonal().copy_(stretched.mean(0))
+    noise.diagonal().copy_(stretched.std(0) / tried**0.5)
+    wrong = (moment.abs() > 6 * noise) & (moment.abs() > 0.02 * scale)
+    if bool(wrong.any()):
+        i, j = wrong.nonzero()[0].tolist()
+        motion = "a shift" if j == start.dimension else f"a stretch with axis {j}"
+        raise InputError(
+            f"the score of the start density {start} does not belong to its density: under "
+            f"{motion} of axis {i} the work of the force is off by "
+            f"{float(moment[i, j].abs()) / scale:.0%} of the energy's change, "
+            f"{float(moment[i, j].abs() / noise[i, j]):.0f} standard errors. Either the score is "
+            "wrong, or the density jumps or is too steep at its edge, and the force misses what "
+            'happens there: smooth it, or use method.form = "energy"'
+        )
+
+
+def _product_moments(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """E[u_i v_j] and its standard error, (n, d), (n, e) → (d, e)."""
+    mean = u.T @ v / len(u)
+    square = (u * u).T @ (v * v) / len(u)
+    return mean, ((square - mean * mean).clamp(min=0) / len(u)).sqrt()
+
+
+def _refuse_poor_force(start: Density, deviation: float, samples: int) -> None:
+    """`deviation`: of the virial of one sample, in units of its mean."""
+    noise = deviation / samples**0.5
+    if noise > _MOST_NOISE:
+        enough = math.ceil(samples * (noise / _MOST_NOISE) ** 2)
+        raise InputError(
+            f"{samples} samples do not tell the force of the density: from {start} the work of a "
+            f"stretch would have a standard error of {noise:.0%}: take at least {enough} samples "
+            "(method.samples), as too few sit where the density changes. A wider ramp of a box, or "
+            'method.form = "energy", helps too'
+        )

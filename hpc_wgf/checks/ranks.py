@@ -1,0 +1,33 @@
+"""What every rank has to begin with alike."""
+
+from __future__ import annotations
+
+import hashlib
+
+from torch import Tensor
+
+from ..errors import InputError
+from ..parallel import Communicator
+from ..store import Checkpoint
+
+
+def check_same_everywhere(
+    theta: Tensor, checkpoint: Checkpoint | None, communicator: Communicator
+) -> None:
+    """The initial parameters, and the state that is taken up, are those of every rank."""
+    initial, taken_up = hashlib.sha256(theta.cpu().numpy().tobytes()), hashlib.sha256()
+    if checkpoint is not None:
+        taken_up.update(repr((checkpoint.time, checkpoint.step, checkpoint.step_size)).encode())
+        for array in (checkpoint.theta, *checkpoint.memory.values()):
+            taken_up.update(array.tobytes())
+    found = communicator.gather((initial.hexdigest(), taken_up.hexdigest()))
+    if len({each for each, _ in found}) > 1:
+        raise InputError(
+            "the ranks start from different parameters: seed the random numbers that "
+            "initialise the map, the same on every rank"
+        )
+    if len({each for _, each in found}) > 1:
+        raise InputError(
+            "the ranks do not find the same row or checkpoint in the store: the file system shows "
+            "some of them an older state. Resume again"
+        )
