@@ -73,28 +73,31 @@ class Sampling:
         self._start, self._communicator = start, communicator
         self._seed, self._dtype = seed, dtype
 
-    def parts(self, blocks: SampleBlocks, least: int) -> Parts:
-        """The leaves of every rank, of `least` samples at least; on a GPU the fewest that its
-        memory bears, as small products would leave it idle."""
+    def leaves(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
+        """The blocks of each leaf of `rank`, of `least` samples at least; on a GPU the fewest that
+        its memory bears, as small products would leave it idle."""
         ranks = self._communicator.size
-        every = [blocks.leaves(rank, ranks, least) for rank in range(ranks)]
         if self._communicator.device.type == "cuda":
-            spans = [range(leaves[0].start, leaves[-1].stop) for leaves in every]
-            return [blocks.grouped(span, _GPU_LEAF) for span in spans]
-        return every
+            return blocks.grouped(blocks.own(rank, ranks, least), _GPU_LEAF)
+        return blocks.leaves(rank, ranks, least)
 
-    def evaluation_parts(self, blocks: SampleBlocks, shards: int) -> Parts:
-        """The leaves of every rank's shards of the evaluation sample."""
-        ranks = self._communicator.size
+    def parts(self, blocks: SampleBlocks, least: int) -> Parts:
+        """The leaves of every rank."""
+        return [self.leaves(blocks, least, rank) for rank in range(self._communicator.size)]
+
+    def evaluation_leaves(self, blocks: SampleBlocks, shards: int, rank: int) -> Sequence[range]:
+        """The leaves of the shards of the evaluation sample that are those of `rank`."""
         most = _GPU_LEAF if self._communicator.device.type == "cuda" else _CPU_LEAF
         return [
-            [
-                leaf
-                for shard in blocks.shards(shards, rank, ranks)
-                for leaf in blocks.grouped(shard, most)
-            ]
-            for rank in range(ranks)
+            leaf
+            for shard in blocks.shards(shards, rank, self._communicator.size)
+            for leaf in blocks.grouped(shard, most)
         ]
+
+    def evaluation_parts(self, blocks: SampleBlocks, shards: int) -> Parts:
+        """The same of every rank."""
+        ranks = range(self._communicator.size)
+        return [self.evaluation_leaves(blocks, shards, rank) for rank in ranks]
 
     def draw(self, blocks: SampleBlocks, parts: Parts, purpose: Purpose, step: int = 0) -> Samples:
         """The samples of a step, or of another purpose."""

@@ -64,12 +64,21 @@ class SampleBlocks:
         added in the same order, and results are equal to the bit. With more ranks than that,
         every rank has one leaf, and results agree to rounding.
         """
+        number, mine = self._leaf_numbers(rank, ranks, samples)
+        edges = [k * self.count // number for k in range(mine.start, mine.stop + 1)]
+        return [range(*pair) for pair in pairwise(edges)]
+
+    def own(self, rank: int, ranks: int, samples: int = _LEAF) -> range:
+        """All blocks of `rank`: those of its leaves."""
+        number, mine = self._leaf_numbers(rank, ranks, samples)
+        return range(mine.start * self.count // number, mine.stop * self.count // number)
+
+    def _leaf_numbers(self, rank: int, ranks: int, samples: int) -> tuple[int, range]:
+        """How many leaves there are, and which of them are those of `rank`."""
         self._refuse(ranks, self.count, "sample blocks")
         wanted = max(4, self.total // samples)
         number = max(1 << (min(wanted, self.count).bit_length() - 1), ranks)
-        edges = [k * self.count // number for k in range(number + 1)]
-        mine = range(rank * number // ranks, (rank + 1) * number // ranks)
-        return [range(edges[k], edges[k + 1]) for k in mine]
+        return number, range(rank * number // ranks, (rank + 1) * number // ranks)
 
     def grouped(self, blocks: range, samples: int) -> list[range]:
         """Consecutive `blocks` in the fewest equal groups of `samples` samples at most, or of one

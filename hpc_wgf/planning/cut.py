@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ..maps import PushForward
 from ..methods import PWGFOptions
-from ..methods.sampling import Parts, Sampling
+from ..methods.sampling import Sampling
 from ..parallel import SampleBlocks
 from ..problems import Problem
 from ..solve import Output, layout
@@ -72,16 +72,34 @@ class Job:
 
         def share(samples: int) -> Share:
             blocks = SampleBlocks.automatic(samples, options.block)
-            return _largest(blocks, sampling.parts(blocks, leaf))
+            return _largest(
+                blocks,
+                [[blocks.own(rank, ranks, leaf)] for rank in range(ranks)],
+                lambda rank: sampling.leaves(blocks, leaf, rank),
+            )
 
         step = share(options.samples)
-        evaluated = SampleBlocks.automatic(int(sizes["particles"]), options.block)
-        shards = sampling.evaluation_parts(evaluated, int(sizes["shards"]))
-        held = None if options.holdout is None else share(options.held_out)
-        return Cut(step, _largest(evaluated, shards), held)
+        evaluated, shards = (int(sizes[each]) for each in ("particles", "shards"))
+        blocks = SampleBlocks.automatic(evaluated, options.block)
+        evaluation = _largest(
+            blocks,
+            [blocks.shards(shards, rank, ranks) for rank in range(ranks)],
+            lambda rank: sampling.evaluation_leaves(blocks, shards, rank),
+        )
+        held_out = None if options.holdout is None else share(options.held_out)
+        return Cut(step, evaluation, held_out)
 
 
-def _largest(blocks: SampleBlocks, parts: Parts) -> Share:
-    spans = [[blocks.span(part) for part in rank] for rank in parts]
-    every = [[span.stop - span.start for span in rank] for rank in spans]
-    return Share(max(every, key=sum))
+def _largest(
+    blocks: SampleBlocks,
+    of_ranks: Sequence[Sequence[range]],
+    leaves: Callable[[int], Sequence[range]],
+) -> Share:
+    """Of the rank that has most: `leaves`, which are many, are asked of that one only."""
+
+    def samples(part: range) -> int:
+        span = blocks.span(part)
+        return span.stop - span.start
+
+    most = max(range(len(of_ranks)), key=lambda rank: sum(map(samples, of_ranks[rank])))
+    return Share([samples(leaf) for leaf in leaves(most)])

@@ -99,7 +99,9 @@ class Planner:
             cut = self._cut(self.job.of_samples(samples), ranks)
             return self._peak(cut, counts).total <= self._available
 
-        low = math.ceil(32 * ranks / min(1.0, self.job.options.holdout or 1.0))  # blocks for all
+        options = self.job.options
+        # Blocks for all, also of a second sample that is smaller.
+        low = math.ceil((options.block or 32) * ranks / min(1.0, options.holdout or 1.0))
         if not fits(low):
             return 0
         while low < _MOST_SAMPLES and fits(2 * low):

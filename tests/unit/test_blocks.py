@@ -58,6 +58,14 @@ def test_leaves_do_not_depend_on_the_number_of_ranks(total, least):
     assert max(lengths) <= max(2 * least, total / 4) + blocks.size
 
 
+@pytest.mark.parametrize("ranks", [1, 3, 4, 60])
+def test_the_blocks_of_a_rank_are_those_of_its_leaves(ranks):
+    blocks = SampleBlocks(1003, 16)
+    for rank in range(ranks):
+        leaves = blocks.leaves(rank, ranks, 100)
+        assert list(blocks.own(rank, ranks, 100)) == [block for leaf in leaves for block in leaf]
+
+
 @pytest.mark.parametrize(("samples", "groups"), [(10**6, 1), (500, 2), (130, 7), (1, 50)])
 def test_grouped_blocks_are_even_and_no_longer_than_asked(samples, groups):
     blocks = SampleBlocks(1003, 16)

@@ -96,6 +96,15 @@ def test_the_largest_sample_fits_and_a_larger_one_does_not(planner):
     assert memory(largest) <= available < memory(round(1.01 * largest))
 
 
+def test_thousands_of_ranks_are_planned_where_their_blocks_are_named():
+    """More ranks than the 1024 blocks that samples are cut into by themselves."""
+    job = job_of("ou-2d", "method.samples=1000000", "method.block=64")
+    planner = Planner(job, device_named("h100"), 8)
+    assert planner.largest_samples(4096, COUNTS) > 64 * 4096
+    with pytest.raises(InputError, match="4096 ranks but only 1025 sample blocks"):
+        Planner(job_of("ou-2d", "method.samples=1000000"), CPU, 8).memory(4096, COUNTS)
+
+
 def test_linearisations_that_do_not_fit_cost_time_in_place_of_memory(planner):
     short = replace(planner.job.options, memory=1e-3)  # GiB
     tight = Planner(replace(planner.job, options=short), CPU, 2)
