@@ -29,6 +29,5 @@ set -m                                           # else what runs beside a scrip
 mpirun=$!
 # mpirun hands SIGUSR1 on to its ranks, but answers SIGTERM by killing them within half a second.
 trap 'kill -USR1 "$mpirun" 2> /dev/null || true' USR1 TERM
-trap 'kill -INT "$mpirun" 2> /dev/null || true' INT
-trap 'kill -HUP "$mpirun" 2> /dev/null || true' HUP
+hand_on "$mpirun" INT HUP
 await "$mpirun"

@@ -14,10 +14,7 @@ source launch/signals.sh
 set -m                                           # else what runs beside a script ignores Ctrl-C
 bash launch/torchrun.sh run "$problem" --out "$store" "$@" > /dev/null &
 run=$!
-for name in USR1 TERM INT HUP; do
-  # shellcheck disable=SC2064  # the name of this turn
-  trap "kill -$name $run 2> /dev/null || true" "$name"
-done
+hand_on "$run" USR1 TERM INT HUP
 await "$run"
 .venv/bin/hpc-wgf report "$store"
 echo "stored in $store"

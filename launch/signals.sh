@@ -12,3 +12,13 @@ await() {
     kill -0 "$1" 2> /dev/null || { wait "$1"; return; }
   done
 }
+
+# Hands signals on to process $1: those named after it.
+hand_on() {
+  local to=$1 name
+  shift
+  for name; do
+    # shellcheck disable=SC2064  # the name of this turn
+    trap "kill -$name $to 2> /dev/null || true" "$name"
+  done
+}

@@ -47,8 +47,5 @@ ask() {
 }
 trap 'ask &' USR1
 [ -z "$asked" ] || ask &
-for name in TERM INT HUP; do
-  # shellcheck disable=SC2064  # the name of this turn
-  trap "kill -$name $torchrun 2> /dev/null || true" "$name"
-done
+hand_on "$torchrun" TERM INT HUP
 await "$torchrun"

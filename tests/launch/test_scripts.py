@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,44 @@ SCRIPTS = [
 def test_scripts_parse(script):
     checked = subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
+
+
+HANDED_ON = """
+source "$1"; set -m
+bash -c 'trap "echo asked" USR1; echo ready; for _ in {1..200}; do sleep 0.05; done; echo late' &
+hand_on $! USR1 TERM HUP
+echo ready
+await $!
+"""
+
+
+@pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGHUP])
+def test_a_script_hands_signals_on_and_ends_as_what_it_started(last):
+    with subprocess.Popen(
+        ["bash", "-c", HANDED_ON, "script", ROOT / "launch" / "signals.sh"],
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    ) as script:  # fmt: skip
+        assert script.stdout is not None
+        assert [script.stdout.readline() for _ in range(2)] == ["ready\n"] * 2  # both of them
+        for _ in range(2):  # the script goes on waiting
+            script.send_signal(signal.SIGUSR1)
+            assert script.stdout.readline() == "asked\n"
+        script.send_signal(last)
+        assert script.wait(timeout=10) == 128 + last
+        assert script.stdout.read() == ""  # what it started holds the pipe no more
+
+
+def test_restarts_are_not_for_batch_jobs(tmp_path):
+    """There a run that has stopped would be begun again in the job that is to end."""
+    (tmp_path / "launch").mkdir()
+    for script in ("signals.sh", "setup.sh"):
+        (tmp_path / "launch" / script).touch()
+    environment = ROOT / "slurm" / "environment.sh"
+    said = subprocess.run(
+        ["bash", "-c", f'source "{environment}"; echo "$RESTARTS"'], capture_output=True,
+        env={**os.environ, "HPC_WGF": str(tmp_path), "RESTARTS": "3"}, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout == "0\n"
 
 
 IN_THE_ENVIRONMENT = pytest.mark.skipif(
