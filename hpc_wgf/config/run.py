@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ..methods import Form, Preconditioning, Solver
+from ..methods import Form, Preconditioning, PWGFOptions, Solver
 from .energies import EnergyTable
 from .maps import MapTable
 from .starts import GaussianTable, StartTable, gaussian_unless_said
@@ -31,36 +31,36 @@ class ProblemTable(Table):
 class MethodTable(Table):
     """How the flow of the parameters is computed."""
 
-    samples: int = Field(default=4000, ge=1)
+    samples: int = Field(default=PWGFOptions.samples, ge=1)
     """Samples of all ranks together."""
-    rtol: float = Field(default=1e-4, gt=0, lt=1)
+    rtol: float = Field(default=PWGFOptions.rtol, gt=0, lt=1)
     """A solve stops at ‖r‖ ≤ rtol ‖b‖."""
-    solver: Solver = Field(default=Solver.MINRES, strict=False)
+    solver: Solver = Field(default=PWGFOptions.solver, strict=False)
     """Krylov solver: minres, or lsmr, which keeps the true residual in single precision."""
-    preconditioner: Preconditioning = Field(default=Preconditioning.AUTOMATIC, strict=False)
+    preconditioner: Preconditioning = Field(default=PWGFOptions.preconditioner, strict=False)
     """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
     shift: float | None = Field(default=None, ge=0, lt=1)
     """ε/‖Ĝ‖ of the system (Ĝ + εI) η = −∇F; left out, rtol/100 with a preconditioner, else 0."""
     holdout: float | None = Field(default=None, gt=0)
     """Size of a second sample, over `samples`, that ends a solve when it gains no more."""
     dtype: Literal["float64", "float32"] = "float64"
-    scheme: str = "heun"
+    scheme: str = PWGFOptions.scheme
     """Runge–Kutta scheme: euler, heun, kutta32, bosh32, rk4, or the stabilised rkc2."""
-    step: float = Field(default=0.05, gt=0)
+    step: float = Field(default=PWGFOptions.step_size, gt=0)
     """Time step, or with a tolerance the first one."""
     tolerance: Annotated[float, Field(gt=0)] | Literal["none"] | None = None
     """Largest error of a step, as root mean squared movement of the samples, in units of x.
     Leave it out for fixed steps, or say "none" to take away that of a base."""
-    form: Form = Field(default=Form.FORCE, strict=False)
+    form: Form = Field(default=PWGFOptions.form, strict=False)
     """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
-    max_products: int = Field(default=2000, ge=2)
+    max_products: int = Field(default=PWGFOptions.max_products, ge=2)
     """Most products with the metric in one solve."""
     memory: float | None = Field(default=None, gt=0)
     """GiB a rank that products may keep; what does not fit is computed anew. Left out, 2, on a GPU
     a quarter of its memory."""
-    tf32: bool = False
+    tf32: bool = PWGFOptions.tf32
     """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=PWGFOptions.seed, ge=0)
     block: int | None = Field(default=None, ge=1)
     """Samples per numbered block; left out, a 1024th of the samples and at least 16."""
 

@@ -48,7 +48,7 @@ class PWGFOptions:
     """
 
     samples: int = 4000
-    rtol: float = 1e-5
+    rtol: float = 1e-4
     scheme: str = "heun"
     step_size: float = 0.05
     tolerance: float | None = None
