@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import xarray
-from processes import SMALL, cli, solved
+from processes import SMALL, cli, script, solved
 
 from hpc_wgf import open_run
 
+PLAIN = ["problem.until=0.2", "method.samples=400", "output.every=0.05"]
 FLOWS = {
-    "planar": ["--set", 'map=[{kind="planar", layers=12}]', "--set", "method.scheme=heun"],
+    "planar": ['map=[{kind="planar", layers=12}]', "method.scheme=heun"],
     "module": [
-        "--set",
         "problem.until=0.05",
-        "--set",
         'map=[{kind="module", factory="user_objects:Net", anchored=true}]',
     ],
     "all pairs": [
-        "--set",
         'problem.energy=[{kind="interaction", kernel={kind="gaussian-kernel"}}, '
         '{kind="internal", m=2.4}]',
     ],
     "batches": [
-        "--set",
         'problem.energy=[{kind="interaction", route="batches", batch=8, '
         'kernel={kind="power-law", a=2, b=0}}]',
     ],
-    "adaptive": ["--set", "method.scheme=bosh32", "--set", "method.tolerance=2e-3"],
+    "adaptive": ["method.scheme=bosh32", "method.tolerance=2e-3"],
 }
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Every flow on 1, 2 and 4 ranks: {(flow, ranks): store}, from one start for each number."""
+    folder = tmp_path_factory.mktemp("flows")
+    found = {}
+    for ranks in (1, 2, 4):
+        mine = {flow: folder / f"{flow} on {ranks}" for flow in FLOWS}
+        runs = folder / f"{ranks}.json"
+        runs.write_text(
+            json.dumps({str(mine[flow]): ["ou-2d", *PLAIN, *FLOWS[flow]] for flow in FLOWS})
+        )
+        done = script("several_runs.py", runs, ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        found |= {(flow, ranks): open_run(store) for flow, store in mine.items()}
+    return found
 
 
 def run(store, *settings, ranks=1):
@@ -36,21 +52,16 @@ def run(store, *settings, ranks=1):
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_any_power_of_two_of_ranks_gives_the_same_bits(tmp_path, flow):
+def test_any_power_of_two_of_ranks_gives_the_same_bits(stores, flow):
     """Sums go up one binary tree whatever the number of ranks; 1e-10 would be enough, but MINRES
     magnifies a changed last bit to the size of its tolerance."""
-    theta, energy = {}, {}
-    some = (1, 2, 4) if flow == "all pairs" else (1, 4)
-    for ranks in some:
-        store = tmp_path / f"on-{ranks}"
-        summary = run(store, *FLOWS[flow], ranks=ranks)
-        assert summary["ranks"] == ranks
-        stored = open_run(store)
-        theta[ranks], energy[ranks] = stored.column("theta"), stored.column("energy")
-    for ranks in some:
-        assert np.array_equal(theta[1], theta[ranks])
-    # The evaluation sample is summed by shards: equal up to rounding.
-    assert np.allclose(energy[1], energy[4], rtol=1e-12)
+    alone = stores[flow, 1]
+    for ranks in (2, 4):
+        stored = stores[flow, ranks]
+        assert stored.attributes["ranks"] == ranks
+        assert np.array_equal(alone.column("theta"), stored.column("theta"))
+        # The evaluation sample is summed by shards: equal up to rounding.
+        assert np.allclose(alone.column("energy"), stored.column("energy"), rtol=1e-12)
 
 
 def test_three_ranks_agree_within_the_tolerance_of_the_solver(tmp_path):

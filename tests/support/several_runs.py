@@ -1,0 +1,32 @@
+"""Run on ranks: named problems by `solve`, one after the other in one start.
+
+Usage: several_runs.py RUNS.json, an object of {STORE: [NAME, A.B=VALUE, …]}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from hpc_wgf import Output, build, catalogue
+from hpc_wgf.ranks import ranks
+from hpc_wgf.solve import solve
+
+
+def main(runs: dict[str, list[str]]) -> None:
+    with ranks("cpu") as communicator:
+        for store, (name, *settings) in runs.items():
+            run_file = catalogue.load(name, settings)
+            output = run_file.output
+            solve(
+                build.problem(run_file.problem),
+                build.push_forward(run_file.map, run_file.problem.dimension),
+                build.options(run_file.method),
+                Output(store, output.every, output.particles, output.shards),
+                communicator=communicator,
+            )
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text()))
