@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from .diagnostics import MapError, affine_law, map_error, symmetric_kl
-from .errors import RunError
+from .errors import InputError, RunError
 from .integrators import Controller
 from .methods import Measurement, Method, Slope, State, StepFailed, StepResult
 from .observers import Observer, Row, Step
@@ -25,26 +25,45 @@ class Schedule:
     """Stored times: `start`, start + every, start + 2·every, … and `until`.
 
     They are rounded to twelve digits, so that a run to a multiple of `every`, as a user writes it,
-    ends where a longer one only passes: to be resumed there as that one."""
+    ends where a longer one only passes: to be resumed there as that one.
+
+    Errors: `InputError` where numbers near `until` lie too far apart to tell stored times."""
 
     start: float
     until: float
     every: float
 
+    def __post_init__(self) -> None:
+        if self._slack(self.every) > 1e-3:
+            raise InputError(
+                f"near t = {self.until:.12g} numbers lie too far apart for rows every "
+                f"{self.every:.3g}: count time from a start_time nearer to 0"
+            )
+
+    def _slack(self, unit: float) -> float:
+        """What rounding may do to a difference of times, in such units."""
+        return 1e-9 + 4 * math.ulp(max(abs(self.start), abs(self.until))) / unit
+
     def next_after(self, time: float) -> float:
         """The first stored time after `time`."""
-        k = math.floor((time - self.start) / self.every + 1e-9) + 1
+        slack = self._slack(self.every)
+        k = math.floor((time - self.start) / self.every + slack) + 1
         exact = self.start + k * self.every
         rounded = float(f"{exact:.12g}")
         following = rounded if abs(rounded - exact) < 1e-9 * self.every else exact
-        return following if following < self.until - 1e-9 * self.every else self.until
+        return following if following < self.until - slack * self.every else self.until
 
     def step_to(self, time: float, proposal: float) -> tuple[float, float]:
         """(step, time after it): the proposal shortened so that equal steps end on the next
         stored time, which the last of them meets exactly. A function of the state alone."""
-        target = self.next_after(time)
-        left = max(1, math.ceil((target - time) / proposal - 1e-9))
+        target, slack = self.next_after(time), self._slack(proposal)
+        left = max(1, math.ceil((target - time) / proposal - slack))
         step = (target - time) / left
+        if slack > 0.1:
+            raise RunError(
+                f"a step of {proposal:.3g} is lost beside t = {time:.12g}: take longer steps, or "
+                "count time from a start_time nearer to 0"
+            )
         return step, target if left == 1 else time + step
 
 

@@ -96,6 +96,7 @@ def solve(
         if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
         sizes = layout(problem, options, output, communicator, stored)
+        schedule = Schedule(problem.start_time, problem.until, sizes["every"])
         runner = PWGF(
             problem, map, options, communicator,
             particles=sizes["particles"], shards=sizes["shards"],
@@ -117,7 +118,6 @@ def solve(
     if show_progress and communicator.rank == 0:
         taken = 0 if checkpoint is None else checkpoint.step
         seeing.append(progress(problem.start_time, problem.until, steps=taken))
-    schedule = Schedule(problem.start_time, problem.until, sizes["every"])
     last = integrate(
         problem, runner, schedule, seeing, resume_from=state, stop=stop,
         seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds,

@@ -43,7 +43,8 @@ class Solves:
         return self._solver(self.options).first_shift()
 
     def _solver(self, options: PWGFOptions) -> MetricSolver:
-        return MetricSolver(self.runner.map, options, self.runner.communicator)
+        runner = self.runner
+        return MetricSolver(runner.map, options, runner.communicator, runner.conditioning)
 
     def preconditioned(
         self, known: Factorable, shift: float, most: int, watched: Watched | None = None

@@ -29,19 +29,24 @@ def check_mass(problem: Problem) -> None:
         return
     start = problem.start
     fitted, own = _draw(start, 2 * _MASS_SAMPLES).chunk(2)
+    here = start.log_density(own)
+    if not bool(here.isfinite().all()):
+        raise InputError(
+            f"the start density {start} is 0 or not finite at {int((~here.isfinite()).sum())} of "
+            f"{len(own)} samples of its own: its samples have to come from its density"
+        )
     covariance = fitted.T.cov().reshape(start.dimension, start.dimension)
     try:
         gaussian = Gaussian(start.dimension, fitted.mean(0), covariance)
-        other = _draw(gaussian, len(own), seed=1)
+    except InputError:  # samples on a plane
+        return
+    other = _draw(gaussian, len(own), seed=1)
+    try:
         there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)  # log of < 0
-    except Exception:  # samples on a plane; a density that is asked for outside of its support
+    except Exception:  # may be defined on its support only
         return
-    found = log_mass(
-        start.log_density(own) - gaussian.log_density(own), there - gaussian.log_density(other)
-    )
-    if found.telling < _FEWEST_TELLING:
-        return
-    if abs(found.value) > max(6 * found.noise, 0.02):
+    found = log_mass(here - gaussian.log_density(own), there - gaussian.log_density(other))
+    if found.telling >= _FEWEST_TELLING and abs(found.value) > max(6 * found.noise, 0.02):
         raise InputError(
             f"the start density {start} has mass {math.exp(found.value):.4g}, not 1 (to "
             f"{found.noise:.1%}): its log_density lacks its constant, take {found.value:.4g} from "

@@ -10,6 +10,7 @@ from ..methods import PWGF, Form
 from ..parallel import describe
 from ..problems import PotentialEnergy, Problem
 from .density import check_mass, check_virial
+from .units import check_units
 
 
 def check_start(problem: Problem, runner: PWGF) -> None:
@@ -32,6 +33,7 @@ def check_start(problem: Problem, runner: PWGF) -> None:
                 f"by {float((x - reference.z).abs().max()):.3g}): make its last layer zero, or use "
                 "it anchored, z + N_θ(z) − N_θ₀(z)"
             )
+    check_units(runner)
     check_mass(problem)
     if runner.options.form is Form.FORCE:
         check_virial(problem, runner.options.samples)

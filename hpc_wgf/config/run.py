@@ -40,7 +40,8 @@ class MethodTable(Table):
     preconditioner: Preconditioning = Field(default=PWGFOptions.preconditioner, strict=False)
     """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
     shift: float | None = Field(default=None, ge=0, lt=1)
-    """ε/‖Ĝ‖ of the system (Ĝ + εI) η = −∇F; left out, rtol/100 with a preconditioner, else 0."""
+    """ε/‖Ĝ‖ of the system (Ĝ + εI) η = −∇F; left out, rtol/100 with a preconditioner
+    (less where units or origin of x are far from the start density's), else 0."""
     holdout: float | None = Field(default=None, gt=0)
     """Size of a second sample, over `samples`, that ends a solve when it gains no more."""
     dtype: Literal["float64", "float32"] = "float64"

@@ -23,7 +23,8 @@ def moment_fields(
     n, communicator = particles.total, particles.communicator
     sums = [x.double().sum(0) for x in particles.leaves]
     mean = communicator.sum(tree_sum(sums)) / n
-    centred = [x - mean.to(x.dtype) for x in particles.leaves]
+    # In float64: single precision would round a distant mean by more than the particles' spread.
+    centred = [(x.double() - mean).to(x.dtype) for x in particles.leaves]
     d = mean.numel()
     parts = communicator.sum(tree_sum([_moments(x) for x in centred])) / n
     C, q, fourth = parts[: d * d].view(d, d), parts[d * d : -1], parts[-1]

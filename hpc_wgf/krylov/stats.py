@@ -71,7 +71,9 @@ class Watched:
 
 
 def check_rtol(rtol: float, dtype: torch.dtype) -> None:
-    """Errors: `InputError` for a tolerance below ten machine epsilons of `dtype`."""
+    """Errors: `InputError` for a tolerance below ten machine epsilons of `dtype`, or from 1 on."""
+    if not rtol < 1:
+        raise InputError(f"rtol is a fraction of the right-hand side, below 1: got {rtol:g}")
     floor = 10 * torch.finfo(dtype).eps
     if not rtol >= floor:
         raise InputError(

@@ -44,6 +44,10 @@ class ModuleMap(PushForward):
 
     def _apply_at(self, parameters: dict[str, Tensor], z: Tensor) -> Tensor:
         x = functional_call(self.module, parameters, (z,))
+        if x.shape != z.shape:  # which adding z to it may hide
+            raise InputError(
+                f"the module returned shape {tuple(x.shape)} for samples of shape {tuple(z.shape)}"
+            )
         if not self.anchored:
             return x
         start = {name: self.get_buffer(f"anchor_{k}") for k, name in enumerate(parameters)}

@@ -40,7 +40,8 @@ class PWGFOptions:
     of `SCHEMES`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`:
     largest error of a step, as root mean squared movement of the samples in units of x; None
     for a fixed step. `block`: samples per block, None for automatic. `shift`: ε/‖Ĝ‖ of the system
-    (Ĝ + εI) η = −∇F, None for rtol/100 with a preconditioner and 0 without. `holdout`: a second
+    (Ĝ + εI) η = −∇F, None for rtol/100 with a preconditioner (less where units or origin of x are
+    far from the start density's) and 0 without. `holdout`: a second
     sample, of so many times `samples`, that ends a solve when it gains no more; None for none.
     `memory`: GiB that a rank may keep for products, what does not fit being computed anew in each;
     None for 2, on a GPU a quarter of its own. `tf32`: whether float32 products on a GPU may round
@@ -69,7 +70,14 @@ class PWGFOptions:
             object.__setattr__(self, name, _member(kind, getattr(self, name), name))
         if self.scheme not in SCHEMES:
             raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(SCHEMES)}")
-        for name in ("samples", "step_size", "tolerance", "holdout", "memory"):
+        for name, least in (("samples", 1), ("seed", 0), ("block", 1), ("max_products", 2)):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and value >= least
+            if not (whole or (name == "block" and value is None)):
+                raise InputError(f"{name} must be a whole number from {least} on, got {value!r}")
+        if self.dtype not in (torch.float32, torch.float64):
+            raise InputError(f"dtype must be torch.float64 or torch.float32, got {self.dtype!r}")
+        for name in ("step_size", "tolerance", "holdout", "memory"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} must be positive and finite, got {value}")
@@ -78,8 +86,6 @@ class PWGFOptions:
                 f"holdout = {self.holdout:g} of {self.samples} samples holds out {self.held_out}, "
                 f"which tell nothing of a solve: hold out at least {_FEWEST_HELD_OUT}"
             )
-        if self.max_products < 2:
-            raise InputError(f"max_products must be at least 2, got {self.max_products}")
         if self.tolerance is not None and SCHEMES[self.scheme].error_order is None:
             with_error = [name for name, each in SCHEMES.items() if each.error_order is not None]
             raise InputError(

@@ -28,6 +28,7 @@ from .options import Form, PWGFOptions
 from .sampling import Samples, Sampling
 from .slopes import Context, Slopes, Watch
 from .system import Assembly, System
+from .units import conditioning
 
 _NAN = float("nan")
 
@@ -63,7 +64,8 @@ class PWGF:
         if communicator.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
         self.assembly = Assembly(problem, self.map, options, communicator)
-        self._slopes = Slopes(self.map, options, communicator)
+        self.conditioning = conditioning(problem.start)
+        self._slopes = Slopes(self.map, options, communicator, self.conditioning)
         self._sampling = Sampling(
             problem.start, communicator, seed=options.seed, dtype=options.dtype
         )

@@ -46,9 +46,12 @@ class Watch:
 class Slopes:
     """Solves for η at the present parameters of one map."""
 
-    def __init__(self, map: PushForward, options: PWGFOptions, communicator: Communicator) -> None:
+    def __init__(
+        self, map: PushForward, options: PWGFOptions, communicator: Communicator,
+        conditioning: float,
+    ) -> None:  # fmt: skip
         self._map, self._communicator = map, communicator
-        self.solver = MetricSolver(map, options, communicator)
+        self.solver = MetricSolver(map, options, communicator, conditioning)
 
     @property
     def preconditioner(self) -> Preconditioning:

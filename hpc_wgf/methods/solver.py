@@ -28,6 +28,7 @@ from .system import System
 
 _POWER_ITERATIONS = 6
 _MOST_EXCESS = 60.0  # products
+_SPARED = 1e3  # shifts in the smallest eigenvalue of the metric of an affine map
 _SHIFT = 0.01  # ε/‖Ĝ‖ over rtol: the error of the shift is then about that of the tolerance
 
 
@@ -89,10 +90,15 @@ class Solved(NamedTuple):
 
 
 class MetricSolver:
-    """Solves on behalf of a method; itself it remembers nothing."""
+    """Solves on behalf of a method; itself it remembers nothing. `conditioning`: of the start
+    density (see `units`)."""
 
-    def __init__(self, map: PushForward, options: PWGFOptions, communicator: Communicator) -> None:
+    def __init__(
+        self, map: PushForward, options: PWGFOptions, communicator: Communicator,
+        conditioning: float = 1.0,
+    ) -> None:  # fmt: skip
         self._options, self._communicator = options, communicator
+        self._conditioning = conditioning
         self.kind = options.preconditioner
         if self.kind is Preconditioning.AUTOMATIC:
             plain = options.form is Form.ENERGY
@@ -102,7 +108,8 @@ class MetricSolver:
         """ε/‖Ĝ‖ at the start, of a preconditioned solve."""
         if self._options.shift is not None:
             return self._options.shift
-        return _SHIFT * self._options.rtol
+        # An affine motion is damped by ten times rtol at most, whatever the units and origin of x.
+        return _SHIFT * self._options.rtol * min(1.0, _SPARED * self._conditioning)
 
     def solve(
         self, map: PushForward, system: System, memory: Memory | None, held_out: System | None

@@ -109,6 +109,11 @@ class SampleBlocks:
         for block in blocks:
             key = np.random.SeedSequence((seed, int(purpose), step, block))
             samples = sampler(np.random.Generator(np.random.Philox(key)), self.size)
+            if not isinstance(samples, Tensor):
+                raise InputError(
+                    f"the start density gave samples as {type(samples).__name__}: expected a torch "
+                    "tensor in float64 on the CPU (torch.from_numpy takes an array)"
+                )
             if samples.ndim != 2 or len(samples) != self.size:
                 raise InputError(
                     f"the start density gave samples of shape {tuple(samples.shape)} where "

@@ -183,7 +183,7 @@ def _virial(job: Job) -> float:
 def _prepared(taken: OneStep) -> Prepared | None:
     """Made of the number of samples that a run takes, the same ones in every piece."""
     runner, on = taken.runner, OneOfMany(1)
-    solver = MetricSolver(runner.map, runner.options, on)
+    solver = MetricSolver(runner.map, runner.options, on, runner.conditioning)
     if solver.kind is Preconditioning.NONE:
         return None
     wanted = wanted_samples(runner.map)

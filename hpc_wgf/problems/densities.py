@@ -85,10 +85,10 @@ class Mixture:
         self.dimension = components[0].dimension
         self.components = list(components)
         given = [1.0] * len(components) if weights is None else list(weights)
-        if len(given) != len(components) or not all(w > 0 for w in given):
+        if len(given) != len(components) or not all(w > 0 and math.isfinite(w) for w in given):
             raise InputError(
-                f"a mixture of {len(components)} components needs as many positive weights, "
-                f"got {given}"
+                f"a mixture of {len(components)} components needs as many finite "
+                f"positive weights, got {given}"
             )
         self.weights = torch.tensor(given, dtype=torch.float64) / sum(given)
 

@@ -50,6 +50,13 @@ class PotentialEnergy:
     potential: Potential
     needs_density = False
 
+    def __post_init__(self) -> None:
+        if not hasattr(self.potential, "gradient"):
+            raise InputError(
+                f"{self.potential!r} is no potential: wrap a function (n, d) → (n,) of yours as "
+                "UserPotential(function, name)"
+            )
+
     def integrand(self, x: Tensor, log_density: Tensor) -> Tensor:
         return self.potential(x)
 
@@ -65,9 +72,10 @@ class Entropy:
     needs_density = True
 
     def __post_init__(self) -> None:
-        if not self.beta >= 0:
+        if not (self.beta >= 0 and math.isfinite(self.beta)):
             raise InputError(
-                f"the diffusion coefficient beta must not be negative, got {self.beta}"
+                f"the diffusion coefficient beta must not be negative, got {self.beta}: give a "
+                "finite number from 0 on"
             )
 
     def integrand(self, x: Tensor, log_density: Tensor) -> Tensor:

@@ -77,8 +77,8 @@ class SeparableFlow:
     """V(x) = Σ_j v_j(x_j), diffusion β, start of independent Gaussian coordinates:
     x_j = Q_j(t, Φ(z_j)), Q_j the quantile function of the j-th one-dimensional equation.
 
-    Not a number at times when the grid does not resolve the flow: where a coarser one tells that
-    it is off by more than a thousandth of the displacement."""
+    Not a number at times when the grid does not resolve the flow: where a coarser one is off from
+    it by more than a thousandth of the displacement."""
 
     def __init__(self, potential: Potential, beta: float, start: Gaussian):
         Pair = tuple[CoordinateFlow, CoordinateFlow]
@@ -101,7 +101,7 @@ class SeparableFlow:
         columns = zip(self._coordinates, z.unbind(1), strict=True)
         pairs = [(fine(t, column), coarse(t, column)) for (fine, coarse), column in columns]
         fine, coarse = (torch.stack(columns, 1) for columns in zip(*pairs, strict=True))
-        error = (fine - coarse).norm() / 3  # of second order
+        error = (fine - coarse).norm()  # of first order, where diffusion is weak on the grid
         resolved = bool(error <= _RESOLVED * (fine - z).norm())
         return fine if resolved else torch.full_like(fine, torch.nan)
 

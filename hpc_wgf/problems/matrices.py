@@ -11,6 +11,7 @@ from ..errors import InputError
 
 MatrixLike = float | Sequence[float] | Sequence[Sequence[float]] | Tensor
 VectorLike = float | Sequence[float] | Tensor
+_ROUNDING = 1e-10
 
 
 def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
@@ -42,10 +43,13 @@ def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
         )
     if not bool(torch.isfinite(m).all()):
         raise InputError(f"{what} has entries that are not finite")
-    if not torch.allclose(m, m.T, rtol=1e-12, atol=0):
+    # In units of the axes: small entries of a product of matrices carry the rounding of large ones.
+    scale = m.diagonal().abs().sqrt()
+    if bool(((m - m.T).abs() > _ROUNDING * torch.outer(scale, scale)).any()):
         raise InputError(
             f"{what} is not symmetric: its largest asymmetry is {float((m - m.T).abs().max()):.3g}"
         )
+    m = 0.5 * (m + m.T)
     smallest = float(torch.linalg.eigvalsh(m)[0])
     if smallest <= 0:
         raise InputError(

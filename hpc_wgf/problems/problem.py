@@ -41,6 +41,7 @@ class Problem:
                 f"the run is to end at {until}, not after its start at {start_time}: "
                 "raise problem.until"
             )
+        self._check_kinds(energy if isinstance(energy, Sequence) else [energy], start)
         wrong = {d for d in self._dimensions(energy) if d != start.dimension}
         if wrong:
             raise InputError(
@@ -54,6 +55,22 @@ class Problem:
         self.until, self.start_time = float(until), float(start_time)
         self.name = name
         self.exact = exact or exact_map(self.energy, start)
+
+    @staticmethod
+    def _check_kinds(parts: Sequence[Energy], start: Density) -> None:
+        """Whether these are energies and a density, by what they can do."""
+        for name in ("dimension", "sample", "log_density", "score"):
+            if not hasattr(start, name):
+                raise InputError(
+                    f"the start density {start!r} has no {name}: a density has dimension, "
+                    "sample(random, count), log_density(z) and score(z)"
+                )
+        for part in parts:
+            if not (isinstance(part, InteractionEnergy) or hasattr(part, "needs_density")):
+                raise InputError(
+                    f"{part!r} is no part of an energy: give PotentialEnergy(potential), Entropy, "
+                    "InternalEnergy or InteractionEnergy"
+                )
 
     @staticmethod
     def _dimensions(energy: Energy | Sequence[Energy]) -> list[int]:
@@ -83,6 +100,11 @@ class Problem:
             ("log density", cloud.log_density, z.shape[:1]),
             ("score", cloud.score, z.shape),
         ):
+            if not isinstance(value, Tensor):
+                raise InputError(
+                    f"the {what} of the start density {self.start} is a {type(value).__name__}: "
+                    "expected a torch tensor"
+                )
             if value.shape != shape:
                 raise InputError(
                     f"the {what} of the start density {self.start} has shape "

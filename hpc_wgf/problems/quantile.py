@@ -19,6 +19,8 @@ from torch import Tensor
 
 _TAIL = 6.5  # standard deviations of the start that the grid resolves
 _WIDEST = 1000.0  # widest window, over the start's, for potentials that confine nothing
+_STEP = 5e-4  # the longest, in units of time
+_LATE = 5e-3  # of the growth: what steps may be of the time passed however long that is
 _FIRST = 1e-3  # the first step, in units of the start's own time
 _TRUSTED = 5.5  # normal quantiles up to which the cumulated mass is free of rounding
 
@@ -27,17 +29,20 @@ class CoordinateFlow:
     """z ↦ Q_t(Φ((z − m)/σ)) for the start N(m, σ²) of one coordinate.
 
     `cells`: of the grid, by default enough to resolve the start. `step`, `growth`: the largest
-    time step, absolute and as a share of the time passed. The error falls with the square of all.
+    time step, absolute (by default 5e-4, or more for a start that changes slowly) and as a share
+    of the time passed; after long times the first gives way. The error falls with the square of
+    all, but with `cells` alone where diffusion is weak on the grid, as fluxes are then upwind.
     Times are computed when first asked for and kept.
     """
 
     def __init__(
         self, v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, *,
-        cells: int | None = None, step: float = 5e-4, growth: float = 0.02,
+        cells: int | None = None, step: float | None = None, growth: float = 0.02,
     ):  # fmt: skip
         self._mean, self._deviation = mean, deviation
-        self._step, self._growth = step, growth
-        self._times = [0.0, _FIRST * self._own_time(v, beta)]  # after 0, 1, 2, … steps
+        own = self._own_time(v, beta)
+        self._step, self._growth = step or max(_STEP, own / 64), growth
+        self._times = [0.0, _FIRST * own]  # after 0, 1, 2, … steps
         low, high = self._domain(v, beta)
         if cells is None:
             cells = int(min(20_000, max(2400, 60 * (high - low) / deviation)))
@@ -91,7 +96,8 @@ class CoordinateFlow:
         """Whole steps that end at t or before."""
         times = self._times
         while times[-1] <= t:
-            times.append(times[-1] + min(self._step, self._growth * times[-1]))
+            longest = max(self._step, _LATE * self._growth * times[-1])
+            times.append(times[-1] + min(longest, self._growth * times[-1]))
         return bisect_right(times, t * (1 + 1e-12)) - 1
 
     def _at(self, count: int) -> np.ndarray:

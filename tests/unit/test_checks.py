@@ -171,3 +171,66 @@ def test_narrow_modes_far_apart_are_left_untested():
     """The Gaussian of their mean and covariance meets neither."""
     modes = [wgf.Gaussian(20, mean, 1e-4) for mean in (-5.0, 5.0)]
     check_mass(of_start(wgf.Mixture(modes)))
+
+
+@pytest.mark.parametrize("dimension", [45, 46, 51])
+def test_its_absence_is_found_in_any_dimension(dimension):
+    """A covariance is symmetric up to rounding only, which once ended the test of the mass."""
+    with pytest.raises(wgf.InputError, match="not 1"):
+        check_mass(of_start(Standard("no constant", dimension), [wgf.InternalEnergy(2.0)]))
+
+
+class Cut(Standard):
+    """Without a density where a few of its samples lie."""
+
+    def log_density(self, z):
+        value = super().log_density(z)
+        return torch.where(z.norm(dim=1) > 3.5, -math.inf, value)
+
+
+def test_samples_outside_of_their_density_are_refused():
+    with pytest.raises(wgf.InputError, match="samples have to come from its density"):
+        check_mass(of_start(Cut("none")))
+
+
+class Odd(Standard):
+    def sample(self, random, count):
+        z = super().sample(random, count)
+        return z.numpy() if self.mistake == "numpy" else z
+
+    def log_density(self, z):
+        value = super().log_density(z)
+        return value.numpy() if self.mistake == "numpy log density" else value
+
+    def score(self, z):
+        return None if self.mistake == "no score" else super().score(z)
+
+
+class Column(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(2, 1)
+
+    def forward(self, z):
+        return self.one(z)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: solved(start=Odd("numpy")), "gave samples as ndarray: expected a torch tensor"),
+        (lambda: solved(start=Odd("numpy log density")), "log density .* is a ndarray"),
+        (lambda: solved(start=Odd("no score")), "score of .* is a NoneType"),
+        (lambda: of_start(object()), "has no dimension: a density has"),
+        (lambda: solved([wgf.PotentialEnergy(lambda x: x)]), "is no potential: wrap a function"),
+        (lambda: of_start(wgf.Gaussian(2), [wgf.StyblinskiTang()]), "is no part of an energy"),
+        (
+            lambda: solved(map=wgf.ModuleMap(2, Column().double(), anchored=True)),
+            r"the module returned shape \(\d+, 1\) for samples of shape \(\d+, 2\)",
+        ),
+        (lambda: wgf.Entropy(math.inf), "got inf: give a finite number"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(made, message):
+    with pytest.raises(wgf.InputError, match=message):
+        made()

@@ -71,7 +71,16 @@ def test_what_is_no_gaussian_is_refused(mean, covariance, message):
         Gaussian(2, mean, covariance)
 
 
-@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -2.0]])
+def test_a_product_of_matrices_is_symmetric_up_to_rounding():
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((60, 60)))[0]
+    product = torch.from_numpy(Q @ np.diag(np.linspace(1, 3, 60)) @ Q.T)
+    assert not torch.equal(product, product.T)
+    made = Gaussian(60, 0.0, product).covariance
+    assert torch.equal(made, made.T)
+    assert torch.allclose(made, product, atol=1e-14)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -2.0], [float("inf"), 1.0]])
 def test_mixture_weights_are_checked(weights):
     with pytest.raises(InputError, match="positive weights"):
         Mixture([Gaussian(2), Gaussian(2)], weights)

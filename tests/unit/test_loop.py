@@ -39,6 +39,27 @@ def test_rounding_adds_no_row(start, until, every, rows):
     assert times[-1] == until
 
 
+@pytest.mark.parametrize(
+    ("start", "every"), [(2460000.5, 0.01), (1e6, 1e-3), (1e5, 1e-4), (1.7e9, 0.1), (-1e6, 1e-2)]
+)
+def test_times_far_from_zero_go_on(start, every):
+    """Julian dates, seconds since 1970: the same row was written again and again."""
+    until = start + 5 * every
+    schedule, times = Schedule(start, until, every), [start]
+    while times[-1] < until and len(times) < 100:
+        times.append(schedule.step_to(times[-1], every)[1])
+    assert len(times) == 6
+    assert times[-1] == until
+    assert np.diff(times) == pytest.approx(every, rel=1e-3)
+
+
+def test_times_that_cannot_be_told_apart_are_refused():
+    with pytest.raises(wgf.InputError, match="count time from a start_time nearer to 0"):
+        Schedule(1.7e9, 1.7e9 + 1, 1e-4)
+    with pytest.raises(wgf.RunError, match="is lost beside t = 1000000"):
+        Schedule(1e6, 1e6 + 1, 0.1).step_to(1e6, 1e-12)
+
+
 def test_the_controller_shortens_accepted_steps():
     """An accepted step whose error is just below the tolerance is followed by a shorter one,
     with no rejection between; a step cut short to meet a stored time does not shorten the next."""

@@ -157,6 +157,12 @@ def test_float32_follows_float64():
         ({"scheme": "rk4", "tolerance": 1e-3}, "no error estimate"),
         ({"rtol": 1e-16}, "below what"),
         ({"step_size": 0.0}, "must be positive"),
+        ({"rtol": 2.0}, "below 1: got 2"),
+        ({"samples": 2.5}, "samples must be a whole number from 1 on, got 2.5"),
+        ({"seed": -1}, "seed must be a whole number from 0 on"),
+        ({"block": 0}, "block must be a whole number from 1 on"),
+        ({"max_products": 1}, "max_products must be a whole number from 2 on"),
+        ({"dtype": "float32"}, "dtype must be torch.float64 or torch.float32, got 'float32'"),
     ],
 )
 def test_options_are_checked(options, message):

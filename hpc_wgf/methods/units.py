@@ -1,0 +1,32 @@
+"""How far the units and the origin of x are from those of the start density."""
+
+from __future__ import annotations
+
+import torch
+
+from ..parallel import Purpose, SampleBlocks
+from ..problems import Density
+
+_SAMPLES = 4096
+_WIDEST = 1000  # coordinates up to which their correlations are looked at
+
+
+def conditioning(start: Density) -> float:
+    """λ_min/λ_max of E[(1, z)(1, z)ᵀ], which is the metric of an affine map, z ↦ b + Az; to
+    within a small factor, from the mean m and the eigenvalues v of the covariance of z:
+
+        v_min / ((1 + |m|² + v_min) (1 + |m|² + v_max)).
+
+    Of order 1 where z is of order 1 and spread about the origin. The same bits on every rank.
+    """
+    blocks = SampleBlocks.automatic(_SAMPLES)
+    z = blocks.draw(start.sample, range(blocks.count), seed=0, purpose=Purpose.CHECK).double()
+    mean = z.mean(0)
+    centred = z - mean
+    if z.shape[1] > _WIDEST:
+        v = (centred * centred).mean(0)
+    else:
+        v = torch.linalg.eigvalsh(centred.T @ centred / len(z)).clamp(min=0)
+    place = 1 + float(mean @ mean)
+    low, high = float(v.min()), float(v.max())
+    return low / (place + low) / (place + high)
