@@ -9,7 +9,8 @@ import re
 import socket
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from hpc_wgf import Summary, open_run
-from hpc_wgf.cli import app
+from hpc_wgf.cli import app, main
 
 _HERE = Path(__file__).parent
 _BIN = Path(sys.executable).parent
@@ -35,6 +36,21 @@ def cli(
     """`hpc-wgf …` on one process or under a launcher; the finished process, never raising."""
     program = ["-m", "hpc_wgf", *map(str, arguments)]
     return _started(program, ranks, launcher, timeout, environment)
+
+
+def here(*arguments: str | Path) -> subprocess.CompletedProcess:
+    """`hpc-wgf …` in this process, as if it had been one of its own: that would take longer to
+    start than most commands take."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err), _as_in_a_new_process():
+        before, sys.argv = sys.argv, ["hpc-wgf", *map(str, arguments)]
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        finally:
+            sys.argv = before
+    return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
 
 
 def script(
@@ -146,11 +162,16 @@ def solved(
 
 
 def _in_this_process(*arguments: str | Path) -> None:
-    """The command with the precision that a process of its own has for what torch makes."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), _as_in_a_new_process():
+        app(list(map(str, arguments)), standalone_mode=False)
+
+
+@contextmanager
+def _as_in_a_new_process() -> Iterator[None]:
+    """With the precision that torch then has for what it makes."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            app(list(map(str, arguments)), standalone_mode=False)
+        yield
     finally:
         torch.set_default_dtype(before)

@@ -13,6 +13,7 @@ from ..parallel import Purpose, SampleBlocks
 from ..problems import Cloud, Density, Gaussian, Problem
 
 VIRIAL_SAMPLES = 32768
+_BLOCK = 1024  # samples drawn together
 _MASS_SAMPLES = 4096
 _FEWEST_TELLING = 200  # samples, below which the mass is left untested
 _MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
@@ -56,7 +57,7 @@ def check_mass(problem: Problem) -> None:
 
 def _draw(density: Density, count: int, seed: int = 0) -> Tensor:
     """The same samples on every rank."""
-    blocks = SampleBlocks.automatic(count)
+    blocks = SampleBlocks(count, min(count, _BLOCK))
     return blocks.draw(density.sample, range(blocks.count), seed=seed, purpose=Purpose.CHECK)
 
 

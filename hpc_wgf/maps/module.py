@@ -7,6 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp, vjp, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import InputError
 from .base import PushForward, Transported
@@ -26,6 +28,7 @@ class ModuleMap(PushForward):
         self, dimension: int, module: nn.Module, *, anchored: bool = False, chunk: int = 512
     ) -> None:
         super().__init__(dimension)
+        self._check_kind(module)
         frozen = [name for name, value in module.named_parameters() if not value.requires_grad]
         if frozen:
             raise InputError(
@@ -38,6 +41,21 @@ class ModuleMap(PushForward):
         if anchored:
             for k, value in enumerate(module.parameters()):
                 self.register_buffer(f"anchor_{k}", value.detach().clone())
+
+    @staticmethod
+    def _check_kind(module: nn.Module) -> None:
+        if not isinstance(module, nn.Module):
+            raise InputError(f"a module map needs a torch.nn.Module, got {type(module).__name__}")
+        if next(module.parameters(), None) is None:
+            raise InputError(
+                "the module has no parameters: there is nothing that a flow could move"
+            )
+        for part in module.modules():
+            if isinstance(part, _BatchNorm | _DropoutNd) and part.training:
+                raise InputError(
+                    f"the module's {type(part).__name__} makes a sample's image depend on other "
+                    "samples or on chance: leave it out, or call eval() on the module"
+                )
 
     def _named(self) -> dict[str, Tensor]:
         return dict(self.module.named_parameters())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral
 
 import torch
 
@@ -72,9 +73,11 @@ class PWGFOptions:
             raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(SCHEMES)}")
         for name, least in (("samples", 1), ("seed", 0), ("block", 1), ("max_products", 2)):
             value = getattr(self, name)
-            whole = isinstance(value, int) and value >= least
-            if not (whole or (name == "block" and value is None)):
+            if name == "block" and value is None:
+                continue
+            if not (isinstance(value, Integral) and int(value) >= least):
                 raise InputError(f"{name} must be a whole number from {least} on, got {value!r}")
+            object.__setattr__(self, name, int(value))
         if self.dtype not in (torch.float32, torch.float64):
             raise InputError(f"dtype must be torch.float64 or torch.float32, got {self.dtype!r}")
         for name in ("step_size", "tolerance", "holdout", "memory"):

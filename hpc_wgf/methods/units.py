@@ -19,8 +19,10 @@ def conditioning(start: Density) -> float:
 
     Of order 1 where z is of order 1 and spread about the origin. The same bits on every rank.
     """
-    blocks = SampleBlocks.automatic(_SAMPLES)
+    blocks = SampleBlocks(_SAMPLES, _SAMPLES)
     z = blocks.draw(start.sample, range(blocks.count), seed=0, purpose=Purpose.CHECK).double()
+    if not bool(z.isfinite().all()):
+        return 1.0  # is refused where the start is checked
     mean = z.mean(0)
     centred = z - mean
     if z.shape[1] > _WIDEST:

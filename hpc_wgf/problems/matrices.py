@@ -16,6 +16,8 @@ _ROUNDING = 1e-10
 
 def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
     """(d,) in float64; a single number stands for d equal entries."""
+    if not (isinstance(dimension, int) and dimension >= 1):
+        raise InputError(f"the dimension must be a whole number from 1 on, got {dimension!r}")
     v = torch.as_tensor(value, dtype=torch.float64)
     if v.ndim == 0:
         v = v.expand(dimension).clone()

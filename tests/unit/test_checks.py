@@ -100,7 +100,7 @@ class Standard(wgf.Gaussian):
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        ("too few", r"gave samples of shape \(15, 2\) where 16 were asked for"),
+        ("too few", r"gave samples of shape \(4095, 2\) where 4096 were asked for"),
         ("a column", r"log density of the start density .* has shape \(\d+, 1\)"),
     ],
 )
@@ -228,6 +228,17 @@ class Column(nn.Module):
             lambda: solved(map=wgf.ModuleMap(2, Column().double(), anchored=True)),
             r"the module returned shape \(\d+, 1\) for samples of shape \(\d+, 2\)",
         ),
+        (lambda: wgf.ModuleMap(2, nn.Tanh()), "the module has no parameters"),
+        (lambda: wgf.ModuleMap(2, torch.tanh), "needs a torch.nn.Module, got builtin"),
+        (
+            lambda: wgf.ModuleMap(2, nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))),
+            "the module's Dropout makes a sample's image depend on other",
+        ),
+        (
+            lambda: wgf.ModuleMap(2, nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))),
+            "the module's BatchNorm1d makes a sample's image depend on other",
+        ),
+        (lambda: wgf.Gaussian(0), "the dimension must be a whole number from 1 on, got 0"),
         (lambda: wgf.Entropy(math.inf), "got inf: give a finite number"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The command line in processes of its own: contracts for people and machines."""
+"""The command line: contracts for people and machines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 
 import pytest
-from processes import SMALL, cli, solved
+from processes import SMALL, cli, here, solved
 from typer.testing import CliRunner
 
 from hpc_wgf.cli import app
@@ -19,10 +19,10 @@ KEYS = {
 
 
 def test_list_and_show():
-    listed = cli("list")
+    listed = here("list")
     assert listed.returncode == 0
     assert "styblinski-tang-30d" in listed.stdout
-    shown = cli("show", "ou-10d")
+    shown = here("show", "ou-10d")
     assert 'name = "ou-10d"' in shown.stdout
 
 
@@ -36,7 +36,7 @@ def test_help_teaches_by_example():
 
 def test_report_is_a_contract(tmp_path):
     solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
-    shown = cli("report", tmp_path / "run", "--json")
+    shown = here("report", tmp_path / "run", "--json")
     assert shown.returncode == 0, shown.stderr
     summary = json.loads(shown.stdout)
     assert set(summary) >= KEYS
@@ -53,7 +53,7 @@ def test_report_is_a_contract(tmp_path):
 
 def test_report_for_people_and_a_picture(tmp_path):
     solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
-    done = cli("report", tmp_path / "run", "--picture", tmp_path / "run.png")
+    done = here("report", tmp_path / "run", "--picture", tmp_path / "run.png")
     assert done.returncode == 0
     assert "map error" in done.stdout
     assert "finished" in done.stdout
@@ -71,12 +71,12 @@ def test_progress_is_plain_lines_in_a_log(tmp_path):
 
 def test_a_second_run_into_a_store_is_refused(tmp_path):
     solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
-    before = json.loads(cli("report", tmp_path / "run", "--json").stdout)
-    again = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    before = json.loads(here("report", tmp_path / "run", "--json").stdout)
+    again = here("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
     assert again.returncode == 2
     assert "a run is stored there" in again.stderr
     assert "hpc-wgf resume" in again.stderr
-    assert json.loads(cli("report", tmp_path / "run", "--json").stdout) == before
+    assert json.loads(here("report", tmp_path / "run", "--json").stdout) == before
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_second_run_into_a_store_is_refused(tmp_path):
 )  # fmt: skip
 def test_bad_input_is_one_clear_line_before_any_work(tmp_path, arguments, message):
     out = ["--out", tmp_path / "run"] if arguments[0] == "run" else []
-    done = cli(*arguments, *out)
+    done = here(*arguments, *out)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
@@ -115,7 +115,7 @@ def test_bad_input_is_one_clear_line_before_any_work(tmp_path, arguments, messag
 
 def test_unwritable_output_is_refused_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
-    done = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "file" / "run")
+    done = here("run", "ou-2d", *SMALL, "--out", tmp_path / "file" / "run")
     assert done.returncode == 2
     assert "cannot create the store" in done.stderr
 
@@ -123,7 +123,7 @@ def test_unwritable_output_is_refused_before_any_work(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere: run as another user")
 def test_read_only_folder_is_refused(tmp_path):
     tmp_path.chmod(stat.S_IREAD | stat.S_IEXEC)
-    done = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    done = here("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
     tmp_path.chmod(stat.S_IRWXU)
     assert done.returncode == 2
     assert "cannot create the store" in done.stderr
@@ -134,6 +134,6 @@ def test_runs_from_python_objects_say_how_to_resume(tmp_path):
 
     named = wgf.named("ou-2d", "method.samples=100", "problem.until=0.05")
     wgf.solve(*named, wgf.Output(tmp_path / "run", every=0.05))
-    done = cli("resume", tmp_path / "run", "--until", "0.1")
+    done = here("resume", tmp_path / "run", "--until", "0.1")
     assert done.returncode == 2
     assert "resume=True" in done.stderr
