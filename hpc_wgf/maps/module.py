@@ -51,7 +51,8 @@ class ModuleMap(PushForward):
                 "the module has no parameters: there is nothing that a flow could move"
             )
         for part in module.modules():
-            if isinstance(part, _BatchNorm | _DropoutNd) and part.training:
+            idle = isinstance(part, _DropoutNd) and part.p == 0
+            if isinstance(part, _BatchNorm | _DropoutNd) and part.training and not idle:
                 raise InputError(
                     f"the module's {type(part).__name__} makes a sample's image depend on other "
                     "samples or on chance: leave it out, or call eval() on the module"
