@@ -22,6 +22,7 @@ from .launcher import Place
 from .pairwise import pairwise_sum
 
 _FAILURE, _LEFT, _DEVICE = "hpc_wgf/failure", "hpc_wgf/left", "hpc_wgf/device"
+_CONNECTED, _COMPLETE = "hpc_wgf/connected", "hpc_wgf/complete"
 _SETTLING = 0.05  # seconds without the interpreter's lock, which such a thread waits for
 _PATIENCE = 5.0  # seconds that rank 0, whose process may hold the notes, leaves the others to read
 _R = TypeVar("_R")
@@ -48,6 +49,7 @@ class TorchCommunicator:
             dist.init_process_group(
                 backend, store=self._store, rank=self.rank, world_size=self.size, timeout=patience
             )
+            self._await_all(patience)
         except RuntimeError as error:  # DistNetworkError, DistStoreError
             first = str(error).partition("\n")[0]
             raise InputError(
@@ -67,6 +69,13 @@ class TorchCommunicator:
                 f"rank {self.rank} runs on {mine}, but rank 0 on {first}: nodes differ in their "
                 "GPUs; use --device cpu, or nodes of one kind"
             )
+
+    def _await_all(self, patience: timedelta) -> None:
+        """A rank that failed while another is not yet connected to it would look like one that
+        never came."""
+        if self._store.add(_CONNECTED, 1) == self.size:
+            self._store.set(_COMPLETE, "")
+        self._store.wait([_COMPLETE], patience)
 
     def sum(self, tensor: Tensor) -> Tensor:
         if tensor.device.type == "cpu":

@@ -3,6 +3,8 @@ the tree of one process, so that they do not depend on who carries them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from contract_of_ranks import values
@@ -33,6 +35,8 @@ def on(ranks: int, folder, carrier: tuple[str, str], part: str, status: bool = T
     result = folder / f"{comm}-{ranks}"
     done = script("contract_of_ranks.py", result, comm, part, ranks=ranks, launcher=launcher)
     assert (done.returncode == 0) == status, done.stderr
+    missing = [rank for rank in range(ranks) if not Path(f"{result}-{rank}.pt").exists()]
+    assert not missing, f"ranks {missing} ended without a result: {done.stderr}"
     return [torch.load(f"{result}-{rank}.pt") for rank in range(ranks)]
 
 
@@ -49,6 +53,13 @@ def found(request, ranks, tmp_path_factory):
     assert {part["kind"] for part in parts} == {kind}
     assert not any(part["capturable"] for part in parts)
     return parts
+
+
+def test_no_rank_begins_before_all_are_connected(found):
+    """Rank 1 takes its time; one that began and failed before would seem never to have come."""
+    connected = [moment for part in found for moment in part["connected"]]
+    assert len(connected) == (len(found) if found[0]["kind"] == "TorchCommunicator" else 0)
+    assert min(part["begun"] for part in found) >= max(connected, default=0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,11 +5,13 @@ Usage: contract_of_ranks.py RESULT torch|mpi collectives|failure|contest
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from hpc_wgf.errors import CommunicationError
 from hpc_wgf.parallel import Communicator, MPICommunicator, TorchCommunicator
@@ -82,12 +84,38 @@ def contest(on: Communicator) -> dict[str, object]:
     return {"first": on.report_failure(f"rank {on.rank}")}
 
 
+def connect_late(seconds: float) -> list[float]:
+    """Make the connection of this process take longer; when it was connected, once it is."""
+    connect, connected = dist.init_process_group, []
+
+    def late(*arguments: object, **options: object) -> None:
+        connect(*arguments, **options)
+        time.sleep(seconds)
+        connected.append(time.monotonic())
+
+    dist.init_process_group = late
+    return connected
+
+
+def save(found: dict[str, object], result: str, on: Communicator, together: bool) -> None:
+    """Write RESULT-rank.pt; `together` returns once all ranks have: the launcher ends all as soon
+    as one leaves."""
+    files = [Path(f"{result}-{rank}.pt") for rank in range(on.size)]
+    unfinished = files[on.rank].with_suffix(".part")
+    torch.save(found, unfinished)
+    unfinished.rename(files[on.rank])
+    end = time.monotonic() + 60.0
+    while together and not all(map(Path.exists, files)) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
 if __name__ == "__main__":
+    connected = connect_late(0.5 if os.environ.get("RANK") == "1" else 0.0)
     part = {"collectives": collectives, "failure": failure, "contest": contest}[sys.argv[3]]
     with ranks("cpu", sys.argv[2]) as communicator:
-        found = {"kind": type(communicator).__name__, "capturable": communicator.capturable}
+        found = {"begun": time.monotonic(), "connected": connected}
+        found |= {"kind": type(communicator).__name__, "capturable": communicator.capturable}
         found |= part(communicator)
-        torch.save(found, Path(f"{sys.argv[1]}-{communicator.rank}.pt"))
+        save(found, sys.argv[1], communicator, together=part is not collectives)
         if part is not collectives:
-            time.sleep(3.0)  # the launcher ends all as soon as one leaves: let the others save
             communicator.abort(3)
