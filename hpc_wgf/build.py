@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -43,8 +44,31 @@ from .problems import (
 )
 from .problems.matrices import random_spd, spd_matrix
 from .problems.potentials import load_object
+from .solve import Output
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+class Objects(NamedTuple):
+    """What a run file says to solve: pass them to `solve`."""
+
+    problem: Problem
+    map: PushForward
+    method: PWGFOptions
+
+
+def objects(run_file: config.RunFile) -> Objects:
+    """Problem, map and method of a run file. Errors: `InputError` naming what does not fit."""
+    return Objects(
+        problem(run_file.problem),
+        push_forward(run_file.map, run_file.problem.dimension),
+        options(run_file.method),
+    )
+
+
+def output(table: config.OutputTable, path: Path | str | None) -> Output:
+    """What is kept of a run, at `path`."""
+    return Output(path, table.every, table.particles, table.shards)
 
 
 def problem(table: config.ProblemTable) -> Problem:

@@ -20,7 +20,7 @@ from .planning.command import plan_command
 from .ranks import ranks
 from .report import Summary, draw, print_summary
 from .signals import status_of_stop, stop_request
-from .solve import Output, solve
+from .solve import solve
 from .store import check, open_run
 
 _EPILOG = """
@@ -186,13 +186,10 @@ def _extended(stored: Mapping[str, Any], until: float | None) -> dict[str, Any]:
 
 def _run(run_file: config.RunFile, path: Path, communicator: Communicator, *, resume: bool) -> None:
     """Solve and report. Ends the program with a status of its own where the run was stopped."""
-    output = run_file.output
     with stop_request() as request:
         solution = solve(
-            build.problem(run_file.problem),
-            build.push_forward(run_file.map, run_file.problem.dimension),
-            build.options(run_file.method),
-            Output(path, output.every, output.particles, output.shards),
+            *build.objects(run_file),
+            build.output(run_file.output, path),
             communicator=communicator,
             resume=resume,
             show_progress=True,

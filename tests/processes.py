@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -26,6 +28,13 @@ SMALL = [
     "--set", "problem.until=0.2",
     "--set", "method.samples=400",
     "--set", "output.every=0.05",
+]  # fmt: skip
+
+FLAWED = [
+    "--set", "problem.until=1.0",
+    "--set", "method.samples=200",
+    "--set", "output.every=0.05",
+    "--set", "method.scheme=heun",
 ]  # fmt: skip
 
 
@@ -51,6 +60,21 @@ def here(*arguments: str | Path) -> subprocess.CompletedProcess:
         finally:
             sys.argv = before
     return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
+
+
+def flawed(
+    folder: Path, function: str, *settings: str, ranks: int = 2, rank: int = 1,
+    launcher: str = "torchrun",
+):  # fmt: skip
+    """A run into `folder`/run whose potential, of `support/user_objects.py`, goes wrong on one
+    rank: the finished process, and the seconds that it went on for (nan where nothing did)."""
+    potential = f'problem.energy.0={{kind="user", function="user_objects:{function}"}}'
+    moment = folder / "flawed"
+    done = cli(
+        "run", "ou-2d", *FLAWED, "--set", potential, *settings, "--out", folder / "run",
+        ranks=ranks, launcher=launcher, timeout=180, FLAWED_RANK=str(rank), FLAWED_AT=str(moment),
+    )  # fmt: skip
+    return done, time.time() - moment.stat().st_mtime if moment.exists() else math.nan
 
 
 def script(

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from ..diagnostics import log_mass
 from ..errors import InputError
-from ..parallel import Purpose, SampleBlocks
+from ..parallel import samples_to_check
 from ..problems import Cloud, Density, Gaussian, Problem
 
 VIRIAL_SAMPLES = 32768
-_BLOCK = 1024  # samples drawn together
 _MASS_SAMPLES = 4096
 _FEWEST_TELLING = 200  # samples, below which the mass is left untested
 _MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
@@ -29,7 +28,7 @@ def check_mass(problem: Problem) -> None:
     if not problem.energy.needs_density:
         return
     start = problem.start
-    fitted, own = _draw(start, 2 * _MASS_SAMPLES).chunk(2)
+    fitted, own = samples_to_check(start.sample, 2 * _MASS_SAMPLES).chunk(2)
     here = start.log_density(own)
     if not bool(here.isfinite().all()):
         raise InputError(
@@ -41,7 +40,7 @@ def check_mass(problem: Problem) -> None:
         gaussian = Gaussian(start.dimension, fitted.mean(0), covariance)
     except InputError:  # samples on a plane
         return
-    other = _draw(gaussian, len(own), seed=1)
+    other = samples_to_check(gaussian.sample, len(own), seed=1)
     try:
         there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)  # log of < 0
     except Exception:  # may be defined on its support only
@@ -55,12 +54,6 @@ def check_mass(problem: Problem) -> None:
         )
 
 
-def _draw(density: Density, count: int, seed: int = 0) -> Tensor:
-    """The same samples on every rank."""
-    blocks = SampleBlocks(count, min(count, _BLOCK))
-    return blocks.draw(density.sample, range(blocks.count), seed=seed, purpose=Purpose.CHECK)
-
-
 def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) -> None:
     """Whether the start's score belongs to its density, and whether so many samples tell the
     force, where the energy depends on the density.
@@ -72,7 +65,7 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
     if not problem.energy.needs_density:
         return
     start = problem.start
-    z = _draw(start, tried)
+    z = samples_to_check(start.sample, tried)
     log_density = start.log_density(z)
     cloud = Cloud(z, log_density, start.score(z))
     force = problem.energy.density_force(cloud)

@@ -121,8 +121,14 @@ class _ModuleLinearizer(Linearizer):
             kept[storage.data_ptr()] = storage.nbytes()
             return value
 
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
-            graph = self.evaluate(self.like.new_zeros(samples, self.dimension))
+        z = self.like.new_zeros(samples, self.dimension)
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+                graph = self.evaluate(z)
+        except RuntimeError as error:  # as for layers of another width
+            raise InputError(
+                f"the module cannot be evaluated at samples of shape {tuple(z.shape)}: {error}"
+            ) from error
         del graph  # until here, so that no address is used twice
         return sum(kept.values())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..parallel import Purpose, SampleBlocks
+from ..parallel import samples_to_check
 from ..problems import Density
 
 _SAMPLES = 4096
@@ -19,8 +19,7 @@ def conditioning(start: Density) -> float:
 
     Of order 1 where z is of order 1 and spread about the origin. The same bits on every rank.
     """
-    blocks = SampleBlocks(_SAMPLES, _SAMPLES)
-    z = blocks.draw(start.sample, range(blocks.count), seed=0, purpose=Purpose.CHECK).double()
+    z = samples_to_check(start.sample, _SAMPLES).double()
     if not bool(z.isfinite().all()):
         return 1.0  # is refused where the start is checked
     mean = z.mean(0)

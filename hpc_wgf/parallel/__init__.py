@@ -1,6 +1,6 @@
 """Ranks: communicators, numbered sample blocks and their random streams."""
 
-from .blocks import Purpose, SampleBlocks, TreeBuffers, TreeSum, tree_sum
+from .blocks import Purpose, SampleBlocks, TreeBuffers, TreeSum, samples_to_check, tree_sum
 from .communicator import Communicator, LocalCommunicator, agreed, describe
 from .environment import communicator_from_environment, one_thread
 from .launcher import Launcher, Place, find_place
@@ -23,5 +23,6 @@ __all__ = [
     "describe",
     "find_place",
     "one_thread",
+    "samples_to_check",
     "tree_sum",
 ]

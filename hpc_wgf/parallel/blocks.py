@@ -19,6 +19,7 @@ from ..errors import InputError
 
 Sampler = Callable[[np.random.Generator, int], Tensor]
 
+_CHECKED = 4096  # samples of a block, where something is tried before a run
 _LEAF = 512  # samples of a leaf, at least, where nothing is known of the map
 
 
@@ -129,6 +130,12 @@ class SampleBlocks:
                 f"{self.size}): use at most {parts} ranks, more samples, or smaller blocks by "
                 f"method.block = {max(1, self.total // ranks)}"
             )
+
+
+def samples_to_check(sampler: Sampler, count: int, seed: int = 0) -> Tensor:
+    """(count, d), on which something is tried before a run: the same on every rank."""
+    blocks = SampleBlocks(count, min(count, _CHECKED))
+    return blocks.draw(sampler, range(blocks.count), seed=seed, purpose=Purpose.CHECK)
 
 
 def tree_sum(parts: list[Tensor]) -> Tensor:

@@ -14,7 +14,6 @@ from .. import build, catalogue
 from ..errors import InputError
 from ..parallel import one_thread
 from ..report import Summary
-from ..solve import Output
 from ..store import open_run
 from .calibration import calibrated
 from .cut import Job
@@ -100,13 +99,7 @@ def _ranks(nodes: int, per_node: int) -> int:
 
 def _job(name: str, settings: list[str]) -> Job:
     run_file = catalogue.load(name, settings)
-    output = run_file.output
-    return Job(
-        build.problem(run_file.problem),
-        build.push_forward(run_file.map, run_file.problem.dimension),
-        build.options(run_file.method),
-        Output(None, output.every, output.particles, output.shards),
-    )
+    return Job(*build.objects(run_file), build.output(run_file.output, None))
 
 
 def _preconditioners(given: float | None, job: Job) -> float:

@@ -41,16 +41,10 @@ class Problem:
                 f"the run is to end at {until}, not after its start at {start_time}: "
                 "raise problem.until"
             )
-        self._check_kinds(energy if isinstance(energy, Sequence) else [energy], start)
-        wrong = {d for d in self._dimensions(energy) if d != start.dimension}
-        if wrong:
-            raise InputError(
-                f"the potential has dimension {wrong.pop()} but the start density has dimension "
-                f"{start.dimension}"
-            )
-        self.energy = SumOfEnergies(energy if isinstance(energy, Sequence) else [energy])
-        for part in self.energy.interactions:
-            part.kernel.check_dimension(start.dimension)
+        parts = list(energy) if isinstance(energy, Sequence) else [energy]
+        self._check_kinds(parts, start)
+        self.energy = SumOfEnergies(parts)
+        self._check_dimensions(self.energy, start.dimension)
         self.start = start
         self.until, self.start_time = float(until), float(start_time)
         self.name = name
@@ -73,10 +67,18 @@ class Problem:
                 )
 
     @staticmethod
-    def _dimensions(energy: Energy | Sequence[Energy]) -> list[int]:
-        parts = energy if isinstance(energy, Sequence) else [energy]
-        known = [part.potential.dimension for part in parts if isinstance(part, PotentialEnergy)]
-        return [dimension for dimension in known if dimension is not None]
+    def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
+        """Whether potentials and kernels are of the start's dimension."""
+        for part in energy.parts:
+            if isinstance(part, PotentialEnergy):
+                own = part.potential.dimension
+                if own is not None and own != dimension:
+                    raise InputError(
+                        f"the potential has dimension {own} but the start density has dimension "
+                        f"{dimension}"
+                    )
+        for interaction in energy.interactions:
+            interaction.kernel.check_dimension(dimension)
 
     def __repr__(self) -> str:
         return f"Problem({self.name}: {self.energy}, start={self.start}, until={self.until})"

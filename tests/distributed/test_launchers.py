@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from processes import DEEPSPEED, MPIRUN, SMALL, cli, errors, solved
+from processes import DEEPSPEED, MPIRUN, SMALL, cli, errors, flawed, solved
 
 from hpc_wgf import open_run
 
@@ -85,17 +84,12 @@ BY_DEEPSPEED = ("the first raises", "not a number")
 def test_a_failure_on_one_rank_ends_all_with_one_message(
     tmp_path, launcher, function, rank, message
 ):
-    potential = f'problem.energy.0={{kind="user", function="user_objects:{function}"}}'
-    begun = time.monotonic()
-    done = cli(
-        "run", "ou-2d", *SMALL, "--set", "problem.until=1", "--set", potential,
-        "--out", tmp_path / "run", ranks=2, launcher=launcher, timeout=120, FLAWED_RANK=str(rank),
-    )  # fmt: skip
+    done, seconds = flawed(tmp_path, function, rank=rank, launcher=launcher)
     assert done.returncode != 0
     assert len(errors(done)) == 1, done.stderr
     assert message in errors(done)[0]
     assert f"rank {rank}" in errors(done)[0]
-    assert time.monotonic() - begun < 60
+    assert seconds < 60
 
 
 @pytest.mark.parametrize("launcher", [MPIRUN])

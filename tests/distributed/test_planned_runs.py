@@ -7,7 +7,7 @@ import json
 import pytest
 from processes import script
 
-from hpc_wgf import Output, build, catalogue
+from hpc_wgf import build, catalogue
 from hpc_wgf.planning.cut import Job
 from hpc_wgf.planning.devices import device_named
 from hpc_wgf.planning.plan import Planner
@@ -23,12 +23,7 @@ _MEBI = 2**20
 def planner() -> Planner:
     name, *settings = RUN
     run_file = catalogue.load(name, settings)
-    job = Job(
-        build.problem(run_file.problem),
-        build.push_forward(run_file.map, run_file.problem.dimension),
-        build.options(run_file.method),
-        Output(None, run_file.output.every),
-    )
+    job = Job(*build.objects(run_file), build.output(run_file.output, None))
     return Planner(job, device_named("cpu"), 4)
 
 

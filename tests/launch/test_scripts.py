@@ -40,6 +40,7 @@ def test_a_script_hands_signals_on_and_ends_as_what_it_started(last):
     with subprocess.Popen(
         ["bash", "-c", HANDED_ON, "script", ROOT / "launch" / "signals.sh"],
         stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which nohup ignores
     ) as script:  # fmt: skip
         assert script.stdout is not None
         assert [script.stdout.readline() for _ in range(2)] == ["ready\n"] * 2  # both of them

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from hpc_wgf import Output, build, catalogue
+from hpc_wgf import build, catalogue
 from hpc_wgf.bench.machine import peak_mebibytes
 from hpc_wgf.parallel import communicator_from_environment
 from hpc_wgf.solve import solve
@@ -52,12 +52,9 @@ def main(result: str, store: str, name: str, settings: list[str]) -> None:
     communicator = communicator_from_environment("cpu")
     counted = Counting(communicator)
     seen = FirstStep(counted)
-    output = run_file.output
     solve(
-        build.problem(run_file.problem),
-        build.push_forward(run_file.map, run_file.problem.dimension),
-        build.options(run_file.method),
-        Output(store, output.every, output.particles, output.shards),
+        *build.objects(run_file),
+        build.output(run_file.output, store),
         communicator=counted,
         observers=[seen],
     )

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from hpc_wgf import Output, build, catalogue
+from hpc_wgf import build, catalogue
 from hpc_wgf.ranks import ranks
 from hpc_wgf.solve import solve
 
@@ -18,12 +18,9 @@ def main(runs: dict[str, list[str]]) -> None:
     with ranks("cpu") as communicator:
         for store, (name, *settings) in runs.items():
             run_file = catalogue.load(name, settings)
-            output = run_file.output
             solve(
-                build.problem(run_file.problem),
-                build.push_forward(run_file.map, run_file.problem.dimension),
-                build.options(run_file.method),
-                Output(store, output.every, output.particles, output.shards),
+                *build.objects(run_file),
+                build.output(run_file.output, store),
                 communicator=communicator,
             )
 

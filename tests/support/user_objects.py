@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,7 +22,15 @@ def _flawed() -> bool:
 def _fails_now() -> bool:
     global _calls
     _calls += 1
-    return _calls > 100 and _flawed()
+    return _calls > 100 and _flawed() and _noted()
+
+
+def _noted() -> bool:
+    """True, with the moment of the first failure in a file's time for who asks for it."""
+    if "FLAWED_AT" in os.environ:
+        with suppress(FileExistsError):
+            Path(os.environ["FLAWED_AT"]).touch(exist_ok=False)
+    return True
 
 
 def harmonic(x: Tensor) -> Tensor:
@@ -42,7 +52,7 @@ def raises(x: Tensor) -> Tensor:
 
 def missing_on_one_node(x: Tensor) -> Tensor:
     """Wrong from the first call, on one rank only."""
-    if _flawed():
+    if _flawed() and _noted():
         raise FileNotFoundError("table.dat")
     return harmonic(x)
 

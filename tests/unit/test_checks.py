@@ -136,17 +136,17 @@ def test_the_named_start_densities_have_mass_one(name):
     check_mass(build.problem(catalogue.load(name).problem))
 
 
-class OnItsSupport(Standard):
+class OnItsSupport(wgf.Paraboloid):
     """Raises where it is asked for elsewhere."""
 
     def log_density(self, z):
-        if bool((z.norm(dim=1) > 4.5).any()):
+        if bool((z.norm(dim=1) > self.radius + 1e-9).any()):
             raise ValueError("outside of the support")
         return super().log_density(z)
 
 
 def test_a_density_that_is_defined_on_its_support_only_is_left_untested():
-    check_mass(of_start(OnItsSupport("none")))
+    check_mass(of_start(OnItsSupport(2)))
 
 
 class Disc(wgf.Paraboloid):
@@ -227,6 +227,10 @@ class Column(nn.Module):
         (
             lambda: solved(map=wgf.ModuleMap(2, Column().double(), anchored=True)),
             r"the module returned shape \(\d+, 1\) for samples of shape \(\d+, 2\)",
+        ),
+        (
+            lambda: solved(map=wgf.ModuleMap(2, nn.Linear(3, 3).double(), anchored=True)),
+            r"the module cannot be evaluated at samples of shape \(4, 2\): mat1 and mat2 shapes",
         ),
         (lambda: wgf.ModuleMap(2, nn.Tanh()), "the module has no parameters"),
         (lambda: wgf.ModuleMap(2, torch.tanh), "needs a torch.nn.Module, got builtin"),

@@ -10,7 +10,7 @@ import torch
 from processes import cli
 from typer.testing import CliRunner
 
-from hpc_wgf import Output, build, catalogue
+from hpc_wgf import build, catalogue
 from hpc_wgf.bench.tracing import Traced, held_bytes, traced
 from hpc_wgf.cli import app
 from hpc_wgf.errors import InputError
@@ -34,12 +34,7 @@ COUNTS = Counts(10.0, 1.0)
 
 def job_of(name: str, *settings: str) -> Job:
     run_file = catalogue.load(name, settings)
-    return Job(
-        build.problem(run_file.problem),
-        build.push_forward(run_file.map, run_file.problem.dimension),
-        build.options(run_file.method),
-        Output(None, run_file.output.every),
-    )
+    return Job(*build.objects(run_file), build.output(run_file.output, None))
 
 
 @pytest.fixture(scope="module")
