@@ -24,6 +24,7 @@ from .maps import (
 )
 from .methods import Form, PWGFOptions
 from .named import named
+from .parallel import distributed
 from .problems import (
     Barenblatt,
     Box,
@@ -40,7 +41,6 @@ from .problems import (
     StyblinskiTang,
     UserPotential,
 )
-from .ranks import ranks
 from .report import Summary
 from .solve import Output, Solution, solve
 from .store import StoredRun, open_run
@@ -82,8 +82,8 @@ __all__ = [
     "UserKernel",
     "UserPotential",
     "WgfError",
+    "distributed",
     "named",
     "open_run",
-    "ranks",
     "solve",
 ]

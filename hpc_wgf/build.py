@@ -225,7 +225,7 @@ def options(table: config.MethodTable) -> PWGFOptions:
         solver=table.solver,
         preconditioner=table.preconditioner,
         shift=table.shift,
-        holdout=table.holdout,
-        memory=table.memory,
+        validation=table.validation,
+        cache_gib=table.cache_gib,
         tf32=table.tf32,
     )

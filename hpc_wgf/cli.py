@@ -15,11 +15,9 @@ from rich.table import Table
 from . import build, catalogue, config, parsing
 from .bench.cli import bench
 from .errors import InputError, RunError, WgfError
-from .parallel import Communicator
+from .parallel import Communicator, distributed, status_of_stop, stop_request
 from .planning.command import plan_command
-from .ranks import ranks
 from .report import Summary, draw, print_summary
-from .signals import status_of_stop, stop_request
 from .solve import solve
 from .store import check, open_run
 
@@ -108,7 +106,7 @@ def run(
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
-    with ranks(device, comm) as communicator:
+    with distributed(device, comm) as communicator:
         run_file = catalogue.load(name, settings or [])
         path = out or Path("runs") / f"{run_file.problem.name}.zarr"
         # As one rank sees the folder: by now others may find the one that it makes.
@@ -129,7 +127,7 @@ def resume(
 
     Example: `hpc-wgf resume ou.zarr --until 3`
     """
-    with ranks(device, comm) as communicator:
+    with distributed(device, comm) as communicator:
         stored = open_run(path).attributes["configuration"]
         if stored is None:
             raise InputError(

@@ -12,8 +12,8 @@ import torch
 from .diagnostics import MapError, affine_law, map_error, symmetric_kl
 from .errors import InputError, RunError
 from .integrators import Controller
-from .methods import Measurement, Method, Slope, State, StepFailed, StepResult
-from .observers import Observer, Row, Step
+from .methods import Measurement, Method, State, StepFailed, StepResult, Velocity
+from .observers import Observer, Snapshot, StepRecord
 from .problems import GaussianFlow, Problem
 
 _MAX_REJECTIONS = 20
@@ -69,10 +69,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class _Point:
-    """A state that has been accepted: its slope and how the evaluation sample sees it."""
+    """A state that has been accepted: its velocity and how the evaluation sample sees it."""
 
     state: State
-    slope: Slope
+    velocity: Velocity
     seen: Measurement
 
 
@@ -89,7 +89,7 @@ def integrate(
     """Run from the start, or from the last stored state, to `schedule.until`; or to the end of
     the step after which `stop`, which is asked on every rank, says so on one of them.
 
-    A step counts once the slope at its end has been computed on fresh samples without folding:
+    A step counts once the velocity at its end has been computed on fresh samples without folding:
     what cannot go on is not accepted. Errors: `RunError` when a step cannot be completed.
     """
     begun = clock.monotonic() - seconds_before
@@ -110,7 +110,7 @@ def integrate(
                 for observer in observers:
                     observer.on_row(row)
             if point.state.time < schedule.until and _stopped(method, stop):
-                memory = method.packed(point.state)
+                memory = method.state_dict(point.state)
                 for observer in observers:
                     observer.on_stop(point.state, memory, clock.monotonic() - begun)
                 break
@@ -130,8 +130,8 @@ def _stopped(method: Method, stop: Callable[[], bool] | None) -> bool:
 
 def _first(method: Method, state: State) -> _Point:
     try:
-        slope = method.slope(state)
-        return _Point(state, slope, method.measure(state, slope))
+        velocity = method.velocity(state)
+        return _Point(state, velocity, method.measure(state, velocity))
     except StepFailed as failure:
         raise RunError(f"at t = {state.time:g}, before the first step: {failure}") from failure
 
@@ -146,7 +146,7 @@ class _Rejected(Exception):
 
 def _accepted_step(
     method: Method, controller: Controller, schedule: Schedule, point: _Point
-) -> tuple[_Point, Step]:
+) -> tuple[_Point, StepRecord]:
     """The next accepted point, after as many rejections as it takes."""
     begun = clock.monotonic()
     state, proposal = point.state, point.state.step_size
@@ -156,21 +156,21 @@ def _accepted_step(
         except _Rejected as rejection:
             proposal, last = rejection.proposal, rejection
             continue
-        step = Step(
+        step = StepRecord(
             time=state.time,
             step_size=reached.state.time - state.time,
             energy=point.seen.energy,
-            energy_rate=point.slope.energy_rate,
-            projection_error=point.slope.projection_error,
+            energy_rate=point.velocity.energy_rate,
+            projection_error=point.velocity.projection_error,
             projection_error_fresh=point.seen.projection_error,
-            products=point.slope.products + result.products,
+            products=point.velocity.products + result.products,
             solves=1 + result.solves,
-            unconverged=result.unconverged + (not point.slope.converged),
-            residual=max(point.slope.residual, result.worst_residual),
+            unconverged=result.unconverged + (not point.velocity.converged),
+            residual=max(point.velocity.residual, result.worst_residual),
             rejected=rejected,
-            eta_norm=float(point.slope.eta.double().norm()),
-            nonlinearity=point.slope.nonlinearity,
-            shift=point.slope.shift,
+            eta_norm=float(point.velocity.eta.double().norm()),
+            nonlinearity=point.velocity.nonlinearity,
+            shift=point.velocity.shift,
             seconds=clock.monotonic() - begun,
         )
         return reached, step
@@ -189,7 +189,7 @@ def _attempt(
     state = point.state
     size, end = schedule.step_to(state.time, proposal)
     try:
-        result = method.step(state, point.slope, size)
+        result = method.step(state, point.velocity, size)
         verdict = controller.judge(result.error, state.last_error)
         if not verdict.accept:
             raise _Rejected(size * verdict.factor, size, "its error is above the tolerance")
@@ -199,8 +199,8 @@ def _attempt(
         # What solves remember ends at a stored time: a run resumed there must find the same.
         memory = None if end == schedule.next_after(state.time) else result.memory
         after = State(end, result.theta, state.step + 1, following, verdict.error, memory)
-        slope = method.slope(after)
-        return result, _Point(after, slope, method.measure(after, slope))
+        velocity = method.velocity(after)
+        return result, _Point(after, velocity, method.measure(after, velocity))
     except StepFailed as failure:
         factor = controller.after_failure()
         if factor is None:
@@ -211,21 +211,21 @@ def _attempt(
         raise _Rejected(size * factor, size, str(failure)) from failure
 
 
-def _row(problem: Problem, method: Method, point: _Point, seconds: float) -> Row:
-    state, slope, seen = point.state, point.slope, point.seen
+def _row(problem: Problem, method: Method, point: _Point, seconds: float) -> Snapshot:
+    state, velocity, seen = point.state, point.velocity, point.seen
     log_partition, beta = problem.log_partition(), problem.energy.beta()
     error = _exact_error(problem, method, state.time, seen)
-    return Row(
+    return Snapshot(
         state=replace(state, theta=state.theta.detach().clone()),
         particles=seen.x,
         log_density=seen.log_density,
         energy=seen.energy,
-        energy_rate=slope.energy_rate,
-        energy_rate_measured=method.measured_rate(state, slope, seen),
+        energy_rate=velocity.energy_rate,
+        energy_rate_measured=method.measured_rate(state, velocity, seen),
         kl_divergence=_NAN if log_partition is None else seen.energy / beta + log_partition,
-        projection_error=slope.projection_error,
+        projection_error=velocity.projection_error,
         projection_error_fresh=seen.projection_error,
-        force_square=slope.force_square,
+        force_square=velocity.force_square,
         map_error=error.absolute,
         map_displacement=error.displacement,
         symmetric_kl=_symmetric_kl(problem, method, state.time, seen),

@@ -196,5 +196,5 @@ def state_at(checkpoint: Checkpoint, runner: PWGF) -> State:
         step=checkpoint.step,
         step_size=checkpoint.step_size,
         last_error=checkpoint.last_error,
-        memory=runner.unpacked(checkpoint.memory),
+        memory=runner.load_state_dict(checkpoint.memory),
     )

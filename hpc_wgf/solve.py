@@ -75,7 +75,7 @@ def solve(
 
     `map` itself is left as it is; the solution holds a copy. `communicator`: the ranks; found from
     the launcher's environment when None (a script for several ranks should run inside
-    `with hpc_wgf.ranks() as communicator:`, so that a failure ends all with one message).
+    `with hpc_wgf.distributed() as communicator:`, so that a failure ends all with one message).
     `resume`: go on from where the run at `output.path` was stopped, or from its last committed
     row, with the same problem, map and method, to the same or a later end.
     `configuration`: stored with the run in place of the objects' descriptions.

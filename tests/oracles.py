@@ -10,7 +10,7 @@ from torch import Tensor
 from hpc_wgf.interactions import Particles
 from hpc_wgf.maps import PushForward
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.problems import Cloud, Density, LeafForce, Potential, SumOfEnergies
+from hpc_wgf.problems import ChunkForce, Cloud, Density, Potential, SumOfEnergies
 
 
 def euler_maruyama(
@@ -56,7 +56,7 @@ def perturb(map: PushForward, size: float = 0.3, seed: int = 0) -> PushForward:
     return map
 
 
-def forces_of_all(energy: SumOfEnergies, cloud: Cloud) -> LeafForce:
+def forces_of_all(energy: SumOfEnergies, cloud: Cloud) -> ChunkForce:
     """f and φ at a cloud that is all there is."""
     particles = Particles([cloud.x], [[len(cloud.x)]], LocalCommunicator())
     return energy.forces([cloud], particles, values=True)[0]

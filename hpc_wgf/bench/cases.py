@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..maps import BlockFlow, PlanarFlow, PushForward, ResidualPerceptron
 from ..methods import PWGF, PWGFOptions
-from ..methods.system import System
+from ..methods.system import NormalEquations
 from ..parallel import Communicator
 from ..problems import Gaussian, PotentialEnergy, Problem, Quadratic
 
@@ -42,7 +42,7 @@ def case_named(name: str) -> Case:
 
 def assembled(
     case: Case, samples: int, dtype: torch.dtype, communicator: Communicator
-) -> tuple[PushForward, System]:
+) -> tuple[PushForward, NormalEquations]:
     """The map, away from the identity so that no weight is 0, and its system on samples of a
     Gaussian in a quadratic potential, which adds next to nothing."""
     d = case.dimension

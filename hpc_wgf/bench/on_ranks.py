@@ -10,17 +10,17 @@ import sys
 
 import torch
 
-from ..ranks import ranks
+from ..parallel import distributed
+from ..profiling.machine import matmul_rate, peak_mebibytes, square_products
+from ..profiling.timing import interleaved
+from ..profiling.tracing import traced
 from .cases import assembled, case_named
-from .machine import matmul_rate, peak_mebibytes, square_products
-from .timing import interleaved
-from .tracing import traced
 
 
 def main(case: str, samples: int, products: int, device: str) -> None:
     """Medians over the products and over as many all-reduces alone, the largest of all ranks; all
     else, as the work of a product and the rate of matrix products, is the first rank's."""
-    with ranks(device) as communicator:
+    with distributed(device) as communicator:
         on = communicator.device
         _, system = assembled(case_named(case), samples, torch.float64, communicator)
         v = torch.ones_like(system.b)

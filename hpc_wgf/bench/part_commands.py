@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import cases, product, ring, solve, store
-from .asked import AsJson, Comm, Device, Dtype, Out, Rounds, Samples, Settings, deliver
+from .cli_options import AsJson, Comm, Device, Dtype, Out, Rounds, Samples, Settings, deliver
 
 
 def product_command(

@@ -9,9 +9,9 @@ from ..maps import PlanarFlow
 from ..metric import Preconditioning
 from ..named import named
 from ..parallel import Communicator
+from .baselines import TorchFuncPWGF, WholeTorchFuncPWGF
 from .record import Row
-from .rivals import TorchFuncPWGF, WholeTorchFuncPWGF
-from .whole_run import Race, in_turn, middle
+from .whole_run import Contender, in_turn, middle
 
 _STEPS, _STEP = 10, 0.005
 _LAYERS, _SAMPLES = 40, 12_000
@@ -27,14 +27,14 @@ def rows(
         f"method.step={_STEP}", f"method.samples={n}", *settings,
     )  # fmt: skip
     ours = PlanarFlow(2, _LAYERS, spread=3.5)
-    race = Race(problem, ours, options, communicator, rows=1)
-    plain = replace(race, options=replace(options, preconditioner=Preconditioning.NONE))
-    races = {
-        "ours": race,
+    contender = Contender(problem, ours, options, communicator, rows=1)
+    plain = replace(contender, options=replace(options, preconditioner=Preconditioning.NONE))
+    contenders = {
+        "ours": contender,
         "groups": replace(plain, method=TorchFuncPWGF),
         "whole": replace(plain, method=WholeTorchFuncPWGF),
     }
-    found = {name: middle(runs) for name, runs in in_turn(races, rounds).items()}
+    found = {name: middle(runs) for name, runs in in_turn(contenders, rounds).items()}
     way = min(("groups", "whole"), key=lambda name: found[name].seconds)
     mine, other = found["ours"], found[way]
     return [

@@ -11,7 +11,7 @@ from ..metric import Preconditioning
 from ..named import named
 from ..parallel import Communicator
 from .record import Row
-from .whole_run import Race, WholeRun, in_turn, middle
+from .whole_run import Contender, WholeRun, in_turn, middle
 
 PROBLEMS = ("porous-2d", "porous-5d", "porous-15d")
 ERROR = 1e-3  # of the displacement
@@ -36,13 +36,13 @@ def _row(
     communicator: Communicator,
 ) -> Row:  # fmt: skip
     problem, map, options = named(name, *settings)
-    own = Race(problem, map, options, communicator, stored)
+    own = Contender(problem, map, options, communicator, stored)
     plain = replace(own, options=replace(options, preconditioner=Preconditioning.NONE))
-    races = {"plain": _loosest(plain, error), "preconditioned": _loosest(own, error)}
-    found = {kind: middle(runs) for kind, runs in in_turn(races, rounds).items()}
+    contenders = {"plain": _loosest(plain, error), "preconditioned": _loosest(own, error)}
+    found = {kind: middle(runs) for kind, runs in in_turn(contenders, rounds).items()}
     sides: Row = {}
-    for kind, race in races.items():
-        sides |= _side(kind, race, found[kind])
+    for kind, contender in contenders.items():
+        sides |= _side(kind, contender, found[kind])
     return {
         "problem": name,
         "error_wanted": error,
@@ -52,11 +52,11 @@ def _row(
     }
 
 
-def _loosest(race: Race, error: float) -> Race:
-    """The race with the loosest tolerance whose run stays below the error."""
+def _loosest(contender: Contender, error: float) -> Contender:
+    """The contender with the loosest tolerance whose run stays below the error."""
     nearest = float("inf")
     for rtol in _TOLERANCES:
-        tried = replace(race, options=replace(race.options, rtol=rtol))
+        tried = replace(contender, options=replace(contender.options, rtol=rtol))
         result = tried.tried()
         if isinstance(result, WholeRun):
             if result.error <= error:
@@ -69,9 +69,9 @@ def _loosest(race: Race, error: float) -> Race:
     )
 
 
-def _side(kind: str, race: Race, run: WholeRun) -> Row:
+def _side(kind: str, contender: Contender, run: WholeRun) -> Row:
     return {
-        f"rtol_{kind}": race.options.rtol,
+        f"rtol_{kind}": contender.options.rtol,
         f"seconds_{kind}": run.seconds,
         f"error_{kind}": run.error,
         f"steps_{kind}": run.steps,

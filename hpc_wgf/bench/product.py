@@ -10,12 +10,12 @@ from torch import Tensor
 from ..build import DTYPES
 from ..errors import RunError
 from ..parallel import LocalCommunicator
+from ..profiling.flops import product_flops
+from ..profiling.machine import matmul_rate, square_products
+from ..profiling.timing import Times, interleaved
+from .baselines import double_backward_product, torch_func_product
 from .cases import assembled, case_named
-from .flops import product_flops
-from .machine import matmul_rate, square_products
 from .record import Row
-from .rivals import double_backward_product, torch_func_product
-from .timing import Times, interleaved
 
 _AGREEMENT = {"float64": 1e-8, "float32": 1e-3}  # ‖difference‖/‖Ĝv‖
 _LONG_ENOUGH = 0.03  # seconds that a product is repeated for, to be timed well with warm caches

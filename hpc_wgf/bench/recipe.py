@@ -15,10 +15,10 @@ import numpy as np
 from ..methods import PWGF
 from ..named import named
 from ..parallel import Communicator
+from ..profiling.timing import Times, seconds_of
 from ..solve import Output, Solution, solve
 from .record import Row
 from .steps import Steps
-from .timing import Times, seconds_of
 
 # The cheapest settings found, by trial, whose error stays below 1 % of the displacement with room
 # to spare over several seeds.

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from .machine import described, versions
+from ..profiling.machine import described, versions
 
 Row = dict[str, Any]
 

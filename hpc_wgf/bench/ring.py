@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ..build import DTYPES
 from ..interactions import GaussianKernel, InteractionEnergy, Kernel, Particles, PowerLaw, Route
-from ..parallel import Communicator, Purpose, SampleBlocks
+from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Gaussian
-from .machine import matmul_rate, square_products
+from ..profiling.machine import matmul_rate, square_products
+from ..profiling.timing import Call, interleaved
 from .record import Row
-from .timing import Call, interleaved
 
 _KERNELS: dict[str, Kernel] = {"power 4-2": PowerLaw(4, 2), "gaussian": GaussianKernel()}
 _BATCH = 64
@@ -35,18 +35,18 @@ def pair_flops(dimension: int) -> int:
 
 
 def drawn(d: int, samples: int, dtype: torch.dtype, communicator: Communicator) -> Particles:
-    """Particles of a Gaussian, this rank's leaves as a step has them."""
+    """Particles of a Gaussian, this rank's chunks as a step has them."""
     blocks, ranks = SampleBlocks.automatic(samples), communicator.size
-    parts = [blocks.leaves(rank, ranks) for rank in range(ranks)]
+    parts = [blocks.chunks(rank, ranks) for rank in range(ranks)]
     spans = [[blocks.span(part) for part in of_rank] for of_rank in parts]
 
-    def leaf(part: range) -> Tensor:
-        x = blocks.draw(Gaussian(d).sample, part, seed=0, purpose=Purpose.STEP)
+    def chunk(part: range) -> Tensor:
+        x = blocks.draw(Gaussian(d).sample, part, seed=0, stream=RandomStream.STEP)
         return x.to(device=communicator.device, dtype=dtype)
 
-    leaves = [leaf(part) for part in parts[communicator.rank]]
+    chunks = [chunk(part) for part in parts[communicator.rank]]
     return Particles(
-        leaves, [[s.stop - s.start for s in of_rank] for of_rank in spans], communicator
+        chunks, [[s.stop - s.start for s in of_rank] for of_rank in spans], communicator
     )
 
 

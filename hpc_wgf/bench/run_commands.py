@@ -10,7 +10,7 @@ import typer
 from ..errors import InputError
 from ..parallel import Communicator
 from . import planar_run, preconditioned_runs, rank_scaling, recipe, scaling, schemes
-from .asked import AsJson, Comm, Device, Out, Rounds, Samples, Settings, deliver
+from .cli_options import AsJson, Comm, Device, Out, Rounds, Samples, Settings, deliver
 from .record import Row
 
 

@@ -12,7 +12,7 @@ from ..methods import PWGF, PWGFOptions
 from ..named import named
 from ..parallel import Communicator
 from ..problems import Energy, Entropy, Gaussian, PotentialEnergy, Problem, StyblinskiTang
-from .machine import peak_mebibytes
+from ..profiling.machine import peak_mebibytes
 from .record import Row
 from .steps import Steps
 

@@ -11,7 +11,7 @@ from ..methods import PWGFOptions
 from ..named import named
 from ..parallel import Communicator
 from .record import Row
-from .whole_run import Race, WholeRun
+from .whole_run import Contender, WholeRun
 
 
 def rows(
@@ -21,15 +21,17 @@ def rows(
     """One row a scheme: with `tolerance` where the scheme can hold to one, else with the fixed
     step of the run file. `settings`: "a.b=value" for it; `stored`: rows of a run."""
     flow, map, options = named(problem, *settings)
-    races = {
-        scheme: Race(flow, map, _options(options, scheme, tolerance), communicator, stored)
+    contenders = {
+        scheme: Contender(flow, map, _options(options, scheme, tolerance), communicator, stored)
         for scheme in schemes or SCHEMES
     }
-    found: dict[str, list[WholeRun | RunError]] = {scheme: [] for scheme in races}
+    found: dict[str, list[WholeRun | RunError]] = {scheme: [] for scheme in contenders}
     for _ in range(rounds):
-        for scheme, race in races.items():
-            found[scheme].append(race.tried())
-    return [_row(problem, scheme, race, found[scheme]) for scheme, race in races.items()]
+        for scheme, contender in contenders.items():
+            found[scheme].append(contender.tried())
+    return [
+        _row(problem, scheme, contender, found[scheme]) for scheme, contender in contenders.items()
+    ]
 
 
 def _options(options: PWGFOptions, scheme: str, tolerance: float | None) -> PWGFOptions:
@@ -41,15 +43,17 @@ def _options(options: PWGFOptions, scheme: str, tolerance: float | None) -> PWGF
         return replace(fixed, scheme=scheme)  # refuses a scheme that is not known
 
 
-def _row(problem: str, scheme: str, race: Race, found: Sequence[WholeRun | RunError]) -> Row:
+def _row(
+    problem: str, scheme: str, contender: Contender, found: Sequence[WholeRun | RunError]
+) -> Row:
     runs = sorted((each for each in found if isinstance(each, WholeRun)), key=lambda r: r.seconds)
     failures = [str(each) for each in found if isinstance(each, RunError)]
     run = runs[len(runs) // 2] if runs else None
     return {
         "problem": problem,
         "scheme": scheme,
-        "tolerance": race.options.tolerance,
-        "step": race.options.step_size,
+        "tolerance": contender.options.tolerance,
+        "step": contender.options.step_size,
         "steps": run and run.steps,
         "solves": run and run.solves,
         "products": run and run.products,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..methods import PWGF
-from .timing import Times, seconds_of
+from ..profiling.timing import Times, seconds_of
 
 
 class Steps:
@@ -40,9 +40,9 @@ class Steps:
 
     def _step(self) -> None:
         state, size = self._state, self.runner.options.step_size
-        slope = self.runner.slope(state)
-        result = self.runner.step(state, slope, size)
-        self.products.append(slope.products + result.products)
+        velocity = self.runner.velocity(state)
+        result = self.runner.step(state, velocity, size)
+        self.products.append(velocity.products + result.products)
         self._state = replace(
             state, time=state.time + size, theta=result.theta, step=state.step + 1,
             memory=result.memory,

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ..parallel import LocalCommunicator, SampleBlocks
+from ..profiling.timing import interleaved
 from ..store import SCHEMA, RunWriter, StoreShape
 from .record import Row
-from .timing import interleaved
 
 _SHARDS = 16
 

@@ -13,7 +13,7 @@ from ..methods import PWGF, PWGFOptions
 from ..observers import MemoryRecorder
 from ..parallel import Communicator
 from ..problems import Problem
-from .timing import seconds_of
+from ..profiling.timing import seconds_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class WholeRun:
 
 
 @dataclass(frozen=True)
-class Race:
+class Contender:
     """What is run. `rows`: stored times after the start, each of which ends a step."""
 
     problem: Problem
@@ -69,12 +69,12 @@ def worst_error(error: np.ndarray, displacement: np.ndarray) -> float:
     return float(np.max(error[1:] / displacement[1:]))
 
 
-def in_turn(races: dict[str, Race], rounds: int) -> dict[str, list[WholeRun]]:
+def in_turn(contenders: dict[str, Contender], rounds: int) -> dict[str, list[WholeRun]]:
     """Rounds of A B A B …"""
-    found: dict[str, list[WholeRun]] = {name: [] for name in races}
+    found: dict[str, list[WholeRun]] = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name, race in races.items():
-            found[name].append(race.run())
+        for name, contender in contenders.items():
+            found[name].append(contender.run())
     return found
 
 

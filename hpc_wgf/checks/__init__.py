@@ -1,7 +1,7 @@
 """What is tried before any work."""
 
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
-from .ranks import check_same_everywhere
+from .replicas import check_same_everywhere
 from .start import check_start
 
 __all__ = [

@@ -14,7 +14,7 @@ from ..problems import Cloud, Density, Gaussian, Problem
 
 VIRIAL_SAMPLES = 32768
 _MASS_SAMPLES = 4096
-_FEWEST_TELLING = 200  # samples, below which the mass is left untested
+_FEWEST_CONTRIBUTING = 200  # samples, below which the mass is left untested
 _MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
 
 
@@ -46,11 +46,13 @@ def check_mass(problem: Problem) -> None:
     except Exception:  # may be defined on its support only
         return
     found = log_mass(here - gaussian.log_density(own), there - gaussian.log_density(other))
-    if found.telling >= _FEWEST_TELLING and abs(found.value) > max(6 * found.noise, 0.02):
+    if found.contributing_samples >= _FEWEST_CONTRIBUTING and abs(found.value) > max(
+        6 * found.standard_error, 0.02
+    ):
         raise InputError(
             f"the start density {start} has mass {math.exp(found.value):.4g}, not 1 (to "
-            f"{found.noise:.1%}): its log_density lacks its constant, take {found.value:.4g} from "
-            "it; or it is not the density of its samples"
+            f"{found.standard_error:.1%}): its log_density lacks its constant, take "
+            f"{found.value:.4g} from it; or it is not the density of its samples"
         )
 
 
@@ -72,15 +74,15 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
     with torch.enable_grad():
         point, density = z.clone().requires_grad_(), log_density.clone().requires_grad_()
         value = problem.energy.density_integrand(point, density).sum()
-        slopes = torch.autograd.grad(value, (point, density), materialize_grads=True)
+        velocities = torch.autograd.grad(value, (point, density), materialize_grads=True)
     arm = z - z.mean(0)
-    scale = float(slopes[1].mean().abs())
+    scale = float(velocities[1].mean().abs())
     if scale == 0.0:  # a factor of 0: there is nothing to tell
         return
-    stretched = (force - slopes[0]) * arm + slopes[1][:, None]
+    stretched = (force - velocities[0]) * arm + velocities[1][:, None]
     _refuse_poor_force(start, float(stretched.std(0).max()) / scale, samples)
     arms = torch.cat([arm, arm.std() * torch.ones_like(arm[:, :1])], 1)
-    moment, noise = _product_moments(force - slopes[0], arms)
+    moment, noise = _product_moments(force - velocities[0], arms)
     moment.diagonal().copy_(stretched.mean(0))
     noise.diagonal().copy_(stretched.std(0) / tried**0.5)
     wrong = (moment.abs() > 6 * noise) & (moment.abs() > 0.02 * scale)

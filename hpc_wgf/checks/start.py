@@ -18,7 +18,7 @@ def check_start(problem: Problem, runner: PWGF) -> None:
     there, with a volume and products."""
     for part in problem.energy.interactions:
         part.check_particles(min(runner.options.samples, runner.evaluation.samples.total))
-    for reference in (*runner.samples(0).leaves, *runner.evaluation.samples.leaves):
+    for reference in (*runner.samples(0).chunks, *runner.evaluation.samples.chunks):
         problem.check(reference.z)
         with torch.no_grad():
             x = runner.map(reference.z)

@@ -14,7 +14,7 @@ _OF_RTOL = 0.01  # where plain ones do, whose tolerance is all that they resolve
 def check_units(runner: PWGF) -> None:
     """Whether solves resolve an affine motion of the start density. A shift that is given in the
     options is taken as meant."""
-    options, found = runner.options, runner.conditioning
+    options, found = runner.options, runner.reciprocal_condition
     if options.shift is not None:
         return
     plain = runner.preconditioner is Preconditioning.NONE

@@ -42,7 +42,7 @@ class MethodTable(Table):
     shift: float | None = Field(default=None, ge=0, lt=1)
     """ε/‖Ĝ‖ of the system (Ĝ + εI) η = −∇F; left out, rtol/100 with a preconditioner
     (less where units or origin of x are far from the start density's), else 0."""
-    holdout: float | None = Field(default=None, gt=0)
+    validation: float | None = Field(default=None, gt=0)
     """Size of a second sample, over `samples`, that ends a solve when it gains no more."""
     dtype: Literal["float64", "float32"] = "float64"
     scheme: str = PWGFOptions.scheme
@@ -56,7 +56,7 @@ class MethodTable(Table):
     """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
     max_products: int = Field(default=PWGFOptions.max_products, ge=2)
     """Most products with the metric in one solve."""
-    memory: float | None = Field(default=None, gt=0)
+    cache_gib: float | None = Field(default=None, gt=0)
     """GiB a rank that products may keep; what does not fit is computed anew. Left out, 2, on a GPU
     a quarter of its memory."""
     tf32: bool = PWGFOptions.tf32

@@ -10,12 +10,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LogMass:
-    """`value`: log ∫ λ. `noise`: its standard error. `telling`: samples that tell it, of those
-    drawn from λ or of those drawn from the other density, whichever are fewer."""
+    """`value`: log ∫ λ. `standard_error`: its standard error. `contributing_samples`: samples that
+    tell it, of those drawn from λ or of those drawn from the other density, whichever are fewer."""
 
     value: float
-    noise: float
-    telling: float
+    standard_error: float
+    contributing_samples: float
 
 
 def log_mass(own: Tensor, other: Tensor) -> LogMass:
@@ -39,5 +39,5 @@ def log_mass(own: Tensor, other: Tensor) -> LogMass:
     value = 0.5 * (low + high)
     a, b = torch.sigmoid(value - own), torch.sigmoid(other - value)
     slope = float((a * (1 - a)).mean() + (b * (1 - b)).mean())
-    noise = float(((a.var() + b.var()) / len(own)).sqrt()) / max(slope, 1e-300)
-    return LogMass(value, noise, float(min(a.sum(), b.sum())))
+    standard_error = float(((a.var() + b.var()) / len(own)).sqrt()) / max(slope, 1e-300)
+    return LogMass(value, standard_error, float(min(a.sum(), b.sum())))

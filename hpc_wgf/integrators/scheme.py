@@ -45,12 +45,12 @@ class Scheme(Protocol):
         """How far the first slope is followed before another is computed."""
         ...
 
-    def packed(self, memory: Any) -> Mapping[str, Any]:
+    def state_dict(self, memory: Any) -> Mapping[str, Any]:
         """What it remembers, as tensors and numbers by name."""
         ...
 
-    def unpacked(self, parts: Mapping[str, Tensor]) -> Any:
-        """The memory that `packed` took apart."""
+    def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
+        """The memory that `state_dict` took apart."""
         ...
 
     def advance(
@@ -91,10 +91,10 @@ class RungeKutta:
     def first_stage(self, step: float, memory: Any) -> float:
         return step * (self.tableau.c[1] if len(self.tableau.c) > 1 else 1.0)
 
-    def packed(self, memory: Any) -> Mapping[str, Any]:
+    def state_dict(self, memory: Any) -> Mapping[str, Any]:
         return {}
 
-    def unpacked(self, parts: Mapping[str, Tensor]) -> Any:
+    def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
         return None
 
     def advance(
@@ -125,10 +125,10 @@ class Chebyshev:
     def first_stage(self, step: float, memory: Any) -> float:
         return step * first_node(2 if memory is None else stages_for(step, memory.radius))
 
-    def packed(self, memory: Any) -> Mapping[str, Any]:
+    def state_dict(self, memory: Any) -> Mapping[str, Any]:
         return {} if memory is None else memory._asdict()
 
-    def unpacked(self, parts: Mapping[str, Tensor]) -> Any:
+    def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
         if not parts:
             return None
         return _Spectrum(float(parts["radius"]), parts["vector"], int(parts["age"]))

@@ -17,9 +17,9 @@ _GROUP = 1 << 17  # pairs summed at a time
 
 
 def batch_means(kernel: Kernel, x: Tensor, batch: int, *, potential: bool) -> Tensor:
-    """Means of ∇J(x−y) (and J) over the other members y of each particle's batch, for one leaf
+    """Means of ∇J(x−y) (and J) over the other members y of each particle's batch, for one chunk
     (n, d): (n, d) or (n, d + 1). Batches have `batch` or a few more members; a particle alone in
-    its leaf meets nobody, and its means are 0."""
+    its chunk meets nobody, and its means are 0."""
     if len(x) == 1:
         return x.new_zeros(1, x.shape[1] + potential)
     batches = max(1, len(x) // batch)

@@ -93,12 +93,12 @@ class InteractionEnergy:
             )
 
     def fields(self, particles: Particles, *, potential: bool = False) -> list[Field]:
-        """The field at every leaf of this rank; collective."""
+        """The field at every chunk of this rank; collective."""
         route = self.route_for(particles.total)
         if route is Route.BATCHES:
             means = [
                 batch_means(self.kernel, x, self.batch, potential=potential)
-                for x in particles.leaves
+                for x in particles.chunks
             ]
             return [self._field(mean, self.factor, potential) for mean in means]
         if route is Route.MOMENTS:

@@ -19,12 +19,12 @@ from .particles import Field, Particles
 def moment_fields(
     powers: Mapping[int, float], particles: Particles, potential: bool
 ) -> list[Field]:
-    """The field of J = Σ c_q |x|^q, q = 2 and 4, for each leaf; two small all-reduces."""
+    """The field of J = Σ c_q |x|^q, q = 2 and 4, for each chunk; two small all-reduces."""
     n, communicator = particles.total, particles.communicator
-    sums = [x.double().sum(0) for x in particles.leaves]
+    sums = [x.double().sum(0) for x in particles.chunks]
     mean = communicator.sum(tree_sum(sums)) / n
     # In float64: single precision would round a distant mean by more than the particles' spread.
-    centred = [(x.double() - mean).to(x.dtype) for x in particles.leaves]
+    centred = [(x.double() - mean).to(x.dtype) for x in particles.chunks]
     d = mean.numel()
     parts = communicator.sum(tree_sum([_moments(x) for x in centred])) / n
     C, q, fourth = parts[: d * d].view(d, d), parts[d * d : -1], parts[-1]
@@ -44,7 +44,7 @@ def moment_fields(
 
 
 def _moments(x: Tensor) -> Tensor:
-    """Σxxᵀ, Σ|x|²x and Σ|x|⁴ over a leaf, flat, in float64."""
+    """Σxxᵀ, Σ|x|²x and Σ|x|⁴ over a chunk, flat, in float64."""
     x = x.double()
     square = (x * x).sum(1)
     return torch.cat([(x.T @ x).reshape(-1), square @ x, (square @ square)[None]])

@@ -12,10 +12,10 @@ from ..parallel import Communicator
 
 @dataclass(frozen=True)
 class Particles:
-    """Particles of all ranks. `leaves`: this rank's, (n_leaf, d) each. `sizes`: for every rank
-    the lengths of its leaves."""
+    """Particles of all ranks. `chunks`: this rank's, (n_chunk, d) each. `sizes`: for every rank
+    the lengths of its chunks."""
 
-    leaves: Sequence[Tensor]
+    chunks: Sequence[Tensor]
     sizes: Sequence[Sequence[int]]
     communicator: Communicator
 
@@ -27,7 +27,7 @@ class Particles:
 
 @dataclass(frozen=True)
 class Field:
-    """What all particles do to those of one leaf: `force`, the mean of ∇J(x−y) over y, (n, d),
+    """What all particles do to those of one chunk: `force`, the mean of ∇J(x−y) over y, (n, d),
     and where asked for `potential`, half the mean of J(x−y), (n,), whose mean is the energy."""
 
     force: Tensor

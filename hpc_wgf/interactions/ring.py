@@ -5,7 +5,7 @@ next is posted before the current block is computed with. Memory is O(n/P).
 
 On a power of two of ranks P the k-th transfer is a swap with rank ⊕ k ⊕ (k−1), so that rank r
 meets the blocks r, r⊕1, r⊕2, …: complete subtrees of the tree of sums one after the other. Where
-their leaves are the same on any number of ranks, as a step's are, forces then are the same to the
+their chunks are the same on any number of ranks, as a step's are, forces then are the same to the
 bit. Other numbers of ranks shift round a plain ring.
 """
 
@@ -25,13 +25,13 @@ from .tiles import pair_sums
 def ring_sums(
     kernel: Kernel, particles: Particles, *, self_pairs: bool, potential: bool
 ) -> list[Tensor]:
-    """For each leaf of this rank the sums of ∇J (and J) over the particles of all ranks, as
+    """For each chunk of this rank the sums of ∇J (and J) over the particles of all ranks, as
     `pair_sums` has them."""
     mine = particles.communicator.rank
-    sums = [TreeSum() for _ in particles.leaves]
+    sums = [TreeSum() for _ in particles.chunks]
     for owner, block in _travelling(particles):
         sources = block.split(list(particles.sizes[owner]))
-        for k, x in enumerate(particles.leaves):
+        for k, x in enumerate(particles.chunks):
             for number, y in enumerate(sources):
                 same = not self_pairs and owner == mine and number == k
                 sums[k].add(pair_sums(kernel, x, y, same=same, potential=potential))
@@ -43,7 +43,7 @@ def _travelling(particles: Particles) -> Iterator[tuple[int, Tensor]]:
     communicator = particles.communicator
     rank, size = communicator.rank, communicator.size
     counts = [sum(lengths) for lengths in particles.sizes]
-    held = torch.cat(list(particles.leaves))
+    held = torch.cat(list(particles.chunks))
     # Blocks differ in length: buffers hold the longest, and all of it travels.
     held = torch.cat([held, held.new_zeros(max(counts) - len(held), held.shape[1])])
     arriving = torch.empty_like(held)

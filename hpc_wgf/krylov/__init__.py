@@ -3,16 +3,16 @@
 from .lsmr import lsmr
 from .minres import minres
 from .operator import DenseOperator, LeastSquaresOperator, LinearOperator, SplitPreconditioner
-from .stats import SolveStats, Status, Watched, check_rtol
+from .stats import EarlyStopping, SolveStats, Status, check_rtol
 
 __all__ = [
     "DenseOperator",
+    "EarlyStopping",
     "LeastSquaresOperator",
     "LinearOperator",
     "SolveStats",
     "SplitPreconditioner",
     "Status",
-    "Watched",
     "check_rtol",
     "lsmr",
     "minres",

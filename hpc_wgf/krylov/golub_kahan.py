@@ -15,7 +15,7 @@ from .stats import dot
 
 
 @dataclass
-class System:
+class DampedLeastSquares:
     """Â = [A; √σ I] L⁻ᵀ: damping bears on x = L⁻ᵀy and not on y, so that it is rows of Â."""
 
     A: LeastSquaresOperator
@@ -26,7 +26,7 @@ class System:
         """‖g‖ and ‖L⁻¹g‖ of g = Aᵀ(b − A x) − σx, recomputed."""
         r = self.A.matvec(x).neg_().add_(b)
         g = self.A.rmatvec(r).sub_(x, alpha=self.shift)
-        return _norm(g).item(), _norm(self.preconditioner.half_transposed(g)).item()
+        return _norm(g).item(), _norm(self.preconditioner.solve_lower(g)).item()
 
 
 @dataclass
@@ -60,17 +60,17 @@ class Bidiagonalisation:
         return eps * self.norm_a * (8 * self.norm_r + 0.01 * self.norm_b)
 
 
-def start(system: System, b: Tensor) -> tuple[Bidiagonalisation, float]:
+def start(problem: DampedLeastSquares, b: Tensor) -> tuple[Bidiagonalisation, float]:
     """The state before the first iteration, and ‖Aᵀb‖."""
-    beta = system.A.norm(b)
+    beta = problem.A.norm(b)
     one, zero = torch.ones_like(beta), torch.zeros_like(beta)
     u = b * _quotient(one, beta).to(b.dtype)
-    g = system.A.rmatvec(u)
+    g = problem.A.rmatvec(u)
     norm_atb = float(beta * _norm(g))
-    v = system.preconditioner.half_transposed(g)
+    v = problem.preconditioner.solve_lower(g)
     alpha = _norm(v)
     v.mul_(_quotient(one, alpha))
-    w = system.preconditioner.half(v)
+    w = problem.preconditioner.solve_upper(v)
     nil = torch.zeros_like(v)
     state = Bidiagonalisation(
         x=nil, u=u, u_shift=nil.clone(), v=v, w=w, h=w.clone(), h_bar=nil.clone(), alpha=alpha,
@@ -80,11 +80,11 @@ def start(system: System, b: Tensor) -> tuple[Bidiagonalisation, float]:
     return state, norm_atb
 
 
-def advance(system: System, k: Bidiagonalisation) -> None:
+def advance(problem: DampedLeastSquares, k: Bidiagonalisation) -> None:
     """One step of the bidiagonalisation, two plane rotations, one update of x; one product."""
     above = k.zeta_bar.abs() > k.floor()
-    beta = _next_left(system, k)
-    _next_right(system, k, beta)
+    beta = _next_left(problem, k)
+    _next_right(problem, k, beta)
     before = k.rho * k.rho_bar
     k.rho = torch.hypot(k.alpha_bar, beta)
     sine = _quotient(beta, k.rho)
@@ -101,25 +101,25 @@ def advance(system: System, k: Bidiagonalisation) -> None:
     k.h.mul_(-_quotient(theta, k.rho)).add_(k.w)
 
 
-def _next_left(system: System, k: Bidiagonalisation) -> Tensor:
+def _next_left(problem: DampedLeastSquares, k: Bidiagonalisation) -> Tensor:
     """β u ← Â v − α u."""
-    root = system.shift**0.5
-    k.u.mul_(-k.alpha).add_(system.A.matvec(k.w))
+    root = problem.shift**0.5
+    k.u.mul_(-k.alpha).add_(problem.A.matvec(k.w))
     k.u_shift.mul_(-k.alpha).add_(k.w, alpha=root)
-    beta = torch.hypot(system.A.norm(k.u), _norm(k.u_shift))
+    beta = torch.hypot(problem.A.norm(k.u), _norm(k.u_shift))
     k.norm_a = torch.maximum(k.norm_a, torch.hypot(k.alpha, beta))
     for part in (k.u, k.u_shift):
         part.mul_(_quotient(torch.ones_like(beta), beta))
     return beta
 
 
-def _next_right(system: System, k: Bidiagonalisation, beta: Tensor) -> None:
+def _next_right(problem: DampedLeastSquares, k: Bidiagonalisation, beta: Tensor) -> None:
     """α v ← Âᵀ u − β v, and w = L⁻ᵀ v."""
-    g = system.A.rmatvec(k.u).add_(k.u_shift, alpha=system.shift**0.5)
-    k.v.mul_(-beta).add_(system.preconditioner.half_transposed(g))
+    g = problem.A.rmatvec(k.u).add_(k.u_shift, alpha=problem.shift**0.5)
+    k.v.mul_(-beta).add_(problem.preconditioner.solve_lower(g))
     k.alpha = _norm(k.v)
     k.v.mul_(_quotient(torch.ones_like(beta), k.alpha))
-    k.w = system.preconditioner.half(k.v)
+    k.w = problem.preconditioner.solve_upper(k.v)
 
 
 def _norm(v: Tensor) -> Tensor:

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .golub_kahan import System, advance, start
+from .golub_kahan import DampedLeastSquares, advance, start
 from .operator import LeastSquaresOperator, SplitPreconditioner
 from .stats import SolveStats, Status, check_rtol
 
 
 class _Identity:
-    def half(self, v: Tensor) -> Tensor:
+    def solve_upper(self, v: Tensor) -> Tensor:
         return v
 
-    def half_transposed(self, v: Tensor) -> Tensor:
+    def solve_lower(self, v: Tensor) -> Tensor:
         return v
 
 
@@ -52,7 +52,7 @@ def lsmr(
         raise InputError("max_steps must be at least 2, and check_every at least 1")
     if not shift >= 0.0:
         raise InputError(f"shift must not be negative, got {shift}: it is the square of a damping")
-    system = System(A, shift, preconditioner or _Identity())
+    system = DampedLeastSquares(A, shift, preconditioner or _Identity())
     state, norm_atb = start(system, b)
     if norm_atb == 0.0:
         return state.x, SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)

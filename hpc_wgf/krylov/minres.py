@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import InputError
 from .graph import replayed
 from .operator import LinearOperator
-from .stats import SolveStats, Status, Watched, check_rtol, dot
+from .stats import EarlyStopping, SolveStats, Status, check_rtol, dot
 
 Preconditioner = Callable[[Tensor], Tensor]
 
@@ -74,7 +74,7 @@ def minres(
     shift: float = 0.0,
     preconditioner: Preconditioner | None = None,
     check_every: int = 1,
-    watched: Watched | None = None,
+    early_stopping: EarlyStopping | None = None,
     graph: bool = False,
 ) -> tuple[Tensor, SolveStats]:
     """Solve (A + σI) x = b to ‖b − (A + σI) x‖ ≤ rtol ‖b‖, from x = 0.
@@ -83,7 +83,7 @@ def minres(
     Euclidean norm all the same. `max_steps`: most products with A. `check_every`: iterations
     between two looks at the residual; the only host synchronisations. The residual is recomputed
     before it is called converged (one product); while it is not borne out, the iteration goes on
-    with a sharper target. `watched`: seen at every look, it may end the iteration, and the
+    with a sharper target. `early_stopping`: seen at every look, it may end the iteration, and the
     solution is then the best that it has seen. `graph`: replay the iteration as a CUDA graph.
 
     Errors: `InputError` for rtol below ten machine epsilons of b's precision.
@@ -112,11 +112,11 @@ def minres(
         claimed = seen.residual / norm_b
         if not (claimed < float("inf") and seen.beta < float("inf")):
             return end(Status.NOT_FINITE, claimed, float("nan"))
-        held = None if watched is None else watched.look(state.x)
+        held = None if early_stopping is None else early_stopping.update(state.x)
         if held is not None:
             products += 1
             true = _true_residual(A, held, b, shift) / norm_b
-            return held, SolveStats(Status.HELD_OUT, products, claimed, true)
+            return held, SolveStats(Status.VALIDATION, products, claimed, true)
         stalled = seen.at_least_squares
         if claimed > target and not exhausted and not stalled:
             continue

@@ -39,11 +39,11 @@ class LeastSquaresOperator(Protocol):
 class SplitPreconditioner(Protocol):
     """M = L Lᵀ ≈ AᵀA + σI, given by the inverses of its factors; arguments stay as they are."""
 
-    def half(self, v: Tensor) -> Tensor:
+    def solve_upper(self, v: Tensor) -> Tensor:
         """L⁻ᵀ v, (p,) → (p,)."""
         ...
 
-    def half_transposed(self, v: Tensor) -> Tensor:
+    def solve_lower(self, v: Tensor) -> Tensor:
         """L⁻¹ v, (p,) → (p,)."""
         ...
 

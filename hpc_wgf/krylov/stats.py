@@ -26,7 +26,7 @@ class Status(StrEnum):
         "The right-hand side is not in the range of the matrix: "
         "the solution is that of least squares."
     )
-    HELD_OUT = "The samples that were held out do not gain any more."
+    VALIDATION = "The samples that were held out do not gain any more."
     NOT_FINITE = "A product or a dot product is not finite."
 
 
@@ -41,10 +41,10 @@ class SolveStats:
 
     @property
     def converged(self) -> bool:
-        return self.status in (Status.CONVERGED, Status.ZERO_RIGHT_HAND_SIDE, Status.HELD_OUT)
+        return self.status in (Status.CONVERGED, Status.ZERO_RIGHT_HAND_SIDE, Status.VALIDATION)
 
 
-class Watched:
+class EarlyStopping:
     """Ends an iteration once a quadratic has not fallen for `patience` looks in a row.
 
     `quadratic`: x ↦ q(x), of data that the system was not made from: it falls while the iteration
@@ -56,7 +56,7 @@ class Watched:
         self._least, self._since = 0.0, 0
         self._best: Tensor | None = None
 
-    def look(self, x: Tensor) -> Tensor | None:
+    def update(self, x: Tensor) -> Tensor | None:
         """Look at x, (p,): None to go on, else the x of the least q seen (0 where none was below
         q(0) = 0)."""
         value = self._quadratic(x)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .base import PushForward, Transported, identity_like, signed_volume
 from .layer import ParameterLayer, samples_first, weight_index
-from .linearization import Leaf, Linearizer, Matrices, Workspace
+from .linearization import Chunk, Linearizer, Matrices, Workspace
 
 
 class Affine(PushForward):
@@ -53,11 +53,11 @@ class _AffineLinearizer(Linearizer):
             workspace=workspace,
         )
 
-    def leaf(self, storage: Tensor) -> Leaf:
-        return _AffineLeaf(self, storage)
+    def chunk(self, storage: Tensor) -> Chunk:
+        return _AffineChunk(self, storage)
 
 
-class _AffineLeaf:
+class _AffineChunk:
     """dT = dA z + db + (I + A) dz."""
 
     def __init__(self, shared: _AffineLinearizer, storage: Tensor) -> None:

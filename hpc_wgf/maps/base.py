@@ -57,20 +57,20 @@ class PushForward(nn.Module, ABC):
         """
 
     @torch.no_grad()
-    def transport_leaves(
-        self, leaves: Sequence[Tensor], scores: Sequence[Tensor] | None = None
+    def transport_chunks(
+        self, chunks: Sequence[Tensor], scores: Sequence[Tensor] | None = None
     ) -> list[Transported]:
-        """`transport` of several groups of samples, (n_leaf, d), with their scores where given.
+        """`transport` of several groups of samples, (n_chunk, d), with their scores where given.
 
         The results are parts of tensors of all groups, made beforehand: kept one by one they would
         come to lie where large temporary tensors have been, and the process grow severalfold.
         """
-        total = sum(map(len, leaves))
-        x, carried = (leaves[0].new_empty(total, self.dimension) for _ in range(2))
+        total = sum(map(len, chunks))
+        x, carried = (chunks[0].new_empty(total, self.dimension) for _ in range(2))
         log_det, positive = x.new_empty(total), x.new_empty(total, dtype=torch.bool)
         images: list[Transported] = []
         end = 0
-        for k, z in enumerate(leaves):
+        for k, z in enumerate(chunks):
             span = slice(end, end := end + len(z))
             image = self.transport(z, None if scores is None else scores[k])
             score = None if image.score is None else carried[span].copy_(image.score)
@@ -92,7 +92,7 @@ class PushForward(nn.Module, ABC):
         """The linearisation in θ (and z) at the present parameters, z: (n, d)."""
         return self.linearizer().linearize(z)
 
-    def leaf_size(self) -> int:
+    def chunk_size(self) -> int:
         """The least number of samples that are linearised together, on a CPU: enough that calls
         cost little, few enough that the widest layer's activations stay in a core's cache."""
         widest = max(max(parameter.shape, default=1) for parameter in self.parameters())

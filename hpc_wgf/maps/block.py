@@ -17,7 +17,7 @@ from . import elimination
 from .base import PushForward, Transported
 from .features import FeatureOptions, initial_features
 from .layer import ParameterLayer, samples_first, weight_index
-from .linearization import Leaf, Linearizer, Matrices, Workspace, damp_
+from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
 
 # (inverse of the small matrix, score, tanh'' at the pre-activations) ↦ carried score
 _Carry = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -115,11 +115,11 @@ class _BlockLinearizer(Linearizer):
             workspace=workspace,
         )
 
-    def leaf(self, storage: Tensor) -> Leaf:
-        return _BlockLeaf(self, storage)
+    def chunk(self, storage: Tensor) -> Chunk:
+        return _BlockChunk(self, storage)
 
 
-class _BlockLeaf:
+class _BlockChunk:
     """dT = dx + dU a + U (a' ∘ ds),  ds = dW x + db + W dx."""
 
     def __init__(self, shared: _BlockLinearizer, storage: Tensor) -> None:

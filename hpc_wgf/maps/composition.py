@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import PushForward, Transported
 from .layer import ParameterLayer
-from .linearization import Leaf, Linearizer, Matrices, Workspace
+from .linearization import Chunk, Linearizer, Matrices, Workspace
 
 
 class Composition(PushForward):
@@ -69,10 +69,10 @@ class _ChainLinearizer(Linearizer):
     def bytes_per_sample(self) -> int:
         return sum(part.bytes_per_sample for part in self.parts)
 
-    def leaf(self, storage: Tensor) -> Leaf:
+    def chunk(self, storage: Tensor) -> Chunk:
         rows = storage.split([part.rows for part in self.parts])
         pairs = zip(self.parts, rows, strict=True)
-        return _ChainLeaf(self, [part.leaf(own) for part, own in pairs])
+        return _ChainChunk(self, [part.chunk(own) for part, own in pairs])
 
     def direction(self, v: Tensor) -> Matrices:
         pairs = zip(self.parts, v.split(self.counts), strict=True)
@@ -90,10 +90,10 @@ class _ChainLinearizer(Linearizer):
         return packed.split([sum(part.sizes) for part in self.parts])
 
 
-class _ChainLeaf:
+class _ChainChunk:
     """dx_ℓ = J_ℓ v_ℓ + ∇T_ℓ dx_{ℓ−1}, and its transpose."""
 
-    def __init__(self, shared: _ChainLinearizer, parts: list[Leaf]) -> None:
+    def __init__(self, shared: _ChainLinearizer, parts: list[Chunk]) -> None:
         self.shared, self.parts = shared, parts
         ends = [0, *accumulate(len(part.shapes) for part in shared.parts)]
         self.own = [slice(*edges) for edges in pairwise(ends)]  # of the matrices

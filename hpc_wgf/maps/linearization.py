@@ -22,9 +22,9 @@ Matrices = Sequence[Tensor]
 _CACHE = 1 << 31  # bytes that the linearisations of one θ keep on a CPU, per rank
 
 
-class Leaf(Protocol):
+class Chunk(Protocol):
     """J at one group of samples. What a method returns lies in buffers that the next call, of any
-    leaf of the same `Linearizer`, writes over; arguments stay as they are."""
+    chunk of the same `Linearizer`, writes over; arguments stay as they are."""
 
     def fill(self, z: Tensor) -> Tensor:
         """Keep at z, (d, n), what the products need; T(z), (d, n)."""
@@ -91,8 +91,8 @@ class Linearizer(ABC):
                 part.copy_(place)
 
     @abstractmethod
-    def leaf(self, storage: Tensor) -> Leaf:
-        """A leaf that keeps what it needs in `storage`, (rows, n)."""
+    def chunk(self, storage: Tensor) -> Chunk:
+        """A chunk that keeps what it needs in `storage`, (rows, n)."""
 
     @property
     def bytes_per_sample(self) -> int:
@@ -109,12 +109,12 @@ class Linearizer(ABC):
         n = z.shape[0]
         nbytes = n * self.bytes_per_sample
         if self.kept_bytes + nbytes > (default_budget(self.like) if budget is None else budget):
-            leaf = self.leaf(self.buffer("storage", self.rows, n))
-            return Linearization(self, leaf, z, nbytes=0)
-        leaf = self.leaf(self.like.new_empty(self.rows, n))
-        leaf.fill(z.T)
+            chunk = self.chunk(self.buffer("storage", self.rows, n))
+            return Linearization(self, chunk, z, nbytes=0)
+        chunk = self.chunk(self.like.new_empty(self.rows, n))
+        chunk.fill(z.T)
         self.kept_bytes += nbytes
-        return Linearization(self, leaf, None, nbytes=nbytes)
+        return Linearization(self, chunk, None, nbytes=nbytes)
 
     def direction(self, v: Tensor) -> Matrices:
         """What products with v, (p,), need of it: its matrices."""
@@ -137,7 +137,7 @@ class Linearizer(ABC):
         return torch.empty_like(packed).index_copy_(0, self._order, packed)
 
     def buffer(self, name: str, rows: int, samples: int) -> Tensor:
-        """(rows, samples), for this map's leaves alone."""
+        """(rows, samples), for this map's chunks alone."""
         return self.workspace.take((self, name), rows, samples, self.like)
 
     def shared_buffer(self, turn: int, rows: int, samples: int) -> Tensor:
@@ -150,15 +150,15 @@ class Linearization:
     it is recomputed in each product."""
 
     def __init__(
-        self, linearizer: Linearizer, leaf: Leaf, z: Tensor | None, *, nbytes: int
+        self, linearizer: Linearizer, chunk: Chunk, z: Tensor | None, *, nbytes: int
     ) -> None:
         self.linearizer, self.nbytes = linearizer, nbytes
-        self._leaf, self._z = leaf, z
+        self._chunk, self._z = chunk, z
 
-    def _filled(self) -> Leaf:
+    def _filled(self) -> Chunk:
         if self._z is not None:
-            self._leaf.fill(self._z.T)
-        return self._leaf
+            self._chunk.fill(self._z.T)
+        return self._chunk
 
     @torch.no_grad()
     def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
@@ -177,8 +177,8 @@ class Linearization:
     def gram(self, direction: Matrices, packed: Tensor) -> None:
         """`packed` ← Jᵀ(J v), `direction` being the linearizer's of v. Allocates nothing of the
         length of the samples."""
-        leaf = self._filled()
-        leaf.pull(leaf.push(direction, None), self.linearizer.matrices(packed), inputs=False)
+        chunk = self._filled()
+        chunk.pull(chunk.push(direction, None), self.linearizer.matrices(packed), inputs=False)
 
     @torch.no_grad()
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from ..errors import InputError
 from .base import PushForward, Transported
 from .layer import ParameterLayer, weight_index
-from .linearization import Leaf, Linearizer, Matrices, Workspace
+from .linearization import Chunk, Linearizer, Matrices, Workspace
 from .volume import transport_by_gradient
 
 
@@ -143,11 +143,11 @@ class _ModuleLinearizer(Linearizer):
             point = z.detach().clone().requires_grad_()
             return self.map._apply_at(parameters, point), list(parameters.values()), point
 
-    def leaf(self, storage: Tensor) -> Leaf:
-        return _ModuleLeaf(self)
+    def chunk(self, storage: Tensor) -> Chunk:
+        return _ModuleChunk(self)
 
 
-class _ModuleLeaf:
+class _ModuleChunk:
     """J v by forward, Jᵀu by reverse differentiation."""
 
     def __init__(self, shared: _ModuleLinearizer) -> None:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .base import PushForward, Transported, identity_like
 from .features import FeatureOptions, initial_features
 from .layer import ParameterLayer, samples_first, weight_index
-from .linearization import Leaf, Linearizer, Matrices, Workspace, damp_
+from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
 from .volume import transport_by_gradient
 
 
@@ -107,11 +107,11 @@ class _PerceptronLinearizer(Linearizer):
             workspace=workspace,
         )
 
-    def leaf(self, storage: Tensor) -> Leaf:
-        return _PerceptronLeaf(self, storage)
+    def chunk(self, storage: Tensor) -> Chunk:
+        return _PerceptronChunk(self, storage)
 
 
-class _PerceptronLeaf:
+class _PerceptronChunk:
     """ds_ℓ = dW_ℓ a_ℓ + db_ℓ + W_ℓ da_ℓ, da_{ℓ+1} = a'_ℓ ∘ ds_ℓ; backwards the transpose."""
 
     def __init__(self, shared: _PerceptronLinearizer, storage: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .layer import ParameterLayer, weight_index
-from .linearization import Leaf, Linearizer, Matrices, Workspace, damp_
+from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
 
 _FEW = 4  # dimensions in which the sensitivities of all layers are kept
 
@@ -38,11 +38,11 @@ class PlanarLinearizer(Linearizer):
         mixed = torch.tril(dW @ self.U.T + self.W @ dU.T, -1)  # (k, j): the change of w_k·u_j
         return [torch.cat([joined, mixed], 1), dU]
 
-    def leaf(self, storage: Tensor) -> Leaf:
-        return (_SolvingLeaf if self.solves else _PlanarLeaf)(self, storage)
+    def chunk(self, storage: Tensor) -> Chunk:
+        return (_SolvingChunk if self.solves else _PlanarChunk)(self, storage)
 
 
-class _PlanarLeaf:
+class _PlanarChunk:
     """All layers at once.
 
     x_k = z + Σ_{j<k} a_j u_j, so the change of the pre-activations solves the triangular system
@@ -134,7 +134,7 @@ class _PlanarLeaf:
         return [ParameterLayer(rows, torch.ones_like(x[:, :1]), index)], back
 
 
-class _SolvingLeaf(_PlanarLeaf):
+class _SolvingChunk(_PlanarChunk):
     """The triangular system solved in each product: in many dimensions B would be long."""
 
     def _fill_sensitivities(self) -> None:

@@ -1,7 +1,7 @@
 """Methods: each advances a state by one step on a problem."""
 
 from ..metric import Preconditioning
-from .base import Measurement, Method, Slope, State, StepFailed, StepResult
+from .base import Measurement, Method, State, StepFailed, StepResult, Velocity
 from .options import Form, PWGFOptions, Solver
 from .pwgf import PWGF
 
@@ -12,9 +12,9 @@ __all__ = [
     "Method",
     "PWGFOptions",
     "Preconditioning",
-    "Slope",
     "Solver",
     "State",
     "StepFailed",
     "StepResult",
+    "Velocity",
 ]

@@ -32,7 +32,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Slope:
+class Velocity:
     """η = θ' at a state, on the samples of the step that begins there, with its diagnostics.
 
     `energy_rate`: −ηᵀĜη, dF/dt along the flow. `projection_error`: δ = E|Jη + f|².
@@ -96,7 +96,7 @@ class StepFailed(Exception):
 class Method(Protocol):
     """Advances θ; the samples are frozen within a step and fresh in the next.
 
-    `slope`, `step` and `measure` raise `StepFailed` where the step is to be shortened.
+    `velocity`, `step` and `measure` raise `StepFailed` where the step is to be shortened.
     """
 
     communicator: Communicator
@@ -110,26 +110,26 @@ class Method(Protocol):
         """Judge of the steps."""
         ...
 
-    def slope(self, state: State) -> Slope:
+    def velocity(self, state: State) -> Velocity:
         """θ' at the state, on the samples of its step."""
         ...
 
-    def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
-        """θ after one step of the given size, from the slope at the state."""
+    def step(self, state: State, velocity: Velocity, step_size: float) -> StepResult:
+        """θ after one step of the given size, from the velocity at the state."""
         ...
 
-    def packed(self, state: State) -> dict[str, np.ndarray]:
+    def state_dict(self, state: State) -> dict[str, np.ndarray]:
         """The state's memory as arrays on the host."""
         ...
 
-    def unpacked(self, arrays: Mapping[str, np.ndarray]) -> Any:
-        """The memory of a state that `packed` took apart, the same bits; collective."""
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """The memory of a state that `state_dict` took apart, the same bits; collective."""
         ...
 
-    def measure(self, state: State, slope: Slope) -> Measurement:
+    def measure(self, state: State, velocity: Velocity) -> Measurement:
         """The state on the evaluation sample."""
         ...
 
-    def measured_rate(self, state: State, slope: Slope, seen: Measurement) -> float:
+    def measured_rate(self, state: State, velocity: Velocity, seen: Measurement) -> float:
         """d/dt of the energy that `measure` has seen, along the flow θ' = η, exactly."""
         ...

@@ -14,7 +14,7 @@ from ..integrators import SCHEMES, Controller, FixedStep, PIController
 from ..krylov import check_rtol
 from ..metric import Preconditioning
 
-_FEWEST_HELD_OUT = 32
+_FEWEST_VALIDATION = 32
 
 
 class Form(StrEnum):
@@ -37,17 +37,15 @@ class Solver(StrEnum):
 class PWGFOptions:
     """How PWGF is run.
 
-    `samples`: n, of all ranks together. `rtol`: a solve stops at ‖r‖ ≤ rtol ‖b‖. `scheme`: a key
-    of `SCHEMES`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`:
-    largest error of a step, as root mean squared movement of the samples in units of x; None
-    for a fixed step. `block`: samples per block, None for automatic. `shift`: ε/‖Ĝ‖ of the system
-    (Ĝ + εI) η = −∇F, None for rtol/100 with a preconditioner (less where units or origin of x are
-    far from the start density's) and 0 without. `holdout`: a second
-    sample, of so many times `samples`, that ends a solve when it gains no more; None for none.
-    `memory`: GiB that a rank may keep for products, what does not fit being computed anew in each;
-    None for 2, on a GPU a quarter of its own. `tf32`: whether float32 products on a GPU may round
-    to ten bits.
-    """
+    `samples`: n, of all ranks together. `rtol`: a solve stops at ‖r‖ ≤ rtol ‖b‖. `scheme`: a key of
+    `SCHEMES`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`: largest
+    error of a step, as root mean squared movement of the samples in units of x; None for a fixed
+    step. `block`: samples per block, None for automatic. `shift`: ε/‖Ĝ‖ of the system (Ĝ + εI) η =
+    −∇F, None for rtol/100 with a preconditioner (less where units or origin of x are far from the
+    start density's) and 0 without. `validation`: a second sample, of so many times `samples`, that
+    ends a solve when it gains no more; None for none. `cache_gib`: GiB that a rank may keep for
+    products, what does not fit being computed anew in each; None for 2, on a GPU a quarter of its
+    own. `tf32`: whether float32 products on a GPU may round to ten bits."""
 
     samples: int = 4000
     rtol: float = 1e-4
@@ -62,8 +60,8 @@ class PWGFOptions:
     solver: Solver = Solver.MINRES
     preconditioner: Preconditioning = Preconditioning.AUTOMATIC
     shift: float | None = None
-    holdout: float | None = None
-    memory: float | None = None
+    validation: float | None = None
+    cache_gib: float | None = None
     tf32: bool = False
 
     def __post_init__(self) -> None:
@@ -80,14 +78,15 @@ class PWGFOptions:
             object.__setattr__(self, name, int(value))
         if self.dtype not in (torch.float32, torch.float64):
             raise InputError(f"dtype must be torch.float64 or torch.float32, got {self.dtype!r}")
-        for name in ("step_size", "tolerance", "holdout", "memory"):
+        for name in ("step_size", "tolerance", "validation", "cache_gib"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} must be positive and finite, got {value}")
-        if self.holdout is not None and self.held_out < _FEWEST_HELD_OUT:
+        if self.validation is not None and self.validation_samples < _FEWEST_VALIDATION:
             raise InputError(
-                f"holdout = {self.holdout:g} of {self.samples} samples holds out {self.held_out}, "
-                f"which tell nothing of a solve: hold out at least {_FEWEST_HELD_OUT}"
+                f"validation = {self.validation:g} of {self.samples} samples holds out "
+                f"{self.validation_samples}, which tell nothing of a solve: hold out at least "
+                f"{_FEWEST_VALIDATION}"
             )
         if self.tolerance is not None and SCHEMES[self.scheme].error_order is None:
             with_error = [name for name, each in SCHEMES.items() if each.error_order is not None]
@@ -111,18 +110,18 @@ class PWGFOptions:
                 "solver lsmr needs −∇F in the form Jᵀf/n, which the energy form has not: use "
                 'method.form = "force", or method.solver = "minres"'
             )
-        if self.holdout is not None:
-            raise InputError("holdout watches minres only: leave it out, or use that solver")
+        if self.validation is not None:
+            raise InputError("validation watches minres only: leave it out, or use that solver")
 
     @property
-    def held_out(self) -> int:
-        """Samples that watch the solves."""
-        return max(1, round(self.samples * (self.holdout or 0.0)))
+    def validation_samples(self) -> int:
+        """Samples of the second set, which ends solves."""
+        return max(1, round(self.samples * (self.validation or 0.0)))
 
     @property
     def budget(self) -> int | None:
-        """`memory` in bytes."""
-        return None if self.memory is None else int(self.memory * 2**30)
+        """`cache_gib` in bytes."""
+        return None if self.cache_gib is None else int(self.cache_gib * 2**30)
 
     def controller(self) -> Controller:
         """The step-size controller that the tolerance asks for."""

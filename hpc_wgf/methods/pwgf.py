@@ -20,15 +20,15 @@ from ..errors import InputError
 from ..integrators import SCHEMES, Controller
 from ..maps import PushForward
 from ..metric import Preconditioning
-from ..parallel import Communicator, Purpose, SampleBlocks, tree_sum
+from ..parallel import Communicator, RandomStream, SampleBlocks, tree_sum
 from ..problems import Problem, jump_of
-from .base import Measurement, Slope, State, StepFailed, StepResult
-from .carried import Carried, packed, unpacked
+from .base import Measurement, State, StepFailed, StepResult, Velocity
+from .memory import WarmStart, load_state_dict, state_dict
 from .options import Form, PWGFOptions
 from .sampling import Samples, Sampling
-from .slopes import Context, Slopes, Watch
-from .system import Assembly, System
-from .units import conditioning
+from .system import Assembly, NormalEquations
+from .units import reciprocal_condition
+from .velocity import Monitor, StepContext, VelocitySolver
 
 _NAN = float("nan")
 
@@ -64,16 +64,20 @@ class PWGF:
         if communicator.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
         self.assembly = Assembly(problem, self.map, options, communicator)
-        self.conditioning = conditioning(problem.start)
-        self._slopes = Slopes(self.map, options, communicator, self.conditioning)
+        self.reciprocal_condition = reciprocal_condition(problem.start)
+        self._velocities = VelocitySolver(
+            self.map, options, communicator, self.reciprocal_condition
+        )
         self._sampling = Sampling(
             problem.start, communicator, seed=options.seed, dtype=options.dtype
         )
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
-        self._parts = self._sampling.parts(self._blocks, self.map.leaf_size())
-        self._held_blocks = SampleBlocks.automatic(options.held_out, options.block)
-        if options.holdout is not None:
-            self._held_parts = self._sampling.parts(self._held_blocks, self.map.leaf_size())
+        self._parts = self._sampling.parts(self._blocks, self.map.chunk_size())
+        self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
+        if options.validation is not None:
+            self._validation_parts = self._sampling.parts(
+                self._validation_blocks, self.map.chunk_size()
+            )
         self.evaluation = self._sampling.evaluation(
             SampleBlocks.automatic(particles or options.samples, options.block),
             shards or max(16, communicator.size),
@@ -102,60 +106,65 @@ class PWGF:
     @property
     def preconditioner(self) -> Preconditioning:
         """The kind that the solves use."""
-        return self._slopes.preconditioner
+        return self._velocities.preconditioner
 
-    def slope(self, state: State) -> Slope:
+    def velocity(self, state: State) -> Velocity:
         system = self.system(state.theta, self.samples(state.step))
-        held_out = None if self.options.holdout is None else self.held_out(state.step)
-        carried = state.memory or Carried(None, None)
-        reach = self.scheme.first_stage(state.step_size, carried.scheme)
-        watch = Watch(self._watching(held_out), reach)
-        slope = self._slopes.tamed(system, carried.solver, watch)
-        return self._without_meaningless(slope)
+        validation = (
+            None if self.options.validation is None else self.validation_samples(state.step)
+        )
+        carried = state.memory or WarmStart(None, None)
+        probe_step = self.scheme.first_stage(state.step_size, carried.scheme)
+        monitor = Monitor(self._watching(validation), probe_step)
+        velocity = self._velocities.damped_velocity(system, carried.solver, monitor)
+        return self._mask_undefined(velocity)
 
-    def _watching(self, held_out: Samples | None) -> System | None:
-        return None if held_out is None else self.assembly.system(held_out)
+    def _watching(self, validation: Samples | None) -> NormalEquations | None:
+        return None if validation is None else self.assembly.system(validation)
 
-    def _for_step(self, state: State, slope: Slope, step_size: float) -> Slope:
-        """The slope for a step shorter than was proposed, where that matters. Errors: `StepFailed`
-        where the step is too long for any shift."""
-        context: Context = slope.context
+    def _for_step(self, state: State, velocity: Velocity, step_size: float) -> Velocity:
+        """The velocity for a step shorter than was proposed, where that matters. Errors:
+        `StepFailed` where the step is too long for any shift."""
+        context: StepContext = velocity.context
         shorter = step_size < 0.75 * state.step_size
-        if shorter and (context.tamed or context.too_long):
-            again = self.slope(replace(state, step_size=step_size))
-            slope = replace(again, products=slope.products + again.products)
-        if slope.context.too_long:
+        if shorter and (context.damped or context.too_long):
+            again = self.velocity(replace(state, step_size=step_size))
+            velocity = replace(again, products=velocity.products + again.products)
+        if velocity.context.too_long:
             raise StepFailed(
-                f"η moves the samples by {slope.nonlinearity:.0%} otherwise than linearly, and "
+                f"η moves the samples by {velocity.nonlinearity:.0%} otherwise than linearly, and "
                 "damping it far enough would leave much of the force over"
             )
-        return slope
+        return velocity
 
-    def _without_meaningless(self, slope: Slope) -> Slope:
+    def _mask_undefined(self, velocity: Velocity) -> Velocity:
         if not self._residual_means_nothing:
-            return slope
-        return replace(slope, projection_error=_NAN, force_square=_NAN)
+            return velocity
+        return replace(velocity, projection_error=_NAN, force_square=_NAN)
 
     def samples(self, step: int) -> Samples:
         """This rank's samples on which a step is computed."""
-        return self._sampling.draw(self._blocks, self._parts, Purpose.STEP, step)
+        return self._sampling.draw(self._blocks, self._parts, RandomStream.STEP, step)
 
-    def held_out(self, step: int) -> Samples:
-        """This rank's samples that watch the solves of a step."""
-        return self._sampling.draw(self._held_blocks, self._held_parts, Purpose.HELD_OUT, step)
+    def validation_samples(self, step: int) -> Samples:
+        """This rank's validation samples of a step: they end its solves where these gain no
+        more."""
+        return self._sampling.draw(
+            self._validation_blocks, self._validation_parts, RandomStream.VALIDATION, step
+        )
 
-    def step(self, state: State, slope: Slope, step_size: float) -> StepResult:
-        known = slope.products
-        slope = self._for_step(state, slope, step_size)
-        context: Context = slope.context
-        stages: list[Slope] = [slope]
-        systems: list[System] = []  # of the last stage
+    def step(self, state: State, velocity: Velocity, step_size: float) -> StepResult:
+        known = velocity.products
+        velocity = self._for_step(state, velocity, step_size)
+        context: StepContext = velocity.context
+        stages: list[Velocity] = [velocity]
+        systems: list[NormalEquations] = []  # of the last stage
 
         def rhs(theta: Tensor) -> Tensor:
             systems.clear()
             systems.append(self.system(theta, context.samples))
-            watch = Watch(self._watching(context.held_out))
-            stages.append(self._slopes.solved(systems[0], stages[-1].memory, watch))
+            monitor = Monitor(self._watching(context.validation))
+            stages.append(self._velocities.solve(systems[0], stages[-1].memory, monitor))
             return stages[-1].eta
 
         def norm(eta: Tensor) -> float:
@@ -163,43 +172,43 @@ class PWGF:
                 systems.append(self.system(state.theta, context.samples))
             return systems[0].gram.square_norm(eta) ** 0.5
 
-        carried = state.memory or Carried(None, None)
+        carried = state.memory or WarmStart(None, None)
         theta, error, remembered = self.scheme.advance(
-            rhs, state.theta, slope.eta, step_size,
+            rhs, state.theta, velocity.eta, step_size,
             norm=norm, estimate=self.options.tolerance is not None, memory=carried.scheme,
         )  # fmt: skip
         later = stages[1:]
         return StepResult(
             theta,
             None if error is None else norm(error),
-            products=slope.products - known + sum(stage.products for stage in later),
+            products=velocity.products - known + sum(stage.products for stage in later),
             solves=len(later),
             unconverged=sum(not stage.converged for stage in later),
             worst_residual=max((stage.residual for stage in later), default=0.0),
-            memory=Carried(stages[-1].memory, remembered),
+            memory=WarmStart(stages[-1].memory, remembered),
         )
 
-    def packed(self, state: State) -> dict[str, np.ndarray]:
-        return packed(state.memory, self.scheme)
+    def state_dict(self, state: State) -> dict[str, np.ndarray]:
+        return state_dict(state.memory, self.scheme)
 
-    def unpacked(self, arrays: Mapping[str, np.ndarray]) -> Any:
-        return unpacked(arrays, self.scheme, self._slopes.solver, self.map, self.samples)
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        return load_state_dict(arrays, self.scheme, self._velocities.solver, self.map, self.samples)
 
-    def evaluate(self, theta: Tensor, samples: Samples) -> Slope:
+    def evaluate(self, theta: Tensor, samples: Samples) -> Velocity:
         """η at θ on given samples, by a solve that nothing precedes.
 
         Errors: `StepFailed` where the map folds, a value is not finite, or the solve fails.
         """
         system = self.system(theta, samples)
-        return self._without_meaningless(self._slopes.solved(system, None, Watch()))
+        return self._mask_undefined(self._velocities.solve(system, None, Monitor()))
 
-    def system(self, theta: Tensor, samples: Samples) -> System:
+    def system(self, theta: Tensor, samples: Samples) -> NormalEquations:
         """Ĝη = −∇F at θ on given samples. Errors: `StepFailed` as for `evaluate`."""
         self.map.set_theta(theta)
         return self.assembly.system(samples)
 
-    def measure(self, state: State, slope: Slope) -> Measurement:
-        return self._measured(state.theta, slope.eta)
+    def measure(self, state: State, velocity: Velocity) -> Measurement:
+        return self._measured(state.theta, velocity.eta)
 
     def evaluate_map(self, theta: Tensor) -> Measurement:
         """The evaluation sample at θ, at rest: its projection error is E|f|². Errors: `StepFailed`
@@ -209,11 +218,11 @@ class PWGF:
     def _measured(self, theta: Tensor, eta: Tensor) -> Measurement:
         self.map.set_theta(theta)
         samples = self.evaluation.samples
-        pushed = self.assembly.push(samples.leaves, density=True)
+        pushed = self.assembly.push(samples.chunks, density=True)
         forces = self.assembly.forces(pushed, samples, values=True)
         linearizer = self.map.linearizer()
         sums, counts = [], []
-        for reference, part, force in zip(samples.leaves, pushed, forces, strict=True):
+        for reference, part, force in zip(samples.chunks, pushed, forces, strict=True):
             assert force.value is not None
             moved = linearizer.linearize(reference.z, budget=0).jvp(eta)  # used once
             folded = (~part.positive).sum().double()
@@ -236,13 +245,13 @@ class PWGF:
             work / samples.total,
         )
 
-    def measured_rate(self, state: State, slope: Slope, seen: Measurement) -> float:
+    def measured_rate(self, state: State, velocity: Velocity, seen: Measurement) -> float:
         if not self.problem.energy.needs_density:
             return seen.work
         self.map.set_theta(state.theta)
         samples = self.evaluation.samples
-        gradients = [self.assembly.energy_gradient(reference) for reference in samples.leaves]
-        rates = [(gradient @ slope.eta).double()[None] for gradient in gradients]
+        gradients = [self.assembly.energy_gradient(reference) for reference in samples.chunks]
+        rates = [(gradient @ velocity.eta).double()[None] for gradient in gradients]
         return seen.work + float(self.communicator.sum(tree_sum(rates))) / samples.total
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..parallel import Communicator, Purpose, SampleBlocks
+from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Density
 
-_CPU_LEAF, _GPU_LEAF = 2048, 65536  # samples that are pushed together, at most
+_CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # samples that are pushed together, at most
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Samples z of λ with log λ(z) and ∇ log λ(z): one leaf of a rank's samples."""
+    """Samples z of λ with log λ(z) and ∇ log λ(z): one chunk of a rank's samples."""
 
     z: Tensor
     log_density: Tensor
@@ -25,10 +25,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Samples:
-    """This rank's leaves of one sample of λ, and for every rank the lengths of its leaves.
+    """This rank's chunks of one sample of λ, and for every rank the lengths of its chunks.
     `step`: whose sample it is."""
 
-    leaves: Sequence[Reference]
+    chunks: Sequence[Reference]
     sizes: Sequence[Sequence[int]]
     step: int = 0
 
@@ -39,8 +39,8 @@ class Samples:
 
     @property
     def points(self) -> list[Tensor]:
-        """z of every leaf of this rank, (n_leaf, d)."""
-        return [leaf.z for leaf in self.leaves]
+        """z of every chunk of this rank, (n_chunk, d)."""
+        return [chunk.z for chunk in self.chunks]
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Evaluation:
     @property
     def z(self) -> Tensor:
         """This rank's samples, (n_local, d)."""
-        return torch.cat([leaf.z for leaf in self.samples.leaves])
+        return torch.cat([chunk.z for chunk in self.samples.chunks])
 
 
-Parts = Sequence[Sequence[range]]  # for every rank, the blocks of each of its leaves
+Parts = Sequence[Sequence[range]]  # for every rank, the blocks of each of its chunks
 
 
 class Sampling:
-    """Draws this rank's leaves of numbered samples, in one precision on the rank's device."""
+    """Draws this rank's chunks of numbered samples, in one precision on the rank's device."""
 
     def __init__(
         self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype
@@ -73,48 +73,52 @@ class Sampling:
         self._start, self._communicator = start, communicator
         self._seed, self._dtype = seed, dtype
 
-    def leaves(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
-        """The blocks of each leaf of `rank`, of `least` samples at least; on a GPU the fewest that
+    def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
+        """The blocks of each chunk of `rank`, of `least` samples at least; on a GPU the fewest that
         its memory bears, as small products would leave it idle."""
         ranks = self._communicator.size
         if self._communicator.device.type == "cuda":
-            return blocks.grouped(blocks.own(rank, ranks, least), _GPU_LEAF)
-        return blocks.leaves(rank, ranks, least)
+            return blocks.grouped(blocks.own(rank, ranks, least), _GPU_CHUNK)
+        return blocks.chunks(rank, ranks, least)
 
     def parts(self, blocks: SampleBlocks, least: int) -> Parts:
-        """The leaves of every rank."""
-        return [self.leaves(blocks, least, rank) for rank in range(self._communicator.size)]
+        """The chunks of every rank."""
+        return [self.chunks(blocks, least, rank) for rank in range(self._communicator.size)]
 
-    def evaluation_leaves(self, blocks: SampleBlocks, shards: int, rank: int) -> Sequence[range]:
-        """The leaves of the shards of the evaluation sample that are those of `rank`."""
-        most = _GPU_LEAF if self._communicator.device.type == "cuda" else _CPU_LEAF
+    def evaluation_chunks(self, blocks: SampleBlocks, shards: int, rank: int) -> Sequence[range]:
+        """The chunks of the shards of the evaluation sample that are those of `rank`."""
+        most = _GPU_CHUNK if self._communicator.device.type == "cuda" else _CPU_CHUNK
         return [
-            leaf
+            chunk
             for shard in blocks.shards(shards, rank, self._communicator.size)
-            for leaf in blocks.grouped(shard, most)
+            for chunk in blocks.grouped(shard, most)
         ]
 
     def evaluation_parts(self, blocks: SampleBlocks, shards: int) -> Parts:
         """The same of every rank."""
         ranks = range(self._communicator.size)
-        return [self.evaluation_leaves(blocks, shards, rank) for rank in ranks]
+        return [self.evaluation_chunks(blocks, shards, rank) for rank in ranks]
 
-    def draw(self, blocks: SampleBlocks, parts: Parts, purpose: Purpose, step: int = 0) -> Samples:
-        """The samples of a step, or of another purpose."""
+    def draw(
+        self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int = 0
+    ) -> Samples:
+        """The samples of a step, or of another random stream."""
         mine = parts[self._communicator.rank]
-        leaves = [self._leaf(blocks, part, purpose, step) for part in mine]
+        chunks = [self._chunk(blocks, part, stream, step) for part in mine]
         spans = [[blocks.span(part) for part in rank] for rank in parts]
         sizes = [[span.stop - span.start for span in rank] for rank in spans]
-        return Samples(leaves, sizes, step)
+        return Samples(chunks, sizes, step)
 
     def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
-        """The evaluation sample, in leaves of the shards in which it is stored."""
+        """The evaluation sample, in chunks of the shards in which it is stored."""
         parts = self.evaluation_parts(blocks, shards)
         mine = parts[self._communicator.rank]
         span = blocks.span(range(mine[0].start, mine[-1].stop))
-        return Evaluation(blocks, shards, span, self.draw(blocks, parts, Purpose.EVALUATION))
+        return Evaluation(blocks, shards, span, self.draw(blocks, parts, RandomStream.EVALUATION))
 
-    def _leaf(self, blocks: SampleBlocks, part: range, purpose: Purpose, step: int) -> Reference:
-        z = blocks.draw(self._start.sample, part, seed=self._seed, purpose=purpose, step=step)
+    def _chunk(
+        self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int
+    ) -> Reference:
+        z = blocks.draw(self._start.sample, part, seed=self._seed, stream=stream, step=step)
         z = z.to(device=self._communicator.device, dtype=self._dtype)
         return Reference(z, self._start.log_density(z), self._start.score(z))

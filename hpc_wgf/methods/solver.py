@@ -9,22 +9,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..krylov import SolveStats, Status, Watched, lsmr, minres
+from ..krylov import EarlyStopping, SolveStats, Status, lsmr, minres
 from ..maps import PushForward
 from ..metric import (
-    Built,
     JacobianRows,
     Preconditioner,
+    PreconditionerBuild,
     Preconditioning,
     Subsample,
     build,
-    fitting,
-    wanted_samples,
+    default_preconditioner,
+    subsample_size,
 )
 from ..parallel import Communicator
 from .options import Form, PWGFOptions, Solver
 from .sampling import Samples
-from .system import System
+from .system import NormalEquations
 
 _POWER_ITERATIONS = 6
 _MOST_EXCESS = 60.0  # products
@@ -44,31 +44,31 @@ class Origin:
 @dataclass(frozen=True)
 class Memory:
     """What later solves take over. `origin`: of the preconditioner. `shift`: ε/‖Ĝ‖, `epsilon`: ε.
-    `least`: products of the first solve with this preconditioner, at the θ where it was made;
-    `excess`: what later ones took beyond it, all together; `drift`: what the first of them took
-    beyond it, with this preconditioner or the one before."""
+    `first_count`: products of the first solve with this preconditioner, at the θ where it was made;
+    `extra_total`: what later ones took beyond it, all together; `second_extra`: what the first of
+    them took beyond it, with this preconditioner or the one before."""
 
     origin: Origin
-    built: Built
+    built: PreconditionerBuild
     preconditioner: Preconditioner
     shift: float
     epsilon: float
-    least: int | None = None
-    excess: int = 0
-    drift: int | None = None
+    first_count: int | None = None
+    extra_total: int = 0
+    second_extra: int | None = None
 
     def after(self, products: int) -> Memory:
         """The memory after a solve."""
-        if self.least is None:
-            return replace(self, least=products)
-        beyond = max(0, products - self.least)
+        if self.first_count is None:
+            return replace(self, first_count=products)
+        beyond = max(0, products - self.first_count)
         return replace(
             self,
-            excess=self.excess + beyond,
-            drift=beyond if self.excess == 0 else self.drift,
+            extra_total=self.extra_total + beyond,
+            second_extra=beyond if self.extra_total == 0 else self.second_extra,
         )
 
-    def cost(self, system: System) -> float:
+    def cost(self, system: NormalEquations) -> float:
         """What a new preconditioner takes, in products with Ĝ; but never more than plain solves
         take, which an old one may be worse than."""
         return min(self.built.operations / system.operations, _MOST_EXCESS)
@@ -76,9 +76,9 @@ class Memory:
     def worn_out(self, cost: float) -> bool:
         """Whether a new preconditioner, at the cost of so many products, pays: this one has taken
         more than that, or will, as the one before did at its second use."""
-        if self.least is None:
+        if self.first_count is None:
             return False
-        return self.excess >= cost or (self.drift or 0) >= cost
+        return self.extra_total >= cost or (self.second_extra or 0) >= cost
 
 
 class Solved(NamedTuple):
@@ -90,100 +90,117 @@ class Solved(NamedTuple):
 
 
 class MetricSolver:
-    """Solves on behalf of a method; itself it remembers nothing. `conditioning`: of the start
-    density (see `units`)."""
+    """Solves on behalf of a method; itself it remembers nothing. `reciprocal_condition`: of the
+    start density (see `units`)."""
 
     def __init__(
         self, map: PushForward, options: PWGFOptions, communicator: Communicator,
-        conditioning: float = 1.0,
+        reciprocal_condition: float = 1.0,
     ) -> None:  # fmt: skip
         self._options, self._communicator = options, communicator
-        self._conditioning = conditioning
+        self._reciprocal_condition = reciprocal_condition
         self.kind = options.preconditioner
         if self.kind is Preconditioning.AUTOMATIC:
             plain = options.form is Form.ENERGY
-            self.kind = Preconditioning.NONE if plain else fitting(map)
+            self.kind = Preconditioning.NONE if plain else default_preconditioner(map)
 
     def first_shift(self) -> float:
         """ε/‖Ĝ‖ at the start, of a preconditioned solve."""
         if self._options.shift is not None:
             return self._options.shift
         # An affine motion is damped by ten times rtol at most, whatever the units and origin of x.
-        return _SHIFT * self._options.rtol * min(1.0, _SPARED * self._conditioning)
+        return _SHIFT * self._options.rtol * min(1.0, _SPARED * self._reciprocal_condition)
 
     def solve(
-        self, map: PushForward, system: System, memory: Memory | None, held_out: System | None
+        self,
+        map: PushForward,
+        system: NormalEquations,
+        memory: Memory | None,
+        validation: NormalEquations | None,
     ) -> Solved:
         """η of a system, at the map's present parameters. `memory`: of the solve before.
-        `held_out`: the system of other samples, which ends the iteration.
+        `validation`: the system of other samples, which ends the iteration.
 
         A preconditioner is made where there is none, where making one pays, and where the
         present one turns out to cost more products than a new one would."""
         most = self._options.max_products
         if self.kind is Preconditioning.NONE:
-            return Solved(*self._iterate(system, None, held_out, most), None)
+            return Solved(*self._iterate(system, None, validation, most), None)
         memory = self._prepared(map, system, memory)
         patience = most
-        if memory.least is not None:
-            patience = min(most, memory.least + 2 + int(memory.cost(system)))
-        eta, stats = self._iterate(system, memory, held_out, patience)
+        if memory.first_count is not None:
+            patience = min(most, memory.first_count + 2 + int(memory.cost(system)))
+        eta, stats = self._iterate(system, memory, validation, patience)
         if stats.status is not Status.MAX_STEPS or patience == most:
             return Solved(eta, stats, memory.after(stats.products))
-        memory = replace(self._made(map, system, memory.shift), drift=stats.products)
-        eta, again = self._iterate(system, memory, held_out, most)
+        memory = replace(self._made(map, system, memory.shift), second_extra=stats.products)
+        eta, again = self._iterate(system, memory, validation, most)
         total = replace(again, products=stats.products + again.products)
         return Solved(eta, total, memory.after(again.products))
 
-    def made_again(
+    def rebuild(
         self, map: PushForward, samples: Samples, origin: Origin, shift: float, *,
-        least: int | None, excess: int, drift: int | None,
+        first_count: int | None, extra_total: int, second_extra: int | None,
     ) -> Memory:  # fmt: skip
         """The memory of another process; collective. `samples`: those of the origin's step."""
         map.set_theta(origin.theta)
         built = self.build(map, samples, origin.shift)
         memory = self._with_shift(origin, built, shift)
-        return replace(memory, least=least, excess=excess, drift=drift)
+        return replace(
+            memory, first_count=first_count, extra_total=extra_total, second_extra=second_extra
+        )
 
-    def solve_shifted(self, system: System, memory: Memory, held_out: System | None) -> Solved:
+    def increase_damping(
+        self, system: NormalEquations, memory: Memory, validation: NormalEquations | None
+    ) -> Solved:
         """The same with a shift ten times as large, which keeps η smaller; `memory`: of the solve
         of this system."""
         memory = self._with_shift(memory.origin, memory.built, 10.0 * memory.shift)
-        eta, stats = self._iterate(system, memory, held_out, self._options.max_products)
+        eta, stats = self._iterate(system, memory, validation, self._options.max_products)
         return Solved(eta, stats, memory.after(stats.products))
 
-    def relaxed(self, memory: Memory | None) -> Memory | None:
+    def decrease_damping(self, memory: Memory | None) -> Memory | None:
         """The memory for a new step: a raised shift comes down tenfold, at most to the first."""
         if memory is None or memory.shift <= self.first_shift():
             return memory
         shift = max(self.first_shift(), 0.1 * memory.shift)
         lower = self._with_shift(memory.origin, memory.built, shift)
-        return replace(lower, least=memory.least, excess=memory.excess, drift=memory.drift)
+        return replace(
+            lower,
+            first_count=memory.first_count,
+            extra_total=memory.extra_total,
+            second_extra=memory.second_extra,
+        )
 
-    def _prepared(self, map: PushForward, system: System, memory: Memory | None) -> Memory:
+    def _prepared(self, map: PushForward, system: NormalEquations, memory: Memory | None) -> Memory:
         if memory is None:
             return self._made(map, system, self.first_shift())
         if not memory.worn_out(memory.cost(system)):
             return memory
-        return replace(self._made(map, system, memory.shift), drift=memory.drift)
+        return replace(self._made(map, system, memory.shift), second_extra=memory.second_extra)
 
-    def build(self, map: PushForward, samples: Samples, shift: float) -> Built:
+    def build(self, map: PushForward, samples: Samples, shift: float) -> PreconditionerBuild:
         """What this kind of preconditioner knows of Ĝ, from a subsample; collective."""
         sample = Subsample.of(
-            map, samples.points, samples.sizes, wanted_samples(map), self._communicator
+            map, samples.points, samples.sizes, subsample_size(map), self._communicator
         )
         return build(sample, self.kind, shift)
 
-    def _made(self, map: PushForward, system: System, shift: float) -> Memory:
+    def _made(self, map: PushForward, system: NormalEquations, shift: float) -> Memory:
         origin = Origin(map.get_theta(), system.samples.step, shift)
         return self._with_shift(origin, self.build(map, system.samples, shift), shift)
 
-    def _with_shift(self, origin: Origin, built: Built, shift: float) -> Memory:
-        epsilon = shift * built.known.norm
-        preconditioner = built.known.shifted(epsilon, self._options.dtype)
+    def _with_shift(self, origin: Origin, built: PreconditionerBuild, shift: float) -> Memory:
+        epsilon = shift * built.model.norm
+        preconditioner = built.model.shifted(epsilon, self._options.dtype)
         return Memory(origin, built, preconditioner, shift, epsilon)
 
     def _iterate(
-        self, system: System, memory: Memory | None, held_out: System | None, most: int
+        self,
+        system: NormalEquations,
+        memory: Memory | None,
+        validation: NormalEquations | None,
+        most: int,
     ) -> tuple[Tensor, SolveStats]:
         """At most `most` products with a preconditioner, or without."""
         options, b = self._options, system.b
@@ -192,10 +209,10 @@ class MetricSolver:
         else:
             epsilon, precondition = self._plain_shift(system), None
         # A look makes the host wait, but those of held-out samples decide where a solve ends.
-        check_every = 10 if b.is_cuda and memory is None and held_out is None else 1
+        check_every = 10 if b.is_cuda and memory is None and validation is None else 1
         if options.solver is Solver.LSMR:
             lengths = [len(z) for z in system.points]
-            rows = JacobianRows(system.gram.leaves, lengths, system.total, self._communicator)
+            rows = JacobianRows(system.gram.chunks, lengths, system.total, self._communicator)
             return lsmr(
                 rows, system.rows, rtol=options.rtol, max_steps=most, shift=epsilon,
                 preconditioner=precondition, check_every=check_every,
@@ -203,11 +220,11 @@ class MetricSolver:
         return minres(
             system.gram, b, rtol=options.rtol, max_steps=most, shift=epsilon,
             preconditioner=precondition, check_every=check_every,
-            watched=None if held_out is None else Watched(quadratic(held_out)),
+            early_stopping=None if validation is None else EarlyStopping(quadratic(validation)),
             graph=self._communicator.capturable,
         )  # fmt: skip
 
-    def _plain_shift(self, system: System) -> float:
+    def _plain_shift(self, system: NormalEquations) -> float:
         """ε of a solve without a preconditioner, by power iterations for ‖Ĝ‖ where it is wanted."""
         if not self._options.shift:
             return 0.0
@@ -217,7 +234,7 @@ class MetricSolver:
         return self._options.shift * float(v.norm())
 
 
-def quadratic(system: System) -> Callable[[Tensor], float]:
+def quadratic(system: NormalEquations) -> Callable[[Tensor], float]:
     """q(η) = ½E|Jη|² + ∇F·η over the samples of `system`: least squares but for a constant."""
 
     def value(eta: Tensor) -> float:

@@ -15,7 +15,7 @@ from ..interactions import Particles
 from ..maps import Linearization, Linearizer, PushForward, flatten
 from ..metric import GramOperator
 from ..parallel import Communicator, TreeSum, tree_sum
-from ..problems import Cloud, LeafForce, Problem
+from ..problems import ChunkForce, Cloud, Problem
 from .base import StepFailed
 from .options import Form, PWGFOptions
 from .sampling import Reference, Samples
@@ -26,16 +26,16 @@ GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
 
 @dataclass(frozen=True)
 class Pushed:
-    """The images of one leaf, and where the map has not folded, (n,) bool."""
+    """The images of one chunk, and where the map has not folded, (n,) bool."""
 
     cloud: Cloud
     positive: Tensor
 
 
 @dataclass(frozen=True)
-class System:
+class NormalEquations:
     """Ĝη = −∇F at θ on one set of samples. `b`: −∇F, (p,). `images`, `forces`: x and f of every
-    leaf of this rank, (n_leaf, d). `force_square`: E|f|²."""
+    chunk of this rank, (n_chunk, d). `force_square`: E|f|²."""
 
     samples: Samples
     gram: GramOperator
@@ -51,7 +51,7 @@ class System:
 
     @property
     def points(self) -> list[Tensor]:
-        """z of every leaf of this rank, (n_leaf, d)."""
+        """z of every chunk of this rank, (n_chunk, d)."""
         return self.samples.points
 
     @property
@@ -66,8 +66,8 @@ class System:
 
 
 @dataclass(frozen=True)
-class _Leaf:
-    """What one leaf of the samples has at θ; `counts`: see there."""
+class _Chunk:
+    """What one chunk of the samples has at θ; `counts`: see there."""
 
     jacobian: Linearization
     force: Tensor
@@ -84,27 +84,27 @@ class Assembly:
         self.communicator = communicator
         self._budget = options.budget
 
-    def system(self, samples: Samples) -> System:
+    def system(self, samples: Samples) -> NormalEquations:
         """The system at the map's present parameters; collective.
 
         Errors: `StepFailed` where the map folds or a value is not finite.
         """
-        pushed = self.push(samples.leaves)
+        pushed = self.push(samples.chunks)
         forces = self.forces(pushed, samples)
-        parts = zip(samples.leaves, pushed, forces, strict=True)
-        linearizer, own, leaves = self.map.linearizer(), TreeSum(), []
+        parts = zip(samples.chunks, pushed, forces, strict=True)
+        linearizer, own, chunks = self.map.linearizer(), TreeSum(), []
         for part in parts:
-            leaf, contribution = self._leaf(linearizer, *part)
-            leaves.append(leaf)
+            chunk, contribution = self._chunk(linearizer, *part)
+            chunks.append(chunk)
             own.add(contribution)
-        gram = GramOperator([leaf.jacobian for leaf in leaves], samples.total, self.communicator)
-        sums = self.reduce([own.total()], [leaf.counts for leaf in leaves])
-        return System(
+        gram = GramOperator([chunk.jacobian for chunk in chunks], samples.total, self.communicator)
+        sums = self.reduce([own.total()], [chunk.counts for chunk in chunks])
+        return NormalEquations(
             samples=samples,
             gram=gram,
-            b=sums[:-1].to(leaves[0].force.dtype).div_(samples.total),
+            b=sums[:-1].to(chunks[0].force.dtype).div_(samples.total),
             images=[part.cloud.x for part in pushed],
-            forces=[leaf.force for leaf in leaves],
+            forces=[chunk.force for chunk in chunks],
             force_square=float(sums[-1]) / samples.total,
         )
 
@@ -114,7 +114,7 @@ class Assembly:
         if not (density or self.problem.energy.needs_density):
             return [self._moved(reference.z) for reference in references]
         scores = [reference.score for reference in references]
-        images = self.map.transport_leaves(
+        images = self.map.transport_chunks(
             [reference.z for reference in references],
             scores if self.problem.energy.needs_density else None,
         )
@@ -134,16 +134,16 @@ class Assembly:
 
     def forces(
         self, pushed: Sequence[Pushed], samples: Samples, *, values: bool = False
-    ) -> list[LeafForce]:
+    ) -> list[ChunkForce]:
         """f at the images; collective where particles interact."""
         clouds = [part.cloud for part in pushed]
         particles = Particles([cloud.x for cloud in clouds], samples.sizes, self.communicator)
         return self.problem.energy.forces(clouds, particles, values=values)
 
-    def _leaf(
-        self, linearizer: Linearizer, reference: Reference, pushed: Pushed, force: LeafForce
-    ) -> tuple[_Leaf, Tensor]:
-        """The part of one leaf in Ĝ, and its sums (p + 1,) in float64: the descent direction −∇F
+    def _chunk(
+        self, linearizer: Linearizer, reference: Reference, pushed: Pushed, force: ChunkForce
+    ) -> tuple[_Chunk, Tensor]:
+        """The part of one chunk in Ĝ, and its sums (p + 1,) in float64: the descent direction −∇F
         and |f|², over the samples."""
         total = force.total
         jacobian = linearizer.linearize(reference.z, budget=self._budget)
@@ -153,10 +153,10 @@ class Assembly:
             descent = jacobian.vjp(force.position.neg())[0].sub_(self.energy_gradient(reference))
         squares = total.double().square().sum()
         sums = torch.cat([descent.double(), squares[None]])
-        return _Leaf(jacobian, total, self.counts(pushed, total)), sums
+        return _Chunk(jacobian, total, self.counts(pushed, total)), sums
 
     def counts(self, pushed: Pushed, values: Tensor) -> Tensor:
-        """Samples of a leaf that make the step worthless: folded ones, where their density enters
+        """Samples of a chunk that make the step worthless: folded ones, where their density enters
         the energy, and those of positions or of values, (n, …), that are not finite."""
         folded = ~pushed.positive if self.problem.energy.needs_density else ~pushed.positive & False
         lost = ~torch.isfinite(pushed.cloud.x).all(1)
@@ -164,7 +164,7 @@ class Assembly:
         return torch.stack([folded.sum(), lost.sum(), broken.sum()])
 
     def energy_gradient(self, reference: Reference) -> Tensor:
-        """∇_θ of the sum of the density-dependent integrand over a leaf's samples, (p,)."""
+        """∇_θ of the sum of the density-dependent integrand over a chunk's samples, (p,)."""
         parts = [each.split(GRADIENT_CHUNK) for each in (reference.z, reference.log_density)]
         total = reference.z.new_zeros(self.map.parameter_count())
         for z, log_density in zip(*parts, strict=True):
@@ -178,7 +178,7 @@ class Assembly:
         return total
 
     def reduce(self, sums: list[Tensor], counts: list[Tensor]) -> Tensor:
-        """Σ of the leaves' `sums` over all ranks, in one float64 all-reduce that also carries
+        """Σ of the chunks' `sums` over all ranks, in one float64 all-reduce that also carries
         every rank's counts. Errors: `StepFailed` where samples have folded or are not finite."""
         size, rank = self.communicator.size, self.communicator.rank
         mine = tree_sum(sums)

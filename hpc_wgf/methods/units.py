@@ -11,7 +11,7 @@ _SAMPLES = 4096
 _WIDEST = 1000  # coordinates up to which their correlations are looked at
 
 
-def conditioning(start: Density) -> float:
+def reciprocal_condition(start: Density) -> float:
     """λ_min/λ_max of E[(1, z)(1, z)ᵀ], which is the metric of an affine map, z ↦ b + Az; to
     within a small factor, from the mean m and the eigenvalues v of the covariance of z:
 

@@ -19,7 +19,7 @@ from .block_gram import (
 )
 from .kronecker import kronecker_factors
 from .nystrom import nystrom
-from .preconditioner import DiagonalBlocks, Factorable
+from .preconditioner import DiagonalBlocks, GramModel
 from .subsample import Subsample, axes_fit, layers_at
 
 _DENSE = 1024  # parameters up to which all of Ĝ is one block
@@ -45,14 +45,14 @@ class Preconditioning(StrEnum):
 
 
 @dataclass(frozen=True)
-class Built:
+class PreconditionerBuild:
     """What was made: what is known of Ĝ, and the floating-point operations that it took."""
 
-    known: Factorable
+    model: GramModel
     operations: float
 
 
-def fitting(map: PushForward) -> Preconditioning:
+def default_preconditioner(map: PushForward) -> Preconditioning:
     """The kind that `automatic` stands for."""
     parameters, d = map.parameter_count(), map.dimension
     if not _layered(layers_at(map)):
@@ -70,12 +70,12 @@ def _layered(layers: Sequence[ParameterLayer]) -> bool:
     return any(layer.index.shape[1] > 1 for layer in layers)
 
 
-def wanted_samples(map: PushForward) -> int:
+def subsample_size(map: PushForward) -> int:
     """Samples of a subsample: 2000, or enough for four rows of J a parameter of a block."""
     return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
 
 
-def build(sample: Subsample, kind: Preconditioning, shift: float) -> Built:
+def build(sample: Subsample, kind: Preconditioning, shift: float) -> PreconditionerBuild:
     """The preconditioner of a kind from the subsample of all ranks; collective, and the same bits
     on every rank. `shift`: ε/‖Ĝ‖, which nystrom resolves."""
     if kind is Preconditioning.NYSTROM:
@@ -85,7 +85,7 @@ def build(sample: Subsample, kind: Preconditioning, shift: float) -> Built:
     return _outputs(sample) if kind is Preconditioning.OUTPUTS else _dense(sample)
 
 
-def _dense(sample: Subsample) -> Built:
+def _dense(sample: Subsample) -> PreconditionerBuild:
     layers = layers_at(sample.map)
     block = one_block(layers)
     rows = sample.total * sample.directions
@@ -93,7 +93,7 @@ def _dense(sample: Subsample) -> Built:
     return _built([block], [gram(sample, block)], rows, work)
 
 
-def _outputs(sample: Subsample) -> Built:
+def _outputs(sample: Subsample) -> PreconditionerBuild:
     layers = layers_at(sample.map)
     blocks = blocks_by_output(layers, mean_energies(sample.fewer(_OWNING), layers))
     if max(len(block.index) for block in blocks) > 2 * _BLOCK:
@@ -102,22 +102,24 @@ def _outputs(sample: Subsample) -> Built:
     return _built(blocks, probed_grams(sample, blocks), sample.total, work)
 
 
-def _built(blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float) -> Built:
+def _built(
+    blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float
+) -> PreconditionerBuild:
     """From so many rows of J and as many operations; each block is still to be factored."""
-    known = DiagonalBlocks(grams, [block.index for block in blocks], rows)
-    return Built(known, work + sum(float(len(gram)) ** 3 for gram in grams))
+    model = DiagonalBlocks(grams, [block.index for block in blocks], rows)
+    return PreconditionerBuild(model, work + sum(float(len(gram)) ** 3 for gram in grams))
 
 
-def _kronecker(sample: Subsample) -> Built:
+def _kronecker(sample: Subsample) -> PreconditionerBuild:
     layers = layers_at(sample.map)
     sides = [float(q) for layer in layers for q in layer.index.shape]
     work = sum(2 * sample.total * q * q + 10 * q**3 for q in sides)
-    return Built(kronecker_factors(sample, layers), work)
+    return PreconditionerBuild(kronecker_factors(sample, layers), work)
 
 
-def _nystrom(sample: Subsample, shift: float) -> Built:
+def _nystrom(sample: Subsample, shift: float) -> PreconditionerBuild:
     parameters = sample.map.parameter_count()
     found = nystrom(sample, parameters, shift)
     rank = float(len(found.values))
     work = 8 * sample.total * sample.directions * parameters * rank + 6 * parameters * rank**2
-    return Built(found, work)
+    return PreconditionerBuild(found, work)

@@ -17,27 +17,27 @@ from ..parallel import Communicator, TreeBuffers, tree_sum
 class GramOperator:
     """Ĝ without its matrix: a product is local J v, local Jᵀ(J v), one all-reduce of p numbers.
 
-    `leaves`: J on each group of this rank's samples; `total`: n, the samples of all ranks.
+    `chunks`: J on each group of this rank's samples; `total`: n, the samples of all ranks.
     """
 
-    leaves: Sequence[Linearization]
+    chunks: Sequence[Linearization]
     total: int
     communicator: Communicator
 
     @cached_property
     def _tree(self) -> TreeBuffers:
-        return TreeBuffers(self.leaves[0].linearizer.packed)
+        return TreeBuffers(self.chunks[0].linearizer.packed)
 
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,)."""
-        linearizer = self.leaves[0].linearizer
+        linearizer = self.chunks[0].linearizer
         direction = linearizer.direction(v)
-        for J in self.leaves:
+        for J in self.chunks:
             J.gram(direction, self._tree.next())
             self._tree.add()
         return self.communicator.sum(linearizer.unpacked(self._tree.total())).div_(self.total)
 
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|J v|²: the mean squared movement of the samples; one all-reduce of a number."""
-        parts = [J.jvp(v).double().square().sum() for J in self.leaves]
+        parts = [J.jvp(v).double().square().sum() for J in self.chunks]
         return float(self.communicator.sum(torch.stack([tree_sum(parts)]))) / self.total

@@ -26,16 +26,16 @@ class Preconditioner(Protocol):
         """M⁻¹ v, (p,) → (p,)."""
         ...
 
-    def half(self, v: Tensor) -> Tensor:
+    def solve_upper(self, v: Tensor) -> Tensor:
         """L⁻ᵀ v, (p,) → (p,)."""
         ...
 
-    def half_transposed(self, v: Tensor) -> Tensor:
+    def solve_lower(self, v: Tensor) -> Tensor:
         """L⁻¹ v, (p,) → (p,)."""
         ...
 
 
-class Factorable(Protocol):
+class GramModel(Protocol):
     """What is known of Ĝ: from it a preconditioner is made for any shift."""
 
     @property
@@ -51,7 +51,7 @@ class Factorable(Protocol):
 class Symmetric(Protocol):
     """M^{−½}, symmetric."""
 
-    def half(self, v: Tensor) -> Tensor: ...
+    def solve_upper(self, v: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ class _BlockCholesky:
     indices: Sequence[Tensor]
 
     def __call__(self, v: Tensor) -> Tensor:
-        return self.half(self.half_transposed(v))
+        return self.solve_upper(self.solve_lower(v))
 
-    def half(self, v: Tensor) -> Tensor:
+    def solve_upper(self, v: Tensor) -> Tensor:
         return self._apply(v, [inverse.mT for inverse in self.inverses])
 
-    def half_transposed(self, v: Tensor) -> Tensor:
+    def solve_lower(self, v: Tensor) -> Tensor:
         return self._apply(v, self.inverses)
 
     def _apply(self, v: Tensor, matrices: Sequence[Tensor]) -> Tensor:
@@ -163,15 +163,15 @@ class _Kronecker:
     parts: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]
 
     def __call__(self, v: Tensor) -> Tensor:
-        return self.half(self.half(v))
+        return self.solve_upper(self.solve_upper(v))
 
-    def half(self, v: Tensor) -> Tensor:
+    def solve_upper(self, v: Tensor) -> Tensor:
         result = torch.empty_like(v)
         for P, scale, Q, index in self.parts:
             result[index] = P @ ((P.T @ v[index] @ Q) * scale) @ Q.T
         return result
 
-    half_transposed = half
+    solve_lower = solve_upper
 
 
 @dataclass(frozen=True)
@@ -202,12 +202,12 @@ class _LowRank:
     vectors: Tensor
 
     def __call__(self, v: Tensor) -> Tensor:
-        return self.half(self.half(v))
+        return self.solve_upper(self.solve_upper(v))
 
-    def half(self, v: Tensor) -> Tensor:
+    def solve_upper(self, v: Tensor) -> Tensor:
         return torch.addmv(v, self.vectors, self.scale * (self.vectors.T @ v))
 
-    half_transposed = half
+    solve_lower = solve_upper
 
 
 def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:

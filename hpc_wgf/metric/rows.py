@@ -14,21 +14,21 @@ from ..parallel import Communicator, TreeSum, tree_sum
 
 @dataclass(frozen=True)
 class JacobianRows:
-    """A = J/√n, so that AᵀA = Ĝ. Rows are those of this rank's leaves, (n_local, d)."""
+    """A = J/√n, so that AᵀA = Ĝ. Rows are those of this rank's chunks, (n_local, d)."""
 
-    leaves: Sequence[Linearization]
+    chunks: Sequence[Linearization]
     lengths: Sequence[int]
     total: int
     communicator: Communicator
 
     def matvec(self, v: Tensor) -> Tensor:
         """J v/√n, (p,) → (n_local, d)."""
-        return torch.cat([J.jvp(v) for J in self.leaves]).div_(self.total**0.5)
+        return torch.cat([J.jvp(v) for J in self.chunks]).div_(self.total**0.5)
 
     def rmatvec(self, u: Tensor) -> Tensor:
         """Jᵀ u/√n, (n_local, d) → (p,): one all-reduce of p numbers."""
         total = TreeSum()
-        for J, part in zip(self.leaves, u.split(list(self.lengths)), strict=True):
+        for J, part in zip(self.chunks, u.split(list(self.lengths)), strict=True):
             total.add(J.vjp(part)[0])
         return self.communicator.sum(total.total()).div_(self.total**0.5)
 

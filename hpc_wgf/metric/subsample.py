@@ -11,7 +11,7 @@ from torch import Tensor
 from ..maps import ParameterLayer, PushForward
 from ..parallel import Communicator, TreeBuffers
 
-_MOST_LEAVES = 4  # leaves of all ranks that give samples: 500 each keep matrix products large
+_MOST_CHUNKS = 4  # chunks of all ranks that give samples: 500 each keep matrix products large
 _MOST_DIRECTIONS = 64  # up to this dimension every coordinate is a direction; above, random signs
 _ENTRIES = 1 << 22  # numbers in the layers of a chunk, about
 
@@ -21,8 +21,8 @@ Contribution = Callable[[Tensor, list[ParameterLayer]], None]
 
 @dataclass(frozen=True)
 class Subsample:
-    """The first samples of some leaves. `pieces`: this rank's, by the number of the leaf among all,
-    (m_leaf, d); `lengths`: of all ranks' pieces. Sums go up the tree of all leaves, so that
+    """The first samples of some chunks. `pieces`: this rank's, by the number of the chunk among
+    all, (m_chunk, d); `lengths`: of all ranks' pieces. Sums go up the tree of all chunks, so that
     they are the same bits on 1, 2, 4, … ranks."""
 
     map: PushForward
@@ -34,19 +34,19 @@ class Subsample:
     def of(
         cls,
         map: PushForward,
-        leaves: Sequence[Tensor],
+        chunks: Sequence[Tensor],
         sizes: Sequence[Sequence[int]],
         wanted: int,
         communicator: Communicator,
     ) -> Subsample:
-        """About `wanted` of the samples, `leaves` being this rank's and `sizes` all lengths."""
+        """About `wanted` of the samples, `chunks` being this rank's and `sizes` all lengths."""
         lengths = [length for rank in sizes for length in rank]
-        stride = max(1, len(lengths) // _MOST_LEAVES)
-        per_leaf = -(-wanted // len(lengths[::stride]))
+        stride = max(1, len(lengths) // _MOST_CHUNKS)
+        per_chunk = -(-wanted // len(lengths[::stride]))
         first = sum(len(rank) for rank in sizes[: communicator.rank])
-        numbered = enumerate(leaves, start=first)
-        pieces = {k: z[:per_leaf] for k, z in numbered if k % stride == 0}
-        taken = [min(per_leaf, length) for length in lengths[::stride]]
+        numbered = enumerate(chunks, start=first)
+        pieces = {k: z[:per_chunk] for k, z in numbered if k % stride == 0}
+        taken = [min(per_chunk, length) for length in lengths[::stride]]
         return cls(map, pieces, taken, communicator)
 
     @property

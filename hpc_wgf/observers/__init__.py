@@ -1,7 +1,7 @@
 """Read-only hooks of the time loop."""
 
-from .base import Observer, Row, Step
+from .base import Observer, Snapshot, StepRecord
 from .progress import progress
 from .recorder import MemoryRecorder, Recorder
 
-__all__ = ["MemoryRecorder", "Observer", "Recorder", "Row", "Step", "progress"]
+__all__ = ["MemoryRecorder", "Observer", "Recorder", "Snapshot", "StepRecord", "progress"]

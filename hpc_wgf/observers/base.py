@@ -15,7 +15,7 @@ Memory = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Row:
+class Snapshot:
     """A stored time. Per rank: `particles` (n_local, d) and `log_density` (n_local,) of the
     evaluation sample; all else is the same on every rank. Not-a-number where there is nothing
     to compare with. Units: x for lengths, F for energies, F per t for rates.
@@ -41,13 +41,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Step:
-    """An accepted step: what its slope said at `time`, where it begins, and what it took.
+class StepRecord:
+    """An accepted step: what its velocity said at `time`, where it begins, and what it took.
 
     `unconverged`: solves that ended above the tolerance. `residual`: the largest true ‖r‖/‖b‖.
-    `products` and `solves` are those of the accepted attempt. Of the slope at `time`: `eta_norm`,
-    |η|; `nonlinearity`, see `methods.Slope`; `shift`, ε/‖Ĝ‖.
-    """
+    `products` and `solves` are those of the accepted attempt. Of the velocity at `time`:
+    `eta_norm`, |η|; `nonlinearity`, see `methods.Velocity`; `shift`, ε/‖Ĝ‖."""
 
     time: float
     step_size: float
@@ -69,17 +68,17 @@ class Step:
 class Observer(Protocol):
     """Hooks of one run, called on every rank in the same order."""
 
-    def on_row(self, row: Row) -> None:
+    def on_row(self, row: Snapshot) -> None:
         """A stored time has been reached."""
         ...
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         """A step has been accepted."""
         ...
 
     def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
         """The run stops at `state` on request, after so many `seconds`, to be resumed there.
-        `memory`: of the state, in arrays; see `Method.packed`."""
+        `memory`: of the state, in arrays; see `Method.state_dict`."""
         ...
 
     def on_end(self) -> None:

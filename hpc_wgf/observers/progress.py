@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..methods import State
-from .base import Memory, Observer, Row, Step
+from .base import Memory, Observer, Snapshot, StepRecord
 
 
 def progress(
@@ -31,7 +31,7 @@ class _Status:
         self.energy = float("nan")
         self._products = float("nan")
 
-    def step(self, step: Step) -> None:
+    def step(self, step: StepRecord) -> None:
         self.steps += 1
         self.energy = step.energy
         self._products = step.products / step.solves
@@ -56,14 +56,14 @@ class ProgressBar:
         self._task = self._bar.add_task("starting", total=until - start)
         self._bar.start()
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         self._status.step(step)
         now = step.time + step.step_size
         self._bar.update(
             self._task, completed=now - self._start, description=self._status.line(now)
         )
 
-    def on_row(self, row: Row) -> None:
+    def on_row(self, row: Snapshot) -> None:
         return
 
     def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
@@ -84,12 +84,12 @@ class ProgressLines:
         self._begun = self._shown = time.monotonic()
         self._from: float | None = None  # where this process took the run up
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         self._status.step(step)
         if time.monotonic() - self._shown >= self._every:
             self._show(step.time + step.step_size, "")
 
-    def on_row(self, row: Row) -> None:
+    def on_row(self, row: Snapshot) -> None:
         error = row.map_error / row.map_displacement if row.map_displacement > 0 else None
         self._status.energy = row.energy
         self._show(row.state.time, "  stored" + (f"  map error {error:.2e}" if error else ""))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..methods import State
 from ..store import SCHEMA, Checkpoint, RunWriter, StepColumns, step_columns
-from .base import Memory, Row, Step
+from .base import Memory, Snapshot, StepRecord
 
 
 class Recorder:
@@ -16,16 +16,16 @@ class Recorder:
         """`steps`: those that a checkpoint has kept waiting."""
         self._writer = writer
         self._before = steps or {}
-        self._steps: list[Step] = []
+        self._steps: list[StepRecord] = []
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         self._steps.append(step)
 
     def _waiting(self) -> StepColumns:
         columns = step_columns(self._steps)
         return {name: [*self._before.get(name, ()), *columns[name]] for name in columns}
 
-    def on_row(self, row: Row) -> None:
+    def on_row(self, row: Snapshot) -> None:
         self._writer.commit(
             row_scalars(row),
             self._waiting(),
@@ -58,12 +58,12 @@ class MemoryRecorder:
 
     def __init__(self) -> None:
         self._rows: list[dict[str, float]] = []
-        self._steps: list[Step] = []
+        self._steps: list[StepRecord] = []
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         self._steps.append(step)
 
-    def on_row(self, row: Row) -> None:
+    def on_row(self, row: Snapshot) -> None:
         self._rows.append(row_scalars(row))
 
     def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
@@ -78,7 +78,7 @@ class MemoryRecorder:
         return rows | {name: np.array(c) for name, c in step_columns(self._steps).items()}
 
 
-def row_scalars(row: Row) -> dict[str, float]:
+def row_scalars(row: Snapshot) -> dict[str, float]:
     """The scalars of a row, named as in the store."""
     state = row.state
     return {name: getattr(row, name) for name in SCHEMA.row_fields} | {

@@ -1,10 +1,12 @@
 """Ranks: communicators, numbered sample blocks and their random streams."""
 
-from .blocks import Purpose, SampleBlocks, TreeBuffers, TreeSum, samples_to_check, tree_sum
+from .blocks import RandomStream, SampleBlocks, TreeBuffers, TreeSum, samples_to_check, tree_sum
 from .communicator import Communicator, LocalCommunicator, agreed, describe
 from .environment import communicator_from_environment, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
+from .session import distributed
+from .signals import StopRequest, status_of_stop, stop_request
 from .torch_distributed import TorchCommunicator
 
 __all__ = [
@@ -13,16 +15,20 @@ __all__ = [
     "LocalCommunicator",
     "MPICommunicator",
     "Place",
-    "Purpose",
+    "RandomStream",
     "SampleBlocks",
+    "StopRequest",
     "TorchCommunicator",
     "TreeBuffers",
     "TreeSum",
     "agreed",
     "communicator_from_environment",
     "describe",
+    "distributed",
     "find_place",
     "one_thread",
     "samples_to_check",
+    "status_of_stop",
+    "stop_request",
     "tree_sum",
 ]

@@ -20,16 +20,16 @@ from ..errors import InputError
 Sampler = Callable[[np.random.Generator, int], Tensor]
 
 _CHECKED = 4096  # samples of a block, where something is tried before a run
-_LEAF = 512  # samples of a leaf, at least, where nothing is known of the map
+_CHUNK = 512  # samples of a chunk, at least, where nothing is known of the map
 
 
-class Purpose(IntEnum):
+class RandomStream(IntEnum):
     """What a stream is for; streams of different purposes never meet."""
 
     STEP = 1
     EVALUATION = 2
     CHECK = 3
-    HELD_OUT = 4
+    VALIDATION = 4
 
 
 @dataclass(frozen=True)
@@ -57,25 +57,25 @@ class SampleBlocks:
         """The sample numbers of consecutive `blocks`."""
         return slice(blocks.start * self.size, min(blocks.stop * self.size, self.total))
 
-    def leaves(self, rank: int, ranks: int, samples: int = _LEAF) -> list[range]:
+    def chunks(self, rank: int, ranks: int, samples: int = _CHUNK) -> list[range]:
         """Groups of blocks of `rank`: the leaves of the binary tree along which sums are taken.
 
-        Their number is a power of two that the samples and the least of them in a leaf alone
-        decide (`samples`; at least 4 leaves), so that on 1, 2, 4, … ranks the same numbers are
+        Their number is a power of two that the samples and the least of them in a chunk alone
+        decide (`samples`; at least 4 chunks), so that on 1, 2, 4, … ranks the same numbers are
         added in the same order, and results are equal to the bit. With more ranks than that,
-        every rank has one leaf, and results agree to rounding.
+        every rank has one chunk, and results agree to rounding.
         """
         number, mine = self._leaf_numbers(rank, ranks, samples)
         edges = [k * self.count // number for k in range(mine.start, mine.stop + 1)]
         return [range(*pair) for pair in pairwise(edges)]
 
-    def own(self, rank: int, ranks: int, samples: int = _LEAF) -> range:
-        """All blocks of `rank`: those of its leaves."""
+    def own(self, rank: int, ranks: int, samples: int = _CHUNK) -> range:
+        """All blocks of `rank`: those of its chunks."""
         number, mine = self._leaf_numbers(rank, ranks, samples)
         return range(mine.start * self.count // number, mine.stop * self.count // number)
 
     def _leaf_numbers(self, rank: int, ranks: int, samples: int) -> tuple[int, range]:
-        """How many leaves there are, and which of them are those of `rank`."""
+        """How many chunks there are, and which of them are those of `rank`."""
         self._refuse(ranks, self.count, "sample blocks")
         wanted = max(4, self.total // samples)
         number = max(1 << (min(wanted, self.count).bit_length() - 1), ranks)
@@ -103,12 +103,12 @@ class SampleBlocks:
         return max(1, self.count // shards)
 
     def draw(
-        self, sampler: Sampler, blocks: range, *, seed: int, purpose: Purpose, step: int = 0
+        self, sampler: Sampler, blocks: range, *, seed: int, stream: RandomStream, step: int = 0
     ) -> Tensor:
         """Samples of `blocks`, (n_local, d) in float64 on the CPU."""
         parts = []
         for block in blocks:
-            key = np.random.SeedSequence((seed, int(purpose), step, block))
+            key = np.random.SeedSequence((seed, int(stream), step, block))
             samples = sampler(np.random.Generator(np.random.Philox(key)), self.size)
             if not isinstance(samples, Tensor):
                 raise InputError(
@@ -135,7 +135,7 @@ class SampleBlocks:
 def samples_to_check(sampler: Sampler, count: int, seed: int = 0) -> Tensor:
     """(count, d), on which something is tried before a run: the same on every rank."""
     blocks = SampleBlocks(count, min(count, _CHECKED))
-    return blocks.draw(sampler, range(blocks.count), seed=seed, purpose=Purpose.CHECK)
+    return blocks.draw(sampler, range(blocks.count), seed=seed, stream=RandomStream.CHECK)
 
 
 def tree_sum(parts: list[Tensor]) -> Tensor:

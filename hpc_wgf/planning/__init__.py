@@ -1,1 +1,2 @@
-"""What a run takes before it is started: memory, traffic, time; and one step of one rank of it."""
+"""What a run takes before it is started: memory, communication, time; and one step of one rank of
+it."""

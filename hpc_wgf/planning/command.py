@@ -16,9 +16,9 @@ from ..parallel import one_thread
 from ..report import Summary
 from ..store import open_run
 from .calibration import calibrated
-from .cut import Job
 from .devices import DEVICES, Device, device_named
 from .dry_run import Ran, dry_run
+from .partition import Job
 from .plan import Plan, Planner
 from .seconds import Counts
 from .table import print_plan, print_ran
@@ -68,7 +68,7 @@ def plan_command(
     found = _products(products, like)
     job = _job(name, settings or [])
     counts = Counts(found.number, _preconditioners(preconditioners, job))
-    job.cut(ranks, hardware.torch_device)  # refuses more ranks than blocks before any work
+    job.partition(ranks, hardware.torch_device)  # refuses more ranks than blocks before any work
     if "OMP_NUM_THREADS" not in os.environ:
         one_thread()
     # The dry run comes first: its peak of memory is that of the process.

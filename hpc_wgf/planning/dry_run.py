@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..bench.machine import peak_mebibytes
 from ..methods import State
-from ..observers import Row, Step
+from ..observers import Snapshot, StepRecord
+from ..profiling.machine import peak_mebibytes
 from ..solve import Output, solve
-from .cut import Job
 from .devices import Device
-from .one_rank import fake_group
+from .partition import Job
 from .seconds import Counts
+from .simulated_rank import fake_group
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Ran:
 class _FirstStep:
     """Observer that keeps the step."""
 
-    step: Step | None = None
+    step: StepRecord | None = None
 
-    def on_row(self, row: Row) -> None:
+    def on_row(self, row: Snapshot) -> None:
         return
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         self.step = self.step or step
 
     def on_stop(self, state: State, memory: Mapping[str, np.ndarray], seconds: float) -> None:
@@ -51,8 +51,8 @@ class _FirstStep:
 
 
 def dry_run(job: Job, ranks: int, device: Device) -> Ran:
-    """`solve` until the end of its first step, as rank 0 of `ranks` (see `OneOfMany` for what its
-    sums then are), on a GPU if `device` is one and there is one here.
+    """`solve` until the end of its first step, as rank 0 of `ranks` (see `SimulatedRank` for what
+    its sums then are), on a GPU if `device` is one and there is one here.
 
     The peak is that of the whole process: nothing else should have run in it. Errors: those of
     `solve`.
@@ -66,10 +66,10 @@ def dry_run(job: Job, ranks: int, device: Device) -> Ran:
     with fake_group(ranks, "cuda" if on_gpu else "cpu") as rank:
         solve(problem, job.map, job.options, output, communicator=rank, observers=[seen])
     assert seen.step is not None
-    cut = job.cut(ranks, torch.device("cuda" if on_gpu else "cpu"))
+    partition = job.partition(ranks, torch.device("cuda" if on_gpu else "cpu"))
     return Ran(
         ranks=ranks,
-        samples=cut.step.samples,
+        samples=partition.step.samples,
         on_gpu=on_gpu,
         memory=_taken_on_gpu() if on_gpu else peak_mebibytes() * 2**20,
         seconds=seen.step.seconds,

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from ..maps import budget_on
 from ..methods import Form
 from ..methods.system import GRADIENT_CHUNK
-from .anatomy import Anatomy
-from .cut import Cut, Job
+from .cost_model import CostModel
 from .devices import Device
+from .partition import Job, Partition
 
-# θ-vectors: nine of MINRES, nine of states, slopes and the map, four of a linearizer's copies and
-# four that hold integers; beside them the sums of a product, log₂ of the leaves.
+# θ-vectors: nine of MINRES, nine of states, velocities and the map, four of a linearizer's copies
+# and four that hold integers; beside them the sums of a product, log₂ of the chunks.
 _VECTORS = 26
 
 
@@ -43,79 +43,83 @@ def budget(job: Job, device: Device) -> int:
     return job.options.budget or budget_on(device.memory)
 
 
-def kept_share(anatomy: Anatomy, cut: Cut, limit: int) -> float:
+def kept_share(cost_model: CostModel, partition: Partition, limit: int) -> float:
     """Of a step's samples those whose linearisation fits into `limit` bytes; the others' is
     computed anew in every product."""
     kept = 0.0
-    for leaf in cut.step.leaves:
-        nbytes = leaf * anatomy.sizes.linearised
+    for chunk in partition.step.chunks:
+        nbytes = chunk * cost_model.sizes.linearised
         kept += nbytes if kept + nbytes <= limit else 0.0
-    return kept / max(1.0, cut.step.samples * anatomy.sizes.linearised)
+    return kept / max(1.0, partition.step.samples * cost_model.sizes.linearised)
 
 
-def peak(anatomy: Anatomy, cut: Cut, device: Device, limit: int, made: float) -> Phase:
+def peak(
+    cost_model: CostModel, partition: Partition, device: Device, limit: int, made: float
+) -> Phase:
     """The phase of a step that takes most memory."""
-    return max(phases(anatomy, cut, device, limit, made), key=lambda phase: phase.total)
+    return max(phases(cost_model, partition, device, limit, made), key=lambda phase: phase.total)
 
 
-def phases(anatomy: Anatomy, cut: Cut, device: Device, limit: int, made: float) -> list[Phase]:
-    """Bytes held at once by a rank while the next slope is computed (its samples and those of the
-    step before it are there), and while a row is measured. `limit`: of kept linearisations, bytes.
-    `made`: preconditioners in a step; they and the one before it are held until it ends."""
-    sizes, m, seen = anatomy.sizes, cut.step.samples, cut.evaluation.samples
+def phases(
+    cost_model: CostModel, partition: Partition, device: Device, limit: int, made: float
+) -> list[Phase]:
+    """Bytes held at once by a rank while the next velocity is computed (its samples and those of
+    the step before it are there), and while a row is measured. `limit`: of kept linearisations,
+    bytes. `made`: preconditioners in a step; they and the one before it are held until it ends."""
+    sizes, m, seen = cost_model.sizes, partition.step.samples, partition.evaluation.samples
     always = {
         "base": float(device.base),
         "evaluation sample": seen * (sizes.reference + sizes.seen),
-        "parameter vectors": _vectors(anatomy, cut),
+        "parameter vectors": _vectors(cost_model, partition),
     }
-    step = {**always, **_of_two_steps(anatomy, cut, made)}
-    images, kept = {"images and scores": m * sizes.pushed}, _kept(anatomy, cut, limit)
+    step = {**always, **_of_two_steps(cost_model, partition, made)}
+    images, kept = {"images and scores": m * sizes.pushed}, _kept(cost_model, partition, limit)
     forces = {"forces": m * (sizes.forces + sizes.force), **kept}
-    if anatomy.form is Form.ENERGY:
-        forces["gradient of the energy"] = _differentiating(anatomy, cut.step.leaf)
+    if cost_model.form is Form.ENERGY:
+        forces["gradient of the energy"] = _differentiating(cost_model, partition.step.chunk)
     system = {"images and forces": m * sizes.system, **kept}
-    making = 0.0 if anatomy.prepared is None else anatomy.prepared.passing
+    making = 0.0 if cost_model.preconditioner is None else cost_model.preconditioner.passing
     shown = {"images being measured": seen * (sizes.pushed + sizes.seen_forces + sizes.seen)}
     row = {"images of a row": seen * sizes.seen}
 
-    def pushing(leaf: int) -> dict[str, float]:
-        return {"a leaf being pushed": anatomy.pushing.at(leaf)}
+    def pushing(chunk: int) -> dict[str, float]:
+        return {"a chunk being pushed": cost_model.pushing.at(chunk)}
 
-    rate = {"gradient of the energy": _differentiating(anatomy, cut.evaluation.leaf)}
+    rate = {"gradient of the energy": _differentiating(cost_model, partition.evaluation.chunk)}
     return [
-        Phase("check of the start", {**always, "check of the virial": anatomy.virial}),
-        Phase("pushing samples", {**step, **images, **pushing(cut.step.leaf)}),
+        Phase("check of the start", {**always, "check of the virial": cost_model.virial}),
+        Phase("pushing samples", {**step, **images, **pushing(partition.step.chunk)}),
         Phase("assembly", {**step, **images, **forces}),
         Phase("making a preconditioner", {**step, **system, "its making": making}),
-        Phase("measurement", {**step, **shown, **pushing(cut.evaluation.leaf)}),
+        Phase("measurement", {**step, **shown, **pushing(partition.evaluation.chunk)}),
         Phase("rate of a row", {**step, **row, **rate}),
     ]
 
 
-def _of_two_steps(anatomy: Anatomy, cut: Cut, made: float) -> dict[str, float]:
-    sizes = anatomy.sizes
-    held = {"samples of two steps": 2.0 * cut.step.samples * sizes.reference}
-    if cut.held_out is not None:
+def _of_two_steps(cost_model: CostModel, partition: Partition, made: float) -> dict[str, float]:
+    sizes = cost_model.sizes
+    held = {"samples of two steps": 2.0 * partition.step.samples * sizes.reference}
+    if partition.validation is not None:
         a_sample = 2.0 * sizes.reference + sizes.system + sizes.linearised
-        held["held-out samples"] = cut.held_out.samples * a_sample
-    if anatomy.prepared is not None:
-        held["preconditioners"] = (1.0 + math.ceil(made)) * anatomy.prepared.kept
+        held["held-out samples"] = partition.validation.samples * a_sample
+    if cost_model.preconditioner is not None:
+        held["preconditioners"] = (1.0 + math.ceil(made)) * cost_model.preconditioner.kept
     return held
 
 
-def _kept(anatomy: Anatomy, cut: Cut, limit: int) -> dict[str, float]:
-    sizes, share = anatomy.sizes, kept_share(anatomy, cut, limit)
+def _kept(cost_model: CostModel, partition: Partition, limit: int) -> dict[str, float]:
+    sizes, share = cost_model.sizes, kept_share(cost_model, partition, limit)
     anew = sizes.linearised if share < 1.0 else 0.0
     return {
-        "kept linearisations": share * cut.step.samples * sizes.linearised,
-        "buffers of products": cut.step.leaf * (sizes.buffers + anew),
+        "kept linearisations": share * partition.step.samples * sizes.linearised,
+        "buffers of products": partition.step.chunk * (sizes.buffers + anew),
     }
 
 
-def _differentiating(anatomy: Anatomy, leaf: int) -> float:
-    return anatomy.differentiating.at(min(leaf, GRADIENT_CHUNK))
+def _differentiating(cost_model: CostModel, chunk: int) -> float:
+    return cost_model.differentiating.at(min(chunk, GRADIENT_CHUNK))
 
 
-def _vectors(anatomy: Anatomy, cut: Cut) -> float:
-    summed = 1.0 + math.ceil(math.log2(max(2, len(cut.step.leaves))))
-    return anatomy.parameters * anatomy.itemsize * (_VECTORS + summed)
+def _vectors(cost_model: CostModel, partition: Partition) -> float:
+    summed = 1.0 + math.ceil(math.log2(max(2, len(partition.step.chunks))))
+    return cost_model.parameters * cost_model.itemsize * (_VECTORS + summed)

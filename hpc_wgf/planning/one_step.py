@@ -6,26 +6,26 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..bench.tracing import Work, traced
 from ..errors import RunError
 from ..methods import PWGF, Solver, StepFailed
-from ..methods.system import System
+from ..methods.system import NormalEquations
 from ..metric import JacobianRows
-from .cut import Job
-from .one_rank import OneOfMany
+from ..profiling.tracing import Work, traced
+from .partition import Job
+from .simulated_rank import SimulatedRank
 
 _PRODUCTS = 4  # of a solve, at most
 _SHORT = 1e-3  # of the step of the job, so that no step is too long for few samples
-_SHARDS = 4  # of the evaluation sample: as many leaves as a step's samples have
+_SHARDS = 4  # of the evaluation sample: as many chunks as a step's samples have
 
 
 @dataclass(frozen=True)
 class OneStep:
-    """From a state to the slope at the next and its measurement: work, and bytes of every sum and
-    exchange, those of its products with Ĝ left out. No preconditioner is made in it."""
+    """From a state to the velocity at the next and its measurement: work, and bytes of every sum
+    and exchange, those of its products with Ĝ left out. No preconditioner is made in it."""
 
     runner: PWGF
-    system: System
+    system: NormalEquations
     samples: int
     solves: int
     work: Work
@@ -42,7 +42,7 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
         job.options, samples=samples * ranks, block=None, max_products=_PRODUCTS,
         step_size=_SHORT * job.options.step_size,
     )  # fmt: skip
-    on = OneOfMany(ranks)
+    on = SimulatedRank(ranks)
     shards = max(_SHARDS, ranks)
     runner = PWGF(job.problem, job.map, options, on, particles=samples * ranks, shards=shards)
     try:
@@ -52,23 +52,23 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
                        ) from failure  # fmt: skip
 
 
-def _traced(runner: PWGF, on: OneOfMany, samples: int) -> OneStep:
+def _traced(runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
     system = runner.system(runner.map.get_theta(), runner.samples(1))
     start = runner.start()
-    slope = runner.slope(start)
+    velocity = runner.velocity(start)
     product, product_sums = _product(runner, system, on)
     del on.reduced[:], on.exchanged[:]
     seen: dict[str, int] = {}
 
     def step() -> None:
-        result = runner.step(start, slope, start.step_size)
+        result = runner.step(start, velocity, start.step_size)
         after = replace(start, theta=result.theta, step=1, memory=result.memory)
-        reached = runner.slope(after)
+        reached = runner.velocity(after)
         seen["products"] = result.products + reached.products
         seen["solves"] = result.solves + 1
 
     work = traced(step).work
-    measurement = traced(lambda: runner.measure(start, slope)).work
+    measurement = traced(lambda: runner.measure(start, velocity)).work
     return OneStep(
         runner, system, samples, seen["solves"],
         work=work - seen["products"] * product,
@@ -80,14 +80,16 @@ def _traced(runner: PWGF, on: OneOfMany, samples: int) -> OneStep:
     )  # fmt: skip
 
 
-def _product(runner: PWGF, system: System, on: OneOfMany) -> tuple[Work, tuple[int, ...]]:
+def _product(
+    runner: PWGF, system: NormalEquations, on: SimulatedRank
+) -> tuple[Work, tuple[int, ...]]:
     """A product with Ĝ, and what the solver sums up beside it."""
     v = torch.ones_like(system.b)
     held = None
-    if runner.options.holdout is not None:
-        held = runner.system(runner.map.get_theta(), runner.held_out(0)).gram
+    if runner.options.validation is not None:
+        held = runner.system(runner.map.get_theta(), runner.validation_samples(0)).gram
     lengths = [len(z) for z in system.points]
-    rows = JacobianRows(system.gram.leaves, lengths, system.total, on)
+    rows = JacobianRows(system.gram.chunks, lengths, system.total, on)
 
     def multiply() -> None:
         if runner.options.solver is Solver.LSMR:

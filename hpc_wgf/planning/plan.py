@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .anatomy import Anatomy, dissect
-from .cut import Cut, Job
+from .cost_model import CostModel, profile
 from .devices import Device
 from .memory import Phase, budget, kept_share, peak
+from .partition import Job, Partition
 from .seconds import Counts, Nodes, reduced_in_a_step, seconds_of_step
 
 _MOST_SAMPLES = 1 << 44
@@ -61,7 +61,7 @@ class Planner:
 
     def __init__(self, job: Job, device: Device, per_node: int) -> None:
         self.job, self.device, self.per_node = job, device, per_node
-        self.anatomy: Anatomy = dissect(job)
+        self.cost_model: CostModel = profile(job)
         self._limit = budget(job, device)
         self._available = device.memory_of_a_rank(per_node)
 
@@ -77,9 +77,9 @@ class Planner:
         return Plan(
             problem=self.job.problem.name,
             device=self.device.name,
-            parameters=self.anatomy.parameters,
+            parameters=self.cost_model.parameters,
             samples=self.job.options.samples,
-            preconditioner=self.anatomy.prepared is not None,
+            preconditioner=self.cost_model.preconditioner is not None,
             counts=counts,
             lines=lines,
             memory_of_a_rank=self._available,
@@ -90,18 +90,18 @@ class Planner:
 
     def memory(self, ranks: int, counts: Counts) -> Phase:
         """The part of a step in which a rank holds most."""
-        return self._peak(self._cut(self.job, ranks), counts)
+        return self._peak(self._partition(self.job, ranks), counts)
 
     def largest_samples(self, ranks: int, counts: Counts) -> int:
         """The largest n, to three digits, whose every rank fits; 0 where no n does."""
 
         def fits(samples: int) -> bool:
-            cut = self._cut(self.job.of_samples(samples), ranks)
-            return self._peak(cut, counts).total <= self._available
+            partition = self._partition(self.job.of_samples(samples), ranks)
+            return self._peak(partition, counts).total <= self._available
 
         options = self.job.options
         # Blocks for all, also of a second sample that is smaller.
-        low = math.ceil((options.block or 32) * ranks / min(1.0, options.holdout or 1.0))
+        low = math.ceil((options.block or 32) * ranks / min(1.0, options.validation or 1.0))
         if not fits(low):
             return 0
         while low < _MOST_SAMPLES and fits(2 * low):
@@ -114,35 +114,37 @@ class Planner:
 
     def seconds(self, ranks: int, counts: Counts) -> Mapping[str, float]:
         """Of a step, by what they are for."""
-        return self._seconds(self._cut(self.job, ranks), ranks, counts)
+        return self._seconds(self._partition(self.job, ranks), ranks, counts)
 
     def _line(self, ranks: int, counts: Counts, alone: float | None) -> Line:
-        cut = self._cut(self.job, ranks)
-        phase, parts = self._peak(cut, counts), self._seconds(cut, ranks, counts)
+        partition = self._partition(self.job, ranks)
+        phase, parts = self._peak(partition, counts), self._seconds(partition, ranks, counts)
         seconds = sum(parts.values())
-        sums = reduced_in_a_step(self.anatomy, counts, ranks)
+        sums = reduced_in_a_step(self.cost_model, counts, ranks)
         return Line(
             ranks=ranks,
-            samples=cut.step.samples,
+            samples=partition.step.samples,
             memory=phase.total,
             memory_dominated_by=phase.largest,
             fits=phase.total <= self._available,
-            bytes_per_product=float(sum(self.anatomy.traffic.product)),
+            bytes_per_product=float(sum(self.cost_model.communication.product)),
             bytes_per_step=sum(size * often for size, often in sums),
             all_reduces=sum(often for _, often in sums),
-            products=counts.products_per_solve * self.anatomy.effort.solves,
+            products=counts.products_per_solve * self.cost_model.work.solves,
             seconds=seconds,
             efficiency=(seconds if alone is None else alone / ranks) / seconds,
             seconds_by_part=parts,
         )
 
-    def _seconds(self, cut: Cut, ranks: int, counts: Counts) -> Mapping[str, float]:
-        share = kept_share(self.anatomy, cut, self._limit)
+    def _seconds(self, partition: Partition, ranks: int, counts: Counts) -> Mapping[str, float]:
+        share = kept_share(self.cost_model, partition, self._limit)
         nodes = Nodes(ranks, self.per_node)
-        return seconds_of_step(self.anatomy, cut, self.job, self.device, counts, nodes, share)
+        return seconds_of_step(
+            self.cost_model, partition, self.job, self.device, counts, nodes, share
+        )
 
-    def _peak(self, cut: Cut, counts: Counts) -> Phase:
-        return peak(self.anatomy, cut, self.device, self._limit, counts.preconditioners)
+    def _peak(self, partition: Partition, counts: Counts) -> Phase:
+        return peak(self.cost_model, partition, self.device, self._limit, counts.preconditioners)
 
-    def _cut(self, job: Job, ranks: int) -> Cut:
-        return job.cut(ranks, self.device.torch_device)
+    def _partition(self, job: Job, ranks: int) -> Partition:
+        return job.partition(ranks, self.device.torch_device)

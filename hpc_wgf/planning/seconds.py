@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..bench.tracing import Work
-from .anatomy import Anatomy
-from .cut import Cut, Job
+from ..profiling.tracing import Work
+from .cost_model import CostModel
 from .devices import Device, Link
-from .effort import meet, pairs_a_sample
+from .partition import Job, Partition
+from .work import meet, pairs_a_sample
 
 
 @dataclass(frozen=True)
@@ -29,44 +29,53 @@ class Nodes:
     per_node: int
 
 
-def reduced_in_a_step(anatomy: Anatomy, counts: Counts, ranks: int) -> list[tuple[float, float]]:
+def reduced_in_a_step(
+    cost_model: CostModel, counts: Counts, ranks: int
+) -> list[tuple[float, float]]:
     """(bytes, how often in a step) of the sums that a rank takes part in."""
-    traffic, solves = anatomy.traffic, anatomy.effort.solves
-    growth = traffic.growth * (ranks - 1) / max(1, len(traffic.step))
-    sums = [(size + growth, 1.0) for size in traffic.step]
-    sums += [(float(size), counts.products_per_solve * solves) for size in traffic.product]
-    if anatomy.prepared is not None:
-        sums += [(float(size), counts.preconditioners) for size in anatomy.prepared.reduced]
+    communication, solves = cost_model.communication, cost_model.work.solves
+    growth = communication.growth * (ranks - 1) / max(1, len(communication.step))
+    sums = [(size + growth, 1.0) for size in communication.step]
+    sums += [(float(size), counts.products_per_solve * solves) for size in communication.product]
+    if cost_model.preconditioner is not None:
+        sums += [
+            (float(size), counts.preconditioners) for size in cost_model.preconditioner.reduced
+        ]
     return sums
 
 
 def seconds_of_step(
-    anatomy: Anatomy, cut: Cut, job: Job, device: Device, counts: Counts, nodes: Nodes,
+    cost_model: CostModel,
+    partition: Partition,
+    job: Job,
+    device: Device,
+    counts: Counts,
+    nodes: Nodes,
     kept_share: float,
-) -> Mapping[str, float]:  # fmt: skip
+) -> Mapping[str, float]:
     """By what they are for. Draws are made by the host, whatever the device."""
     problem, n = job.problem, job.options.samples
-    effort, m, seen = anatomy.effort, cut.step.samples, cut.evaluation.samples
-    products = counts.products_per_solve * effort.solves
+    work, m, seen = cost_model.work, partition.step.samples, partition.evaluation.samples
+    products = counts.products_per_solve * work.solves
     rate = device.rate(job.options.dtype, tf32=job.options.tf32)
-    leaves = len(cut.step.leaves)
+    chunks = len(partition.step.chunks)
 
     def of(work: Work) -> float:
         small = work.matrices / device.matrices + work.matrix_flops / (device.matrix_share * rate)
         return work.flops / rate + work.moved / device.bandwidth + small
 
-    a_product = m * (of(effort.product) + (1.0 - kept_share) * of(effort.filling))
-    made = 0.0 if anatomy.prepared is None else anatomy.prepared.operations / rate
-    calls = device.call * leaves * (products * effort.calls[0] + effort.calls[1])
-    sums = reduced_in_a_step(anatomy, counts, nodes.ranks)
-    ring = anatomy.traffic.exchanged * m * (nodes.ranks - 1) if meet(problem, n) else 0.0
-    further = pairs_a_sample(problem, n) - effort.pairs
+    a_product = m * (of(work.product) + (1.0 - kept_share) * of(work.filling))
+    made = 0.0 if cost_model.preconditioner is None else cost_model.preconditioner.operations / rate
+    calls = device.call * chunks * (products * work.calls[0] + work.calls[1])
+    sums = reduced_in_a_step(cost_model, counts, nodes.ranks)
+    ring = cost_model.communication.exchanged * m * (nodes.ranks - 1) if meet(problem, n) else 0.0
+    further = pairs_a_sample(problem, n) - work.pairs
     return {
         "products": products * a_product,
-        "samples and forces": m * of(effort.step) + seen * of(effort.measurement),
-        "pairs of particles": (m * effort.solves + seen) * further * of(effort.pair),
+        "samples and forces": m * of(work.step) + seen * of(work.measurement),
+        "pairs of particles": (m * work.solves + seen) * further * of(work.pair),
         "starting operations": calls,
-        "drawing samples": m * effort.drawing,
+        "drawing samples": m * work.drawing,
         "preconditioners": counts.preconditioners * made,
         "all-reduces": sum(often * all_reduce(size, device, nodes) for size, often in sums),
         "ring of particles": ring / _slowest(device, nodes).bandwidth if ring else 0.0,

@@ -3,11 +3,11 @@
 from .compact import Barenblatt, Box, Paraboloid
 from .densities import Density, Gaussian, Mixture, jump_of
 from .energies import (
+    ChunkForce,
     Cloud,
     Energy,
     Entropy,
     InternalEnergy,
-    LeafForce,
     LocalEnergy,
     PotentialEnergy,
     SumOfEnergies,
@@ -28,6 +28,7 @@ __all__ = [
     "Barenblatt",
     "BarenblattFlow",
     "Box",
+    "ChunkForce",
     "Cloud",
     "Density",
     "Energy",
@@ -37,7 +38,6 @@ __all__ = [
     "GaussianFlow",
     "GaussianMixture",
     "InternalEnergy",
-    "LeafForce",
     "LocalEnergy",
     "Mixture",
     "Paraboloid",

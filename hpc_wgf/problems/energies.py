@@ -121,8 +121,8 @@ class InternalEnergy:
 
 
 @dataclass(frozen=True)
-class LeafForce:
-    """f at the samples of a leaf, (n, d) each: of the parts that know x alone, and of those that
+class ChunkForce:
+    """f at the samples of a chunk, (n, d) each: of the parts that know x alone, and of those that
     know the density (None without any). `value`: φ, (n,), where asked for."""
 
     position: Tensor
@@ -165,8 +165,8 @@ class SumOfEnergies:
 
     def forces(
         self, clouds: Sequence[Cloud], particles: Particles, *, values: bool = False
-    ) -> list[LeafForce]:
-        """f, and φ with `values`, at every leaf of this rank; collective where particles
+    ) -> list[ChunkForce]:
+        """f, and φ with `values`, at every chunk of this rank; collective where particles
         interact. `particles`: the same samples with those of the other ranks."""
         fields = [part.fields(particles, potential=values) for part in self.interactions]
         result = []
@@ -182,7 +182,7 @@ class SumOfEnergies:
                 value = _added(local + [f.potential for f in near if f.potential is not None],
                                cloud.x[:, 0]).detach()  # fmt: skip
             result.append(
-                LeafForce(
+                ChunkForce(
                     _added(position, cloud.x),
                     self.density_force(cloud) if self.needs_density else None,
                     value,

@@ -15,7 +15,7 @@ _SHARE = 0.1  # of the run's dissipation that a part must have
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Interval:
     """From `begun` to `ended` the energy fell by `fall`, on the evaluation sample; `dissipated`:
     ∫ ηᵀĜη dt by the trapezoidal rule over the steps, on the steps' samples."""
 
@@ -41,8 +41,8 @@ class EnergyLaw:
     with the largest gap; None where the force has no variance, and single steps are noise.
     `rise`: the largest in one step, which began at `rise_time`; 0 where there is none."""
 
-    whole: Stretch
-    worst: Stretch | None
+    whole: Interval
+    worst: Interval | None
     rise: float
     rise_time: float
 
@@ -63,17 +63,17 @@ class EnergyLaw:
         change = np.diff(energy)
         worst = int(change.argmax())
         return cls(
-            whole=_stretch(times, fallen, dissipated, 0, len(times) - 1),
+            whole=_interval(times, fallen, dissipated, 0, len(times) - 1),
             worst=None if noisy else _worst(times, fallen, dissipated),
             rise=max(0.0, float(change[worst])),
             rise_time=float(times[worst]),
         )
 
 
-def _stretch(
+def _interval(
     times: np.ndarray, fallen: np.ndarray, dissipated: np.ndarray, begin: int, end: int
-) -> Stretch:
-    return Stretch(
+) -> Interval:
+    return Interval(
         begun=float(times[begin]),
         ended=float(times[end]),
         fall=float(fallen[end] - fallen[begin]),
@@ -81,7 +81,7 @@ def _stretch(
     )
 
 
-def _worst(times: np.ndarray, fallen: np.ndarray, dissipated: np.ndarray) -> Stretch:
+def _worst(times: np.ndarray, fallen: np.ndarray, dissipated: np.ndarray) -> Interval:
     some = np.unique(np.linspace(0, len(times) - 1, _POINTS).astype(int))
     falls = fallen[some][None, :] - fallen[some][:, None]
     losses = dissipated[some][None, :] - dissipated[some][:, None]
@@ -89,4 +89,4 @@ def _worst(times: np.ndarray, fallen: np.ndarray, dissipated: np.ndarray) -> Str
     counts = np.triu(scale >= _SHARE * scale[0, -1], 1) & (scale > 0)
     gaps = np.where(counts, np.abs(falls - losses) / np.where(counts, scale, 1.0), -1.0)
     begin, end = np.unravel_index(int(gaps.argmax()), gaps.shape)
-    return _stretch(times[some], fallen[some], dissipated[some], int(begin), int(end))
+    return _interval(times[some], fallen[some], dissipated[some], int(begin), int(end))

@@ -8,8 +8,8 @@ import pytest
 from processes import script
 
 from hpc_wgf import build, catalogue
-from hpc_wgf.planning.cut import Job
 from hpc_wgf.planning.devices import device_named
+from hpc_wgf.planning.partition import Job
 from hpc_wgf.planning.plan import Planner
 from hpc_wgf.planning.seconds import Counts
 
@@ -40,7 +40,7 @@ def test_memory_and_bytes_are_those_of_the_run(tmp_path, planner, ranks):
     found = measured(tmp_path, ranks, RUN)
     (tmp_path / "small").mkdir()
     small = measured(tmp_path / "small", ranks, [*RUN[:2], "method.samples=64"])
-    (made,) = planner.anatomy.prepared.reduced
+    (made,) = planner.cost_model.preconditioner.reduced
     counts = Counts(found["products_per_solve"], found["sizes"].count(made))
     line = planner.plan(ranks, counts).lines[-1]
     peak, planned = found["peak_mebibytes"], line.memory / _MEBI

@@ -123,7 +123,7 @@ def test_a_flow_by_every_way_is_that_of_the_cpu(gpu, name):
 
 def test_held_out_samples_end_a_solve_where_they_do_on_the_cpu(gpu):
     """Looked at every ten iterations only, they let a solve go on into the noise."""
-    case = "ou-2d", "method.form=energy", "method.holdout=1.0"
+    case = "ou-2d", "method.form=energy", "method.validation=1.0"
     expected = short_run(LocalCommunicator(), *case)
     with gpu() as communicator:
         found = short_run(communicator, *case)

@@ -14,8 +14,7 @@ import torch
 import torch.distributed as dist
 
 from hpc_wgf.errors import CommunicationError
-from hpc_wgf.parallel import Communicator, MPICommunicator, TorchCommunicator
-from hpc_wgf.ranks import ranks
+from hpc_wgf.parallel import Communicator, MPICommunicator, TorchCommunicator, distributed
 
 
 def values(rank: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -112,7 +111,7 @@ def save(found: dict[str, object], result: str, on: Communicator, together: bool
 if __name__ == "__main__":
     connected = connect_late(0.5 if os.environ.get("RANK") == "1" else 0.0)
     part = {"collectives": collectives, "failure": failure, "contest": contest}[sys.argv[3]]
-    with ranks("cpu", sys.argv[2]) as communicator:
+    with distributed("cpu", sys.argv[2]) as communicator:
         found = {"begun": time.monotonic(), "connected": connected}
         found |= {"kind": type(communicator).__name__, "capturable": communicator.capturable}
         found |= part(communicator)

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from hpc_wgf import build, catalogue
-from hpc_wgf.bench.machine import peak_mebibytes
 from hpc_wgf.parallel import communicator_from_environment
+from hpc_wgf.profiling.machine import peak_mebibytes
 from hpc_wgf.solve import solve
 
 

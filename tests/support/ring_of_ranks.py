@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from hpc_wgf import GaussianKernel, InteractionEnergy, PowerLaw, Route
 from hpc_wgf.interactions import Particles
-from hpc_wgf.parallel import Purpose, SampleBlocks, communicator_from_environment
+from hpc_wgf.parallel import RandomStream, SampleBlocks, communicator_from_environment
 from hpc_wgf.problems import Gaussian
 
 
@@ -49,13 +49,13 @@ def main(n: int, dimension: int, result: str, only_memory: bool) -> None:
     rank, ranks = communicator.rank, communicator.size
     torch.set_default_dtype(torch.float64)
     blocks, density = SampleBlocks.automatic(n), Gaussian(dimension, 0.5)
-    parts = [blocks.leaves(r, ranks) for r in range(ranks)]
+    parts = [blocks.chunks(r, ranks) for r in range(ranks)]
     spans = [[blocks.span(part) for part in of_rank] for of_rank in parts]
     sizes = [[span.stop - span.start for span in of_rank] for of_rank in spans]
-    leaves = [
-        blocks.draw(density.sample, part, seed=0, purpose=Purpose.STEP) for part in parts[rank]
+    chunks = [
+        blocks.draw(density.sample, part, seed=0, stream=RandomStream.STEP) for part in parts[rank]
     ]
-    particles = Particles(leaves, sizes, communicator)
+    particles = Particles(chunks, sizes, communicator)
     kernels = {"even": PowerLaw(4, 2), "log": PowerLaw(2, 0), "gaussian": GaussianKernel()}
     fields = {}
     if not only_memory:

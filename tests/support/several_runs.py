@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 from hpc_wgf import build, catalogue
-from hpc_wgf.ranks import ranks
+from hpc_wgf.parallel import distributed
 from hpc_wgf.solve import solve
 
 
 def main(runs: dict[str, list[str]]) -> None:
-    with ranks("cpu") as communicator:
+    with distributed("cpu") as communicator:
         for store, (name, *settings) in runs.items():
             run_file = catalogue.load(name, settings)
             solve(

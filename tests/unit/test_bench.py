@@ -9,15 +9,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from hpc_wgf.bench import product, rank_scaling, rivals
+from hpc_wgf.bench import baselines, product, rank_scaling
 from hpc_wgf.bench.cases import CASES, Case, assembled
-from hpc_wgf.bench.flops import product_flops
 from hpc_wgf.bench.scaling import growth_exponent
-from hpc_wgf.bench.timing import interleaved
 from hpc_wgf.cli import app
 from hpc_wgf.errors import RunError
 from hpc_wgf.maps import BlockFlow, PlanarFlow, ResidualPerceptron
 from hpc_wgf.parallel import LocalCommunicator
+from hpc_wgf.profiling.flops import product_flops
+from hpc_wgf.profiling.timing import interleaved
 
 PRODUCT = ["case", "milliseconds", "ratio_torch_func", "ratio_double_backward", "matmul_share"]
 SOLVE = [
@@ -34,7 +34,7 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def _small_matrices(monkeypatch):
-    monkeypatch.setattr("hpc_wgf.bench.machine._SIDE_CPU", 64)
+    monkeypatch.setattr("hpc_wgf.profiling.machine._SIDE_CPU", 64)
 
 
 def bench(*arguments: object) -> list[dict]:
@@ -59,7 +59,7 @@ def test_product_rows(dtype):
 @pytest.mark.parametrize("rival", ["torch_func_product", "double_backward_product"])
 def test_a_wrong_product_is_not_timed(rival, monkeypatch):
     """A rival that forms another vector would be as fast as it likes."""
-    right = getattr(rivals, rival)
+    right = getattr(baselines, rival)
     monkeypatch.setattr(product, rival, lambda *given: right(*given) * (1 + 1e-6))
     monkeypatch.setitem(product.case_named.__globals__["CASES"], "small", SMALL["block"])
     with pytest.raises(RunError, match="differs from ours"):

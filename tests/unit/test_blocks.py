@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hpc_wgf import InputError
-from hpc_wgf.parallel import Purpose, SampleBlocks, TreeBuffers, TreeSum, tree_sum
+from hpc_wgf.parallel import RandomStream, SampleBlocks, TreeBuffers, TreeSum, tree_sum
 
 
 def normal(random: np.random.Generator, count: int) -> torch.Tensor:
@@ -17,10 +17,10 @@ def normal(random: np.random.Generator, count: int) -> torch.Tensor:
 def drawn(
     blocks: SampleBlocks, ranks: int = 1, shards: int | None = None, **stream
 ) -> torch.Tensor:
-    stream = {"seed": 1, "purpose": Purpose.STEP, "step": 4} | stream
+    stream = {"seed": 1, "stream": RandomStream.STEP, "step": 4} | stream
     parts = []
     for rank in range(ranks):
-        mine = blocks.leaves(rank, ranks) if shards is None else blocks.shards(shards, rank, ranks)
+        mine = blocks.chunks(rank, ranks) if shards is None else blocks.shards(shards, rank, ranks)
         parts += [blocks.draw(normal, part, **stream) for part in mine]
     return torch.cat(parts)
 
@@ -38,7 +38,7 @@ def test_same_samples_on_any_number_of_ranks(total, ranks):
 def test_streams_differ():
     blocks = SampleBlocks(64, 16)
     reference = drawn(blocks)
-    for change in ({"seed": 2}, {"purpose": Purpose.EVALUATION}, {"step": 5}):
+    for change in ({"seed": 2}, {"stream": RandomStream.EVALUATION}, {"step": 5}):
         assert not (drawn(blocks, **change) == reference).any()
     assert len(torch.unique(reference)) == reference.numel()
 
@@ -48,22 +48,22 @@ def test_streams_differ():
 def test_leaves_do_not_depend_on_the_number_of_ranks(total, least):
     """The same groups, so that the same numbers are added in the same order."""
     blocks = SampleBlocks.automatic(total)
-    alone = blocks.leaves(0, 1, least)
+    alone = blocks.chunks(0, 1, least)
     assert len(alone) & (len(alone) - 1) == 0
     for ranks in (2, 4):
-        parts = [leaf for rank in range(ranks) for leaf in blocks.leaves(rank, ranks, least)]
+        parts = [chunk for rank in range(ranks) for chunk in blocks.chunks(rank, ranks, least)]
         assert parts == alone
-    lengths = [blocks.span(leaf).stop - blocks.span(leaf).start for leaf in alone]
+    lengths = [blocks.span(chunk).stop - blocks.span(chunk).start for chunk in alone]
     assert len(alone) == 4 or min(lengths) >= least - blocks.size
     assert max(lengths) <= max(2 * least, total / 4) + blocks.size
 
 
 @pytest.mark.parametrize("ranks", [1, 3, 4, 60])
-def test_the_blocks_of_a_rank_are_those_of_its_leaves(ranks):
+def test_the_blocks_of_a_rank_are_those_of_its_chunks(ranks):
     blocks = SampleBlocks(1003, 16)
     for rank in range(ranks):
-        leaves = blocks.leaves(rank, ranks, 100)
-        assert list(blocks.own(rank, ranks, 100)) == [block for leaf in leaves for block in leaf]
+        chunks = blocks.chunks(rank, ranks, 100)
+        assert list(blocks.own(rank, ranks, 100)) == [block for chunk in chunks for block in chunk]
 
 
 @pytest.mark.parametrize(("samples", "groups"), [(10**6, 1), (500, 2), (130, 7), (1, 50)])
@@ -96,7 +96,7 @@ def test_every_number_of_ranks_up_to_the_blocks_finds_its_shards(ranks):
 @pytest.mark.parametrize(
     ("refused", "what"),
     [
-        (lambda: SampleBlocks(48, 16).leaves(0, 4), "4 ranks but only 3 sample blocks"),
+        (lambda: SampleBlocks(48, 16).chunks(0, 4), "4 ranks but only 3 sample blocks"),
         (lambda: SampleBlocks(640, 16).shards(2, 0, 5), "5 ranks but only 2 shards"),
     ],
 )

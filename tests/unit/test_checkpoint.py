@@ -15,7 +15,7 @@ from processes import SMALL, cli
 from stores import assert_same
 
 import hpc_wgf as wgf
-from hpc_wgf.signals import status_of_stop, stop_request
+from hpc_wgf.parallel import status_of_stop, stop_request
 from hpc_wgf.store import Checkpoint, check
 
 
@@ -45,7 +45,7 @@ class After:
         {"step_size": 0.02, "preconditioner": "kronecker", "dtype": torch.float32},
         {"step_size": 0.02, "preconditioner": "outputs"},
         {"step_size": 0.02, "preconditioner": "none"},
-        {"step_size": 0.02, "holdout": 0.5},
+        {"step_size": 0.02, "validation": 0.5},
         {"step_size": 0.02, "scheme": "kutta32", "tolerance": 1e-3},
         {"step_size": 0.05, "scheme": "rkc2", "tolerance": 1e-2},
     ],

@@ -42,9 +42,9 @@ def dense_energy(kernel: Kernel, x: Tensor, self_pairs: bool) -> Tensor:
     return (total + n * values(kernel, torch.zeros_like(x[0]))) / (2 * n * n)
 
 
-def fields(energy: InteractionEnergy, x: Tensor, leaves: int = 3) -> tuple[Tensor, Tensor]:
+def fields(energy: InteractionEnergy, x: Tensor, chunks: int = 3) -> tuple[Tensor, Tensor]:
     """Force (n, d) and potential (n,) of all particles."""
-    parts = list(x.tensor_split(leaves))
+    parts = list(x.tensor_split(chunks))
     sizes = [[len(part) for part in parts]]
     found = energy.fields(Particles(parts, sizes, LocalCommunicator()), potential=True)
     forces = energy.fields(Particles(parts, sizes, LocalCommunicator()))
@@ -117,7 +117,7 @@ def test_forces_add_up_to_nothing():
 @pytest.mark.parametrize("name", ["gaussian", "log"])
 def test_a_batch_of_all_is_all_pairs(name):
     x = torch.randn(50, 2)
-    batch = fields(InteractionEnergy(KERNELS[name], route=Route.BATCHES, batch=50), x, leaves=1)
+    batch = fields(InteractionEnergy(KERNELS[name], route=Route.BATCHES, batch=50), x, chunks=1)
     pairs = fields(InteractionEnergy(KERNELS[name], route=Route.PAIRS, self_pairs=False), x)
     for a, b in zip(batch, pairs, strict=True):
         assert torch.allclose(a, b, rtol=1e-12)
@@ -134,7 +134,7 @@ def test_random_batches_are_unbiased(monkeypatch):
     for _ in range(800):
         order = torch.randperm(len(x))
         force = torch.empty_like(x)
-        force[order] = fields(energy, x[order], leaves=1)[0]
+        force[order] = fields(energy, x[order], chunks=1)[0]
         found.append(force)
     estimates = torch.stack(found)
     error = (estimates.mean(0) - exact).abs()
@@ -147,7 +147,7 @@ def test_random_batches_are_unbiased(monkeypatch):
 def test_particles_that_do_not_fill_their_batches_all_have_partners():
     for n in (2, 7, 64, 127, 130):
         force, _ = fields(InteractionEnergy(GaussianKernel(), route=Route.BATCHES),
-                          torch.randn(n, 2), leaves=1)  # fmt: skip
+                          torch.randn(n, 2), chunks=1)  # fmt: skip
         assert force.shape == (n, 2)
         assert bool((force.abs().sum(1) > 0).all())
 

@@ -47,10 +47,10 @@ every_map = pytest.mark.parametrize("name", with_modules)
 
 
 def gram_of(map: PushForward, z: torch.Tensor, *, budget: int | None = None) -> GramOperator:
-    """Ĝ over z in leaves of unequal lengths."""
+    """Ĝ over z in chunks of unequal lengths."""
     linearizer = map.linearizer()
-    leaves = [linearizer.linearize(part, budget=budget) for part in z.split([90, 110, 90, 110])]
-    return GramOperator(leaves, len(z), LocalCommunicator())
+    chunks = [linearizer.linearize(part, budget=budget) for part in z.split([90, 110, 90, 110])]
+    return GramOperator(chunks, len(z), LocalCommunicator())
 
 
 class Allocations(TorchDispatchMode):
@@ -102,8 +102,8 @@ def test_products_on_ranks_add_up_to_the_bit(name, ranks):
     brought = []
     for rank in range(ranks):
         communicator = Partial()
-        leaves = gram_of(map, z).leaves[rank * 4 // ranks : (rank + 1) * 4 // ranks]
-        GramOperator(leaves, N, communicator).matvec(v)
+        chunks = gram_of(map, z).chunks[rank * 4 // ranks : (rank + 1) * 4 // ranks]
+        GramOperator(chunks, N, communicator).matvec(v)
         brought.append(communicator.brought)
     assert torch.equal(tree_sum(brought) / N, whole.matvec(v))
 
@@ -111,19 +111,19 @@ def test_products_on_ranks_add_up_to_the_bit(name, ranks):
 @built_in
 @pytest.mark.parametrize("budget", [None, 0])
 def test_products_allocate_nothing_of_the_length_of_the_samples(name, budget):
-    """Once every leaf made its activations' changes anew: a third of the time of small maps."""
+    """Once every chunk made its activations' changes anew: a third of the time of small maps."""
     map = perturb(MAPS[name]())
     z, v = torch.randn(N, map.dimension), torch.randn(map.parameter_count())
     gram = gram_of(map, z, budget=budget)
     gram.matvec(v)
     least = 90
-    vectors = len(gram.leaves[0].linearizer.packed()) + len(v)
+    vectors = len(gram.chunks[0].linearizer.packed()) + len(v)
     with Allocations(least) as made:
         gram.matvec(v)
     assert all(length <= vectors for length in made.lengths)
     assert sum(length >= least for length in made.lengths) <= 12 * (name == "composition") + 4
     with Allocations(least) as made:  # what a product made of its halves does
-        gram.leaves[0].vjp(gram.leaves[0].jvp(v))
+        gram.chunks[0].vjp(gram.chunks[0].jvp(v))
     assert 90 * map.dimension in made.lengths
 
 
@@ -133,14 +133,14 @@ def test_recomputed_products_are_those_of_kept_linearisations_to_the_bit(name, s
     map = perturb(with_modules[name]())
     z, v = torch.randn(N, map.dimension), torch.randn(map.parameter_count())
     kept = gram_of(map, z)
-    whole = sum(J.nbytes for J in kept.leaves)
+    whole = sum(J.nbytes for J in kept.chunks)
     budget = int(share * whole)
     some = gram_of(map, z, budget=budget)
-    assert sum(J.nbytes for J in some.leaves) <= budget
-    assert [J.nbytes > 0 for J in some.leaves] == [share > 0, share > 0, False, False]
+    assert sum(J.nbytes for J in some.chunks) <= budget
+    assert [J.nbytes > 0 for J in some.chunks] == [share > 0, share > 0, False, False]
     assert torch.equal(some.matvec(v), kept.matvec(v))
     assert some.square_norm(v) == kept.square_norm(v)
-    for one, other in zip(some.leaves, kept.leaves, strict=True):
+    for one, other in zip(some.chunks, kept.chunks, strict=True):
         dz = torch.randn_like(one.jvp(v))
         assert torch.equal(one.jvp(v, dz), other.jvp(v, dz))
         pairs = zip(one.vjp(dz, inputs=True), other.vjp(dz, inputs=True), strict=True)
@@ -150,7 +150,7 @@ def test_recomputed_products_are_those_of_kept_linearisations_to_the_bit(name, s
 
 
 @every_map
-def test_results_are_not_written_over_by_other_leaves(name):
+def test_results_are_not_written_over_by_other_chunks(name):
     map = perturb(with_modules[name]())
     linearizer = map.linearizer()
     one, other = (linearizer.linearize(torch.randn(N, map.dimension), budget=b) for b in (None, 0))
@@ -190,12 +190,12 @@ def test_parameters_are_those_of_the_linearisation(name):
     ],
 )
 def test_memory_of_a_sample(name, numbers):
-    """Activations and ones; not their slopes, nor copies of the parameters in each leaf."""
+    """Activations and ones; not their slopes, nor copies of the parameters in each chunk."""
     map = MAPS[name]().float()
     linearizer = map.linearizer()
     assert linearizer.bytes_per_sample == 4 * numbers
-    leaf = linearizer.linearize(torch.randn(N, map.dimension, dtype=torch.float32))
-    assert leaf.nbytes == linearizer.kept_bytes == 4 * numbers * N
+    chunk = linearizer.linearize(torch.randn(N, map.dimension, dtype=torch.float32))
+    assert chunk.nbytes == linearizer.kept_bytes == 4 * numbers * N
 
 
 def test_memory_of_a_module_is_that_of_its_graph():
@@ -207,7 +207,7 @@ def test_memory_of_a_module_is_that_of_its_graph():
 
 
 def test_leaves_are_large_enough_for_wide_maps_and_small_enough_for_the_cache():
-    sizes = [BlockFlow(2, width).leaf_size() for width in (10, 50, 256, 5000)]
+    sizes = [BlockFlow(2, width).chunk_size() for width in (10, 50, 256, 5000)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] >= 512
     assert all(

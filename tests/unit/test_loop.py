@@ -65,23 +65,23 @@ def test_the_controller_shortens_accepted_steps():
     with no rejection between; a step cut short to meet a stored time does not shorten the next."""
     from hpc_wgf.integrators import PIController
     from hpc_wgf.loop import _attempt, _Point
-    from hpc_wgf.methods import Measurement, Slope, State, StepResult
+    from hpc_wgf.methods import Measurement, State, StepResult, Velocity
 
     nothing = torch.zeros(1)
 
     class Scripted:
-        def step(self, state, slope, size):
+        def step(self, state, velocity, size):
             return StepResult(nothing, 0.99e-3, 1, 1, 0, 0.0)
 
-        def slope(self, state):
-            return Slope(nothing, 0.0, 0.0, 1.0, 1, 0.0, True, None)
+        def velocity(self, state):
+            return Velocity(nothing, 0.0, 0.0, 1.0, 1, 0.0, True, None)
 
-        def measure(self, state, slope):
+        def measure(self, state, velocity):
             return Measurement(nothing, nothing, 0.0, 0.0, 0, 0.0)
 
     controller = PIController(1e-3, order=2)
     for every, expected in ((10.0, 0.091), (0.01, 0.091)):
-        point = _Point(State(0.0, nothing, 0, 0.1), Scripted().slope(None), None)
+        point = _Point(State(0.0, nothing, 0, 0.1), Scripted().velocity(None), None)
         _, reached = _attempt(Scripted(), controller, Schedule(0.0, 10.0, every), point, 0.1)
         assert reached.state.step_size == pytest.approx(expected, rel=0.02)
 

@@ -58,10 +58,10 @@ class Split:
 
     factor: Tensor
 
-    def half(self, v: Tensor) -> Tensor:
+    def solve_upper(self, v: Tensor) -> Tensor:
         return torch.linalg.solve_triangular(self.factor.T, v[:, None], upper=True)[:, 0]
 
-    def half_transposed(self, v: Tensor) -> Tensor:
+    def solve_lower(self, v: Tensor) -> Tensor:
         return torch.linalg.solve_triangular(self.factor, v[:, None], upper=False)[:, 0]
 
 

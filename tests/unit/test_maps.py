@@ -234,10 +234,10 @@ def test_layers_are_the_jacobian_in_the_given_directions(name):
 @pytest.mark.parametrize("scored", [False, True])
 def test_transport_of_leaves_is_that_of_each(name, scored):
     map = perturb(MAPS[name]())
-    leaves = torch.randn(N, D).split([7, N - 7])
-    scores = [-z for z in leaves] if scored else None
-    images = map.transport_leaves(leaves, scores)
-    for k, (z, image) in enumerate(zip(leaves, images, strict=True)):
+    chunks = torch.randn(N, D).split([7, N - 7])
+    scores = [-z for z in chunks] if scored else None
+    images = map.transport_chunks(chunks, scores)
+    for k, (z, image) in enumerate(zip(chunks, images, strict=True)):
         with torch.no_grad():
             alone = map.transport(z, scores and scores[k])
         differentiable = map.transport(z, scores and scores[k])

@@ -36,13 +36,13 @@ def test_the_measured_rate_is_the_slope_of_the_measured_energy(form):
     """Of all four kinds of energy at once, by central differences along the flow."""
     runner = method(form=form)
     state = runner.start()
-    slope = runner.slope(state)
+    velocity = runner.velocity(state)
     h = 1e-5
     ahead, behind = (
-        runner.measure(State(0.0, state.theta + s * slope.eta, 0, 0.1), slope).energy
+        runner.measure(State(0.0, state.theta + s * velocity.eta, 0, 0.1), velocity).energy
         for s in (h, -h)
     )
-    rate = runner.measured_rate(state, slope, runner.measure(state, slope))
+    rate = runner.measured_rate(state, velocity, runner.measure(state, velocity))
     assert rate == pytest.approx((ahead - behind) / (2 * h), rel=1e-7)
 
 
@@ -52,9 +52,11 @@ def test_the_measured_rate_is_the_energy_rate_up_to_sampling():
     for part in kinds:
         problem = Problem([part], WHOLE.start, 1.0)
         runner = method(problem, perturb(wgf.Affine(2)), samples=40_000)
-        slope = runner.slope(runner.start())
-        rate = runner.measured_rate(runner.start(), slope, runner.measure(runner.start(), slope))
-        assert rate == pytest.approx(slope.energy_rate, rel=0.03)
+        velocity = runner.velocity(runner.start())
+        rate = runner.measured_rate(
+            runner.start(), velocity, runner.measure(runner.start(), velocity)
+        )
+        assert rate == pytest.approx(velocity.energy_rate, rel=0.03)
 
 
 def test_the_forms_agree_in_expectation():
@@ -65,8 +67,8 @@ def test_the_forms_agree_in_expectation():
             problem = Problem(WHOLE.energy.parts[:3], WHOLE.start, 1.0)
             map = perturb(wgf.Affine(2))
             runner = method(problem, map, form=form, samples=samples, rtol=1e-9)
-            slope = runner.slope(runner.start())
-            gradients.append(runner.system(runner.start().theta, slope.context.samples).b)
+            velocity = runner.velocity(runner.start())
+            gradients.append(runner.system(runner.start().theta, velocity.context.samples).b)
         gaps.append(float((gradients[0] - gradients[1]).norm() / gradients[0].norm()))
     assert gaps[1] < 0.3 * gaps[0]
     assert gaps[1] < 0.05
@@ -76,9 +78,9 @@ def test_the_energy_form_is_the_gradient_of_the_whole_sample_mean():
     """Potential, entropy, internal and interaction energy of the empirical measure at once, by
     autograd of dense sums; the parts of position enter as Jᵀf, which is exact."""
     runner = method(form=wgf.Form.ENERGY)
-    slope = runner.slope(runner.start())
-    gradient = -runner.system(runner.start().theta, slope.context.samples).b
-    z = torch.cat([leaf.z for leaf in slope.context.samples.leaves])
+    velocity = runner.velocity(runner.start())
+    gradient = -runner.system(runner.start().theta, velocity.context.samples).b
+    z = torch.cat([chunk.z for chunk in velocity.context.samples.chunks])
     x, log_det = runner.map.forward_and_logdet(z)
     log_density = WHOLE.start.log_density(z) - log_det
     local = [part for part in WHOLE.energy.parts if part is not KERNEL]
@@ -97,13 +99,13 @@ def test_a_jump_is_refused_ramped_or_solved_in_the_energy_form():
         method(Problem(energy, start, 1.0), wgf.Affine(1))
     blind = method(Problem(energy, wgf.Box(1), 1.0), wgf.Affine(1), form=wgf.Form.ENERGY,
                    samples=2000)  # fmt: skip
-    slope = blind.slope(blind.start())
+    velocity = blind.velocity(blind.start())
     # F = ½E[ρ²] = 1/8 on [−1, 1]; dF/da = −2F = −1/4 for x ↦ (1 + a)x, E z² = 1/3: a' = 3/4.
-    assert float(slope.eta[0]) == pytest.approx(0.75, rel=0.03)
-    assert slope.projection_error != slope.projection_error  # the force says nothing here
+    assert float(velocity.eta[0]) == pytest.approx(0.75, rel=0.03)
+    assert velocity.projection_error != velocity.projection_error  # the force says nothing here
     ramped = method(Problem(energy, wgf.Box(1, ramp=0.1), 1.0), wgf.Affine(1), samples=20_000)
-    slope = ramped.slope(ramped.start())
-    assert float(slope.eta[0]) == pytest.approx(0.75, rel=0.05)
+    velocity = ramped.velocity(ramped.start())
+    assert float(velocity.eta[0]) == pytest.approx(0.75, rel=0.05)
     # What does not ask for the density may start anywhere.
     method(Problem([wgf.PotentialEnergy(wgf.Quadratic(1))], wgf.Box(1), 1.0), wgf.Affine(1))
 
@@ -169,11 +171,11 @@ def test_a_fold_is_harmless_to_an_energy_of_positions():
     theta = runner.start().theta
     theta[0] = -2.0  # x ↦ (−x, y)
     state = State(0.0, theta, 0, 0.1)
-    slope = runner.slope(state)
-    seen = runner.measure(state, slope)
+    velocity = runner.velocity(state)
+    seen = runner.measure(state, velocity)
     assert seen.folded == 300
     assert bool(torch.isnan(seen.log_density).all())
-    assert slope.projection_error < slope.force_square
+    assert velocity.projection_error < velocity.force_square
 
 
 def test_an_infinite_energy_is_refused():
@@ -214,13 +216,13 @@ def test_a_force_without_variance_has_no_residual(dimension, known):
     """log|x|: E|f|² is infinite up to d = 2, though η and the energy are well."""
     energy = wgf.InteractionEnergy(wgf.PowerLaw(2, 0))
     runner = method(Problem([energy], wgf.Gaussian(dimension), 1.0), wgf.Affine(dimension))
-    slope = runner.slope(runner.start())
-    seen = runner.measure(runner.start(), slope)
-    for value in (slope.projection_error, slope.force_square, seen.projection_error):
+    velocity = runner.velocity(runner.start())
+    seen = runner.measure(runner.start(), velocity)
+    for value in (velocity.projection_error, velocity.force_square, seen.projection_error):
         assert (value == value) is known
-    assert slope.energy_rate < 0
-    assert runner.measured_rate(runner.start(), slope, seen) == pytest.approx(
-        slope.energy_rate, rel=0.5
+    assert velocity.energy_rate < 0
+    assert runner.measured_rate(runner.start(), velocity, seen) == pytest.approx(
+        velocity.energy_rate, rel=0.5
     )
 
 

@@ -11,17 +11,17 @@ from processes import cli
 from typer.testing import CliRunner
 
 from hpc_wgf import build, catalogue
-from hpc_wgf.bench.tracing import Traced, held_bytes, traced
 from hpc_wgf.cli import app
 from hpc_wgf.errors import InputError
 from hpc_wgf.parallel import tree_sum
-from hpc_wgf.planning.anatomy import Passing
 from hpc_wgf.planning.calibration import calibrated
-from hpc_wgf.planning.cut import Job
+from hpc_wgf.planning.cost_model import TransientMemory
 from hpc_wgf.planning.devices import DEVICES, Link, device_named
-from hpc_wgf.planning.one_rank import OneOfMany, fake_group
+from hpc_wgf.planning.partition import Job
 from hpc_wgf.planning.plan import Planner
 from hpc_wgf.planning.seconds import Counts, Nodes, all_reduce
+from hpc_wgf.planning.simulated_rank import SimulatedRank, fake_group
+from hpc_wgf.profiling.tracing import Traced, held_bytes, traced
 from hpc_wgf.solve import solve
 
 KEYS = {
@@ -101,22 +101,26 @@ def test_thousands_of_ranks_are_planned_where_their_blocks_are_named():
 
 
 def test_linearisations_that_do_not_fit_cost_time_in_place_of_memory(planner):
-    short = replace(planner.job.options, memory=1e-3)  # GiB
+    short = replace(planner.job.options, cache_gib=1e-3)  # GiB
     tight = Planner(replace(planner.job, options=short), CPU, 2)
     assert tight.memory(1, COUNTS).total < planner.memory(1, COUNTS).total - 5e6
     assert tight.seconds(1, COUNTS)["products"] > 1.2 * planner.seconds(1, COUNTS)["products"]
 
 
-def test_gpus_take_samples_in_large_leaves(planner):
-    on_gpu = planner.job.cut(1, torch.device("cuda"))
-    assert len(on_gpu.step.leaves) == 1
-    assert on_gpu.step.samples == planner.job.cut(1, torch.device("cpu")).step.samples == 40_000
+def test_gpus_take_samples_in_large_chunks(planner):
+    on_gpu = planner.job.partition(1, torch.device("cuda"))
+    assert len(on_gpu.step.chunks) == 1
+    assert (
+        on_gpu.step.samples == planner.job.partition(1, torch.device("cpu")).step.samples == 40_000
+    )
 
 
 def test_the_rank_with_most_samples_counts():
     """Of 63 blocks of 16 samples, the last of 9, the second rank of two has one more."""
-    cut = job_of("ou-2d", "method.samples=1001", "method.block=16").cut(2, torch.device("cpu"))
-    assert cut.step.samples == 1001 - 31 * 16
+    partition = job_of("ou-2d", "method.samples=1001", "method.block=16").partition(
+        2, torch.device("cpu")
+    )
+    assert partition.step.samples == 1001 - 31 * 16
 
 
 def test_an_all_reduce_doubles_inside_the_node_first():
@@ -170,7 +174,7 @@ def test_bench_scaling_records_what_calibration_reads(tmp_path):
     ],
 )
 def test_bad_input_is_refused_before_any_work(monkeypatch, arguments, message):
-    monkeypatch.setattr("hpc_wgf.planning.plan.dissect", lambda job: pytest.fail("work was begun"))
+    monkeypatch.setattr("hpc_wgf.planning.plan.profile", lambda job: pytest.fail("work was begun"))
     done = CliRunner().invoke(app, ["plan", "ou-2d", *arguments])
     assert isinstance(done.exception, InputError), done.output
     assert message in str(done.exception)
@@ -212,7 +216,7 @@ def test_means_over_ranks_that_are_alike_stay_means():
     job = job_of("ou-2d", "problem.until=0.05", "method.samples=400", "output.every=0.05")
     alone = solve(job.problem, job.map, job.options, job.output)
     wide = replace(job.options, samples=1600)
-    one = solve(job.problem, job.map, wide, job.output, communicator=OneOfMany(4))
+    one = solve(job.problem, job.map, wide, job.output, communicator=SimulatedRank(4))
     energy, of_four = (run.summary.energy[-1] for run in (alone, one))
     assert of_four == pytest.approx(energy, rel=0.2)
 
@@ -229,7 +233,12 @@ def test_the_trace_counts_products_and_what_lives():
 
 
 def test_what_passes_grows_by_a_straight_line():
-    assert [Passing(10.0, 18.0).at(n) for n in (256, 512, 1024, 2048)] == [5.0, 10.0, 18.0, 34.0]
+    assert [TransientMemory(10.0, 18.0).at(n) for n in (256, 512, 1024, 2048)] == [
+        5.0,
+        10.0,
+        18.0,
+        34.0,
+    ]
 
 
 @pytest.mark.parametrize("name", DEVICES)

@@ -12,7 +12,7 @@ from test_maps import MAPS, D
 
 from hpc_wgf.krylov import DenseOperator, minres
 from hpc_wgf.maps import Affine, BlockFlow, Composition, Features, PlanarFlow, ResidualPerceptron
-from hpc_wgf.metric import Preconditioning, Subsample, build, fitting
+from hpc_wgf.metric import Preconditioning, Subsample, build, default_preconditioner
 from hpc_wgf.metric.block_gram import blocks_by_output, gram, mean_energies, probed_grams
 from hpc_wgf.metric.layer_gram import gram_of_layers
 from hpc_wgf.metric.nystrom import gram_product
@@ -24,10 +24,10 @@ N = 90
 KINDS = [kind for kind in Preconditioning if kind not in ("automatic", "none")]
 
 
-def subsample(map, leaves: int = 4, wanted: int = N) -> tuple[Subsample, torch.Tensor]:
-    """A subsample of `wanted` points in leaves, and the points that it takes."""
+def subsample(map, chunks: int = 4, wanted: int = N) -> tuple[Subsample, torch.Tensor]:
+    """A subsample of `wanted` points in chunks, and the points that it takes."""
     torch.manual_seed(1)
-    parts = torch.randn(wanted, map.dimension).tensor_split(leaves)
+    parts = torch.randn(wanted, map.dimension).tensor_split(chunks)
     sizes = [[len(part) for part in parts]]
     sample = Subsample.of(map, parts, sizes, wanted, LocalCommunicator())
     return sample, torch.cat(list(sample.pieces.values()))
@@ -69,11 +69,11 @@ def test_every_arrangement_of_the_sum_is_the_same(sizes):
     torch.testing.assert_close(gram, J.T @ J, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("leaves", [1, 3, 8])
-def test_blocks_by_output_are_blocks_of_the_metric(leaves):
+@pytest.mark.parametrize("chunks", [1, 3, 8])
+def test_blocks_by_output_are_blocks_of_the_metric(chunks):
     """Every parameter in one block; a column of U and an axis-aligned unit with their output."""
     map = composed()
-    sample, z = subsample(map, leaves)
+    sample, z = subsample(map, chunks)
     layers = layers_at(map)
     blocks = blocks_by_output(layers, mean_energies(sample, layers))
     places = torch.cat([block.index for block in blocks])
@@ -84,14 +84,14 @@ def test_blocks_by_output_are_blocks_of_the_metric(leaves):
         torch.testing.assert_close(gram(sample, block), own, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("leaves", [1, 3])
-def test_a_probe_is_exact_where_the_units_of_a_block_move_one_output(leaves):
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_a_probe_is_exact_where_the_units_of_a_block_move_one_output(chunks):
     map = Composition(Affine(3), BlockFlow(3, 9))
     with torch.no_grad():  # every unit reads one coordinate and moves it
         own = torch.arange(9) % 3 == torch.arange(3)[:, None]
         map.parts[1].U.copy_(torch.randn(3, 9) * own)
         map.parts[1].W.copy_(torch.randn(9, 3) * own.T)
-    sample, _ = subsample(map, leaves)
+    sample, _ = subsample(map, chunks)
     layers = layers_at(map)
     blocks = blocks_by_output(layers, mean_energies(sample, layers))
     for block, probed in zip(blocks, probed_grams(sample, blocks), strict=True):
@@ -131,15 +131,15 @@ def test_of_all_samples_it_is_the_inverse(kind):
     map = composed()
     sample, z = subsample(map)
     gram = dense_gram(map, z)
-    known = build(sample, kind, 1e-9).known
-    if isinstance(known, DiagonalBlocks):
-        known = replace(known, rows=math.inf)  # nothing is left to noise
-    epsilon = 1e-6 * known.norm
-    assert known.norm == pytest.approx(float(torch.linalg.eigvalsh(gram)[-1]), rel=0.05)
+    model = build(sample, kind, 1e-9).model
+    if isinstance(model, DiagonalBlocks):
+        model = replace(model, rows=math.inf)  # nothing is left to noise
+    epsilon = 1e-6 * model.norm
+    assert model.norm == pytest.approx(float(torch.linalg.eigvalsh(gram)[-1]), rel=0.05)
     b = gram @ torch.randn(len(gram))
     _, stats = minres(
         DenseOperator(gram), b, rtol=1e-8, shift=epsilon,
-        preconditioner=known.shifted(epsilon, torch.float64),
+        preconditioner=model.shifted(epsilon, torch.float64),
     )  # fmt: skip
     assert stats.converged
     assert stats.products <= 4
@@ -150,13 +150,13 @@ def test_of_all_samples_it_is_the_inverse(kind):
 def test_its_factors_make_it_up_and_it_is_positive(kind, dtype):
     """L⁻ᵀ L⁻¹ v, symmetric and positive, in either precision; the argument stays as it is."""
     map = composed()
-    known = build(subsample(map)[0], kind, 1e-6).known
-    M = known.shifted(1e-6 * known.norm, dtype)
+    model = build(subsample(map)[0], kind, 1e-6).model
+    M = model.shifted(1e-6 * model.norm, dtype)
     eye = torch.eye(map.parameter_count(), dtype=dtype)
     kept = eye.clone()
     inverse = torch.stack([M(column) for column in eye], 1)
-    factor = torch.stack([M.half(column) for column in eye], 1)
-    lower = torch.stack([M.half_transposed(column) for column in eye], 1)
+    factor = torch.stack([M.solve_upper(column) for column in eye], 1)
+    lower = torch.stack([M.solve_lower(column) for column in eye], 1)
     assert torch.equal(eye, kept)
     tolerance = 1e-10 if dtype == torch.float64 else 1e-4
     scale = float(inverse.abs().max())
@@ -178,12 +178,12 @@ def test_it_saves_products(kind):
     gram = DenseOperator(dense_gram(map, z))
     J = dense_jacobian(map, z)
     b = torch.einsum("ndp,nd->p", J, z**3 - z) / len(z)
-    known = build(sample, kind, 1e-6).known
-    epsilon = 1e-6 * known.norm
+    model = build(sample, kind, 1e-6).model
+    epsilon = 1e-6 * model.norm
     shifted = gram.matrix + epsilon * torch.eye(len(b))
     least = -0.5 * b @ torch.linalg.solve(shifted, b)
     above = []
-    for M in (None, known.shifted(epsilon, torch.float64)):
+    for M in (None, model.shifted(epsilon, torch.float64)):
         x, _ = minres(gram, b, rtol=1e-13, shift=epsilon, preconditioner=M, max_steps=25)
         above.append(float(0.5 * x @ shifted @ x - b @ x - least))
     assert above[1] < (1.0 if kind == "kronecker" else 0.01) * above[0]
@@ -193,11 +193,11 @@ def test_kronecker_factors_are_exact_for_a_last_layer():
     """At the start U = 0: Ĝ is I ⊗ E[aaᵀ] for U, and 0 for the rest."""
     map = BlockFlow(3, 5)
     sample, z = subsample(map)
-    known = build(sample, Preconditioning.KRONECKER, 1e-6).known
+    model = build(sample, Preconditioning.KRONECKER, 1e-6).model
     gram = dense_gram(map, z)
     epsilon = 0.01
     inverse = torch.linalg.inv(gram + epsilon * torch.eye(len(gram)))
-    M = known.shifted(epsilon, torch.float64)
+    M = model.shifted(epsilon, torch.float64)
     v = torch.randn(len(gram))
     torch.testing.assert_close(M(v), inverse @ v, rtol=1e-9, atol=1e-9)
 
@@ -214,10 +214,10 @@ def test_nystrom_cuts_its_rank_where_the_eigenvalues_reach_the_shift():
     sample, z = subsample(map)
     values = torch.linalg.eigvalsh(dense_gram(map, z)).flip(0)
     for shift in (1e-2, 1e-4):
-        known = build(sample, Preconditioning.NYSTROM, shift).known
-        assert isinstance(known, LowRank)
+        model = build(sample, Preconditioning.NYSTROM, shift).model
+        assert isinstance(model, LowRank)
         expected = int((values > shift * values[0]).sum())
-        assert abs(len(known.values) - expected) <= 0.2 * expected + 1
+        assert abs(len(model.values) - expected) <= 0.2 * expected + 1
 
 
 def test_a_block_of_few_rows_is_shifted_further():
@@ -230,17 +230,17 @@ def test_a_block_of_few_rows_is_shifted_further():
 
 
 def test_a_singular_block_is_factored_with_a_larger_shift():
-    known = DiagonalBlocks([torch.ones(6, 6)], [torch.arange(6)])
+    model = DiagonalBlocks([torch.ones(6, 6)], [torch.arange(6)])
     v = torch.randn(6)
-    assert bool(torch.isfinite(known.shifted(0.0, torch.float64)(v)).all())
+    assert bool(torch.isfinite(model.shifted(0.0, torch.float64)(v)).all())
 
 
 def test_one_singular_block_of_equal_ones_is_shifted_alone():
     matrices = [torch.ones(6, 6), torch.eye(6)]
-    known = DiagonalBlocks(matrices, [torch.arange(6), torch.arange(6, 12)])
+    model = DiagonalBlocks(matrices, [torch.arange(6), torch.arange(6, 12)])
     v = torch.randn(12)
     assert torch.equal(
-        known.shifted(1e-20, torch.float64)(v)[6:],
+        model.shifted(1e-20, torch.float64)(v)[6:],
         DiagonalBlocks(matrices[1:], [torch.arange(6)]).shifted(1e-20, torch.float64)(v[6:]),
     )
 
@@ -248,8 +248,8 @@ def test_one_singular_block_of_equal_ones_is_shifted_alone():
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_a_block_that_is_not_finite_ends_in_not_a_number(value):
     """Its shift was raised for ever."""
-    known = DiagonalBlocks([torch.full((3, 3), value)], [torch.arange(3)])
-    assert known.shifted(1e-3, torch.float64)(torch.ones(3)).isnan().all()
+    model = DiagonalBlocks([torch.full((3, 3), value)], [torch.arange(3)])
+    assert model.shifted(1e-3, torch.float64)(torch.ones(3)).isnan().all()
 
 
 def test_directions_of_a_high_dimension_are_the_axes_in_the_mean():
@@ -263,14 +263,19 @@ def test_directions_of_a_high_dimension_are_the_axes_in_the_mean():
 
     total = sample.mean(add, [70, 70])
     assert float((total - torch.eye(70)).abs().max()) < 0.15
-    assert isinstance(build(sample, Preconditioning.KRONECKER, 1e-6).known, KroneckerFactors)
+    assert isinstance(build(sample, Preconditioning.KRONECKER, 1e-6).model, KroneckerFactors)
 
 
 def test_the_kind_that_fits():
-    assert fitting(Composition(Affine(5), BlockFlow(5, 32))) is Preconditioning.DENSE
-    assert fitting(Composition(Affine(30), BlockFlow(30, 240))) is Preconditioning.OUTPUTS
-    assert fitting(BlockFlow(1000, 64)) is Preconditioning.KRONECKER
-    assert fitting(ResidualPerceptron(15, (50, 50, 50))) is Preconditioning.OUTPUTS
-    assert fitting(ResidualPerceptron(15, (100, 100, 100))) is Preconditioning.KRONECKER
-    assert fitting(PlanarFlow(2, 40)) is Preconditioning.DENSE
-    assert fitting(PlanarFlow(10, 60)) is Preconditioning.NONE
+    assert default_preconditioner(Composition(Affine(5), BlockFlow(5, 32))) is Preconditioning.DENSE
+    assert (
+        default_preconditioner(Composition(Affine(30), BlockFlow(30, 240)))
+        is Preconditioning.OUTPUTS
+    )
+    assert default_preconditioner(BlockFlow(1000, 64)) is Preconditioning.KRONECKER
+    assert default_preconditioner(ResidualPerceptron(15, (50, 50, 50))) is Preconditioning.OUTPUTS
+    assert (
+        default_preconditioner(ResidualPerceptron(15, (100, 100, 100))) is Preconditioning.KRONECKER
+    )
+    assert default_preconditioner(PlanarFlow(2, 40)) is Preconditioning.DENSE
+    assert default_preconditioner(PlanarFlow(10, 60)) is Preconditioning.NONE

@@ -33,13 +33,13 @@ def method(map=None, **options) -> PWGF:
     return PWGF(PROBLEM, map, PWGFOptions(**options), LocalCommunicator())
 
 
-def samples_of(slope) -> torch.Tensor:
-    return torch.cat([leaf.z for leaf in slope.context.samples.leaves])
+def samples_of(velocity) -> torch.Tensor:
+    return torch.cat([chunk.z for chunk in velocity.context.samples.chunks])
 
 
 def dense(runner: PWGF, state: State) -> tuple[torch.Tensor, torch.Tensor]:
     """J, (n·d, p), and f, (n·d,), at the samples of the state's step."""
-    z = samples_of(runner.slope(state))
+    z = samples_of(runner.velocity(state))
     J = dense_jacobian(runner.map, z).reshape(-1, runner.map.parameter_count())
     image = runner.map.transport(z, PROBLEM.start.score(z))
     cloud = Cloud(image.x, PROBLEM.start.log_density(z) - image.log_det, image.score)
@@ -51,25 +51,25 @@ def test_slope_is_the_least_squares_solution():
     runner = method()
     state = runner.start()
     J, f = dense(runner, state)
-    slope = runner.slope(state)
+    velocity = runner.velocity(state)
     expected = torch.linalg.lstsq(J, -f[:, None], driver="gelsd").solution[:, 0]
     n = runner.options.samples
-    assert float((J @ (slope.eta - expected)).norm() / (J @ expected).norm()) < 1e-6
+    assert float((J @ (velocity.eta - expected)).norm() / (J @ expected).norm()) < 1e-6
     residual = float((J @ expected + f).square().sum()) / n
-    assert slope.projection_error == pytest.approx(residual, rel=1e-8)
-    assert slope.force_square == pytest.approx(float(f.square().sum()) / n, rel=1e-12)
+    assert velocity.projection_error == pytest.approx(residual, rel=1e-8)
+    assert velocity.force_square == pytest.approx(float(f.square().sum()) / n, rel=1e-12)
     # δ = E|f|² − E|Jη|² for the exact minimiser, and dF/dt = −E|Jη|².
-    assert slope.force_square + slope.energy_rate == pytest.approx(residual, rel=1e-6)
-    assert slope.residual <= 1e-10
+    assert velocity.force_square + velocity.energy_rate == pytest.approx(residual, rel=1e-6)
+    assert velocity.residual <= 1e-10
 
 
 def test_energy_form_is_the_gradient_of_the_sample_mean():
     """−Ĝη in the energy form, against central differences of the mean energy."""
     runner = method(form=Form.ENERGY, rtol=1e-11)
     state = runner.start()
-    slope = runner.slope(state)
-    z = samples_of(slope)
-    gradient = -runner.system(state.theta, slope.context.samples).b
+    velocity = runner.velocity(state)
+    z = samples_of(velocity)
+    gradient = -runner.system(state.theta, velocity.context.samples).b
 
     def energy(theta):
         runner.map.set_theta(theta)
@@ -93,8 +93,8 @@ def test_the_two_forms_agree_in_expectation():
         grads = {}
         for form in Form:
             runner = method(form=form, samples=samples, rtol=1e-9)
-            slope = runner.slope(runner.start())
-            grads[form] = runner.system(runner.start().theta, slope.context.samples).b
+            velocity = runner.velocity(runner.start())
+            grads[form] = runner.system(runner.start().theta, velocity.context.samples).b
         gap = grads[Form.ENERGY] - grads[Form.FORCE]
         gaps.append(float(gap.norm() / grads[Form.FORCE].norm()))
     assert gaps[1] < 0.3 * gaps[0]
@@ -105,23 +105,23 @@ def test_a_gaussian_flow_is_in_the_range_of_an_affine_map():
     """Then the projection error is zero, and η is the exact velocity of the map."""
     problem = Problem([PotentialEnergy(Quadratic(2, 1.0, 0.5)), Entropy(1.0)], Gaussian(2), 1.0)
     runner = PWGF(problem, Affine(2), PWGFOptions(samples=100, rtol=1e-12), LocalCommunicator())
-    slope = runner.slope(runner.start())
+    velocity = runner.velocity(runner.start())
     # −f(z) = −2(z − 1) + z = −z + 2: A' = −I, b' = 2.
     expected = torch.tensor([-1.0, 0.0, 0.0, -1.0, 2.0, 2.0])
-    assert torch.allclose(slope.eta, expected, atol=1e-9)
-    assert slope.projection_error < 1e-18
-    assert runner.measure(runner.start(), slope).projection_error < 1e-18
+    assert torch.allclose(velocity.eta, expected, atol=1e-9)
+    assert velocity.projection_error < 1e-18
+    assert runner.measure(runner.start(), velocity).projection_error < 1e-18
 
 
 def test_samples_are_frozen_within_a_step_and_fresh_in_the_next():
     runner = method()
     state = runner.start()
-    z = samples_of(runner.slope(state))
-    slope = runner.slope(state)
-    assert torch.equal(samples_of(slope), z)
-    runner.step(state, slope, 1e-3)
-    assert torch.equal(samples_of(slope), z)
-    assert not torch.equal(samples_of(runner.slope(State(0.1, state.theta, 1, 0.1))), z)
+    z = samples_of(runner.velocity(state))
+    velocity = runner.velocity(state)
+    assert torch.equal(samples_of(velocity), z)
+    runner.step(state, velocity, 1e-3)
+    assert torch.equal(samples_of(velocity), z)
+    assert not torch.equal(samples_of(runner.velocity(State(0.1, state.theta, 1, 0.1))), z)
 
 
 def test_a_folded_map_fails_the_step():
@@ -144,7 +144,7 @@ def test_float32_follows_float64():
     """On a well-conditioned map, where both reach the least-squares minimum."""
     exact = method(perturb(Affine(2)), rtol=1e-5)
     single = method(perturb(Affine(2)), rtol=1e-5, dtype=torch.float32)
-    a, b = exact.slope(exact.start()), single.slope(single.start())
+    a, b = exact.velocity(exact.start()), single.velocity(single.start())
     assert b.eta.dtype == torch.float32
     assert b.projection_error == pytest.approx(a.projection_error, rel=1e-5)
     assert b.energy_rate == pytest.approx(a.energy_rate, rel=1e-5)

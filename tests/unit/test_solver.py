@@ -33,25 +33,25 @@ def test_every_way_leads_to_the_shifted_solution(kind, solver):
     compared for the ε that was used."""
     runner = method(preconditioner=kind, solver=solver)
     state = runner.start()
-    slope = runner.evaluate(state.theta, runner.samples(0))
+    velocity = runner.evaluate(state.theta, runner.samples(0))
     system = runner.system(state.theta, runner.samples(0))
     z = torch.cat(system.points)
     J = dense_jacobian(runner.map, z).reshape(-1, len(state.theta))
     gram = J.T @ J / len(z)
     norm = float(torch.linalg.eigvalsh(gram)[-1])
-    residual = system.b - gram @ slope.eta
-    epsilon = float(residual @ slope.eta / (slope.eta @ slope.eta))
+    residual = system.b - gram @ velocity.eta
+    epsilon = float(residual @ velocity.eta / (velocity.eta @ velocity.eta))
     assert 0.4 < epsilon / (1e-5 * norm) < 1.2
     expected = torch.linalg.solve(gram + epsilon * torch.eye(len(gram)), system.b)
-    assert float((slope.eta - expected).norm() / expected.norm()) < 1e-4
-    assert slope.converged
+    assert float((velocity.eta - expected).norm() / expected.norm()) < 1e-4
+    assert velocity.converged
 
 
 def test_the_shift_follows_the_tolerance():
     """Left to itself ε is rtol/100 of the largest eigenvalue, and 0 without a preconditioner."""
     runner = method(shift=None, rtol=1e-4)
-    slope = runner.evaluate(runner.start().theta, runner.samples(0))
-    assert slope.shift == pytest.approx(1e-6)
+    velocity = runner.evaluate(runner.start().theta, runner.samples(0))
+    assert velocity.shift == pytest.approx(1e-6)
     assert method(shift=None, preconditioner="none").preconditioner == "none"
 
 
@@ -65,28 +65,32 @@ def test_a_preconditioner_is_kept_until_it_costs_more_than_a_new_one():
     memory = Memory(origin, built, lambda v: v, 1e-6, 1e-6)
     assert not memory.worn_out(5.0)
     memory = memory.after(6)  # the first solve sets the measure
-    assert memory.least == 6
+    assert memory.first_count == 6
     memory = memory.after(9)
-    assert memory.excess == 3
+    assert memory.extra_total == 3
     assert not memory.worn_out(5.0)
     memory = memory.after(9)
-    assert memory.excess == 6
+    assert memory.extra_total == 6
     assert memory.worn_out(5.0)
     # one that wore out at its second use is replaced before it
-    assert replace(Memory(origin, built, lambda v: v, 1e-6, 1e-6), drift=8).after(6).worn_out(5.0)
+    assert (
+        replace(Memory(origin, built, lambda v: v, 1e-6, 1e-6), second_extra=8)
+        .after(6)
+        .worn_out(5.0)
+    )
 
 
 def test_a_solve_that_an_old_preconditioner_makes_long_is_begun_again():
     """The preconditioner of another map at hand: products stay within what it may cost."""
     runner = method(map=wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 60)), samples=4000)
-    first = runner.slope(runner.start())
+    first = runner.velocity(runner.start())
     turned = perturb(wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 60)), 0.5, seed=3).get_theta()
     state = State(0.0, turned, 0, 0.01)
-    fresh = runner.slope(state)
+    fresh = runner.velocity(state)
     system = runner.system(turned, runner.samples(0))
-    again = runner._slopes.solver.solve(runner.map, system, first.memory, None)
+    again = runner._velocities.solver.solve(runner.map, system, first.memory, None)
     assert again.stats.converged
-    patience = first.memory.least + 2 + int(first.memory.cost(system))
+    patience = first.memory.first_count + 2 + int(first.memory.cost(system))
     assert fresh.products < again.stats.products <= fresh.products + patience
     assert again.memory.built is not first.memory.built
 
@@ -96,9 +100,9 @@ def test_memory_ends_at_a_stored_time():
     seen = []
 
     class Watching(PWGF):
-        def slope(self, state):
+        def velocity(self, state):
             seen.append((round(state.time, 6), state.memory is None))
-            return super().slope(state)
+            return super().velocity(state)
 
     from hpc_wgf.loop import Schedule, integrate
 
@@ -124,13 +128,13 @@ def loose_ends(**options):
 def test_a_larger_shift_tames_a_step_that_is_far_from_linear(monkeypatch):
     """The shifted system with ε = 10⁻¹⁴‖Ĝ‖ is solved well, and ruins the step; the watch raises ε
     until the step is nearly linear and the samples move as the force says."""
-    import hpc_wgf.methods.slopes as module
+    import hpc_wgf.methods.velocity as module
 
     runner = loose_ends(shift=1e-14)
-    tamed = runner.slope(runner.start())
+    tamed = runner.velocity(runner.start())
     monkeypatch.setattr(module, "_MOST_NONLINEAR", float("inf"))
     runner = loose_ends(shift=1e-14)
-    wild = runner.slope(runner.start())
+    wild = runner.velocity(runner.start())
     assert wild.nonlinearity > 0.5 > tamed.nonlinearity
     assert tamed.shift > wild.shift == 1e-14
     assert float(tamed.eta.norm()) < 0.3 * float(wild.eta.norm())
@@ -141,19 +145,19 @@ def test_a_larger_shift_tames_a_step_that_is_far_from_linear(monkeypatch):
 
 def test_a_step_too_long_for_the_flow_is_not_hidden_by_the_shift():
     """Where every shift that is large enough would leave the force over, the step fails; a shorter
-    one gets a slope of its own, with the small shift."""
+    one gets a velocity of its own, with the small shift."""
     problem = wgf.Problem(
         [wgf.PotentialEnergy(wgf.StyblinskiTang(1.0)), wgf.Entropy(1.0)], wgf.Gaussian(1), 0.1
     )
     map = wgf.Composition(wgf.Affine(1), wgf.BlockFlow(1, 8, spread=3.0))
     runner = method(problem, map, samples=1000, rtol=1e-4, shift=None, step_size=0.1)
     state = runner.start()
-    slope = runner.slope(state)
-    assert slope.shift > 1e-6
+    velocity = runner.velocity(state)
+    assert velocity.shift > 1e-6
     with pytest.raises(StepFailed, match="otherwise than linearly"):
-        runner.step(state, slope, 0.1)
-    result = runner.step(state, slope, 1e-5)
-    plain = runner.evaluate(state.theta, slope.context.samples)
+        runner.step(state, velocity, 0.1)
+    result = runner.step(state, velocity, 1e-5)
+    plain = runner.evaluate(state.theta, velocity.context.samples)
     moved = (result.theta - state.theta) / 1e-5
     assert float((moved - plain.eta).norm() / plain.eta.norm()) < 0.1
 
@@ -179,15 +183,15 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
     sample = judge.samples(7)
     system = judge.system(judge.start().theta, sample)
     left = {}
-    for holdout in (None, 0.5):
+    for validation in (None, 0.5):
         runner = method(
-            problem, map, samples=400, form=Form.ENERGY, rtol=1e-7, shift=0.0, holdout=holdout
+            problem, map, samples=400, form=Form.ENERGY, rtol=1e-7, shift=0.0, validation=validation
         )
-        slope = runner.slope(runner.start())
+        velocity = runner.velocity(runner.start())
         moved = [
-            J.jvp(slope.eta) + f for J, f in zip(system.gram.leaves, system.forces, strict=True)
+            J.jvp(velocity.eta) + f for J, f in zip(system.gram.chunks, system.forces, strict=True)
         ]
-        left[holdout] = float(torch.cat(moved).square().sum())
+        left[validation] = float(torch.cat(moved).square().sum())
     assert left[0.5] < 0.5 * left[None]
 
 
@@ -195,16 +199,16 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
     ("options", "message"),
     [
         ({"solver": Solver.LSMR, "form": Form.ENERGY}, "solver lsmr needs .*use method.form"),
-        ({"solver": Solver.LSMR, "holdout": 0.5}, "holdout watches minres only"),
+        ({"solver": Solver.LSMR, "validation": 0.5}, "validation watches minres only"),
         (
             {"preconditioner": "jacobi"},
             "preconditioner 'jacobi' is not known: automatic, none, dense",
         ),
         ({"shift": 1.0}, "shift is a fraction"),
         ({"shift": -0.1}, "shift is a fraction"),
-        ({"memory": 0.0}, "memory must be positive"),
-        ({"holdout": 0.0}, "holdout must be positive"),
-        ({"holdout": 0.001}, "holds out 4, which tell nothing of a solve: hold out at least 32"),
+        ({"cache_gib": 0.0}, "cache_gib must be positive"),
+        ({"validation": 0.0}, "validation must be positive"),
+        ({"validation": 0.001}, "holds out 4, which tell nothing of a solve: hold out at least 32"),
         ({"scheme": "euler", "tolerance": 1e-3}, "use one of heun, .*rkc2"),
     ],
 )
@@ -215,10 +219,10 @@ def test_options_that_do_not_fit_are_refused(options, message):
 
 def test_the_memory_budget_changes_nothing_but_memory():
     """What does not fit is computed anew in every product, to the same bits."""
-    wide, narrow = method(), method(memory=1e-9)
-    slopes = [runner.slope(runner.start()) for runner in (wide, narrow)]
+    wide, narrow = method(), method(cache_gib=1e-9)
+    slopes = [runner.velocity(runner.start()) for runner in (wide, narrow)]
     kept = [
-        sum(J.nbytes for J in runner.system(runner.start().theta, runner.samples(0)).gram.leaves)
+        sum(J.nbytes for J in runner.system(runner.start().theta, runner.samples(0)).gram.chunks)
         for runner in (wide, narrow)
     ]
     assert kept[0] > 0

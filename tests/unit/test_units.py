@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
-from hpc_wgf.methods.units import conditioning
+from hpc_wgf.methods.units import reciprocal_condition
 
 
 def solved(unit: float = 1.0, origin: float = 0.0, until: float = 0.7, **options) -> wgf.Summary:
@@ -73,6 +73,6 @@ def test_conditioning_is_that_of_the_metric_of_an_affine_map(start, expected):
     second = torch.outer(z, z)
     second[1:, 1:] += start.covariance
     values = torch.linalg.eigvalsh(second)
-    found = conditioning(start)
+    found = reciprocal_condition(start)
     assert found == pytest.approx(expected, rel=0.15)
     assert 0.2 < found / float(values[0] / values[-1]) < 1.2

@@ -8,14 +8,16 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .errors import CommunicationError, InputError, PlaceError, WgfError
-from .parallel import Communicator, communicator_from_environment, describe, find_place
+from ..errors import CommunicationError, InputError, PlaceError, WgfError
+from .communicator import Communicator, describe
+from .environment import communicator_from_environment
+from .launcher import find_place
 
 _EXIT_INPUT, _EXIT_RUN = 2, 1
 
 
 @contextmanager
-def ranks(device: str = "auto", comm: str = "auto") -> Iterator[Communicator]:
+def distributed(device: str = "auto", comm: str = "auto") -> Iterator[Communicator]:
     """The communicator of this process, chosen by `device` (auto, cpu, cuda) and `comm` (auto,
     torch, mpi); on an exception, the process ends.
 

@@ -113,7 +113,7 @@ _ALLOCATIONS = {_aten.empty, _aten.empty_like, _aten.new_empty, _aten.empty_stri
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:
-    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+    return (chunk for chunk in tree_leaves(tree) if isinstance(chunk, Tensor))
 
 
 def held_bytes(*objects: object, beside: Sequence[object] = ()) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..parallel import LocalCommunicator
 
 
-class OneOfMany(LocalCommunicator):
+class SimulatedRank(LocalCommunicator):
     """Rank 0 of `size` ranks of which the others do not exist.
 
     Its shard stands for that of every rank: a sum is `size` times what it holds, an exchange brings
@@ -41,7 +41,7 @@ class OneOfMany(LocalCommunicator):
         return [item] * self.size
 
 
-class FakeGroupRank(OneOfMany):
+class FakeGroupRank(SimulatedRank):
     """The same on torch's fake process group, which accepts the collectives of a job of any size
     and moves nothing: they are called as on NCCL, and then the rank stands for all as above."""
 

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..parallel import Communicator
-from ..ranks import ranks
+from ..parallel import Communicator, distributed
 from .record import Row, record
 
 Rounds = Annotated[int, typer.Option(min=1, help="rounds A B A B …; medians are reported")]
@@ -30,7 +29,7 @@ Out = Annotated[
 def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]) -> None:
     """Measure on the ranks of this launch and hand the rows over as asked."""
     given: Mapping[str, Any] = context.params
-    with ranks(given["device"], given["comm"]) as communicator:
+    with distributed(given["device"], given["comm"]) as communicator:
         rows = measure(communicator)
         if communicator.rank == 0:
             kept = {key: value for key, value in given.items() if key not in ("as_json", "out")}

@@ -8,24 +8,24 @@ from functools import partial
 
 import torch
 
-from ..bench.tracing import Work, traced
 from ..interactions import Route
 from ..interactions.tiles import pair_sums
-from ..parallel import Purpose, SampleBlocks
+from ..parallel import RandomStream, SampleBlocks
 from ..problems import Problem
-from .cut import Job
+from ..profiling.tracing import Work, traced
 from .one_step import OneStep
+from .partition import Job
 
 _LEAST_DRAWN, _MOST_DRAWN = 1 << 10, 1 << 14  # samples whose drawing is timed
 _PAIRED = 512  # particles all pairs of which are traced
 
 
 @dataclass(frozen=True)
-class Effort:
-    """Work a sample of a product, of filling a linearisation, of a step without its products and
-    of its measurement; `pair`: of a pair of particles that interact, `pairs` of which are within
-    the work of every solve of a step and of the measurement. `calls`: operations started a leaf, of
-    a product and of a step. `solves` of a step. `drawing`: seconds a sample, as measured here."""
+class WorkPerSample:
+    """Work a sample of a product, of filling a linearisation, of a step without its products and of
+    its measurement; `pair`: of a pair of particles that interact, `pairs` of which are within the
+    work of every solve of a step and of the measurement. `calls`: operations started a chunk, of a
+    product and of a step. `solves` of a step. `drawing`: seconds a sample, as measured here."""
 
     product: Work
     filling: Work
@@ -38,19 +38,19 @@ class Effort:
     drawing: float
 
 
-def effort_of(job: Job, few: OneStep, more: OneStep) -> Effort:
+def work_per_sample(job: Job, few: OneStep, more: OneStep) -> WorkPerSample:
     def a_sample(of_few: Work, of_more: Work) -> Work:
         return replace((1.0 / (more.samples - few.samples)) * (of_more - of_few), calls=0.0)
 
-    leaves = len(more.system.points)
-    return Effort(
+    chunks = len(more.system.points)
+    return WorkPerSample(
         product=a_sample(few.product, more.product),
         filling=a_sample(_filling(few), _filling(more)),
         step=a_sample(few.work, more.work),
         measurement=a_sample(few.measurement, more.measurement),
         pair=_pair(more),
         pairs=pairs_a_sample(job.problem, more.samples, few.samples),
-        calls=(more.product.calls / leaves, (more.work + more.measurement).calls / leaves),
+        calls=(more.product.calls / chunks, (more.work + more.measurement).calls / chunks),
         solves=more.solves,
         drawing=_drawing(job),
     )
@@ -100,7 +100,7 @@ def _drawing(job: Job) -> float:
 
     def draw() -> float:
         begun = time.perf_counter()
-        z = blocks.draw(start.sample, range(blocks.count), seed=0, purpose=Purpose.CHECK)
+        z = blocks.draw(start.sample, range(blocks.count), seed=0, stream=RandomStream.CHECK)
         z.to(options.dtype)
         return time.perf_counter() - begun
 

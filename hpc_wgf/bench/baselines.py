@@ -12,7 +12,7 @@ from torch.func import functional_call, jvp, vjp
 from ..maps import PushForward, flatten
 from ..methods import PWGF
 from ..methods.sampling import Samples
-from ..methods.system import System
+from ..methods.system import NormalEquations
 from ..metric import GramOperator
 
 
@@ -64,19 +64,19 @@ class TorchFuncPWGF(PWGF):
     """The method with nothing but its products replaced, by torch.func on its own groups of
     samples."""
 
-    def system(self, theta: Tensor, samples: Samples) -> System:
+    def system(self, theta: Tensor, samples: Samples) -> NormalEquations:
         system = super().system(theta, samples)
         gram = TorchFuncGram(
-            system.gram.leaves, system.total, self.communicator, self.map, self._grouped(system)
+            system.gram.chunks, system.total, self.communicator, self.map, self._grouped(system)
         )
         return replace(system, gram=gram)
 
-    def _grouped(self, system: System) -> list[Tensor]:
+    def _grouped(self, system: NormalEquations) -> list[Tensor]:
         return system.points
 
 
 class WholeTorchFuncPWGF(TorchFuncPWGF):
     """The same on all samples of a rank at once."""
 
-    def _grouped(self, system: System) -> list[Tensor]:
+    def _grouped(self, system: NormalEquations) -> list[Tensor]:
         return [torch.cat(system.points)]

@@ -8,21 +8,21 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from ..bench.tracing import Traced, held_bytes, traced
 from ..checks import VIRIAL_SAMPLES, check_virial
 from ..errors import InputError
 from ..methods import PWGF, Form, Preconditioning
 from ..methods.sampling import Reference
 from ..methods.solver import MetricSolver
-from ..metric import Subsample, build, wanted_samples
-from .cut import Job
-from .effort import Effort, effort_of
-from .one_rank import OneOfMany
+from ..metric import Subsample, build, subsample_size
+from ..profiling.tracing import Traced, held_bytes, traced
 from .one_step import OneStep, one_step
+from .partition import Job
+from .simulated_rank import SimulatedRank
+from .work import WorkPerSample, work_per_sample
 
 _FEW, _MORE = 512, 1024  # samples of the two traces whose difference is that of a sample
 _TRIED = 1024  # samples on which the check of the virial is traced
-_PIECES = 4  # leaves of which a preconditioner is made on one rank
+_PIECES = 4  # chunks of which a preconditioner is made on one rank
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sizes:
     `reference`: z with density and score. `pushed`: its image with both. `forces`: by their parts;
     `force`: their sum where it is another tensor. `system`: images and forces that a system keeps.
     `seen_forces`: with values, `seen`: what a row shows, both of the evaluation sample.
-    `linearised`: a linearisation that is kept. `buffers`: of products, in the longest leaf.
+    `linearised`: a linearisation that is kept. `buffers`: of products, in the longest chunk.
     """
 
     reference: float
@@ -47,8 +47,8 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Passing:
-    """Bytes that live only while a leaf is seen to: `few` for 512 samples, `more` for 1024."""
+class TransientMemory:
+    """Bytes that live only while a chunk is seen to: `few` for 512 samples, `more` for 1024."""
 
     few: float
     more: float
@@ -61,7 +61,7 @@ class Passing:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreconditionerCost:
     """A preconditioner: bytes that it keeps, and the most while it is made; bytes of its sums over
     ranks; floating-point operations."""
 
@@ -72,7 +72,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class Communication:
     """Bytes that a rank hands to the sums of a step, its products and preconditioners left out,
     and of a product. `growth`: of the former with every further rank. `exchanged`: bytes a sample
     that travel round the ring to every other rank."""
@@ -84,38 +84,38 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """All that a plan knows of a job, for any number of samples and ranks. `pushing` a leaf, and
+class CostModel:
+    """All that a plan knows of a job, for any number of samples and ranks. `pushing` a chunk, and
     `differentiating` its energy with respect to θ, take memory for a while."""
 
     sizes: Sizes
-    pushing: Passing
-    differentiating: Passing
+    pushing: TransientMemory
+    differentiating: TransientMemory
     virial: float
-    prepared: Prepared | None
-    traffic: Traffic
-    effort: Effort
+    preconditioner: PreconditionerCost | None
+    communication: Communication
+    work: WorkPerSample
     parameters: int
     itemsize: int
     form: Form
 
 
-def dissect(job: Job) -> Anatomy:
+def profile(job: Job) -> CostModel:
     """Errors: `InputError` for what a run would refuse; `RunError` where the step fails."""
     few, more, two = (one_step(job, *of) for of in ((_FEW, 1), (_MORE, 1), (_FEW, 2)))
-    return Anatomy(
+    return CostModel(
         sizes=_sizes(more),
-        pushing=Passing(*(_pushing(more.runner, n) for n in (_FEW, _MORE))),
-        differentiating=Passing(*(_differentiating(more.runner, n) for n in (_FEW, _MORE))),
+        pushing=TransientMemory(*(_pushing(more.runner, n) for n in (_FEW, _MORE))),
+        differentiating=TransientMemory(*(_differentiating(more.runner, n) for n in (_FEW, _MORE))),
         virial=_virial(job),
-        prepared=_prepared(more),
-        traffic=Traffic(
+        preconditioner=_prepared(more),
+        communication=Communication(
             step=few.reduced,
             product=few.reduced_in_a_product,
             growth=sum(two.reduced) - sum(few.reduced),
             exchanged=two.exchanged / _FEW,
         ),
-        effort=effort_of(job, few, more),
+        work=work_per_sample(job, few, more),
         parameters=more.runner.map.parameter_count(),
         itemsize=job.options.dtype.itemsize,
         form=job.options.form,
@@ -125,15 +125,15 @@ def dissect(job: Job) -> Anatomy:
 def _sizes(taken: OneStep) -> Sizes:
     runner, system, n = taken.runner, taken.system, taken.samples
     samples, assembly = runner.evaluation.samples, runner.assembly
-    pushed = assembly.push(samples.leaves)
+    pushed = assembly.push(samples.chunks)
     forces = assembly.forces(pushed, samples)
-    seen = assembly.push(samples.leaves, density=True)
+    seen = assembly.push(samples.chunks, density=True)
     totals = [force.total for force in forces]
     linearizer = runner.map.linearizer()
-    z = torch.cat([leaf.z for leaf in samples.leaves])
+    z = torch.cat([chunk.z for chunk in samples.chunks])
     linearised = linearizer.linearize(z, budget=n * linearizer.bytes_per_sample)
     linearised.vjp(linearised.jvp(runner.map.get_theta()))
-    row = runner.measure(runner.start(), runner.slope(runner.start()))
+    row = runner.measure(runner.start(), runner.velocity(runner.start()))
     return Sizes(
         reference=held_bytes(samples) / n,
         pushed=held_bytes(pushed, beside=[samples]) / n,
@@ -148,23 +148,23 @@ def _sizes(taken: OneStep) -> Sizes:
 
 
 def _pushing(runner: PWGF, samples: int) -> float:
-    leaf = _leaf(runner, samples)
-    score = leaf.score if runner.problem.energy.needs_density else None
+    chunk = _chunk(runner, samples)
+    score = chunk.score if runner.problem.energy.needs_density else None
     with torch.no_grad():
-        return float(traced(lambda: runner.map.transport(leaf.z, score)).peak)
+        return float(traced(lambda: runner.map.transport(chunk.z, score)).peak)
 
 
 def _differentiating(runner: PWGF, samples: int) -> float:
     if not runner.problem.energy.needs_density:
         return 0.0
-    leaf = _leaf(runner, samples)
-    return float(traced(lambda: runner.assembly.energy_gradient(leaf)).peak)
+    chunk = _chunk(runner, samples)
+    return float(traced(lambda: runner.assembly.energy_gradient(chunk)).peak)
 
 
-def _leaf(runner: PWGF, samples: int) -> Reference:
-    leaves = runner.evaluation.samples.leaves
+def _chunk(runner: PWGF, samples: int) -> Reference:
+    chunks = runner.evaluation.samples.chunks
     names = [field.name for field in fields(Reference)]
-    joined = [torch.cat([getattr(leaf, name) for leaf in leaves]) for name in names]
+    joined = [torch.cat([getattr(chunk, name) for chunk in chunks]) for name in names]
     return Reference(*(values[:samples] for values in joined))
 
 
@@ -180,20 +180,22 @@ def _virial(job: Job) -> float:
     return traced(check).peak * (VIRIAL_SAMPLES / _TRIED)
 
 
-def _prepared(taken: OneStep) -> Prepared | None:
+def _prepared(taken: OneStep) -> PreconditionerCost | None:
     """Made of the number of samples that a run takes, the same ones in every piece."""
-    runner, on = taken.runner, OneOfMany(1)
-    solver = MetricSolver(runner.map, runner.options, on, runner.conditioning)
+    runner, on = taken.runner, SimulatedRank(1)
+    solver = MetricSolver(runner.map, runner.options, on, runner.reciprocal_condition)
     if solver.kind is Preconditioning.NONE:
         return None
-    wanted = wanted_samples(runner.map)
+    wanted = subsample_size(runner.map)
     z = torch.cat(taken.system.points)[:_FEW]
     lengths = [-(-wanted // _PIECES)] * _PIECES
     sample = Subsample(runner.map, dict.fromkeys(range(_PIECES), z), lengths, on)
     with Traced() as trace:
         built = build(sample, solver.kind, solver.first_shift())
         made = trace.peak
-        known = built.known
-        factors = known.shifted(solver.first_shift() * known.norm, runner.options.dtype)
-    kept = held_bytes(known, factors)
-    return Prepared(kept, max(made, trace.peak) - kept, tuple(on.reduced), built.operations)
+        model = built.model
+        factors = model.shifted(solver.first_shift() * model.norm, runner.options.dtype)
+    kept = held_bytes(model, factors)
+    return PreconditionerCost(
+        kept, max(made, trace.peak) - kept, tuple(on.reduced), built.operations
+    )

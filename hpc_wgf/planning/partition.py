@@ -13,32 +13,32 @@ from ..methods.sampling import Sampling
 from ..parallel import SampleBlocks
 from ..problems import Problem
 from ..solve import Output, layout
-from .one_rank import OneOfMany
+from .simulated_rank import SimulatedRank
 
 
 @dataclass(frozen=True)
-class Share:
-    """Of one sample, the part of the rank that has most: its `leaves`, in samples each."""
+class RankShare:
+    """Of one sample, the part of the rank that has most: its `chunks`, in samples each."""
 
-    leaves: Sequence[int]
+    chunks: Sequence[int]
 
     @property
     def samples(self) -> int:
-        return sum(self.leaves)
+        return sum(self.chunks)
 
     @property
-    def leaf(self) -> int:
+    def chunk(self) -> int:
         """The longest."""
-        return max(self.leaves)
+        return max(self.chunks)
 
 
 @dataclass(frozen=True)
-class Cut:
+class Partition:
     """The samples of a rank: of a step, of the evaluation sample, and those held out."""
 
-    step: Share
-    evaluation: Share
-    held_out: Share | None
+    step: RankShare
+    evaluation: RankShare
+    validation: RankShare | None
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,22 @@ class Job:
         return float(self._layout(1)["every"])
 
     def _layout(self, ranks: int) -> dict[str, float]:
-        return layout(self.problem, self.options, self.output, OneOfMany(ranks))
+        return layout(self.problem, self.options, self.output, SimulatedRank(ranks))
 
-    def cut(self, ranks: int, device: torch.device) -> Cut:
+    def partition(self, ranks: int, device: torch.device) -> Partition:
         """Errors: `InputError` where there are more ranks than sample blocks."""
         sizes, options = self._layout(ranks), self.options
         sampling = Sampling(
-            self.problem.start, OneOfMany(ranks, device), seed=options.seed, dtype=options.dtype
+            self.problem.start, SimulatedRank(ranks, device), seed=options.seed, dtype=options.dtype
         )
-        leaf = self.map.leaf_size()
+        chunk = self.map.chunk_size()
 
-        def share(samples: int) -> Share:
+        def share(samples: int) -> RankShare:
             blocks = SampleBlocks.automatic(samples, options.block)
             return _largest(
                 blocks,
-                [[blocks.own(rank, ranks, leaf)] for rank in range(ranks)],
-                lambda rank: sampling.leaves(blocks, leaf, rank),
+                [[blocks.own(rank, ranks, chunk)] for rank in range(ranks)],
+                lambda rank: sampling.chunks(blocks, chunk, rank),
             )
 
         step = share(options.samples)
@@ -84,22 +84,22 @@ class Job:
         evaluation = _largest(
             blocks,
             [blocks.shards(shards, rank, ranks) for rank in range(ranks)],
-            lambda rank: sampling.evaluation_leaves(blocks, shards, rank),
+            lambda rank: sampling.evaluation_chunks(blocks, shards, rank),
         )
-        held_out = None if options.holdout is None else share(options.held_out)
-        return Cut(step, evaluation, held_out)
+        validation = None if options.validation is None else share(options.validation_samples)
+        return Partition(step, evaluation, validation)
 
 
 def _largest(
     blocks: SampleBlocks,
     of_ranks: Sequence[Sequence[range]],
-    leaves: Callable[[int], Sequence[range]],
-) -> Share:
-    """Of the rank that has most: `leaves`, which are many, are asked of that one only."""
+    chunks: Callable[[int], Sequence[range]],
+) -> RankShare:
+    """Of the rank that has most: `chunks`, which are many, are asked of that one only."""
 
     def samples(part: range) -> int:
         span = blocks.span(part)
         return span.stop - span.start
 
     most = max(range(len(of_ranks)), key=lambda rank: sum(map(samples, of_ranks[rank])))
-    return Share([samples(leaf) for leaf in leaves(most)])
+    return RankShare([samples(chunk) for chunk in chunks(most)])

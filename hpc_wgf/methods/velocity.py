@@ -10,11 +10,11 @@ from torch import Tensor
 from ..maps import PushForward
 from ..metric import Preconditioning
 from ..parallel import Communicator, tree_sum
-from .base import Slope, StepFailed
+from .base import StepFailed, Velocity
 from .options import PWGFOptions
 from .sampling import Samples
 from .solver import Memory, MetricSolver
-from .system import System
+from .system import NormalEquations
 
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
 _LARGEST_SHIFT = 1e-2
@@ -23,83 +23,87 @@ _MOST_MISFIT = 0.25  # of E|f|², that the bending of a step may leave over
 
 
 @dataclass(frozen=True)
-class Context:
+class StepContext:
     """What the later stages of a step share with its first. Its system is not kept: with
     everything that its products have cached it is by far the largest thing in memory."""
 
     samples: Samples
-    held_out: Samples | None
+    validation: Samples | None
     misfit: float  # E|(T_{θ+hη} − T_θ)/h + f|², h the way to the first stage
-    tamed: bool = False  # by a larger shift than the tolerance asks for
+    damped: bool = False  # by a larger shift than the tolerance asks for
     too_long: bool = False  # the step that was proposed, for any shift
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What is measured beside a solve. `held_out`: the system of other samples, which ends the
-    iteration. `reach`: the length of the step over which the nonlinearity of η is measured."""
+class Monitor:
+    """What is measured beside a solve. `validation`: the system of other samples, which ends the
+    iteration. `probe_step`: the length of the step over which the nonlinearity of η is measured."""
 
-    held_out: System | None = None
-    reach: float | None = None
+    validation: NormalEquations | None = None
+    probe_step: float | None = None
 
 
-class Slopes:
+class VelocitySolver:
     """Solves for η at the present parameters of one map."""
 
     def __init__(
         self, map: PushForward, options: PWGFOptions, communicator: Communicator,
-        conditioning: float,
+        reciprocal_condition: float,
     ) -> None:  # fmt: skip
         self._map, self._communicator = map, communicator
-        self.solver = MetricSolver(map, options, communicator, conditioning)
+        self.solver = MetricSolver(map, options, communicator, reciprocal_condition)
 
     @property
     def preconditioner(self) -> Preconditioning:
         """The kind that the solves use."""
         return self.solver.kind
 
-    def solved(self, system: System, memory: Memory | None, watch: Watch) -> Slope:
+    def solve(self, system: NormalEquations, memory: Memory | None, monitor: Monitor) -> Velocity:
         """η of a system. `memory`: of the solve before. Errors: `StepFailed` where the solve
         fails."""
-        return self._slope(system, memory, watch, raised=False)
+        return self._slope(system, memory, monitor, raised=False)
 
-    def tamed(self, system: System, memory: Memory | None, watch: Watch) -> Slope:
-        """The slope whose step moves the samples most nearly as the flow does, its shift raised
+    def damped_velocity(
+        self, system: NormalEquations, memory: Memory | None, monitor: Monitor
+    ) -> Velocity:
+        """The velocity whose step moves the samples most nearly as the flow does, its shift raised
         tenfold as often as it takes to make the step nearly linear: an η that has grown along
         directions which hardly move a sample would ruin it. The misfit says when nothing helps, and
         the step is too long for the flow itself. `memory`: of the step before, whose raised shift
         comes down again."""
-        first = slope = tried = self.solved(system, self.solver.relaxed(memory), watch)
+        first = velocity = tried = self.solve(system, self.solver.decrease_damping(memory), monitor)
         products = first.products
         while tried.memory is not None and tried.nonlinearity > _MOST_NONLINEAR:
             if tried.shift >= _LARGEST_SHIFT:
                 break
-            tried = self._slope(system, tried.memory, watch, raised=True)
+            tried = self._slope(system, tried.memory, monitor, raised=True)
             products += tried.products
-            if tried.context.misfit < slope.context.misfit:
-                slope = tried
+            if tried.context.misfit < velocity.context.misfit:
+                velocity = tried
         bearable = 4.0 * first.projection_error + _MOST_MISFIT * first.force_square
         context = replace(
-            slope.context,
-            tamed=slope is not first,
-            too_long=tried is not first and slope.context.misfit > bearable,
+            velocity.context,
+            damped=velocity is not first,
+            too_long=tried is not first and velocity.context.misfit > bearable,
         )
-        return replace(slope, products=products, context=context)
+        return replace(velocity, products=products, context=context)
 
-    def _slope(self, system: System, memory: Memory | None, watch: Watch, *, raised: bool) -> Slope:
+    def _slope(
+        self, system: NormalEquations, memory: Memory | None, monitor: Monitor, *, raised: bool
+    ) -> Velocity:
         """`raised`: with a larger shift than the solve before, whose `memory` it is."""
         if raised and memory is not None:
-            eta, stats, memory = self.solver.solve_shifted(system, memory, watch.held_out)
+            eta, stats, memory = self.solver.increase_damping(system, memory, monitor.validation)
         else:
-            eta, stats, memory = self.solver.solve(self._map, system, memory, watch.held_out)
+            eta, stats, memory = self.solver.solve(self._map, system, memory, monitor.validation)
         if not stats.true_residual <= 1.0:
             raise StepFailed(
                 f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
                 f"none: {stats.status} Raise method.rtol or method.samples."
             )
-        moved, residual, bent, misfit = self._residuals(system, eta, watch.reach)
-        held_out = None if watch.held_out is None else watch.held_out.samples
-        return Slope(
+        moved, residual, bent, misfit = self._residuals(system, eta, monitor.probe_step)
+        validation = None if monitor.validation is None else monitor.validation.samples
+        return Velocity(
             eta=eta,
             energy_rate=-moved,
             projection_error=residual,
@@ -107,32 +111,34 @@ class Slopes:
             products=stats.products,
             residual=stats.true_residual,
             converged=stats.converged,
-            nonlinearity=(bent / moved) ** 0.5 if watch.reach and moved else 0.0,
+            nonlinearity=(bent / moved) ** 0.5 if monitor.probe_step and moved else 0.0,
             shift=0.0 if memory is None else memory.shift,
             memory=memory,
-            context=Context(system.samples, held_out, misfit),
+            context=StepContext(system.samples, validation, misfit),
         )
 
     @torch.no_grad()
-    def _residuals(self, system: System, eta: Tensor, reach: float | None) -> list[float]:
-        """E|Jη|², E|Jη + f|² and, with u = (T_{θ+hη} − T_θ)/h and h the reach, E|u − Jη|² and
+    def _residuals(
+        self, system: NormalEquations, eta: Tensor, probe_step: float | None
+    ) -> list[float]:
+        """E|Jη|², E|Jη + f|² and, with u = (T_{θ+hη} − T_θ)/h and h that step, E|u − Jη|² and
         E|u + f|², but for the rounding of u; one all-reduce."""
         theta = self._map.get_theta()
-        if reach:
-            self._map.set_theta(torch.add(theta, eta, alpha=reach))
-        leaves = zip(system.gram.leaves, system.points, system.images, system.forces, strict=True)
+        if probe_step:
+            self._map.set_theta(torch.add(theta, eta, alpha=probe_step))
+        chunks = zip(system.gram.chunks, system.points, system.images, system.forces, strict=True)
         sums = []
-        for J, z, x, force in leaves:
+        for J, z, x, force in chunks:
             moved = J.jvp(eta)
-            u = (self._map(z) - x).div_(reach) if reach else moved
+            u = (self._map(z) - x).div_(probe_step) if probe_step else moved
             parts = (moved, moved + force, u - moved, u + force, x)
             sums.append(torch.stack([_square(part) for part in parts]))
         self._map.set_theta(theta)
         means = (self._communicator.sum(tree_sum(sums)) / system.total).tolist()
         moved, residual, bent, misfit, size = means
-        if reach:
+        if probe_step:
             # Near a steady state hη is below the last digits of T, and u is nothing but rounding.
-            rounding = (_ROUNDING * torch.finfo(theta.dtype).eps / reach) ** 2 * size
+            rounding = (_ROUNDING * torch.finfo(theta.dtype).eps / probe_step) ** 2 * size
             bent, misfit = max(0.0, bent - rounding), max(0.0, misfit - rounding)
         return [moved, residual, bent, misfit]
 

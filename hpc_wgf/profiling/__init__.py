@@ -1,0 +1,1 @@
+"""Counting and timing: operations, bytes, seconds, and the machine on which they were taken."""
