@@ -22,8 +22,9 @@ from .maps import (
     PushForward,
     ResidualPerceptron,
 )
-from .methods import Form, PWGFOptions
+from .methods.options import Form, PWGFOptions
 from .named import named
+from .output import Output
 from .parallel import distributed
 from .problems import (
     Barenblatt,
@@ -42,7 +43,7 @@ from .problems import (
     UserPotential,
 )
 from .report import Summary
-from .solve import Output, Solution, solve
+from .solve import Solution, solve
 from .store import StoredRun, open_run
 
 __all__ = [

@@ -21,7 +21,8 @@ from .maps import (
     PushForward,
     ResidualPerceptron,
 )
-from .methods import PWGFOptions
+from .methods.options import PWGFOptions
+from .output import Output
 from .problems import (
     Barenblatt,
     Box,
@@ -44,7 +45,6 @@ from .problems import (
 )
 from .problems.matrices import random_spd, spd_matrix
 from .problems.potentials import load_object
-from .solve import Output
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 

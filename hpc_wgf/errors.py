@@ -19,3 +19,9 @@ class CommunicationError(WgfError, RuntimeError):
 
 class PlaceError(InputError):
     """What is asked for cannot be had on this node; it may be there on others."""
+
+
+class StepFailed(Exception):
+    """A step cannot be carried out as it was tried: a map has folded, a value is not finite, or a
+    solve has failed. The same on all ranks; the message names the ranks. The time loop answers with
+    a shorter step, or ends the run with a `RunError`."""

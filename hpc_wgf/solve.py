@@ -8,60 +8,48 @@ from pathlib import Path
 from typing import Any
 
 from .checks import check_same_everywhere, check_start
+from .diagnostics import Judge
 from .errors import InputError
-from .loop import Schedule, integrate
-from .maps import PushForward
-from .methods import PWGF, PWGFOptions
+from .maps import MapState, PushForward
+from .methods.base import MethodOptions, Setting
+from .methods.options import PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, progress
+from .output import Output
 from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
-from .provenance import (
-    check_same_run,
-    check_same_values,
-    last_checkpoint,
-    run_attributes,
-    state_at,
-)
 from .report import Summary
-from .store import Checkpoint, RunWriter, StoredRun, StoreShape, open_run, refuse_existing
-
-
-@dataclass(frozen=True)
-class Output:
-    """What is kept of a run.
-
-    `path`: the Zarr store to make; None keeps figures in memory only. `every`: time between
-    rows, None for a tenth of the run. `particles`: size of the stored evaluation sample, None for
-    as many as the method's. `shards`: of the stored particles, None for 16 or the number of ranks.
-    """
-
-    path: Path | str | None = None
-    every: float | None = None
-    particles: int | None = None
-    shards: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("every", "particles", "shards"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"output.{name} must be positive, got {value}")
+from .run.layout import Layout
+from .run.loop import Loop
+from .run.provenance import Identity, extended
+from .run.resume import check_same_run, check_same_values, last_checkpoint, state_at
+from .run.schedule import Schedule
+from .run.staging import Staging
+from .store import Checkpoint, RunWriter, StoredRun, open_run, refuse_existing
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A finished run: its figures, the map at `time`, the last one (`solution.map(z)` pushes new
-    samples), and its store if there is one."""
+    """A finished run."""
 
     summary: Summary
-    map: PushForward
+    """Its figures."""
+    state: MapState
+    """The whole map at `time`: `solution.state(z)` pushes new samples of the start density."""
     time: float
+    """The last time that was reached."""
     path: Path | None
+    """The store, if there is one."""
+
+    @property
+    def map(self) -> PushForward:
+        """The active map, at its last parameters: all of the map where no stage was frozen."""
+        return self.state.active()
 
 
 def solve(
     problem: Problem,
     map: PushForward,
-    method: PWGFOptions | None = None,
+    method: MethodOptions | None = None,
     output: Output | None = None,
     *,
     communicator: Communicator | None = None,
@@ -70,23 +58,27 @@ def solve(
     configuration: Mapping[str, Any] | None = None,
     stop: Callable[[], bool] | None = None,
     observers: Sequence[Observer] = (),
+    staging: Staging | None = None,
 ) -> Solution:
     """Carry the start density of `problem` along its flow until `problem.until`.
 
-    `map` itself is left as it is; the solution holds a copy. `communicator`: the ranks; found from
-    the launcher's environment when None (a script for several ranks should run inside
-    `with hpc_wgf.distributed() as communicator:`, so that a failure ends all with one message).
+    `map` itself is left as it is; the solution holds a copy. `method`: options of a method,
+    PWGF's by default. `communicator`: the ranks; found from the launcher's environment when None
+    (a script for several ranks should run inside `with hpc_wgf.distributed() as communicator:`, so
+    that a failure ends all with one message).
     `resume`: go on from where the run at `output.path` was stopped, or from its last committed
     row, with the same problem, map and method, to the same or a later end.
     `configuration`: stored with the run in place of the objects' descriptions.
     `stop`: asked on every rank after every step; where it is true on one, the run stops there
-    (`summary.finished` is false), and resumed goes on bit for bit. `observers`:
-    further ones, which see every row and step.
+    (`summary.finished` is false), and resumed goes on bit for bit. `observers`: further ones,
+    which see every row and step. `staging`: decides at stored times whether the map is frozen and
+    which one goes on; None for one map from start to end.
 
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
     that has begun cannot go on.
     """
-    options, output = method or PWGFOptions(), output or Output()
+    options: MethodOptions = method or PWGFOptions()
+    output = output or Output()
     communicator = communicator or communicator_from_environment()
     stored: StoredRun | None = None
     checkpoint: Checkpoint | None = None
@@ -95,37 +87,36 @@ def solve(
         # One rank looks: a file system may go on showing the others that there is nothing.
         if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
-        sizes = layout(problem, options, output, communicator, stored)
-        schedule = Schedule(problem.start_time, problem.until, sizes["every"])
-        runner = PWGF(
-            problem, map, options, communicator,
-            particles=sizes["particles"], shards=sizes["shards"],
-        )  # fmt: skip
-        check_start(problem, runner)
+        run = _bound(problem, map, options, output, communicator, stored, configuration)
+        evaluation = run.setting.evaluation
+        check_start(problem, run.setting.map, evaluation.ensemble, run.method.checks())
         if stored is not None:
-            check_same_run(problem, stored, runner, configuration)
+            check_same_run(stored, run)
             checkpoint = last_checkpoint(stored, problem.until)
-    check_same_everywhere(runner.map.get_theta(), checkpoint, communicator)
+    check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
+    judge, state = Judge(problem, evaluation), None
     if stored is not None:
-        check_same_values(stored, runner)
-    attributes = run_attributes(problem, runner, sizes, configuration, stored)
-    state = None if checkpoint is None else state_at(checkpoint, runner)
+        check_same_values(stored, run, judge)
+        if checkpoint is not None:
+            state = state_at(checkpoint, stored, run)
     memory = MemoryRecorder()
     seeing: list[Observer] = [*observers, memory]
+    attributes = run.attributes()
     if output.path is not None:  # what the store keeps need not grow in memory too
-        writer = _writer(Path(output.path), runner, attributes, stored)
+        writer = _writer(Path(output.path), run, attributes, stored)
         seeing[-1] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
     if show_progress and communicator.rank == 0:
         taken = 0 if checkpoint is None else checkpoint.step
         seeing.append(progress(problem.start_time, problem.until, steps=taken))
-    last = integrate(
-        problem, runner, schedule, seeing, resume_from=state, stop=stop,
-        seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds,
-    )  # fmt: skip
+    schedule = Schedule(problem.start_time, problem.until, run.layout.every)
+    last = Loop(run.method, judge, communicator, schedule, seeing, staging).run(
+        state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
+    )
     if output.path is None:
-        return Solution(Summary.of(attributes, memory.columns()), runner.map, last.time, None)
+        summary = Summary.of(attributes, memory.columns())
+        return Solution(summary, last.map, last.time, None)
     summary = Summary.of_store(open_run(output.path))
-    return Solution(summary, runner.map, last.time, Path(output.path))
+    return Solution(summary, last.map, last.time, Path(output.path))
 
 
 def _begun(path: Path | str | None) -> StoredRun:
@@ -134,41 +125,24 @@ def _begun(path: Path | str | None) -> StoredRun:
     return open_run(path)
 
 
-def layout(
-    problem: Problem, options: PWGFOptions, output: Output, communicator: Communicator,
-    stored: StoredRun | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Spacing of the rows (`every`) and cut of the evaluation sample (`particles`, `shards`); a
-    resumed run keeps its own."""
-    if stored is not None:
-        return dict(stored.attributes["layout"])
-    every = output.every or (problem.until - problem.start_time) / 10
-    particles = output.particles or options.samples
-    return {
-        "every": every,
-        "particles": particles,
-        "shards": output.shards or max(16, communicator.size),
-    }
+def _bound(
+    problem: Problem, map: PushForward, options: MethodOptions, output: Output,
+    communicator: Communicator, stored: StoredRun | None, configuration: Mapping[str, Any] | None,
+) -> Identity:  # fmt: skip
+    """Everything that decides the run. One that is resumed keeps its layout and, where it is given
+    none, its configuration."""
+    if stored is None:
+        layout = Layout.of(problem, options, output, communicator.size)
+    else:
+        layout = Layout.stored(stored.attributes)
+        configuration = configuration or extended(stored.attributes["configuration"], problem)
+    setting = Setting.of(
+        problem, map, options, communicator, particles=layout.particles, shards=layout.shards
+    )
+    return Identity(setting, options, options.bind(setting), layout, configuration)
 
 
 def _writer(
-    path: Path, runner: PWGF, attributes: Mapping[str, Any], stored: StoredRun | None
+    path: Path, run: Identity, attributes: Mapping[str, Any], stored: StoredRun | None
 ) -> RunWriter:
-    common = (path, runner.communicator, runner.evaluation.span)
-    if stored is not None:
-        return RunWriter.reopen(
-            *common, rows=stored.rows, steps=stored.steps, attributes=attributes
-        )
-    blocks = runner.evaluation.blocks
-    return RunWriter.create(
-        *common,
-        shape=StoreShape(
-            parameters=runner.map.parameter_count(),
-            dimension=runner.map.dimension,
-            samples=blocks.total,
-            block=blocks.size,
-            blocks_per_shard=blocks.blocks_per_shard(runner.evaluation.shards),
-            dtype=str(runner.options.dtype).removeprefix("torch."),
-        ),
-        attributes=attributes,
-    )
+    raise NotImplementedError

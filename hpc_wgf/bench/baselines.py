@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
-from ..maps import PushForward, flatten
-from ..methods import PWGF
-from ..methods.sampling import Samples
-from ..methods.system import NormalEquations
+from ..ensemble import Ensemble
+from ..maps import MapState, PushForward, flatten
+from ..methods.pwgf.normal_equations import NormalEquations
+from ..methods.pwgf.pwgf import PWGF
 from ..metric import GramOperator
 
 
@@ -56,19 +56,18 @@ class TorchFuncGram(GramOperator):
     groups: Sequence[Tensor]
 
     def matvec(self, v: Tensor) -> Tensor:
-        product = torch_func_product(self.map, self.groups, v, self.total)
-        return self.communicator.sum(product)
+        n = self.ensemble.total
+        return self.ensemble.communicator.sum(torch_func_product(self.map, self.groups, v, n))
 
 
 class TorchFuncPWGF(PWGF):
     """The method with nothing but its products replaced, by torch.func on its own groups of
     samples."""
 
-    def system(self, theta: Tensor, samples: Samples) -> NormalEquations:
-        system = super().system(theta, samples)
-        gram = TorchFuncGram(
-            system.gram.chunks, system.total, self.communicator, self.map, self._grouped(system)
-        )
+    def system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
+        system = super().system(map, ensemble)
+        groups = self._grouped(system)
+        gram = TorchFuncGram(system.gram.chunks, ensemble, map.map, groups)
         return replace(system, gram=gram)
 
     def _grouped(self, system: NormalEquations) -> list[Tensor]:

@@ -9,8 +9,9 @@ import torch
 
 from ..errors import InputError
 from ..maps import BlockFlow, PlanarFlow, PushForward, ResidualPerceptron
-from ..methods import PWGF, PWGFOptions
-from ..methods.system import NormalEquations
+from ..methods.options import PWGFOptions
+from ..methods.pwgf.normal_equations import NormalEquations
+from ..methods.pwgf.pwgf import PWGF
 from ..parallel import Communicator
 from ..problems import Gaussian, PotentialEnergy, Problem, Quadratic
 
@@ -49,8 +50,8 @@ def assembled(
     problem = Problem([PotentialEnergy(Quadratic(d))], Gaussian(d), until=1.0)
     options = PWGFOptions(samples=samples, dtype=dtype, rtol=1e-4)
     particles = 64 * communicator.size
-    runner = PWGF(problem, case.make(d), options, communicator, particles=particles)
-    theta = runner.map.get_theta()
-    noise = torch.randn(len(theta), generator=torch.Generator().manual_seed(0))
-    system = runner.system(theta + 0.1 * noise.to(theta), runner.samples(0))
-    return runner.map, system
+    runner = PWGF.on(problem, case.make(d), options, communicator, particles=particles)
+    map = runner.start().map
+    noise = torch.randn(len(map.theta), generator=torch.Generator().manual_seed(0))
+    moved = map.moved(map.theta + 0.1 * noise.to(map.theta))
+    return map.map, runner.system(moved, runner.samples(map, 0))

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..krylov import EarlyStopping, SolveStats, Status, minres
-from ..methods import PWGF, PWGFOptions
-from ..methods.solver import MetricSolver
-from ..methods.system import NormalEquations
+from ..methods.options import PWGFOptions
+from ..methods.pwgf.normal_equations import NormalEquations
+from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf.solver import MetricSolver
 from ..metric import Preconditioning
 from ..metric.preconditioner import GramModel
 from ..parallel import tree_sum
@@ -29,12 +30,14 @@ class Solves:
 
     def plain(self) -> tuple[Tensor, SolveStats]:
         options = replace(self.options, preconditioner=Preconditioning.NONE)
-        return self._solver(options).solve(self.runner.map, self.system, None, None)[:2]
+        return self._solver(options).solve(self.runner.setting.map, self.system, None, None)[:2]
 
     def build(self) -> GramModel:
         """What the method's own kind of preconditioner knows of Ĝ, from a subsample."""
         return (
-            self._solver(self.options).build(self.runner.map, self.system.samples, self.shift).model
+            self._solver(self.options)
+            .build(self.runner.setting.map, self.system.ensemble, self.shift)
+            .model
         )
 
     @property
@@ -44,7 +47,7 @@ class Solves:
 
     def _solver(self, options: PWGFOptions) -> MetricSolver:
         runner = self.runner
-        return MetricSolver(runner.map, options, runner.communicator, runner.reciprocal_condition)
+        return MetricSolver(runner.setting.map, options, runner.reciprocal_condition)
 
     def preconditioned(
         self, model: GramModel, shift: float, most: int, early_stopping: EarlyStopping | None = None
@@ -79,8 +82,9 @@ class Solves:
         """δ = E|Jη + f|² [PWGF (3.27)], in units of f²."""
         gram, forces = self.system.gram, self.system.forces
         pairs = zip(gram.chunks, forces, strict=True)
-        sums = [(J.jvp(eta) + f).double().square().sum()[None] for J, f in pairs]
-        return float(self.runner.communicator.sum(tree_sum(sums))) / self.system.total
+        ensemble = self.system.ensemble
+        sums = [ensemble.square(k, J.jvp(eta) + f)[None] for k, (J, f) in enumerate(pairs)]
+        return float(ensemble.mean(tree_sum(sums)))
 
 
 class UntilAsGood(EarlyStopping):

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..methods import PWGF
+from ..methods.pwgf.pwgf import PWGF
 from ..named import named
+from ..output import Output
 from ..parallel import Communicator
 from ..profiling.timing import Times, seconds_of
-from ..solve import Output, Solution, solve
+from ..solve import Solution, solve
 from .record import Row
 from .steps import Steps
 
@@ -64,14 +65,15 @@ def _row(
         "steps_paper": recipe.number,
         "steps_measured": len(step.seconds),
         "products_a_step_paper": float(np.median(recipe.products)),
-        "dtype_paper": str(recipe.runner.options.dtype).removeprefix("torch."),
+        "dtype_paper": str(recipe.runner.options.torch_dtype).removeprefix("torch."),
         "samples_paper": recipe.runner.options.samples,
     }
 
 
 def _recipe(name: str, settings: Sequence[str], communicator: Communicator) -> Steps:
     problem, map, options = named(name, *settings)
-    steps = Steps(PWGF(problem, map, options, communicator, particles=64 * communicator.size))
+    particles = 64 * communicator.size
+    steps = Steps(PWGF.on(problem, map, options, communicator, particles=particles))
     steps.warm_up()
     return steps
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..maps import Affine, BlockFlow, Composition, Features
-from ..methods import PWGF, PWGFOptions
+from ..methods.options import PWGFOptions
+from ..methods.pwgf.pwgf import PWGF
 from ..named import named
 from ..parallel import Communicator
 from ..problems import Energy, Entropy, Gaussian, PotentialEnergy, Problem, StyblinskiTang
@@ -28,7 +29,7 @@ def over_samples(
     def runner(n: int) -> PWGF:
         map = Composition(Affine(5), BlockFlow(5, width, scale=1.0, spread=1.0))
         chosen = PWGFOptions(samples=n, rtol=options.rtol, scheme="heun", step_size=0.01)
-        return PWGF(problem, map, chosen, communicator, particles=_EVALUATED)
+        return PWGF.on(problem, map, chosen, communicator, particles=_EVALUATED)
 
     return _rows("samples", samples, runner, rounds)
 
@@ -43,7 +44,7 @@ def over_dimension(
         map = BlockFlow(d, width, features=Features.AXIS, spread=3.5)
         chosen = PWGFOptions(samples=samples, rtol=1e-3, scheme="heun", step_size=0.005)
         problem = Problem(energy, Gaussian(d), until=0.6)
-        return PWGF(problem, map, chosen, communicator, particles=_EVALUATED)
+        return PWGF.on(problem, map, chosen, communicator, particles=_EVALUATED)
 
     return _rows("dimension", dimensions, runner, rounds)
 
@@ -79,7 +80,7 @@ def _row(over: str, value: int, steps: Steps, peak: float, exponent: float) -> R
         "ratio": None,
         "peak_mebibytes": peak,
         "samples": steps.runner.options.samples,
-        "parameters": steps.runner.map.parameter_count(),
+        "parameters": steps.runner.setting.map.parameter_count(),
         "products": float(np.median(steps.products)),
         "seconds_a_product": steps.times.median / float(np.median(steps.products)),
     }

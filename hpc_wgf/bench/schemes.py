@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..errors import InputError, RunError
 from ..integrators import SCHEMES
-from ..methods import PWGFOptions
+from ..methods.options import PWGFOptions
 from ..named import named
 from ..parallel import Communicator
 from .record import Row

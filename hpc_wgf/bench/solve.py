@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..krylov import SolveStats, Status
-from ..methods import PWGF, Preconditioning
+from ..methods.pwgf.normal_equations import NormalEquations
+from ..methods.pwgf.pwgf import PWGF
+from ..metric import Preconditioning
 from ..named import named
 from ..parallel import Communicator
 from ..profiling.timing import Times, interleaved
@@ -48,11 +50,12 @@ def _row(
 ) -> Row:  # fmt: skip
     problem, map, options = named(name, *settings)
     options = replace(options, samples=samples or CASES.get(name) or options.samples)
-    runner = PWGF(problem, map, options, communicator, particles=64 * communicator.size)
+    particles = 64 * communicator.size
+    runner = PWGF.on(problem, map, options, communicator, particles=particles)
     if runner.preconditioner is Preconditioning.NONE:
         raise InputError(f"{name} asks for no preconditioner: there is nothing to compare")
     theta = state_of(name, settings, communicator)
-    solves = Solves(runner, options, runner.system(theta, runner.samples(0)))
+    solves = Solves(runner, options, _system_at(theta, runner))
     eta, plain = solves.plain()
     model = solves.build()
     bound = solves.projection_error(eta)
@@ -71,6 +74,11 @@ def _row(
         "reached": fast.status is Status.VALIDATION,
     }
     return figures | sizes | kind | _seconds(times) | {"ratio": plain.products / fast.products}
+
+
+def _system_at(theta: Tensor, runner: PWGF) -> NormalEquations:
+    map = runner.start().map.moved(theta)
+    return runner.system(map, runner.samples(map, 0))
 
 
 def _figures(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..methods import PWGF
+from ..methods.pwgf.pwgf import PWGF
 from ..profiling.timing import Times, seconds_of
 
 
@@ -39,11 +39,9 @@ class Steps:
             self._seconds.append(seconds_of(self._step, self.runner.communicator.device))
 
     def _step(self) -> None:
-        state, size = self._state, self.runner.options.step_size
-        velocity = self.runner.velocity(state)
-        result = self.runner.step(state, velocity, size)
-        self.products.append(velocity.products + result.products)
+        state, size = self.runner.enter(self._state), self.runner.options.step_size
+        trial = self.runner.advance(state, size)
+        self.products.append(int(trial.figures["products"]))
         self._state = replace(
-            state, time=state.time + size, theta=result.theta, step=state.step + 1,
-            memory=result.memory,
+            state, time=state.time + size, map=trial.map, step=state.step + 1, memory=trial.memory,
         )  # fmt: skip

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..diagnostics import Judge
 from ..errors import RunError
-from ..loop import Schedule, integrate
 from ..maps import PushForward
-from ..methods import PWGF, PWGFOptions
+from ..methods.options import PWGFOptions
+from ..methods.pwgf.pwgf import PWGF
 from ..observers import MemoryRecorder
 from ..parallel import Communicator
 from ..problems import Problem
 from ..profiling.timing import seconds_of
+from ..run.loop import Loop
+from ..run.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ class Contender:
 
         def whole() -> None:
             ranks = self.communicator
-            runner = self.method(self.problem, self.map, self.options, ranks, shards=ranks.size)
+            runner = self.method.on(self.problem, self.map, self.options, ranks, shards=ranks.size)
             schedule = Schedule(begun, until, (until - begun) / self.rows)
-            integrate(self.problem, runner, schedule, [memory])
+            judge = Judge(self.problem, runner.setting.evaluation)
+            Loop(runner, judge, ranks, schedule, [memory]).run()
 
         seconds = seconds_of(whole, self.communicator.device)
         columns = memory.columns()

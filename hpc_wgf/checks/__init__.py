@@ -2,10 +2,11 @@
 
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .replicas import check_same_everywhere
-from .start import check_start
+from .start import check_cloud, check_start
 
 __all__ = [
     "VIRIAL_SAMPLES",
+    "check_cloud",
     "check_mass",
     "check_same_everywhere",
     "check_start",

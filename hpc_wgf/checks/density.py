@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from ..cloud import Cloud
 from ..diagnostics import log_mass
 from ..errors import InputError
 from ..parallel import samples_to_check
-from ..problems import Cloud, Density, Gaussian, Problem
+from ..problems import Density, Gaussian, Problem
 
 VIRIAL_SAMPLES = 32768
 _MASS_SAMPLES = 4096

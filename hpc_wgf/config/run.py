@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ..methods import Form, Preconditioning, PWGFOptions, Solver
+from ..methods.options import Form, PWGFOptions, Solver
+from ..metric import Preconditioning
 from .energies import EnergyTable
 from .maps import MapTable
 from .starts import GaussianTable, StartTable, gaussian_unless_said

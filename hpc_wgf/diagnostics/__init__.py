@@ -2,12 +2,15 @@
 
 from .divergences import affine_law, symmetric_kl
 from .errors import MapError, map_error
+from .judge import Judge, Look
 from .mass import LogMass, log_mass
 from .modes import mode_shares
 from .wasserstein import wasserstein_1d
 
 __all__ = [
+    "Judge",
     "LogMass",
+    "Look",
     "MapError",
     "affine_law",
     "log_mass",

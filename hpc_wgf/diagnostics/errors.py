@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..parallel import Communicator
+from ..ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,9 @@ class MapError:
     displacement: float
 
 
-def map_error(
-    z: Tensor, x: Tensor, exact: Tensor, total: int, communicator: Communicator
-) -> MapError:
-    """z, x = T(z), exact = T_exact(z): (n_local, d); `total`: samples of all ranks."""
+def map_error(z: Tensor, x: Tensor, exact: Tensor, ensemble: Ensemble) -> MapError:
+    """z, x = T(z), exact = T_exact(z): (n_local, d), of the samples of `ensemble`."""
     exact = exact.to(z.device)
     sums = torch.stack([(x.double() - exact).square().sum(), (exact - z.double()).square().sum()])
-    absolute, displacement = (communicator.sum(sums) / total).sqrt().tolist()
+    absolute, displacement = ensemble.mean(sums).sqrt().tolist()
     return MapError(absolute, displacement)

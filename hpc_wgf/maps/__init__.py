@@ -1,6 +1,7 @@
 """Push-forward maps T_θ: samples, volumes, scores and cached linearisations."""
 
 from .affine import Affine
+from .architecture import rebuild
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .composition import Composition
@@ -10,6 +11,7 @@ from .linearization import Linearization, Linearizer, Matrices, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
+from .state import MapState, Stage, carry
 
 __all__ = [
     "Affine",
@@ -18,13 +20,17 @@ __all__ = [
     "Features",
     "Linearization",
     "Linearizer",
+    "MapState",
     "Matrices",
     "ModuleMap",
     "ParameterLayer",
     "PlanarFlow",
     "PushForward",
     "ResidualPerceptron",
+    "Stage",
     "Transported",
     "budget_on",
+    "carry",
     "flatten",
+    "rebuild",
 ]

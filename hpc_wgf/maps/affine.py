@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,9 @@ class Affine(PushForward):
         super().__init__(dimension)
         self.A = nn.Parameter(torch.zeros(dimension, dimension))
         self.b = nn.Parameter(torch.zeros(dimension))
+
+    def architecture(self) -> dict[str, Any]:
+        return {"kind": "affine", "dimension": self.dimension}
 
     def _gradient(self) -> Tensor:
         return self.A + identity_like(self.A)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +115,21 @@ class PushForward(nn.Module, ABC):
         """Put θ, (p,), into the parameters."""
         for parameter, part in zip(self.parameters(), self.split(theta), strict=True):
             parameter.data.copy_(part)
+
+    def at(self, theta: Tensor) -> Self:
+        """This map with θ, (p,), put into its parameters."""
+        self.set_theta(theta)
+        return self
+
+    def architecture(self) -> dict[str, Any]:
+        """What `architecture.rebuild` makes the same map from, but for its parameters.
+
+        Errors: `InputError` for a map that plain data cannot describe.
+        """
+        raise InputError(
+            f"a {type(self).__name__} cannot be described in a store: only the built-in maps can "
+            "be frozen as stages of a run"
+        )
 
     def split(self, v: Tensor) -> Iterator[Tensor]:
         """The parts of a θ-vector, (p,), as views in the parameters' shapes and order."""

@@ -8,7 +8,7 @@ With D = diag(tanh'(Wx + b)), ∇T = I + U D W. Determinant and inverse cost min
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,9 @@ class BlockFlow(PushForward):
         self.W = nn.Parameter(W.to(torch.get_default_dtype()))
         self.b = nn.Parameter(b.to(torch.get_default_dtype()))
         self.U = nn.Parameter(torch.zeros_like(self.W.T))
+
+    def architecture(self) -> dict[str, Any]:
+        return {"kind": "block", "dimension": self.dimension, "width": len(self.W)}
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.addmm(z, torch.tanh(torch.addmm(self.b, z, self.W.T)), self.U.T)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,9 @@ class Composition(PushForward):
 
     def _maps(self) -> Sequence[PushForward]:
         return list(self.parts)  # type: ignore[arg-type]
+
+    def architecture(self) -> dict[str, Any]:
+        return {"kind": "composition", "parts": [part.architecture() for part in self._maps()]}
 
     def forward(self, z: Tensor) -> Tensor:
         for part in self.parts:

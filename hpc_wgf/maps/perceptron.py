@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,10 @@ class ResidualPerceptron(PushForward):
     def _append(self, W: Tensor, b: Tensor) -> None:
         for value in (W, b):
             self.layers.append(nn.Parameter(value.to(torch.get_default_dtype())))
+
+    def architecture(self) -> dict[str, Any]:
+        widths = [len(W) for W in self.weights[:-1]]
+        return {"kind": "perceptron", "dimension": self.dimension, "widths": widths}
 
     @property
     def weights(self) -> list[Tensor]:

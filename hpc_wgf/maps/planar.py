@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ class PlanarFlow(PushForward):
         self.W = nn.Parameter(W.to(torch.get_default_dtype()))
         self.b = nn.Parameter(b.to(torch.get_default_dtype()))
         self.U = nn.Parameter(torch.zeros_like(self.W))
+
+    def architecture(self) -> dict[str, Any]:
+        return {"kind": "planar", "dimension": self.dimension, "layers": len(self.W)}
 
     def forward(self, z: Tensor) -> Tensor:
         x = z

@@ -1,135 +1,204 @@
-"""What the time loop asks of a method."""
+"""What the time loop asks of a method, and what it hands to one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from ..columns import Column
+from ..ensemble import Evaluation, Sampler
+from ..errors import InputError
 from ..integrators import Controller
-from ..parallel import Communicator
-from .sampling import Evaluation
+from ..maps import MapState, PushForward
+from ..parallel import Communicator, SampleBlocks
+from ..problems import Problem
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
-class State:
-    """Everything from which a run goes on, bit for bit.
+class Setting:
+    """Where a method is to work: everything that it does not choose itself."""
 
-    `step`: accepted steps so far; it numbers the sample streams. `step_size`: the proposal for
-    the next step. `last_error`: the controller's memory. `memory`: what the solves before left to
-    those that follow; None at the start and at every stored time, where a run may be resumed.
-    """
+    problem: Problem
+    """What is solved."""
+    map: PushForward
+    """The first map, on the device and in the precision of the run; the method may move it."""
+    communicator: Communicator
+    """The ranks."""
+    sampler: Sampler
+    """Draws numbered samples of the start density."""
+    evaluation: Evaluation
+    """The fixed sample on which every method is judged."""
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        map: PushForward,
+        options: MethodOptions,
+        communicator: Communicator,
+        *,
+        particles: int | None = None,
+        shards: int | None = None,
+    ) -> Self:
+        """With a copy of `map`. `particles`, `shards`: size of the evaluation sample and the most
+        shards in which it is stored, by default the method's samples in 16 shards.
+
+        Errors: `InputError` where map and problem differ in dimension."""
+        if map.dimension != problem.dimension:
+            raise InputError(
+                f"the map acts in dimension {map.dimension} but the problem has dimension "
+                f"{problem.dimension}"
+            )
+        sampler = Sampler(problem.start, communicator, seed=options.seed, dtype=options.torch_dtype)
+        blocks = SampleBlocks.automatic(particles or options.samples, options.block)
+        return cls(
+            problem=problem,
+            map=copy.deepcopy(map).to(device=communicator.device, dtype=options.torch_dtype),
+            communicator=communicator,
+            sampler=sampler,
+            evaluation=sampler.evaluation(blocks, shards or max(16, communicator.size)),
+        )
+
+    def adopt(self, map: PushForward) -> PushForward:
+        """A copy of `map` on the device and in the precision of the first."""
+        return copy.deepcopy(map).to(next(self.map.parameters()))
+
+
+class MethodOptions(Protocol):
+    """How a method is run: the table `[method]` of a run file. `repr` of it is part of a run's
+    identity: a stored run is resumed with equal options only."""
+
+    @property
+    def kind(self) -> str:
+        """The tag by which run files choose the method."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """n, of all ranks together."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of all random numbers."""
+        ...
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The precision of samples and parameters."""
+        ...
+
+    @property
+    def block(self) -> int | None:
+        """Samples of a numbered block; None for automatic."""
+        ...
+
+    def bind(self, setting: Setting) -> Method[Any]:
+        """The method at work. Errors: `InputError` for what it cannot carry out."""
+        ...
+
+
+@dataclass(frozen=True)
+class State(Generic[M]):
+    """Everything from which a run goes on, bit for bit."""
 
     time: float
-    theta: Tensor
+    """t."""
+    map: MapState
+    """The map that carries the start density to time t, and its parameters."""
     step: int
+    """Accepted steps so far; it numbers the sample streams."""
     step_size: float
+    """The proposal for the next step."""
     last_error: float = 1.0
-    memory: Any = None
+    """The controller's memory: the last accepted error over the tolerance."""
+    memory: M | None = None
+    """What the solves before left to those that follow; None at the start and at every stored
+    time, where a run may be resumed."""
+    entered: Any = None
+    """What `Method.enter` has found at this state; never stored."""
+
+    @property
+    def theta(self) -> Tensor:
+        """Parameters of the active map, (p,)."""
+        return self.map.theta
 
 
 @dataclass(frozen=True)
-class Velocity:
-    """η = θ' at a state, on the samples of the step that begins there, with its diagnostics.
+class Trial(Generic[M]):
+    """A step that has been tried and not yet accepted."""
 
-    `energy_rate`: −ηᵀĜη, dF/dt along the flow. `projection_error`: δ = E|Jη + f|².
-    `force_square`: E|f|². `products`: with Ĝ. `residual`: true ‖b − (Ĝ + εI)η‖/‖b‖.
-    `nonlinearity`: (E|T_{θ+hη} − T_θ − hJη|² / E|hJη|²)^½, h the way to the first stage of the
-    proposed step. `shift`: ε/‖Ĝ‖. `memory`: for the solves that follow. `context`: what the method
-    needs to step on from here.
-    """
-
-    eta: Tensor
-    energy_rate: float
-    projection_error: float
-    force_square: float
-    products: int
-    residual: float
-    converged: bool
-    context: Any
-    nonlinearity: float = 0.0
-    shift: float = 0.0
-    memory: Any = None
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """θ after a step, the norm of its error estimate (None without one), and what the solves of
-    its stages after the first took; `unconverged` of them ended above the tolerance. `memory`: for
-    the state that the step reaches."""
-
-    theta: Tensor
+    map: MapState
+    """The map at its end."""
     error: float | None
-    products: int
-    solves: int
-    unconverged: int
-    worst_residual: float
-    memory: Any = None
+    """Root mean squared movement of the samples by which the step may be wrong, in units of x;
+    None where the scheme has no estimate."""
+    memory: M | None
+    """What its solves leave to those that follow."""
+    figures: Mapping[str, float]
+    """By the names of the method's columns along `step`."""
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """A state seen by samples that the run was not fitted to: one fixed evaluation sample.
+class Method(Protocol[M]):
+    """A method bound to a problem, a first map and ranks.
 
-    `x`, `log_density`: this rank's images and log ρ. `energy`: F. `projection_error`: δ there.
-    `folded`: samples, of all ranks, where det ∇T ≤ 0; their log ρ is not-a-number. Only an energy
-    that does not depend on the density gets that far. `work`: E[f·Jη] of the parts of the energy
-    that know positions alone.
-    """
+    All that it decides is decided on sums over all ranks. `enter` and `advance` raise `StepFailed`
+    where a step is to be shortened."""
 
-    x: Tensor
-    log_density: Tensor
-    energy: float
-    projection_error: float
-    folded: int
-    work: float
+    columns: Sequence[Column]
+    """The figures that are its own, along `time` and along `step`."""
 
-
-class StepFailed(Exception):
-    """A stage left the set where the map is a diffeomorphism, or met a value that is not
-    finite; the same on all ranks. The message names the ranks."""
-
-
-class Method(Protocol):
-    """Advances θ; the samples are frozen within a step and fresh in the next.
-
-    `velocity`, `step` and `measure` raise `StepFailed` where the step is to be shortened.
-    """
-
-    communicator: Communicator
-    evaluation: Evaluation
-
-    def start(self) -> State:
+    def start(self) -> State[M]:
         """The state at the start time."""
         ...
 
+    def enter(self, state: State[M]) -> State[M]:
+        """The state with all that a step from it needs, as the velocity there. A step counts only
+        once its end has been entered; a resumed run and a new stage begin with this call."""
+        ...
+
+    def advance(self, state: State[M], step_size: float) -> Trial[M]:
+        """One step of the given size from a state that has been entered."""
+        ...
+
+    def velocity(self, state: State[M]) -> Tensor | None:
+        """η = θ' at a state that has been entered, (p,); None for a method without one."""
+        ...
+
+    def figures(self, state: State[M]) -> Mapping[str, float]:
+        """Those of its columns along `time`, at a state that has been entered."""
+        ...
+
     def controller(self) -> Controller:
-        """Judge of the steps."""
+        """Judge of the steps' errors."""
         ...
 
-    def velocity(self, state: State) -> Velocity:
-        """θ' at the state, on the samples of its step."""
+    def checks(self) -> Sequence[Callable[[], None]]:
+        """What it wants to be tried before any work; each raises `InputError` where it fails."""
         ...
 
-    def step(self, state: State, velocity: Velocity, step_size: float) -> StepResult:
-        """θ after one step of the given size, from the velocity at the state."""
+    def description(self) -> Mapping[str, Any]:
+        """What a store says of the method at work, beside its options."""
         ...
 
-    def state_dict(self, state: State) -> dict[str, np.ndarray]:
+    def state_dict(self, state: State[M]) -> dict[str, np.ndarray]:
         """The state's memory as arrays on the host."""
         ...
 
-    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> Any:
-        """The memory of a state that `state_dict` took apart, the same bits; collective."""
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray], map: MapState) -> M | None:
+        """The memory that `state_dict` took apart, the same bits; collective. `map`: of the
+        state."""
         ...
 
-    def measure(self, state: State, velocity: Velocity) -> Measurement:
-        """The state on the evaluation sample."""
-        ...
 
-    def measured_rate(self, state: State, velocity: Velocity, seen: Measurement) -> float:
-        """d/dt of the energy that `measure` has seen, along the flow θ' = η, exactly."""
-        ...
+def begin_stage(state: State[M], map: PushForward) -> State[M]:
+    """The state with its map frozen and `map`, the identity, on top; to be entered anew."""
+    return replace(state, map=state.map.stacked(map), memory=None, entered=None)

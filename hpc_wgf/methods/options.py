@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from numbers import Integral
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -13,6 +14,10 @@ from ..errors import InputError
 from ..integrators import SCHEMES, Controller, FixedStep, PIController
 from ..krylov import check_rtol
 from ..metric import Preconditioning
+
+if TYPE_CHECKING:
+    from .base import Setting
+    from .pwgf.pwgf import PWGF
 
 _FEWEST_VALIDATION = 32
 
@@ -46,6 +51,8 @@ class PWGFOptions:
     ends a solve when it gains no more; None for none. `cache_gib`: GiB that a rank may keep for
     products, what does not fit being computed anew in each; None for 2, on a GPU a quarter of its
     own. `tf32`: whether float32 products on a GPU may round to ten bits."""
+
+    kind: ClassVar[str] = "pwgf"
 
     samples: int = 4000
     rtol: float = 1e-4
@@ -114,6 +121,10 @@ class PWGFOptions:
             raise InputError("validation watches minres only: leave it out, or use that solver")
 
     @property
+    def torch_dtype(self) -> torch.dtype:
+        return self.dtype
+
+    @property
     def validation_samples(self) -> int:
         """Samples of the second set, which ends solves."""
         return max(1, round(self.samples * (self.validation or 0.0)))
@@ -122,6 +133,12 @@ class PWGFOptions:
     def budget(self) -> int | None:
         """`cache_gib` in bytes."""
         return None if self.cache_gib is None else int(self.cache_gib * 2**30)
+
+    def bind(self, setting: Setting) -> PWGF:
+        """PWGF at work. Errors: `InputError` where it cannot solve the problem."""
+        from .pwgf.pwgf import PWGF
+
+        return PWGF(setting, self)
 
     def controller(self) -> Controller:
         """The step-size controller that the tolerance asks for."""

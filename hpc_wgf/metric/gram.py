@@ -9,20 +9,19 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..ensemble import Ensemble
 from ..maps import Linearization
-from ..parallel import Communicator, TreeBuffers, tree_sum
+from ..parallel import TreeBuffers, tree_sum
 
 
 @dataclass(frozen=True)
 class GramOperator:
-    """Ĝ without its matrix: a product is local J v, local Jᵀ(J v), one all-reduce of p numbers.
-
-    `chunks`: J on each group of this rank's samples; `total`: n, the samples of all ranks.
-    """
+    """Ĝ without its matrix: a product is local J v, local Jᵀ(J v), one all-reduce of p numbers."""
 
     chunks: Sequence[Linearization]
-    total: int
-    communicator: Communicator
+    """J on each chunk of this rank's samples."""
+    ensemble: Ensemble
+    """The samples of all ranks."""
 
     @cached_property
     def _tree(self) -> TreeBuffers:
@@ -35,9 +34,9 @@ class GramOperator:
         for J in self.chunks:
             J.gram(direction, self._tree.next())
             self._tree.add()
-        return self.communicator.sum(linearizer.unpacked(self._tree.total())).div_(self.total)
+        return self.ensemble.mean(linearizer.unpacked(self._tree.total()))
 
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|J v|²: the mean squared movement of the samples; one all-reduce of a number."""
-        parts = [J.jvp(v).double().square().sum() for J in self.chunks]
-        return float(self.communicator.sum(torch.stack([tree_sum(parts)]))) / self.total
+        parts = [self.ensemble.square(k, J.jvp(v)) for k, J in enumerate(self.chunks)]
+        return float(self.ensemble.mean(torch.stack([tree_sum(parts)])))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..ensemble import Ensemble
 from ..maps import Linearization
-from ..parallel import Communicator, TreeSum, tree_sum
+from ..parallel import TreeSum, tree_sum
 
 
 @dataclass(frozen=True)
@@ -17,22 +18,27 @@ class JacobianRows:
     """A = J/√n, so that AᵀA = Ĝ. Rows are those of this rank's chunks, (n_local, d)."""
 
     chunks: Sequence[Linearization]
-    lengths: Sequence[int]
-    total: int
-    communicator: Communicator
+    """J on each chunk of this rank's samples."""
+    ensemble: Ensemble
+    """The samples of all ranks."""
+
+    @property
+    def _lengths(self) -> list[int]:
+        return [len(z) for z in self.ensemble.points]
 
     def matvec(self, v: Tensor) -> Tensor:
         """J v/√n, (p,) → (n_local, d)."""
-        return torch.cat([J.jvp(v) for J in self.chunks]).div_(self.total**0.5)
+        return torch.cat([J.jvp(v) for J in self.chunks]).div_(self.ensemble.total**0.5)
 
     def rmatvec(self, u: Tensor) -> Tensor:
         """Jᵀ u/√n, (n_local, d) → (p,): one all-reduce of p numbers."""
         total = TreeSum()
-        for J, part in zip(self.chunks, u.split(list(self.lengths)), strict=True):
+        for J, part in zip(self.chunks, u.split(self._lengths), strict=True):
             total.add(J.vjp(part)[0])
-        return self.communicator.sum(total.total()).div_(self.total**0.5)
+        summed = self.ensemble.communicator.sum(total.total())
+        return summed.div_(self.ensemble.total**0.5)
 
     def norm(self, u: Tensor) -> Tensor:
         """‖u‖ over all ranks, 0-d, float64: one all-reduce of a number."""
-        parts = [part.double().square().sum() for part in u.split(list(self.lengths))]
-        return self.communicator.sum(tree_sum(parts)[None])[0].sqrt()
+        parts = [part.double().square().sum() for part in u.split(self._lengths)]
+        return self.ensemble.communicator.sum(tree_sum(parts)[None])[0].sqrt()

@@ -1,7 +1,15 @@
 """Read-only hooks of the time loop."""
 
-from .base import Observer, Snapshot, StepRecord
+from .base import NewStage, Observer, Snapshot, StepRecord
 from .progress import progress
 from .recorder import MemoryRecorder, Recorder
 
-__all__ = ["MemoryRecorder", "Observer", "Recorder", "Snapshot", "StepRecord", "progress"]
+__all__ = [
+    "MemoryRecorder",
+    "NewStage",
+    "Observer",
+    "Recorder",
+    "Snapshot",
+    "StepRecord",
+    "progress",
+]

@@ -4,65 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
-from ..methods import State
+from ..methods.base import State
 
 Memory = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
+class NewStage:
+    """A stage that begins at a stored time: the map of the row is frozen, another goes on."""
+
+    architecture: Mapping[str, Any]
+    """What `maps.rebuild` makes the new map from."""
+
+    theta: Tensor
+    """(p,), its initial parameters."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A stored time. Per rank: `particles` (n_local, d) and `log_density` (n_local,) of the
-    evaluation sample; all else is the same on every rank. Not-a-number where there is nothing
-    to compare with. Units: x for lengths, F for energies, F per t for rates.
+    """A stored time, as every rank sees it."""
 
-    `energy_rate`: −ηᵀĜη on the step's samples; `energy_rate_measured`: dF/dt of `energy` along the
-    flow. They agree up to sampling. `folded`: evaluation samples where det ∇T ≤ 0."""
+    state: State[Any]
+    """Time, parameters and all else from which the run goes on; the same on every rank."""
 
-    state: State
     particles: Tensor
+    """(n_local, d), this rank's images T(z) of the evaluation sample, in the unit of x."""
+
     log_density: Tensor
-    energy: float
-    energy_rate: float
-    energy_rate_measured: float
-    kl_divergence: float
-    projection_error: float
-    projection_error_fresh: float
-    force_square: float
-    map_error: float
-    map_displacement: float
-    symmetric_kl: float
-    folded: int
-    wall_seconds: float
+    """(n_local,), log ρ at the particles; not-a-number where the map has folded."""
+
+    velocity: Tensor | None
+    """(p,), η = θ' at the stored time; None where the method has none."""
+
+    figures: Mapping[str, float]
+    """The figures of the time by the names of their columns, the same on every rank; not-a-number
+    where there is nothing to compare with."""
+
+    new_stage: NewStage | None = None
+    """The stage that begins here, from which the run goes on; None where none does."""
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """An accepted step: what its velocity said at `time`, where it begins, and what it took.
+    """An accepted step: what its velocity said where it begins, and what it took."""
 
-    `unconverged`: solves that ended above the tolerance. `residual`: the largest true ‖r‖/‖b‖.
-    `products` and `solves` are those of the accepted attempt. Of the velocity at `time`:
-    `eta_norm`, |η|; `nonlinearity`, see `methods.Velocity`; `shift`, ε/‖Ĝ‖."""
+    figures: Mapping[str, float]
+    """By the names of their columns (`hpc_wgf.columns`), the same on every rank."""
 
-    time: float
-    step_size: float
-    energy: float
-    energy_rate: float
-    projection_error: float
-    projection_error_fresh: float
-    products: int
-    solves: int
-    unconverged: int
-    residual: float
-    rejected: int
-    eta_norm: float
-    nonlinearity: float
-    shift: float
-    seconds: float
+    @property
+    def time(self) -> float:
+        """Where the step begins."""
+        return self.figures["time"]
+
+    @property
+    def end(self) -> float:
+        """Where the step ends, up to rounding."""
+        return self.figures["time"] + self.figures["size"]
+
+    @property
+    def products_per_solve(self) -> float:
+        """Products with the metric in each linear solve; not-a-number where a method has none."""
+        solves = self.figures.get("solves", 0)
+        return self.figures["products"] / solves if solves else float("nan")
 
 
 class Observer(Protocol):
@@ -76,7 +84,7 @@ class Observer(Protocol):
         """A step has been accepted."""
         ...
 
-    def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
+    def on_stop(self, state: State[Any], memory: Memory, seconds: float) -> None:
         """The run stops at `state` on request, after so many `seconds`, to be resumed there.
         `memory`: of the state, in arrays; see `Method.state_dict`."""
         ...

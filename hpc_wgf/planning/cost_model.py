@@ -4,16 +4,19 @@ made for a few samples and taken through one step."""
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 
 from ..checks import VIRIAL_SAMPLES, check_virial
+from ..cloud import Cloud
+from ..diagnostics import Judge
+from ..ensemble import energy_gradient
 from ..errors import InputError
-from ..methods import PWGF, Form, Preconditioning
-from ..methods.sampling import Reference
-from ..methods.solver import MetricSolver
-from ..metric import Subsample, build, subsample_size
+from ..methods.options import Form
+from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf.solver import MetricSolver
+from ..metric import Preconditioning, Subsample, build, subsample_size
 from ..profiling.tracing import Traced, held_bytes, traced
 from .one_step import OneStep, one_step
 from .partition import Job
@@ -116,31 +119,32 @@ def profile(job: Job) -> CostModel:
             exchanged=two.exchanged / _FEW,
         ),
         work=work_per_sample(job, few, more),
-        parameters=more.runner.map.parameter_count(),
-        itemsize=job.options.dtype.itemsize,
+        parameters=more.runner.setting.map.parameter_count(),
+        itemsize=job.options.torch_dtype.itemsize,
         form=job.options.form,
     )
 
 
 def _sizes(taken: OneStep) -> Sizes:
     runner, system, n = taken.runner, taken.system, taken.samples
-    samples, assembly = runner.evaluation.samples, runner.assembly
-    pushed = assembly.push(samples.chunks)
-    forces = assembly.forces(pushed, samples)
-    seen = assembly.push(samples.chunks, density=True)
+    map, energy = runner.setting.map, runner.problem.energy
+    ensemble, score = runner.setting.evaluation.ensemble, energy.needs_density
+    pushed = ensemble.push(map, density=False, score=score)
+    forces = ensemble.forces(energy, pushed)
+    seen = ensemble.push(map, density=True, score=score)
     totals = [force.total for force in forces]
-    linearizer = runner.map.linearizer()
-    z = torch.cat([chunk.z for chunk in samples.chunks])
+    linearizer = map.linearizer()
+    z = torch.cat(ensemble.points)
     linearised = linearizer.linearize(z, budget=n * linearizer.bytes_per_sample)
-    linearised.vjp(linearised.jvp(runner.map.get_theta()))
-    row = runner.measure(runner.start(), runner.velocity(runner.start()))
+    linearised.vjp(linearised.jvp(map.get_theta()))
+    row = Judge(runner.problem, runner.setting.evaluation).look(runner.start().map)
     return Sizes(
-        reference=held_bytes(samples) / n,
-        pushed=held_bytes(pushed, beside=[samples]) / n,
+        reference=held_bytes(ensemble.chunks) / n,
+        pushed=held_bytes(pushed, beside=[ensemble.chunks]) / n,
         forces=held_bytes(forces, beside=[pushed]) / n,
         force=held_bytes(totals, beside=[forces]) / n,
         system=held_bytes(system.images, system.forces) / n,
-        seen_forces=held_bytes(assembly.forces(seen, samples, values=True), beside=[seen]) / n,
+        seen_forces=held_bytes(ensemble.forces(energy, seen, values=True), beside=[seen]) / n,
         seen=held_bytes(row.x, row.log_density) / n,
         linearised=linearizer.bytes_per_sample,
         buffers=linearizer.workspace.nbytes / n,
@@ -151,21 +155,25 @@ def _pushing(runner: PWGF, samples: int) -> float:
     chunk = _chunk(runner, samples)
     score = chunk.score if runner.problem.energy.needs_density else None
     with torch.no_grad():
-        return float(traced(lambda: runner.map.transport(chunk.z, score)).peak)
+        return float(traced(lambda: runner.setting.map.transport(chunk.x, score)).peak)
 
 
 def _differentiating(runner: PWGF, samples: int) -> float:
     if not runner.problem.energy.needs_density:
         return 0.0
     chunk = _chunk(runner, samples)
-    return float(traced(lambda: runner.assembly.energy_gradient(chunk)).peak)
+    map, energy = runner.setting.map, runner.problem.energy
+    return float(traced(lambda: energy_gradient(map, energy, chunk)).peak)
 
 
-def _chunk(runner: PWGF, samples: int) -> Reference:
-    chunks = runner.evaluation.samples.chunks
-    names = [field.name for field in fields(Reference)]
-    joined = [torch.cat([getattr(chunk, name) for chunk in chunks]) for name in names]
-    return Reference(*(values[:samples] for values in joined))
+def _chunk(runner: PWGF, samples: int) -> Cloud:
+    """The first samples of the evaluation sample in one chunk."""
+    chunks = runner.setting.evaluation.ensemble.chunks
+    joined = (
+        torch.cat([getattr(chunk, name) for chunk in chunks])[:samples]
+        for name in ("x", "log_density", "score")
+    )
+    return Cloud(*joined)
 
 
 def _virial(job: Job) -> float:
@@ -183,18 +191,18 @@ def _virial(job: Job) -> float:
 def _prepared(taken: OneStep) -> PreconditionerCost | None:
     """Made of the number of samples that a run takes, the same ones in every piece."""
     runner, on = taken.runner, SimulatedRank(1)
-    solver = MetricSolver(runner.map, runner.options, on, runner.reciprocal_condition)
+    solver = MetricSolver(runner.setting.map, runner.options, runner.reciprocal_condition)
     if solver.kind is Preconditioning.NONE:
         return None
-    wanted = subsample_size(runner.map)
+    wanted = subsample_size(runner.setting.map)
     z = torch.cat(taken.system.points)[:_FEW]
     lengths = [-(-wanted // _PIECES)] * _PIECES
-    sample = Subsample(runner.map, dict.fromkeys(range(_PIECES), z), lengths, on)
+    sample = Subsample(runner.setting.map, dict.fromkeys(range(_PIECES), z), lengths, on)
     with Traced() as trace:
         built = build(sample, solver.kind, solver.first_shift())
         made = trace.peak
         model = built.model
-        factors = model.shifted(solver.first_shift() * model.norm, runner.options.dtype)
+        factors = model.shifted(solver.first_shift() * model.norm, runner.options.torch_dtype)
     kept = held_bytes(model, factors)
     return PreconditionerCost(
         kept, max(made, trace.peak) - kept, tuple(on.reduced), built.operations

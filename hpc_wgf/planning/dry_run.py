@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..methods import State
+from ..methods.base import State
 from ..observers import Snapshot, StepRecord
+from ..output import Output
 from ..profiling.machine import peak_mebibytes
-from ..solve import Output, solve
+from ..solve import solve
 from .devices import Device
 from .partition import Job
 from .seconds import Counts
@@ -43,7 +45,7 @@ class _FirstStep:
     def on_step(self, step: StepRecord) -> None:
         self.step = self.step or step
 
-    def on_stop(self, state: State, memory: Mapping[str, np.ndarray], seconds: float) -> None:
+    def on_stop(self, state: State[Any], memory: Mapping[str, np.ndarray], seconds: float) -> None:
         return
 
     def on_end(self) -> None:
@@ -72,8 +74,8 @@ def dry_run(job: Job, ranks: int, device: Device) -> Ran:
         samples=partition.step.samples,
         on_gpu=on_gpu,
         memory=_taken_on_gpu() if on_gpu else peak_mebibytes() * 2**20,
-        seconds=seen.step.seconds,
-        counts=Counts(seen.step.products / seen.step.solves, 1.0),
+        seconds=seen.step.figures["seconds"],
+        counts=Counts(seen.step.products_per_solve, 1.0),
     )
 
 

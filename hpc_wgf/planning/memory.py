@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..ensemble import GRADIENT_CHUNK
 from ..maps import budget_on
-from ..methods import Form
-from ..methods.system import GRADIENT_CHUNK
+from ..methods.options import Form
 from .cost_model import CostModel
 from .devices import Device
 from .partition import Job, Partition

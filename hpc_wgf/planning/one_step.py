@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..errors import RunError
-from ..methods import PWGF, Solver, StepFailed
-from ..methods.system import NormalEquations
+from ..diagnostics import Judge
+from ..errors import RunError, StepFailed
+from ..methods.options import Solver
+from ..methods.pwgf.normal_equations import NormalEquations
+from ..methods.pwgf.pwgf import PWGF
 from ..metric import JacobianRows
 from ..profiling.tracing import Work, traced
 from .partition import Job
@@ -44,7 +46,7 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
     )  # fmt: skip
     on = SimulatedRank(ranks)
     shards = max(_SHARDS, ranks)
-    runner = PWGF(job.problem, job.map, options, on, particles=samples * ranks, shards=shards)
+    runner = PWGF.on(job.problem, job.map, options, on, particles=samples * ranks, shards=shards)
     try:
         return _traced(runner, on, samples)
     except StepFailed as failure:
@@ -53,22 +55,23 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
 
 
 def _traced(runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
-    system = runner.system(runner.map.get_theta(), runner.samples(1))
-    start = runner.start()
-    velocity = runner.velocity(start)
+    judge = Judge(runner.problem, runner.setting.evaluation)
+    start = runner.enter(runner.start())
+    system = runner.system(start.map, runner.samples(start.map, 1))
     product, product_sums = _product(runner, system, on)
     del on.reduced[:], on.exchanged[:]
     seen: dict[str, int] = {}
 
     def step() -> None:
-        result = runner.step(start, velocity, start.step_size)
-        after = replace(start, theta=result.theta, step=1, memory=result.memory)
-        reached = runner.velocity(after)
-        seen["products"] = result.products + reached.products
-        seen["solves"] = result.solves + 1
+        trial = runner.advance(start, start.step_size)
+        after = replace(start, map=trial.map, step=1, memory=trial.memory)
+        reached = runner.velocity_at(after)
+        seen["products"] = int(trial.figures["products"]) + reached.products - first
+        seen["solves"] = int(trial.figures["solves"])
 
+    first = int(start.entered.products)
     work = traced(step).work
-    measurement = traced(lambda: runner.measure(start, velocity)).work
+    measurement = traced(lambda: judge.look(start.map, runner.velocity(start))).work
     return OneStep(
         runner, system, samples, seen["solves"],
         work=work - seen["products"] * product,
@@ -86,10 +89,10 @@ def _product(
     """A product with Ĝ, and what the solver sums up beside it."""
     v = torch.ones_like(system.b)
     held = None
-    if runner.options.validation is not None:
-        held = runner.system(runner.map.get_theta(), runner.validation_samples(0)).gram
-    lengths = [len(z) for z in system.points]
-    rows = JacobianRows(system.gram.chunks, lengths, system.total, on)
+    map = runner.start().map
+    if (second := runner.validation_samples(map, 0)) is not None:
+        held = runner.system(map, second).gram
+    rows = JacobianRows(system.gram.chunks, system.ensemble)
 
     def multiply() -> None:
         if runner.options.solver is Solver.LSMR:

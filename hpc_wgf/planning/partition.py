@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..ensemble import Sampler
 from ..maps import PushForward
-from ..methods import PWGFOptions
-from ..methods.sampling import Sampling
+from ..methods.options import PWGFOptions
+from ..output import Output
 from ..parallel import SampleBlocks
 from ..problems import Problem
-from ..solve import Output, layout
+from ..run.layout import Layout
 from .simulated_rank import SimulatedRank
 
 
@@ -57,16 +58,19 @@ class Job:
 
     def every(self) -> float:
         """Time between stored rows."""
-        return float(self._layout(1)["every"])
+        return self._layout(1).every
 
-    def _layout(self, ranks: int) -> dict[str, float]:
-        return layout(self.problem, self.options, self.output, SimulatedRank(ranks))
+    def _layout(self, ranks: int) -> Layout:
+        return Layout.of(self.problem, self.options, self.output, ranks)
 
     def partition(self, ranks: int, device: torch.device) -> Partition:
         """Errors: `InputError` where there are more ranks than sample blocks."""
         sizes, options = self._layout(ranks), self.options
-        sampling = Sampling(
-            self.problem.start, SimulatedRank(ranks, device), seed=options.seed, dtype=options.dtype
+        sampler = Sampler(
+            self.problem.start,
+            SimulatedRank(ranks, device),
+            seed=options.seed,
+            dtype=options.torch_dtype,
         )
         chunk = self.map.chunk_size()
 
@@ -75,16 +79,16 @@ class Job:
             return _largest(
                 blocks,
                 [[blocks.own(rank, ranks, chunk)] for rank in range(ranks)],
-                lambda rank: sampling.chunks(blocks, chunk, rank),
+                lambda rank: sampler.chunks(blocks, chunk, rank),
             )
 
         step = share(options.samples)
-        evaluated, shards = (int(sizes[each]) for each in ("particles", "shards"))
+        evaluated, shards = sizes.particles, sizes.shards
         blocks = SampleBlocks.automatic(evaluated, options.block)
         evaluation = _largest(
             blocks,
             [blocks.shards(shards, rank, ranks) for rank in range(ranks)],
-            lambda rank: sampling.evaluation_chunks(blocks, shards, rank),
+            lambda rank: sampler.evaluation_chunks(blocks, shards, rank),
         )
         validation = None if options.validation is None else share(options.validation_samples)
         return Partition(step, evaluation, validation)

@@ -57,7 +57,7 @@ def work_per_sample(job: Job, few: OneStep, more: OneStep) -> WorkPerSample:
 
 
 def _filling(taken: OneStep) -> Work:
-    linearizer = taken.runner.map.linearizer()
+    linearizer = taken.runner.setting.map.linearizer()
     points = taken.system.points
     budget = taken.samples * linearizer.bytes_per_sample
     return traced(lambda: [linearizer.linearize(z, budget=budget) for z in points]).work
@@ -101,7 +101,7 @@ def _drawing(job: Job) -> float:
     def draw() -> float:
         begun = time.perf_counter()
         z = blocks.draw(start.sample, range(blocks.count), seed=0, stream=RandomStream.CHECK)
-        z.to(options.dtype)
+        z.to(options.torch_dtype)
         return time.perf_counter() - begun
 
     return min(draw() for _ in range(3)) / blocks.total

@@ -4,7 +4,6 @@ from .compact import Barenblatt, Box, Paraboloid
 from .densities import Density, Gaussian, Mixture, jump_of
 from .energies import (
     ChunkForce,
-    Cloud,
     Energy,
     Entropy,
     InternalEnergy,
@@ -23,13 +22,13 @@ from .potentials import (
     UserPotential,
 )
 from .problem import Problem
+from .residual import residual_is_defined
 
 __all__ = [
     "Barenblatt",
     "BarenblattFlow",
     "Box",
     "ChunkForce",
-    "Cloud",
     "Density",
     "Energy",
     "Entropy",
@@ -52,4 +51,5 @@ __all__ = [
     "SumOfPotentials",
     "UserPotential",
     "jump_of",
+    "residual_is_defined",
 ]

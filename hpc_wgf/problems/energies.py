@@ -10,20 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..cloud import Cloud
 from ..errors import InputError
 from ..interactions import InteractionEnergy, Particles
 from .potentials import Potential, SumOfPotentials
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """Samples of ρ on this rank: x (n, d), log ρ(x) (n,), score ∇ log ρ(x) (n, d).
-
-    The last two may be not-a-number where the energy does not need them."""
-
-    x: Tensor
-    log_density: Tensor
-    score: Tensor
 
 
 class LocalEnergy(Protocol):

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..cloud import Cloud
 from ..errors import InputError
 from ..interactions import InteractionEnergy, Particles
 from ..parallel import LocalCommunicator
 from .densities import Density
-from .energies import Cloud, Energy, PotentialEnergy, SumOfEnergies
+from .energies import Energy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..parallel import samples_to_check
-from ..problems import Density
+from ...parallel import samples_to_check
+from ...problems import Density
 
 _SAMPLES = 4096
 _WIDEST = 1000  # coordinates up to which their correlations are looked at

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..krylov import EarlyStopping, SolveStats, Status, lsmr, minres
-from ..maps import PushForward
-from ..metric import (
+from ...ensemble import Ensemble
+from ...krylov import EarlyStopping, SolveStats, Status, lsmr, minres
+from ...maps import PushForward
+from ...metric import (
     JacobianRows,
     Preconditioner,
     PreconditionerBuild,
@@ -21,41 +22,47 @@ from ..metric import (
     default_preconditioner,
     subsample_size,
 )
-from ..parallel import Communicator
-from .options import Form, PWGFOptions, Solver
-from .sampling import Samples
-from .system import NormalEquations
+from ..options import Form, PWGFOptions, Solver
+from .normal_equations import NormalEquations
 
 _POWER_ITERATIONS = 6
-_MOST_EXCESS = 60.0  # products
+_MOST_EXTRA = 60.0  # products
 _SPARED = 1e3  # shifts in the smallest eigenvalue of the metric of an affine map
 _SHIFT = 0.01  # ε/‖Ĝ‖ over rtol: the error of the shift is then about that of the tolerance
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a preconditioner was made: at `theta`, from the samples of `step`, for `shift`."""
+    """Where a preconditioner was made."""
 
     theta: Tensor
+    """θ there, (p,)."""
     step: int
+    """Whose samples it was made from."""
     shift: float
+    """ε/‖Ĝ‖ for which it was made."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What later solves take over. `origin`: of the preconditioner. `shift`: ε/‖Ĝ‖, `epsilon`: ε.
-    `first_count`: products of the first solve with this preconditioner, at the θ where it was made;
-    `extra_total`: what later ones took beyond it, all together; `second_extra`: what the first of
-    them took beyond it, with this preconditioner or the one before."""
+    """What later solves take over."""
 
     origin: Origin
+    """Of the preconditioner."""
     built: PreconditionerBuild
+    """What it was made from."""
     preconditioner: Preconditioner
+    """For the present shift."""
     shift: float
+    """ε/‖Ĝ‖."""
     epsilon: float
+    """ε."""
     first_count: int | None = None
+    """Products of the first solve with this preconditioner, at the θ where it was made."""
     extra_total: int = 0
+    """Products that later solves took beyond that, all together."""
     second_extra: int | None = None
+    """What the first of them took beyond it, with this preconditioner or the one before."""
 
     def after(self, products: int) -> Memory:
         """The memory after a solve."""
@@ -71,7 +78,7 @@ class Memory:
     def cost(self, system: NormalEquations) -> float:
         """What a new preconditioner takes, in products with Ĝ; but never more than plain solves
         take, which an old one may be worse than."""
-        return min(self.built.operations / system.operations, _MOST_EXCESS)
+        return min(self.built.operations / system.operations, _MOST_EXTRA)
 
     def worn_out(self, cost: float) -> bool:
         """Whether a new preconditioner, at the cost of so many products, pays: this one has taken
@@ -94,10 +101,9 @@ class MetricSolver:
     start density (see `units`)."""
 
     def __init__(
-        self, map: PushForward, options: PWGFOptions, communicator: Communicator,
-        reciprocal_condition: float = 1.0,
-    ) -> None:  # fmt: skip
-        self._options, self._communicator = options, communicator
+        self, map: PushForward, options: PWGFOptions, reciprocal_condition: float = 1.0
+    ) -> None:
+        self._options = options
         self._reciprocal_condition = reciprocal_condition
         self.kind = options.preconditioner
         if self.kind is Preconditioning.AUTOMATIC:
@@ -139,12 +145,11 @@ class MetricSolver:
         return Solved(eta, total, memory.after(again.products))
 
     def rebuild(
-        self, map: PushForward, samples: Samples, origin: Origin, shift: float, *,
+        self, map: PushForward, ensemble: Ensemble, origin: Origin, shift: float, *,
         first_count: int | None, extra_total: int, second_extra: int | None,
     ) -> Memory:  # fmt: skip
-        """The memory of another process; collective. `samples`: those of the origin's step."""
-        map.set_theta(origin.theta)
-        built = self.build(map, samples, origin.shift)
+        """The memory of another process; collective. `ensemble`: of its origin's step."""
+        built = self.build(map.at(origin.theta), ensemble, origin.shift)
         memory = self._with_shift(origin, built, shift)
         return replace(
             memory, first_count=first_count, extra_total=extra_total, second_extra=second_extra
@@ -179,20 +184,20 @@ class MetricSolver:
             return memory
         return replace(self._made(map, system, memory.shift), second_extra=memory.second_extra)
 
-    def build(self, map: PushForward, samples: Samples, shift: float) -> PreconditionerBuild:
+    def build(self, map: PushForward, ensemble: Ensemble, shift: float) -> PreconditionerBuild:
         """What this kind of preconditioner knows of Ĝ, from a subsample; collective."""
         sample = Subsample.of(
-            map, samples.points, samples.sizes, subsample_size(map), self._communicator
+            map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator
         )
         return build(sample, self.kind, shift)
 
     def _made(self, map: PushForward, system: NormalEquations, shift: float) -> Memory:
-        origin = Origin(map.get_theta(), system.samples.step, shift)
-        return self._with_shift(origin, self.build(map, system.samples, shift), shift)
+        origin = Origin(map.get_theta(), system.ensemble.step, shift)
+        return self._with_shift(origin, self.build(map, system.ensemble, shift), shift)
 
     def _with_shift(self, origin: Origin, built: PreconditionerBuild, shift: float) -> Memory:
         epsilon = shift * built.model.norm
-        preconditioner = built.model.shifted(epsilon, self._options.dtype)
+        preconditioner = built.model.shifted(epsilon, self._options.torch_dtype)
         return Memory(origin, built, preconditioner, shift, epsilon)
 
     def _iterate(
@@ -211,8 +216,7 @@ class MetricSolver:
         # A look makes the host wait, but those of held-out samples decide where a solve ends.
         check_every = 10 if b.is_cuda and memory is None and validation is None else 1
         if options.solver is Solver.LSMR:
-            lengths = [len(z) for z in system.points]
-            rows = JacobianRows(system.gram.chunks, lengths, system.total, self._communicator)
+            rows = JacobianRows(system.gram.chunks, system.ensemble)
             return lsmr(
                 rows, system.rows, rtol=options.rtol, max_steps=most, shift=epsilon,
                 preconditioner=precondition, check_every=check_every,
@@ -221,7 +225,7 @@ class MetricSolver:
             system.gram, b, rtol=options.rtol, max_steps=most, shift=epsilon,
             preconditioner=precondition, check_every=check_every,
             early_stopping=None if validation is None else EarlyStopping(quadratic(validation)),
-            graph=self._communicator.capturable,
+            graph=system.ensemble.communicator.capturable,
         )  # fmt: skip
 
     def _plain_shift(self, system: NormalEquations) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..integrators import Scheme
-from ..maps import PushForward
-from .sampling import Samples
+from ...ensemble import Ensemble
+from ...integrators import Scheme
+from ...maps import PushForward
 from .solver import Memory, MetricSolver, Origin
 
 _SCHEME = "scheme/"
@@ -20,39 +20,39 @@ _NONE = -1  # of a count that is not known yet
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Of the last solve, and of the scheme."""
+    """What the solves and the scheme of a step leave to the next."""
 
     solver: Memory | None
+    """Of the last solve."""
     scheme: Any
+    """Of the scheme, as an estimate of a spectral radius."""
 
 
-def state_dict(carried: WarmStart | None, scheme: Scheme) -> dict[str, np.ndarray]:
+def state_dict(warm: WarmStart | None, scheme: Scheme) -> dict[str, np.ndarray]:
     """Arrays on the host from which `load_state_dict` makes the same again, bit for bit. A
     preconditioner is not among them, which may be larger than all else, but whence it came."""
-    if carried is None:
+    if warm is None:
         return {}
     arrays = {
-        _SCHEME + name: _array(value) for name, value in scheme.state_dict(carried.scheme).items()
+        _SCHEME + name: _array(value) for name, value in scheme.state_dict(warm.scheme).items()
     }
-    if (memory := carried.solver) is not None:
-        first_count, second_extra = (
-            _NONE if count is None else count for count in (memory.first_count, memory.second_extra)
-        )
+    if (memory := warm.solver) is not None:
+        counts = (memory.first_count, memory.extra_total, memory.second_extra)
         arrays |= {
             "made_theta": _array(memory.origin.theta),
             "made_step": np.asarray(memory.origin.step),
             "made_shift": np.asarray(memory.origin.shift),
             "shift": np.asarray(memory.shift),
-            "counts": np.asarray([first_count, memory.extra_total, second_extra]),
+            "counts": np.asarray([_NONE if count is None else count for count in counts]),
         }
     return arrays
 
 
 def load_state_dict(
     arrays: Mapping[str, np.ndarray], scheme: Scheme, solver: MetricSolver, map: PushForward,
-    samples: Callable[[int], Samples],
+    ensemble: Callable[[int], Ensemble],
 ) -> WarmStart | None:  # fmt: skip
-    """What `state_dict` put away; `samples`: those of a step. Collective; moves the map."""
+    """What `state_dict` put away. `ensemble`: the samples of a step. Collective; moves the map."""
     if not arrays:
         return None
     device = next(map.parameters()).device
@@ -61,11 +61,10 @@ def load_state_dict(
         step = int(arrays["made_step"])
         theta = torch.from_numpy(arrays["made_theta"]).to(device)
         origin = Origin(theta, step, float(arrays["made_shift"]))
-        first_count, extra_total, second_extra = (int(count) for count in arrays["counts"])
+        counts = [None if count == _NONE else int(count) for count in arrays["counts"]]
         memory = solver.rebuild(
-            map, samples(step), origin, float(arrays["shift"]),
-            first_count=None if first_count == _NONE else first_count, extra_total=extra_total,
-            second_extra=None if second_extra == _NONE else second_extra,
+            map, ensemble(step), origin, float(arrays["shift"]),
+            first_count=counts[0], extra_total=counts[1] or 0, second_extra=counts[2],
         )  # fmt: skip
     remembered = {
         name.removeprefix(_SCHEME): torch.from_numpy(array).to(device)

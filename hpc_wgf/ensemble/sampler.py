@@ -8,63 +8,39 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..cloud import Cloud
 from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Density
+from .ensemble import Ensemble
 
 _CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # samples that are pushed together, at most
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Samples z of λ with log λ(z) and ∇ log λ(z): one chunk of a rank's samples."""
-
-    z: Tensor
-    log_density: Tensor
-    score: Tensor
-
-
-@dataclass(frozen=True)
-class Samples:
-    """This rank's chunks of one sample of λ, and for every rank the lengths of its chunks.
-    `step`: whose sample it is."""
-
-    chunks: Sequence[Reference]
-    sizes: Sequence[Sequence[int]]
-    step: int = 0
-
-    @property
-    def total(self) -> int:
-        """n, the samples of all ranks."""
-        return sum(map(sum, self.sizes))
-
-    @property
-    def points(self) -> list[Tensor]:
-        """z of every chunk of this rank, (n_chunk, d)."""
-        return [chunk.z for chunk in self.chunks]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The evaluation sample: its blocks, their shards in the store, and this rank's samples.
 
-    `span`: the numbers of this rank's samples among all.
-    """
+    No step is fitted to it."""
 
     blocks: SampleBlocks
+    """Numbered blocks of all its samples."""
     shards: int
+    """The most shards in which it is stored."""
     span: slice
-    samples: Samples
+    """The numbers of this rank's samples among all."""
+    ensemble: Ensemble
+    """Samples of the start density."""
 
     @property
     def z(self) -> Tensor:
         """This rank's samples, (n_local, d)."""
-        return torch.cat([chunk.z for chunk in self.samples.chunks])
+        return torch.cat([chunk.x for chunk in self.ensemble.chunks])
 
 
 Parts = Sequence[Sequence[range]]  # for every rank, the blocks of each of its chunks
 
 
-class Sampling:
+class Sampler:
     """Draws this rank's chunks of numbered samples, in one precision on the rank's device."""
 
     def __init__(
@@ -72,6 +48,7 @@ class Sampling:
     ) -> None:
         self._start, self._communicator = start, communicator
         self._seed, self._dtype = seed, dtype
+        self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
         """The blocks of each chunk of `rank`, of `least` samples at least; on a GPU the fewest that
@@ -83,7 +60,11 @@ class Sampling:
 
     def parts(self, blocks: SampleBlocks, least: int) -> Parts:
         """The chunks of every rank."""
-        return [self.chunks(blocks, least, rank) for rank in range(self._communicator.size)]
+        key = (blocks, least)
+        if key not in self._known:  # of all ranks, at every step
+            ranks = range(self._communicator.size)
+            self._known[key] = [self.chunks(blocks, least, rank) for rank in ranks]
+        return self._known[key]
 
     def evaluation_chunks(self, blocks: SampleBlocks, shards: int, rank: int) -> Sequence[range]:
         """The chunks of the shards of the evaluation sample that are those of `rank`."""
@@ -101,13 +82,13 @@ class Sampling:
 
     def draw(
         self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int = 0
-    ) -> Samples:
+    ) -> Ensemble:
         """The samples of a step, or of another random stream."""
         mine = parts[self._communicator.rank]
         chunks = [self._chunk(blocks, part, stream, step) for part in mine]
         spans = [[blocks.span(part) for part in rank] for rank in parts]
         sizes = [[span.stop - span.start for span in rank] for rank in spans]
-        return Samples(chunks, sizes, step)
+        return Ensemble(chunks, sizes, self._communicator, step)
 
     def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
         """The evaluation sample, in chunks of the shards in which it is stored."""
@@ -116,9 +97,7 @@ class Sampling:
         span = blocks.span(range(mine[0].start, mine[-1].stop))
         return Evaluation(blocks, shards, span, self.draw(blocks, parts, RandomStream.EVALUATION))
 
-    def _chunk(
-        self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int
-    ) -> Reference:
+    def _chunk(self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int) -> Cloud:
         z = blocks.draw(self._start.sample, part, seed=self._seed, stream=stream, step=step)
         z = z.to(device=self._communicator.device, dtype=self._dtype)
-        return Reference(z, self._start.log_density(z), self._start.score(z))
+        return Cloud(z, self._start.log_density(z), self._start.score(z))

@@ -1,0 +1,100 @@
+"""The map at the start: the identity, each sample for itself, differentiable, smooth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..cloud import Cloud
+from ..errors import InputError
+from ..maps import PushForward
+from ..parallel import describe
+from ..problems import PotentialEnergy, Problem
+
+_FEW = 8  # samples on which the map is tried away from the identity
+
+
+def check_identity(map: PushForward, z: Tensor) -> None:
+    """Whether T(z) = z, exactly, at the initial parameters; z: (n, d)."""
+    with torch.no_grad():
+        x = map(z)
+    if x.shape != z.shape:
+        raise InputError(
+            f"the map returned shape {tuple(x.shape)} for samples of shape {tuple(z.shape)}"
+        )
+    if not torch.equal(x, z):
+        raise InputError(
+            "the map is not the identity at its initial parameters (it moves a start sample "
+            f"by {float((x - z).abs().max()):.3g}): make its last layer zero, or use "
+            "it anchored, z + N_θ(z) − N_θ₀(z)"
+        )
+
+
+def check_differentiable(map: PushForward, cloud: Cloud) -> None:
+    """Whether the map gives a volume, a carried score, and products J v and Jᵀu."""
+    z, score = cloud.x[:4], cloud.score[:4]
+    try:
+        map.transport(z, score)
+        jacobian = map.linearize(z)
+        jacobian.vjp(jacobian.jvp(map.get_theta()))
+    except Exception as error:
+        raise InputError(
+            f"the map cannot be differentiated, as the method needs it: {describe(error)}"
+        ) from error
+
+
+@torch.no_grad()
+def check_each_alone(problem: Problem, map: PushForward, z: Tensor) -> None:
+    """Whether potentials and the map, tried away from the identity, move each sample whatever the
+    others are; z: (n, d)."""
+    z = z[:_FEW]
+    for part in problem.energy.parts:
+        if isinstance(part, PotentialEnergy):
+            together, alone = part.potential(z)[:1], part.potential(z[:1])
+            _refuse_coupling(f"the potential {part.potential}", together, alone)
+    theta = map.get_theta()
+    try:
+        moved = map.at(theta + _noise(theta))
+        _refuse_coupling("the map", moved(z)[:1], moved(z[:1]))
+    finally:
+        map.at(theta)
+
+
+@torch.no_grad()
+def check_smooth(problem: Problem, map: PushForward, z: Tensor) -> None:
+    """Whether the map, where the density matters, is not made of linear pieces: its density jumps
+    where they meet; z: (n, d)."""
+    if not problem.energy.needs_density:
+        return
+    z = z[:_FEW]
+    theta = map.get_theta()
+    try:
+        image = map.at(theta + _noise(theta)).transport(z, torch.zeros_like(z))
+    finally:
+        map.at(theta)
+    pieces = image.score is not None and not image.score.any()
+    varies = bool((image.log_det - image.log_det[0]).abs().max() > _rounding(z))
+    if pieces and varies:
+        raise InputError(
+            "the map is made of linear pieces, as with ReLU: its density jumps where they meet, "
+            "and the score does not see it. Take a smooth activation (tanh, softplus, SiLU, GELU)"
+        )
+
+
+def _noise(theta: Tensor) -> Tensor:
+    """A tenth of a standard normal, the same on every rank."""
+    return 0.1 * torch.randn(theta.shape, generator=torch.Generator().manual_seed(0)).to(theta)
+
+
+def _rounding(z: Tensor) -> float:
+    return float(torch.finfo(z.dtype).eps ** 0.5)
+
+
+def _refuse_coupling(what: str, together: Tensor, alone: Tensor) -> None:
+    apart = float((together - alone).abs().max())
+    if apart > _rounding(alone) * (1.0 + float(alone.abs().max())):
+        raise InputError(
+            f"{what} gives a sample another value in the company of others than alone (off by "
+            f"{apart:.3g}): it must act on every sample by itself, without means over a batch or "
+            "random numbers. Particles interact by an energy of kind interaction"
+        )

@@ -1,0 +1,177 @@
+"""How good a run is at one time: seen by a fixed sample that no step was fitted to.
+
+The judge knows problem, evaluation sample and map, and nothing of the method: it is the same for
+all of them, while a run goes on and long after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..cloud import Cloud
+from ..columns import Column
+from ..ensemble import Ensemble, Evaluation, energy_gradient
+from ..ensemble.ensemble import unusable
+from ..maps import MapState, Stage
+from ..parallel import tree_sum
+from ..problems import ChunkForce, GaussianFlow, Problem, residual_is_defined
+from .divergences import affine_law, symmetric_kl
+from .errors import MapError, map_error
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Look:
+    """The evaluation sample behind a map."""
+
+    x: Tensor
+    """Images of this rank, (n_local, d)."""
+    log_density: Tensor
+    """log ρ there, (n_local,); not-a-number where the map has folded."""
+    energy: float
+    """F(ρ), mean over the sample."""
+    projection_error: float
+    """E|Jη + f|², where a velocity was given and the mean square exists."""
+    folded: int
+    """Samples, of all ranks, where det ∇T ≤ 0. Only an energy that does not depend on the density
+    gets that far."""
+    work: float
+    """E[f·Jη] of the parts of the energy that know positions alone."""
+
+
+class Judge:
+    """Looks at maps on behalf of one problem."""
+
+    columns: Sequence[Column] = (
+        Column("energy", "time", "F(rho), mean over the evaluation sample", "F"),
+        Column("energy_rate_measured", "time", "dF/dt of the evaluation sample's energy along eta",
+               "F/t", optional=True),
+        Column("kl_divergence", "time", "KL to the stationary law, with the evaluation sample's "
+               "sampling error", optional=True),
+        Column("projection_error_fresh", "time", "E|J eta + f|^2 on the evaluation sample",
+               "x^2/t^2", optional=True),
+        Column("map_error", "time", "(E|T - T_exact|^2)^(1/2) on the evaluation sample, at least "
+               "W2", "x", optional=True),
+        Column("map_displacement", "time", "(E|T_exact - z|^2)^(1/2) on the evaluation sample", "x",
+               optional=True),
+        Column("symmetric_kl", "time", "symmetric KL of the fitted Gaussian to the exact one",
+               optional=True),
+        Column("folded", "time", "evaluation samples at which the map has folded", integer=True),
+        Column("energy", "step", "energy where the step begins", "F"),
+        Column("projection_error_fresh", "step", "projection_error_fresh where the step begins",
+               "x^2/t^2", optional=True),
+    )  # fmt: skip
+
+    def __init__(self, problem: Problem, evaluation: Evaluation) -> None:
+        self.problem, self.evaluation = problem, evaluation
+        self._residual_is_defined = residual_is_defined(problem)
+        self._behind: tuple[tuple[Stage, ...], Ensemble] = ((), evaluation.ensemble)
+
+    def _ensemble(self, map: MapState) -> Ensemble:
+        """The evaluation sample behind the frozen stages, carried there once."""
+        if self._behind[0] != map.stages:
+            carried = self.evaluation.ensemble.carried(
+                map.stages, score=self.problem.energy.needs_density
+            )
+            self._behind = map.stages, carried
+        return self._behind[1]
+
+    def look(self, map: MapState, velocity: Tensor | None = None) -> Look:
+        """The evaluation sample behind T, and with η = `velocity`, (p,), how well the map follows
+        the force. One all-reduce.
+
+        Errors: `StepFailed` where the map has folded and the energy needs the density, or a value
+        is not finite."""
+        ensemble, energy = self._ensemble(map), self.problem.energy
+        pushed = ensemble.push(map.active(), density=True, score=energy.needs_density)
+        forces = ensemble.forces(energy, pushed, values=True)
+        eta = torch.zeros_like(map.theta) if velocity is None else velocity
+        sums, counts = self._sums(map, ensemble, pushed, forces, eta)
+        value, error, work, folded = ensemble.sum_or_fail(sums, counts).tolist()
+        unfolded = torch.cat([cloud.unfolded for cloud in pushed])
+        known = velocity is not None and self._residual_is_defined
+        return Look(
+            x=torch.cat([cloud.x for cloud in pushed]),
+            log_density=torch.where(
+                unfolded, torch.cat([cloud.log_density for cloud in pushed]), _NAN
+            ),
+            energy=value / ensemble.total,
+            projection_error=error / ensemble.total if known else _NAN,
+            folded=int(folded),
+            work=work / ensemble.total,
+        )
+
+    def _sums(
+        self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],
+        forces: Sequence[ChunkForce], eta: Tensor,
+    ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
+        """Of every chunk: Σφ, Σ|Jη + f|², Σ f·Jη and folded samples, (4,) in float64; and what
+        makes them worthless (see `unusable`)."""
+        linearizer = map.map.linearizer()
+        needs_density = self.problem.energy.needs_density
+        sums, counts = [], []
+        for k, (cloud, force) in enumerate(zip(pushed, forces, strict=True)):
+            assert force.value is not None
+            moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(eta)  # used once
+            folded = (~cloud.unfolded).sum().double()
+            work = ensemble.weighted(k, force.position * moved).double().sum()
+            values = ensemble.weighted(k, force.value).double().sum()
+            residual = ensemble.square(k, moved + force.total)
+            sums.append(torch.stack([values, residual, work, folded]))
+            checked = torch.cat([force.total, force.value[:, None]], 1)
+            counts.append(unusable(cloud, checked, folded_count=needs_density))
+        return sums, counts
+
+    def rate(self, map: MapState, velocity: Tensor, look: Look) -> float:
+        """dF/dt of the evaluation sample's energy along θ' = η, exactly: E[f·Jη] of the parts that
+        know positions, and the derivative of the sample mean of those that know the density."""
+        if not self.problem.energy.needs_density:
+            return look.work
+        ensemble, active = self._ensemble(map), map.active()
+        rates = [
+            (energy_gradient(active, self.problem.energy, chunk) @ velocity).double()[None]
+            for chunk in ensemble.chunks
+        ]
+        return look.work + float(ensemble.mean(tree_sum(rates)))
+
+    def figures(
+        self, time: float, map: MapState, velocity: Tensor | None, look: Look
+    ) -> dict[str, float]:
+        """Those of `columns` along `time`, from a look at the map with the same velocity."""
+        log_partition, beta = self.problem.log_partition(), self.problem.energy.beta()
+        error = self._map_error(time, look)
+        return {
+            "energy": look.energy,
+            "energy_rate_measured": _NAN if velocity is None else self.rate(map, velocity, look),
+            "kl_divergence": _NAN if log_partition is None else look.energy / beta + log_partition,
+            "projection_error_fresh": look.projection_error,
+            "map_error": error.absolute,
+            "map_displacement": error.displacement,
+            "symmetric_kl": self._symmetric_kl(time, look),
+            "folded": look.folded,
+        }
+
+    def _map_error(self, time: float, look: Look) -> MapError:
+        problem, ensemble = self.problem, self.evaluation.ensemble
+        if problem.exact is None:
+            return MapError(_NAN, _NAN)
+        z = self.evaluation.z
+        exact = problem.exact(time - problem.start_time, z)
+        return map_error(z, look.x, exact, ensemble)
+
+    def _symmetric_kl(self, time: float, look: Look) -> float:
+        """Of the nearest Gaussian push-forward to the exact law, where that is Gaussian and there
+        are samples enough to fit one."""
+        problem, ensemble = self.problem, self.evaluation.ensemble
+        if not isinstance(problem.exact, GaussianFlow) or ensemble.total <= problem.dimension:
+            return _NAN
+        start = problem.exact.start
+        fitted = affine_law(
+            self.evaluation.z, look.x, start.mean, start.covariance, ensemble.communicator
+        )
+        return symmetric_kl(*fitted, *problem.exact.law(time - problem.start_time))

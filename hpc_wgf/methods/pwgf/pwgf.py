@@ -1,0 +1,258 @@
+"""Parameterised Wasserstein gradient flow: θ' = −Ĝ(θ)† ∇F(θ) [PWGF (3.18), (3.21)].
+
+    Ĝ = JᵀJ/n,  ∇F = Jᵀf/n,  J = ∂_θT at the samples, f = ∇ δF/δρ at their images,
+so that η = θ' is the least-squares solution of J η ≈ −f: the parameter velocity that moves the
+samples most nearly as the flow would. With the same samples in Ĝ and ∇F the system is consistent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...columns import Column
+from ...ensemble import Ensemble
+from ...errors import InputError, StepFailed
+from ...integrators import SCHEMES, Controller
+from ...maps import MapState, PushForward
+from ...metric import Preconditioning
+from ...parallel import Communicator, RandomStream, SampleBlocks
+from ...problems import Problem, jump_of, residual_is_defined
+from ..base import Setting, State, Trial
+from ..options import Form, PWGFOptions
+from .checks import checks
+from .memory import WarmStart, load_state_dict, state_dict
+from .normal_equations import NormalEquations, assemble
+from .units import reciprocal_condition
+from .velocity import Monitor, StepContext, Velocity, VelocitySolver
+
+_NAN = float("nan")
+
+
+class PWGF:
+    """The method on one problem, first map and set of ranks."""
+
+    columns: Sequence[Column] = (
+        Column("energy_rate", "time", "-eta^T G eta on the samples of the step", "F/t"),
+        Column("projection_error", "time", "E|J eta + f|^2 on the samples of the step "
+               "[PWGF (3.27)]", "x^2/t^2", optional=True),
+        Column("force_square", "time", "E|f|^2 on the samples of the step", "x^2/t^2",
+               optional=True),
+        Column("energy_rate", "step", "energy_rate where the step begins", "F/t"),
+        Column("projection_error", "step", "projection_error where the step begins", "x^2/t^2",
+               optional=True),
+        Column("products", "step", "products with the metric", integer=True),
+        Column("solves", "step", "linear solves", integer=True),
+        Column("unconverged", "step", "solves that ended above the tolerance", integer=True),
+        Column("residual", "step", "largest true residual of a solve, over the right-hand side"),
+        Column("nonlinearity", "step", "motion of the samples other than linear in theta, over "
+               "the linear one"),
+        Column("shift", "step", "epsilon over the largest eigenvalue of the metric"),
+    )  # fmt: skip
+
+    def __init__(self, setting: Setting, options: PWGFOptions) -> None:
+        """Errors: `InputError` where the method cannot solve the problem."""
+        self.setting, self.options = setting, options
+        self.problem, self.communicator = setting.problem, setting.communicator
+        self._refuse_jumps()
+        self._residual_is_defined = residual_is_defined(setting.problem)
+        self.scheme = SCHEMES[options.scheme]
+        if self.communicator.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = options.tf32
+        self.reciprocal_condition = reciprocal_condition(setting.problem.start)
+        self._blocks = SampleBlocks.automatic(options.samples, options.block)
+        self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
+        self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
+
+    @classmethod
+    def on(
+        cls, problem: Problem, map: PushForward, options: PWGFOptions, communicator: Communicator,
+        *, particles: int | None = None, shards: int | None = None,
+    ) -> Self:  # fmt: skip
+        """The method in a setting of its own (see `Setting.of`)."""
+        setting = Setting.of(
+            problem, map, options, communicator, particles=particles, shards=shards
+        )
+        return cls(setting, options)
+
+    def _refuse_jumps(self) -> None:
+        jump = jump_of(self.problem.start)
+        at_a_jump = jump is not None and self.problem.energy.needs_density
+        if at_a_jump and self.options.form is Form.FORCE:
+            raise InputError(
+                f"{jump}, and there the force of a density-dependent energy is concentrated where "
+                "no sample sits: the force form would not move it. Smooth the jump (a box: "
+                'ramp = 0.1, say), or use method.form = "energy"'
+            )
+
+    def start(self) -> State[WarmStart]:
+        map = MapState((), self.setting.map, self.setting.map.get_theta())
+        return State(self.problem.start_time, map, 0, self.options.step_size)
+
+    def controller(self) -> Controller:
+        return self.options.controller()
+
+    def checks(self) -> Sequence[Callable[[], None]]:
+        return checks(self)
+
+    @property
+    def preconditioner(self) -> Preconditioning:
+        """The kind that the solves use."""
+        return self._velocities.solver.kind
+
+    def description(self) -> Mapping[str, Any]:
+        return {"preconditioner": self.preconditioner.value}
+
+    def solver(self, map: PushForward) -> VelocitySolver:
+        """Solves for velocities of `map`; every stage has one of its own."""
+        if self._velocities.map is not map:
+            self._velocities = VelocitySolver(map, self.options, self.reciprocal_condition)
+        return self._velocities
+
+    def enter(self, state: State[WarmStart]) -> State[WarmStart]:
+        return replace(state, entered=self.velocity_at(state))
+
+    def velocity(self, state: State[WarmStart]) -> Tensor:
+        eta: Tensor = state.entered.eta
+        return eta
+
+    def figures(self, state: State[WarmStart]) -> Mapping[str, float]:
+        found: Velocity = state.entered
+        return {
+            "energy_rate": found.energy_rate,
+            "projection_error": found.projection_error,
+            "force_square": found.force_square,
+        }
+
+    def velocity_at(self, state: State[WarmStart]) -> Velocity:
+        """η on the samples of the step that begins at `state`, damped as the step wants it."""
+        system = self.system(state.map, self.samples(state.map, state.step))
+        warm = state.memory or WarmStart(None, None)
+        monitor = Monitor(
+            self._validation(state.map, self.validation_samples(state.map, state.step)),
+            self.scheme.first_stage(state.step_size, warm.scheme),
+        )
+        solver = self.solver(state.map.map)
+        return self._mask_undefined(solver.damped_velocity(system, warm.solver, monitor))
+
+    def _validation(self, map: MapState, ensemble: Ensemble | None) -> NormalEquations | None:
+        return None if ensemble is None else self.system(map, ensemble)
+
+    def _for_step(
+        self, state: State[WarmStart], velocity: Velocity, step_size: float
+    ) -> tuple[Velocity, int]:
+        """The velocity for a step shorter than was proposed, where that matters, and the products
+        that it took beyond. Errors: `StepFailed` where the step is too long for any shift."""
+        context, products = velocity.context, 0
+        shorter = step_size < 0.75 * state.step_size
+        if shorter and (context.damped or context.too_long):
+            velocity = self.velocity_at(replace(state, step_size=step_size))
+            products = velocity.products
+        if velocity.context.too_long:
+            raise StepFailed(
+                f"η moves the samples by {velocity.nonlinearity:.0%} otherwise than linearly, and "
+                "damping it far enough would leave much of the force over"
+            )
+        return velocity, products
+
+    def _mask_undefined(self, velocity: Velocity) -> Velocity:
+        """E|f|² and δ have no meaning where the force misses a jump, or has no variance."""
+        if self._residual_is_defined:
+            return velocity
+        return replace(velocity, projection_error=_NAN, force_square=_NAN)
+
+    def samples(self, map: MapState, step: int) -> Ensemble:
+        """The samples on which a step is computed, behind the frozen stages of `map`."""
+        return self._drawn(map, self._blocks, RandomStream.STEP, step)
+
+    def validation_samples(self, map: MapState, step: int) -> Ensemble | None:
+        """A second sample, which ends the solves of a step where it gains no more; None where the
+        options ask for none."""
+        if self.options.validation is None:
+            return None
+        return self._drawn(map, self._validation_blocks, RandomStream.VALIDATION, step)
+
+    def _drawn(
+        self, map: MapState, blocks: SampleBlocks, stream: RandomStream, step: int
+    ) -> Ensemble:
+        sampler = self.setting.sampler
+        parts = sampler.parts(blocks, map.map.chunk_size())
+        drawn = sampler.draw(blocks, parts, stream, step)
+        return drawn.carried(map.stages, score=self.problem.energy.needs_density)
+
+    def system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
+        """Ĝη = −∇F of a map on given samples. Errors: `StepFailed` where the map folds or a value
+        is not finite."""
+        options = self.options
+        return assemble(
+            map.active(), ensemble, self.problem.energy, form=options.form, budget=options.budget
+        )
+
+    def advance(self, state: State[WarmStart], step_size: float) -> Trial[WarmStart]:
+        begun: Velocity = state.entered
+        first, repeated = self._for_step(state, begun, step_size)
+        context: StepContext = first.context
+        solver, stages = self.solver(state.map.map), [first]
+        systems: list[NormalEquations] = []  # of the last stage
+
+        def rhs(theta: Tensor) -> Tensor:
+            map = state.map.moved(theta)
+            systems.clear()
+            systems.append(self.system(map, context.ensemble))
+            monitor = Monitor(self._validation(map, context.validation))
+            stages.append(solver.solve(systems[0], stages[-1].memory, monitor))
+            return stages[-1].eta
+
+        def norm(eta: Tensor) -> float:
+            if not systems:  # no stage has been computed yet
+                systems.append(self.system(state.map, context.ensemble))
+            return systems[0].gram.square_norm(eta) ** 0.5
+
+        warm = state.memory or WarmStart(None, None)
+        theta, error, remembered = self.scheme.advance(
+            rhs, state.theta, first.eta, step_size,
+            norm=norm, estimate=self.options.tolerance is not None, memory=warm.scheme,
+        )  # fmt: skip
+        return Trial(
+            map=state.map.moved(theta),
+            error=None if error is None else norm(error),
+            memory=WarmStart(stages[-1].memory, remembered),
+            figures=_figures(begun, stages[1:], repeated),
+        )
+
+    def evaluate(self, map: MapState, ensemble: Ensemble) -> Velocity:
+        """η on given samples, by a solve that nothing precedes.
+
+        Errors: `StepFailed` where the map folds, a value is not finite, or the solve fails.
+        """
+        solver = self.solver(map.map)
+        return self._mask_undefined(solver.solve(self.system(map, ensemble), None, Monitor()))
+
+    def state_dict(self, state: State[WarmStart]) -> dict[str, np.ndarray]:
+        return state_dict(state.memory, self.scheme)
+
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray], map: MapState) -> WarmStart | None:
+        solver = self.solver(map.map).solver
+        return load_state_dict(
+            arrays, self.scheme, solver, map.map, lambda step: self.samples(map, step)
+        )
+
+
+def _figures(begun: Velocity, stages: Sequence[Velocity], repeated: int) -> dict[str, float]:
+    """Of a step that began with a velocity and computed those of further stages; `repeated`:
+    products of the first one where it was computed once more."""
+    return {
+        "energy_rate": begun.energy_rate,
+        "projection_error": begun.projection_error,
+        "products": begun.products + repeated + sum(stage.products for stage in stages),
+        "solves": 1 + len(stages),
+        "unconverged": (not begun.converged) + sum(not stage.converged for stage in stages),
+        "residual": max(begun.residual, max((each.residual for each in stages), default=0.0)),
+        "nonlinearity": begun.nonlinearity,
+        "shift": begun.shift,
+    }

@@ -1,0 +1,214 @@
+"""The time loop: propose, accept or reject, observe."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ..columns import Column
+from ..diagnostics import Judge, Look
+from ..errors import RunError, StepFailed
+from ..integrators import Controller
+from ..methods.base import Method, State, Trial, begin_stage
+from ..observers import NewStage, Observer, Snapshot, StepRecord
+from ..parallel import Communicator
+from .schedule import Schedule
+from .staging import Staging
+
+_MAX_REJECTIONS = 20
+_NAN = float("nan")
+
+COLUMNS: Sequence[Column] = (
+    Column("stage", "time", "frozen stages below the map of the row", integer=True),
+    Column("steps_taken", "time", "steps before the row", integer=True),
+    Column("next_step_size", "time", "step that is proposed next", "t"),
+    Column("controller_error", "time", "error of the last accepted step, as the controller "
+           "remembers it"),
+    Column("wall_seconds", "time", "seconds of computation up to the row", "s"),
+    Column("time", "step", "time at which the step begins", "t"),
+    Column("size", "step", "length of the step", "t"),
+    Column("rejected", "step", "attempts that were rejected before the step", integer=True),
+    Column("eta_norm", "step", "|eta| where the step begins", optional=True),
+    Column("seconds", "step", "seconds of computation of the step", "s"),
+)  # fmt: skip
+"""The figures of the loop itself."""
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A state that has been accepted and entered."""
+
+    state: State[Any]
+    look: Look
+    """How the evaluation sample sees it."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One method on its way through time, and who watches."""
+
+    method: Method[Any]
+    judge: Judge
+    communicator: Communicator
+    schedule: Schedule
+    observers: Sequence[Observer]
+    staging: Staging | None = None
+    """Decides on stages; None for one map from start to end."""
+
+    def run(
+        self,
+        resume_from: State[Any] | None = None,
+        *,
+        seconds_before: float = 0.0,
+        stop: Callable[[], bool] | None = None,
+    ) -> State[Any]:
+        """Run from the start, or from the last stored state, to `schedule.until`; or to the end of
+        the step after which `stop`, which is asked on every rank, says so on one of them.
+
+        A step counts once the state at its end has been entered on fresh samples without folding:
+        what cannot go on is not accepted. Errors: `RunError` when a step cannot be completed.
+        """
+        begun = clock.monotonic() - seconds_before
+        try:
+            point = self._first(resume_from or self.method.start())
+            if resume_from is None:
+                point = self._store(point, clock.monotonic() - begun)
+            while point.state.time < self.schedule.until:
+                stored = self.schedule.next_after(point.state.time)
+                point = self._accepted_step(point)
+                if point.state.time == stored:
+                    point = self._store(point, clock.monotonic() - begun)
+                if point.state.time < self.schedule.until and self._stopped(stop):
+                    memory = self.method.state_dict(point.state)
+                    for observer in self.observers:
+                        observer.on_stop(point.state, memory, clock.monotonic() - begun)
+                    break
+        finally:
+            for observer in self.observers:
+                observer.on_end()
+        return point.state
+
+    def _stopped(self, stop: Callable[[], bool] | None) -> bool:
+        if stop is None:
+            return False
+        asked = torch.tensor([float(stop())], device=self.communicator.device)
+        return bool(self.communicator.sum(asked) > 0)
+
+    def _first(self, state: State[Any]) -> _Point:
+        try:
+            return self._entered(state)
+        except StepFailed as failure:
+            raise RunError(f"at t = {state.time:g}, before the first step: {failure}") from failure
+
+    def _entered(self, state: State[Any]) -> _Point:
+        entered = self.method.enter(state)
+        return _Point(entered, self.judge.look(entered.map, self.method.velocity(entered)))
+
+    def _store(self, point: _Point, seconds: float) -> _Point:
+        """Show a row to the observers; the point from which the run goes on, in a new stage where
+        one begins there."""
+        state, map = point.state, None
+        if self.staging is not None and state.time < self.schedule.until:
+            map = self.staging.next_map(state, point.look)
+        following = state if map is None else begin_stage(state, map)
+        row = self._snapshot(point, seconds)
+        if map is not None:
+            row = replace(row, new_stage=NewStage(map.architecture(), following.theta))
+        for observer in self.observers:
+            observer.on_row(row)
+        return point if map is None else self._first(following)
+
+    def _snapshot(self, point: _Point, seconds: float) -> Snapshot:
+        state, look, velocity = point.state, point.look, self.method.velocity(point.state)
+        return Snapshot(
+            state=replace(state, map=state.map.moved(state.theta.detach().clone()), entered=None),
+            particles=look.x,
+            log_density=look.log_density,
+            velocity=velocity,
+            figures={
+                **self.judge.figures(state.time, state.map, velocity, look),
+                **self.method.figures(state),
+                "stage": len(state.map.stages),
+                "steps_taken": state.step,
+                "next_step_size": state.step_size,
+                "controller_error": state.last_error,
+                "wall_seconds": seconds,
+            },
+        )
+
+    def _accepted_step(self, point: _Point) -> _Point:
+        """The next accepted point, after as many rejections as it takes; the observers see the
+        step."""
+        begun = clock.monotonic()
+        state, proposal, controller = point.state, point.state.step_size, self.method.controller()
+        for rejected in range(_MAX_REJECTIONS):
+            try:
+                trial, reached = self._attempt(controller, point, proposal)
+            except _Rejected as rejection:
+                proposal, last = rejection.proposal, rejection
+                continue
+            velocity = self.method.velocity(state)
+            record = StepRecord({
+                "time": state.time,
+                "size": reached.state.time - state.time,
+                "energy": point.look.energy,
+                "projection_error_fresh": point.look.projection_error,
+                "eta_norm": _NAN if velocity is None else float(velocity.double().norm()),
+                "rejected": rejected,
+                "seconds": clock.monotonic() - begun,
+                **trial.figures,
+            })  # fmt: skip
+            for observer in self.observers:
+                observer.on_step(record)
+            return reached
+        raise RunError(
+            f"{_MAX_REJECTIONS} steps from t = {state.time:g} were rejected, {last}. Shorter steps "
+            "do not help: take more samples, a looser method.rtol (which keeps the parameter "
+            "velocity small) or another map"
+        )
+
+    def _attempt(
+        self, controller: Controller, point: _Point, proposal: float
+    ) -> tuple[Trial[Any], _Point]:
+        """One step and the point it reaches. Errors: `_Rejected` for a shorter one; `RunError`
+        where steps may not change."""
+        state = point.state
+        size, end = self.schedule.step_to(state.time, proposal)
+        try:
+            trial = self.method.advance(state, size)
+            verdict = controller.judge(trial.error, state.last_error)
+            if not verdict.accept:
+                raise _Rejected(size * verdict.factor, size, "its error is above the tolerance")
+            # A step shortened to meet a stored time must not shorten those after it.
+            wished = min(proposal, state.step_size) * min(1.0, verdict.factor)
+            # What solves remember ends at a stored time: a run resumed there must find the same.
+            ends_row = end == self.schedule.next_after(state.time)
+            after = State(
+                time=end,
+                map=trial.map,
+                step=state.step + 1,
+                step_size=max(size * verdict.factor, wished),
+                last_error=verdict.error,
+                memory=None if ends_row else trial.memory,
+            )
+            return trial, self._entered(after)
+        except StepFailed as failure:
+            factor = controller.after_failure()
+            if factor is None:
+                raise RunError(
+                    f"the step of {size:g} from t = {state.time:g} failed: {failure}. Shorten "
+                    "method.step, or give method.tolerance so that steps shorten themselves"
+                ) from failure
+            raise _Rejected(size * factor, size, str(failure)) from failure
+
+
+class _Rejected(Exception):
+    """The step is to be tried again with `proposal`."""
+
+    def __init__(self, proposal: float, size: float, cause: str) -> None:
+        super().__init__(f"the last of {size:g}: {cause}")
+        self.proposal = proposal

@@ -1,0 +1,95 @@
+"""What a store says of its run."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from ..columns import Column
+from ..diagnostics import Judge
+from ..methods.base import Method, MethodOptions, Setting
+from ..problems import Problem
+from .layout import Layout
+from .loop import COLUMNS
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that decides a trajectory, bound together before the run begins."""
+
+    setting: Setting
+    """Problem, map, ranks and samples."""
+    options: MethodOptions
+    """Of the method."""
+    method: Method[Any]
+    """The method at work."""
+    layout: Layout
+    """Of rows and stored samples."""
+    configuration: Mapping[str, Any] | None
+    """The run file's tables, where the run comes from one."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """All figures of the run."""
+        return [*COLUMNS, *Judge.columns, *self.method.columns]
+
+    def attributes(self) -> dict[str, Any]:
+        """What the store says of the run."""
+        problem, map = self.setting.problem, self.setting.map
+        return {
+            "problem": problem.name,
+            "dimension": problem.dimension,
+            "until": problem.until,
+            "ranks": self.setting.communicator.size,
+            "samples": self.options.samples,
+            "parameters": map.parameter_count(),
+            "interaction_routes": self.routes(),
+            **self.method.description(),
+            "layout": self.layout.as_attributes(),
+            "configuration": None if self.configuration is None else dict(self.configuration),
+            "objects": self.described(),
+            "versions": {
+                **{name: version(name) for name in ("hpc-wgf", "torch", "numpy", "zarr")},
+                "python": platform.python_version(),
+            },
+        }
+
+    def routes(self) -> list[str]:
+        """How each sum over pairs is taken, on the steps' samples and on the evaluation sample."""
+        numbers = (self.options.samples, self.setting.evaluation.ensemble.total)
+        interactions = self.setting.problem.energy.interactions
+        both = [[part.route_for(n).value for n in numbers] for part in interactions]
+        return [steps if steps == seen else f"{steps} (rows: {seen})" for steps, seen in both]
+
+    def described(self) -> dict[str, str]:
+        """Everything that decides the trajectory, in words; the end of the run does not."""
+        problem, map = self.setting.problem, self.setting.map
+        return {
+            "energy": repr(problem.energy),
+            "start density": repr(problem.start),
+            "start time": repr(problem.start_time),
+            "map": repr(map),
+            "map's buffers": _digest(map.buffers()),
+            "method": repr(self.options),
+        }
+
+
+def extended(configuration: Mapping[str, Any] | None, problem: Problem) -> dict[str, Any] | None:
+    """The configuration with which a stored run began, with the present end."""
+    if configuration is None:
+        return None
+    ending = {**configuration["problem"], "until": problem.until}
+    return {**configuration, "problem": ending}
+
+
+def _digest(tensors: Iterable[torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,157 @@
+"""Whether a run that is to go on is the one that a store holds, and where it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..diagnostics import Judge
+from ..errors import InputError, StepFailed
+from ..interactions import Route
+from ..methods.base import State
+from ..parallel import agreed
+from ..store import SCHEMA_VERSION, Checkpoint, StoredRun
+from .provenance import Identity
+from .stored_maps import map_of_row, map_state
+
+_TF32 = 2.0**-10  # its epsilon: a run may go on where there is no GPU
+
+
+def check_same_run(stored: StoredRun, given: Identity) -> None:
+    """Errors: `InputError` where going on would not be the same run."""
+    if stored.attributes["schema_version"] != SCHEMA_VERSION:
+        raise InputError(
+            f"{stored.path} was written by an older version (schema "
+            f"{stored.attributes['schema_version']}): it can be read, not resumed. "
+            "Resume it with the version that wrote it, or run it again into a new store"
+        )
+    described, kept = given.described(), stored.attributes["objects"]
+    other = [
+        f"{name}: stored {kept[name]}, given {described[name]}"
+        for name in kept
+        if kept[name] != described[name]
+    ]
+    other += _otherwise_configured(stored.attributes["configuration"], given.configuration)
+    if stored.rows:
+        initial = torch.from_numpy(stored.theta(0))
+        theta0 = given.setting.map.get_theta().cpu()
+        if initial.shape != theta0.shape or not torch.equal(initial, theta0):
+            other.append(
+                f"initial parameters: stored {initial.numel()}, given {theta0.numel()}, "
+                "not the same"
+            )
+    if other:
+        raise InputError(
+            f"{stored.path} holds another run, which cannot be resumed as this one:\n  "
+            + "\n  ".join(other)
+        )
+    problem = given.setting.problem
+    time = float(stored.last("time")) if stored.rows else problem.start_time
+    if problem.until < time:
+        raise InputError(
+            f"{stored.path} has already reached t = {time:g}: resume it to a later time than "
+            f"{problem.until:g}"
+        )
+
+
+def _otherwise_configured(
+    stored: Mapping[str, Any] | None, given: Mapping[str, Any] | None
+) -> list[str]:
+    """What is stored otherwise than a run file says, but for the end of the run."""
+    if stored is None or given is None:
+        return []
+    other = [
+        f"{table}.{key}: stored {stored[table].get(key)}, given {value}"
+        for table in ("problem", "method", "output")
+        for key, value in given[table].items()
+        if (table, key) != ("problem", "until") and stored[table].get(key) != value
+    ]
+    if stored["map"] != given["map"]:
+        other.append(f"map: stored {stored['map']}, given {given['map']}")
+    return other
+
+
+def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
+    """Whether the map and the energy give at the last stored row what they gave then: names do not
+    tell whether a user's function is still the same. Collective.
+
+    Errors: `InputError` where particles or energy differ by more than rounding."""
+    if stored.rows == 0:
+        return
+    communicator = given.setting.communicator
+    with agreed(communicator):
+        map = map_of_row(stored, given.setting.map, stored.rows - 1)
+        kept = stored.particles(stored.rows - 1, given.setting.evaluation.span)
+        before = float(stored.last("energy"))
+    try:
+        look = judge.look(map)
+    except StepFailed as failure:
+        raise InputError(_other_values(stored, f"there {failure}")) from failure
+    with agreed(communicator):
+        options = given.options
+        tf32 = getattr(options, "tf32", False)
+        rounding = (_TF32 if tf32 else torch.finfo(options.torch_dtype).eps) ** 0.5
+        apart = np.abs(look.x.cpu().numpy() - kept).max(initial=0.0)
+        if not apart <= rounding * (1.0 + np.abs(kept).max(initial=0.0)):
+            raise InputError(
+                _other_values(stored, f"the map now puts its samples up to {apart:.3g} elsewhere")
+            )
+        # Batches hold more particles on a GPU, where the run may have begun.
+        estimated = Route.BATCHES.value in " ".join(given.routes())
+        if not estimated and not abs(look.energy - before) <= rounding * (1.0 + abs(before)):
+            raise InputError(
+                _other_values(stored, f"its energy was {before:.9g} and now is {look.energy:.9g}")
+            )
+
+
+def _other_values(stored: StoredRun, found: str) -> str:
+    return (
+        f"{stored.path} holds another run: at its last row, t = {float(stored.last('time')):g}, "
+        f"{found}. Give the map, the energy and the start with which it began"
+    )
+
+
+def last_checkpoint(stored: StoredRun, until: float) -> Checkpoint | None:
+    """Where the stored run can be taken up to go to `until`: where it was stopped, or else at its
+    last row. None where it has no row. Errors: `InputError` for a damaged checkpoint."""
+    if stored.rows == 0:
+        return None
+    checkpoint = Checkpoint.read(stored.path, stored.rows)
+    if checkpoint is not None and checkpoint.time <= until:
+        return checkpoint
+    return Checkpoint(
+        time=float(stored.last("time")),
+        step=int(stored.last("steps_taken")),
+        step_size=float(stored.last("next_step_size")),
+        last_error=float(stored.last("controller_error")),
+        wall_seconds=float(stored.last("wall_seconds")),
+        theta=_theta_to_go_on(stored),
+    )
+
+
+def _theta_to_go_on(stored: StoredRun) -> np.ndarray:
+    """Of the last row; or, where a new stage begins there, its initial parameters."""
+    last = stored.rows - 1
+    newest = len(stored.stages) - 1
+    if stored.stages[newest]["row"] == last and newest > 0:
+        return stored.initial_theta(newest)
+    return stored.theta(last)
+
+
+def state_at(checkpoint: Checkpoint, stored: StoredRun, given: Identity) -> State[Any]:
+    """The state that was kept; collective, as what its solves remember is made again."""
+    device = given.setting.communicator.device
+    newest = len(stored.stages) - 1
+    map = map_state(stored, given.setting.map, newest, torch.from_numpy(checkpoint.theta))
+    map = map.moved(map.theta.to(device))
+    return State(
+        time=checkpoint.time,
+        map=map,
+        step=checkpoint.step,
+        step_size=checkpoint.step_size,
+        last_error=checkpoint.last_error,
+        memory=given.method.load_state_dict(checkpoint.memory, map),
+    )

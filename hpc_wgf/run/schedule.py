@@ -1,0 +1,58 @@
+"""The times at which a run is stored, and the steps that meet them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import InputError, RunError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stored times: `start`, start + every, start + 2·every, … and `until`.
+
+    They are rounded to twelve digits, so that a run to a multiple of `every`, as a user writes it,
+    ends where a longer one only passes: to be resumed there as that one.
+
+    Errors: `InputError` where numbers near `until` lie too far apart to tell stored times."""
+
+    start: float
+    """Time of the first row."""
+    until: float
+    """Time of the last row."""
+    every: float
+    """Time between rows."""
+
+    def __post_init__(self) -> None:
+        if self._slack(self.every) > 1e-3:
+            raise InputError(
+                f"near t = {self.until:.12g} numbers lie too far apart for rows every "
+                f"{self.every:.3g}: count time from a start_time nearer to 0"
+            )
+
+    def _slack(self, unit: float) -> float:
+        """What rounding may do to a difference of times, in such units."""
+        return 1e-9 + 4 * math.ulp(max(abs(self.start), abs(self.until))) / unit
+
+    def next_after(self, time: float) -> float:
+        """The first stored time after `time`."""
+        slack = self._slack(self.every)
+        k = math.floor((time - self.start) / self.every + slack) + 1
+        exact = self.start + k * self.every
+        rounded = float(f"{exact:.12g}")
+        following = rounded if abs(rounded - exact) < 1e-9 * self.every else exact
+        return following if following < self.until - slack * self.every else self.until
+
+    def step_to(self, time: float, proposal: float) -> tuple[float, float]:
+        """(step, time after it): the proposal shortened so that equal steps end on the next
+        stored time, which the last of them meets exactly. A function of the state alone."""
+        target, slack = self.next_after(time), self._slack(proposal)
+        left = max(1, math.ceil((target - time) / proposal - slack))
+        step = (target - time) / left
+        if slack > 0.1:
+            raise RunError(
+                f"a step of {proposal:.3g} is lost beside t = {time:.12g}: take longer steps, or "
+                "count time from a start_time nearer to 0"
+            )
+        return step, target if left == 1 else time + step
