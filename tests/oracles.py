@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hpc_wgf.cloud import Cloud
 from hpc_wgf.interactions import Particles
 from hpc_wgf.maps import PushForward
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.problems import ChunkForce, Cloud, Density, Potential, SumOfEnergies
+from hpc_wgf.problems import ChunkForce, Density, Potential, SumOfEnergies
 
 
 def euler_maruyama(

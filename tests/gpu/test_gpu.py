@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bound import judge_of
 from oracles import perturb
 from pretended_gpu import pretended_gpu
 from stores import assert_same
 from torch import nn
 
 from hpc_wgf import Output, solve
-from hpc_wgf.loop import Schedule, integrate
 from hpc_wgf.maps import (
     Affine,
     BlockFlow,
@@ -27,12 +27,14 @@ from hpc_wgf.maps import (
     PushForward,
     ResidualPerceptron,
 )
-from hpc_wgf.methods import PWGF
-from hpc_wgf.methods.solver import MetricSolver
+from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf.solver import MetricSolver
 from hpc_wgf.metric import Preconditioning
 from hpc_wgf.named import named
 from hpc_wgf.observers import MemoryRecorder
 from hpc_wgf.parallel import Communicator, LocalCommunicator
+from hpc_wgf.run.loop import Loop
+from hpc_wgf.run.schedule import Schedule
 from hpc_wgf.store import StoredRun, open_run
 
 # A shift and a tolerance at which η is known to many digits, whatever the order of sums.
@@ -91,10 +93,10 @@ def short_run(
     """The columns of a short run."""
     problem, own, options = named(name, *KNOWN, *settings)
     memory = MemoryRecorder()
-    runner = PWGF(problem, map or own, options, communicator, shards=1)
+    runner = PWGF.on(problem, map or own, options, communicator, shards=1)
     begun, length = problem.start_time, 0.4 * options.step_size
     schedule = Schedule(begun, begun + length, length)
-    integrate(problem, runner, schedule, [memory])
+    Loop(runner, judge_of(runner), communicator, schedule, [memory]).run()
     return memory.columns()
 
 
@@ -136,14 +138,14 @@ def test_the_host_waits_for_an_iteration_only_where_it_looks(solver):
     problem, map, options = named("porous-2d", *KNOWN, f"method.solver={solver}", "method.shift=0")
     waits = []
     with pretended_gpu() as communicator:
-        runner = PWGF(problem, map, options, communicator, shards=1)
+        runner = PWGF.on(problem, map, options, communicator, shards=1)
         state = runner.start()
-        system = runner.system(state.theta, runner.samples(0))
+        system = runner.system(state.map, runner.samples(runner.start().map, 0))
         for most in (22, 42):
             plain = replace(options, preconditioner=Preconditioning.NONE, max_products=most)
             before = communicator.reads()
-            stats = MetricSolver(runner.map, plain, communicator).solve(
-                runner.map, system, None, None
+            stats = MetricSolver(runner.setting.map, plain).solve(
+                runner.setting.map, system, None, None
             )[1]
             assert stats.products == most
             waits.append(communicator.reads() - before)

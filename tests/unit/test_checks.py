@@ -100,7 +100,7 @@ class Standard(wgf.Gaussian):
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        ("too few", r"gave samples of shape \(4095, 2\) where 4096 were asked for"),
+        ("too few", r"gave samples of shape \(15, 2\) where 16 were asked for"),
         ("a column", r"log density of the start density .* has shape \(\d+, 1\)"),
     ],
 )

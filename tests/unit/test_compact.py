@@ -10,7 +10,8 @@ import torch
 from scipy import integrate, special, stats
 
 from hpc_wgf import Barenblatt, Box, Gaussian, InputError, InternalEnergy, Mixture, Paraboloid
-from hpc_wgf.problems import Cloud, Density
+from hpc_wgf.cloud import Cloud
+from hpc_wgf.problems import Density
 
 PAPER = {1: 3.0, 2: 2.4, 5: 3.0, 15: 2.0}  # dimension: m
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bound import ensemble_of
 
 from hpc_wgf import GaussianMixture
 from hpc_wgf.diagnostics import (
@@ -13,15 +14,14 @@ from hpc_wgf.diagnostics import (
     symmetric_kl,
     wasserstein_1d,
 )
-from hpc_wgf.parallel import LocalCommunicator
 
 
 def test_map_error_of_a_shift():
     z = torch.randn(100, 3)
-    error = map_error(z, z + 1.1, z + 1.0, 100, LocalCommunicator())
+    error = map_error(z, z + 1.1, z + 1.0, ensemble_of([z]))
     assert error.absolute == pytest.approx(0.1 * 3**0.5)
     assert error.displacement == pytest.approx(3**0.5)
-    assert map_error(z, z, z, 100, LocalCommunicator()).absolute == 0.0
+    assert map_error(z, z, z, ensemble_of([z])).absolute == 0.0
 
 
 def test_affine_law_is_exact_for_affine_maps():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bound import ensemble_of
 from oracles import dense_jacobian, perturb
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -50,7 +51,7 @@ def gram_of(map: PushForward, z: torch.Tensor, *, budget: int | None = None) -> 
     """Ĝ over z in chunks of unequal lengths."""
     linearizer = map.linearizer()
     chunks = [linearizer.linearize(part, budget=budget) for part in z.split([90, 110, 90, 110])]
-    return GramOperator(chunks, len(z), LocalCommunicator())
+    return GramOperator(chunks, ensemble_of(z.split([90, 110, 90, 110])))
 
 
 class Allocations(TorchDispatchMode):
@@ -102,8 +103,9 @@ def test_products_on_ranks_add_up_to_the_bit(name, ranks):
     brought = []
     for rank in range(ranks):
         communicator = Partial()
-        chunks = gram_of(map, z).chunks[rank * 4 // ranks : (rank + 1) * 4 // ranks]
-        GramOperator(chunks, N, communicator).matvec(v)
+        gram, own = gram_of(map, z), slice(rank * 4 // ranks, (rank + 1) * 4 // ranks)
+        mine = ensemble_of(gram.ensemble.points[own], total=N, communicator=communicator)
+        GramOperator(gram.chunks[own], mine).matvec(v)
         brought.append(communicator.brought)
     assert torch.equal(tree_sum(brought) / N, whole.matvec(v))
 

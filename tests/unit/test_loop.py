@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
-from hpc_wgf.loop import Schedule
+from hpc_wgf.run.schedule import Schedule
 
 
 def test_schedule_meets_the_stored_times_exactly():
@@ -64,25 +64,30 @@ def test_the_controller_shortens_accepted_steps():
     """An accepted step whose error is just below the tolerance is followed by a shorter one,
     with no rejection between; a step cut short to meet a stored time does not shorten the next."""
     from hpc_wgf.integrators import PIController
-    from hpc_wgf.loop import _attempt, _Point
-    from hpc_wgf.methods import Measurement, State, StepResult, Velocity
+    from hpc_wgf.maps import MapState
+    from hpc_wgf.methods.base import State, Trial
+    from hpc_wgf.run.loop import Loop, _Point
 
-    nothing = torch.zeros(1)
+    nothing = MapState((), None, torch.zeros(1))
 
     class Scripted:
-        def step(self, state, velocity, size):
-            return StepResult(nothing, 0.99e-3, 1, 1, 0, 0.0)
+        def advance(self, state, size):
+            return Trial(nothing, 0.99e-3, None, {})
+
+        def enter(self, state):
+            return state
 
         def velocity(self, state):
-            return Velocity(nothing, 0.0, 0.0, 1.0, 1, 0.0, True, None)
+            return None
 
-        def measure(self, state, velocity):
-            return Measurement(nothing, nothing, 0.0, 0.0, 0, 0.0)
+    class Blind:
+        def look(self, map, velocity):
+            return None
 
     controller = PIController(1e-3, order=2)
     for every, expected in ((10.0, 0.091), (0.01, 0.091)):
-        point = _Point(State(0.0, nothing, 0, 0.1), Scripted().velocity(None), None)
-        _, reached = _attempt(Scripted(), controller, Schedule(0.0, 10.0, every), point, 0.1)
+        loop = Loop(Scripted(), Blind(), None, Schedule(0.0, 10.0, every), [])
+        _, reached = loop._attempt(controller, _Point(State(0.0, nothing, 0, 0.1), None), 0.1)
         assert reached.state.step_size == pytest.approx(expected, rel=0.02)
 
 
@@ -117,7 +122,7 @@ def test_order_on_the_parameters():
     """θ' = rhs(θ) itself: the error at a fixed time falls with the scheme's order. One frozen
     sample for all steps, so that the equation is the same at every step size."""
     from hpc_wgf.integrators import TABLEAUX, runge_kutta_step
-    from hpc_wgf.methods import PWGF
+    from hpc_wgf.methods.pwgf.pwgf import PWGF
     from hpc_wgf.parallel import LocalCommunicator
 
     problem = wgf.Problem(
@@ -125,10 +130,12 @@ def test_order_on_the_parameters():
     )
     map = wgf.Affine(2)  # a metric far from singular: nothing but the scheme errs
     options = wgf.PWGFOptions(samples=300, rtol=1e-13)
-    runner = PWGF(problem, map, options, LocalCommunicator())
+    runner = PWGF.on(problem, map, options, LocalCommunicator())
 
     def rhs(theta):
-        return runner.evaluate(theta, runner.evaluation.samples).eta
+        return runner.evaluate(
+            runner.start().map.moved(theta), runner.setting.evaluation.ensemble
+        ).eta
 
     start = runner.start().theta
 

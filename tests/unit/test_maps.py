@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bound import ensemble_of
 from oracles import dense_jacobian, perturb
 from torch import nn
 
@@ -18,7 +19,6 @@ from hpc_wgf.maps import (
     ResidualPerceptron,
 )
 from hpc_wgf.metric import GramOperator
-from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.problems import Gaussian
 
 D, N = 4, 30
@@ -76,13 +76,16 @@ def test_products_against_the_dense_jacobian(name):
     grad, back = linear.vjp(u)
     assert back is None
     assert torch.allclose(grad, torch.einsum("ndp,nd->p", J, u), rtol=1e-11, atol=1e-11)
-    gram = GramOperator([linear], N, LocalCommunicator())
+    gram = GramOperator([linear], ensemble_of([z]))
     dense = torch.einsum("ndp,ndq->pq", J, J) / N
     assert float((gram.matvec(v) - dense @ v).norm() / (dense @ v).norm()) < 1e-10
     assert gram.square_norm(v) == pytest.approx(float(v @ dense @ v), rel=1e-10)
     halves = [map.linearize(part) for part in z.split([7, N - 7])]
     assert torch.allclose(
-        GramOperator(halves, N, LocalCommunicator()).matvec(v), dense @ v, rtol=1e-10, atol=1e-12
+        GramOperator(halves, ensemble_of(z.split([7, N - 7]))).matvec(v),
+        dense @ v,
+        rtol=1e-10,
+        atol=1e-12,
     )
 
 
@@ -91,9 +94,9 @@ def test_products_in_float32(name):
     map = perturb(MAPS[name]())
     z = torch.randn(N, D)
     v = torch.randn(map.parameter_count())
-    exact = GramOperator([map.linearize(z)], N, LocalCommunicator()).matvec(v)
+    exact = GramOperator([map.linearize(z)], ensemble_of([z])).matvec(v)
     map.float()
-    single = GramOperator([map.linearize(z.float())], N, LocalCommunicator()).matvec(v.float())
+    single = GramOperator([map.linearize(z.float())], ensemble_of([z])).matvec(v.float())
     assert float((single - exact).norm() / exact.norm()) < 1e-4
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bound import look, rate, state_at
 from oracles import perturb
 
 import hpc_wgf as wgf
 from hpc_wgf.checks import check_virial
-from hpc_wgf.methods import PWGF, State
+from hpc_wgf.methods.pwgf.pwgf import PWGF
 from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.problems import Problem
 
@@ -28,7 +29,7 @@ WHOLE = Problem(
 def method(problem: Problem = WHOLE, map=None, **options) -> PWGF:
     map = map or perturb(wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 5)), 0.2)
     options = {"samples": 300, "rtol": 1e-10} | options
-    return PWGF(problem, map, wgf.PWGFOptions(**options), LocalCommunicator())
+    return PWGF.on(problem, map, wgf.PWGFOptions(**options), LocalCommunicator())
 
 
 @pytest.mark.parametrize("form", list(wgf.Form))
@@ -36,14 +37,14 @@ def test_the_measured_rate_is_the_slope_of_the_measured_energy(form):
     """Of all four kinds of energy at once, by central differences along the flow."""
     runner = method(form=form)
     state = runner.start()
-    velocity = runner.velocity(state)
+    velocity = runner.velocity_at(state)
     h = 1e-5
     ahead, behind = (
-        runner.measure(State(0.0, state.theta + s * velocity.eta, 0, 0.1), velocity).energy
+        look(runner, state_at(runner, state.theta + s * velocity.eta), velocity).energy
         for s in (h, -h)
     )
-    rate = runner.measured_rate(state, velocity, runner.measure(state, velocity))
-    assert rate == pytest.approx((ahead - behind) / (2 * h), rel=1e-7)
+    found = rate(runner, state, velocity)
+    assert found == pytest.approx((ahead - behind) / (2 * h), rel=1e-7)
 
 
 def test_the_measured_rate_is_the_energy_rate_up_to_sampling():
@@ -52,11 +53,9 @@ def test_the_measured_rate_is_the_energy_rate_up_to_sampling():
     for part in kinds:
         problem = Problem([part], WHOLE.start, 1.0)
         runner = method(problem, perturb(wgf.Affine(2)), samples=40_000)
-        velocity = runner.velocity(runner.start())
-        rate = runner.measured_rate(
-            runner.start(), velocity, runner.measure(runner.start(), velocity)
-        )
-        assert rate == pytest.approx(velocity.energy_rate, rel=0.03)
+        velocity = runner.velocity_at(runner.start())
+        found = rate(runner, runner.start(), velocity)
+        assert found == pytest.approx(velocity.energy_rate, rel=0.03)
 
 
 def test_the_forms_agree_in_expectation():
@@ -67,8 +66,8 @@ def test_the_forms_agree_in_expectation():
             problem = Problem(WHOLE.energy.parts[:3], WHOLE.start, 1.0)
             map = perturb(wgf.Affine(2))
             runner = method(problem, map, form=form, samples=samples, rtol=1e-9)
-            velocity = runner.velocity(runner.start())
-            gradients.append(runner.system(runner.start().theta, velocity.context.samples).b)
+            velocity = runner.velocity_at(runner.start())
+            gradients.append(runner.system(runner.start().map, velocity.context.ensemble).b)
         gaps.append(float((gradients[0] - gradients[1]).norm() / gradients[0].norm()))
     assert gaps[1] < 0.3 * gaps[0]
     assert gaps[1] < 0.05
@@ -78,16 +77,16 @@ def test_the_energy_form_is_the_gradient_of_the_whole_sample_mean():
     """Potential, entropy, internal and interaction energy of the empirical measure at once, by
     autograd of dense sums; the parts of position enter as Jᵀf, which is exact."""
     runner = method(form=wgf.Form.ENERGY)
-    velocity = runner.velocity(runner.start())
-    gradient = -runner.system(runner.start().theta, velocity.context.samples).b
-    z = torch.cat([chunk.z for chunk in velocity.context.samples.chunks])
-    x, log_det = runner.map.forward_and_logdet(z)
+    velocity = runner.velocity_at(runner.start())
+    gradient = -runner.system(runner.start().map, velocity.context.ensemble).b
+    z = torch.cat([chunk.x for chunk in velocity.context.ensemble.chunks])
+    x, log_det = runner.setting.map.forward_and_logdet(z)
     log_density = WHOLE.start.log_density(z) - log_det
     local = [part for part in WHOLE.energy.parts if part is not KERNEL]
     energy = sum(part.integrand(x, log_density).mean() for part in local)
     square = (x[:, None, :] - x[None, :, :]).square().sum(2)
     energy = energy - 0.5 * 1.3 * 0.5 * torch.exp(-square / (2 * 0.7**2)).mean()
-    grads = torch.autograd.grad(energy, list(runner.map.parameters()))
+    grads = torch.autograd.grad(energy, list(runner.setting.map.parameters()))
     expected = torch.cat([grad.reshape(-1) for grad in grads])
     assert torch.allclose(gradient, expected, rtol=1e-6, atol=1e-8)
 
@@ -99,12 +98,12 @@ def test_a_jump_is_refused_ramped_or_solved_in_the_energy_form():
         method(Problem(energy, start, 1.0), wgf.Affine(1))
     blind = method(Problem(energy, wgf.Box(1), 1.0), wgf.Affine(1), form=wgf.Form.ENERGY,
                    samples=2000)  # fmt: skip
-    velocity = blind.velocity(blind.start())
+    velocity = blind.velocity_at(blind.start())
     # F = ½E[ρ²] = 1/8 on [−1, 1]; dF/da = −2F = −1/4 for x ↦ (1 + a)x, E z² = 1/3: a' = 3/4.
     assert float(velocity.eta[0]) == pytest.approx(0.75, rel=0.03)
     assert velocity.projection_error != velocity.projection_error  # the force says nothing here
     ramped = method(Problem(energy, wgf.Box(1, ramp=0.1), 1.0), wgf.Affine(1), samples=20_000)
-    velocity = ramped.velocity(ramped.start())
+    velocity = ramped.velocity_at(ramped.start())
     assert float(velocity.eta[0]) == pytest.approx(0.75, rel=0.05)
     # What does not ask for the density may start anywhere.
     method(Problem([wgf.PotentialEnergy(wgf.Quadratic(1))], wgf.Box(1), 1.0), wgf.Affine(1))
@@ -170,9 +169,9 @@ def test_a_fold_is_harmless_to_an_energy_of_positions():
     runner = method(problem, wgf.Affine(2))
     theta = runner.start().theta
     theta[0] = -2.0  # x ↦ (−x, y)
-    state = State(0.0, theta, 0, 0.1)
-    velocity = runner.velocity(state)
-    seen = runner.measure(state, velocity)
+    state = state_at(runner, theta)
+    velocity = runner.velocity_at(state)
+    seen = look(runner, state, velocity)
     assert seen.folded == 300
     assert bool(torch.isnan(seen.log_density).all())
     assert velocity.projection_error < velocity.force_square
@@ -216,14 +215,12 @@ def test_a_force_without_variance_has_no_residual(dimension, known):
     """log|x|: E|f|² is infinite up to d = 2, though η and the energy are well."""
     energy = wgf.InteractionEnergy(wgf.PowerLaw(2, 0))
     runner = method(Problem([energy], wgf.Gaussian(dimension), 1.0), wgf.Affine(dimension))
-    velocity = runner.velocity(runner.start())
-    seen = runner.measure(runner.start(), velocity)
+    velocity = runner.velocity_at(runner.start())
+    seen = look(runner, runner.start(), velocity)
     for value in (velocity.projection_error, velocity.force_square, seen.projection_error):
         assert (value == value) is known
     assert velocity.energy_rate < 0
-    assert runner.measured_rate(runner.start(), velocity, seen) == pytest.approx(
-        velocity.energy_rate, rel=0.5
-    )
+    assert rate(runner, runner.start(), velocity) == pytest.approx(velocity.energy_rate, rel=0.5)
 
 
 def test_too_few_particles_are_refused():

@@ -20,7 +20,8 @@ from hpc_wgf import (
     StyblinskiTang,
     UserPotential,
 )
-from hpc_wgf.problems import Cloud, SumOfEnergies, SumOfPotentials
+from hpc_wgf.cloud import Cloud
+from hpc_wgf.problems import SumOfEnergies, SumOfPotentials
 
 POTENTIALS = {
     "quadratic": Quadratic(3, [1.0, 0.0, 2.0], [1.0, 0.5, 2.0]),

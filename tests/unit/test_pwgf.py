@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from bound import look
 from oracles import dense_jacobian, forces_of_all, perturb
 
 from hpc_wgf import (
@@ -20,9 +23,11 @@ from hpc_wgf import (
     Quadratic,
     StyblinskiTang,
 )
-from hpc_wgf.methods import PWGF, Preconditioning, State, StepFailed
+from hpc_wgf.cloud import Cloud
+from hpc_wgf.errors import StepFailed
+from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.metric import Preconditioning
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.problems import Cloud
 
 PROBLEM = Problem([PotentialEnergy(StyblinskiTang()), Entropy(0.7)], Gaussian(2), until=1.0)
 
@@ -30,18 +35,18 @@ PROBLEM = Problem([PotentialEnergy(StyblinskiTang()), Entropy(0.7)], Gaussian(2)
 def method(map=None, **options) -> PWGF:
     map = map or perturb(Composition(Affine(2), BlockFlow(2, 5)), 0.2)
     options = {"samples": 200, "rtol": 1e-10, "preconditioner": Preconditioning.NONE} | options
-    return PWGF(PROBLEM, map, PWGFOptions(**options), LocalCommunicator())
+    return PWGF.on(PROBLEM, map, PWGFOptions(**options), LocalCommunicator())
 
 
 def samples_of(velocity) -> torch.Tensor:
-    return torch.cat([chunk.z for chunk in velocity.context.samples.chunks])
+    return torch.cat([chunk.x for chunk in velocity.context.ensemble.chunks])
 
 
-def dense(runner: PWGF, state: State) -> tuple[torch.Tensor, torch.Tensor]:
+def dense(runner: PWGF, state) -> tuple[torch.Tensor, torch.Tensor]:
     """J, (n·d, p), and f, (n·d,), at the samples of the state's step."""
-    z = samples_of(runner.velocity(state))
-    J = dense_jacobian(runner.map, z).reshape(-1, runner.map.parameter_count())
-    image = runner.map.transport(z, PROBLEM.start.score(z))
+    z = samples_of(runner.velocity_at(state))
+    J = dense_jacobian(runner.setting.map, z).reshape(-1, runner.setting.map.parameter_count())
+    image = runner.setting.map.transport(z, PROBLEM.start.score(z))
     cloud = Cloud(image.x, PROBLEM.start.log_density(z) - image.log_det, image.score)
     return J, forces_of_all(PROBLEM.energy, cloud).total.reshape(-1)
 
@@ -51,7 +56,7 @@ def test_slope_is_the_least_squares_solution():
     runner = method()
     state = runner.start()
     J, f = dense(runner, state)
-    velocity = runner.velocity(state)
+    velocity = runner.velocity_at(state)
     expected = torch.linalg.lstsq(J, -f[:, None], driver="gelsd").solution[:, 0]
     n = runner.options.samples
     assert float((J @ (velocity.eta - expected)).norm() / (J @ expected).norm()) < 1e-6
@@ -67,13 +72,13 @@ def test_energy_form_is_the_gradient_of_the_sample_mean():
     """−Ĝη in the energy form, against central differences of the mean energy."""
     runner = method(form=Form.ENERGY, rtol=1e-11)
     state = runner.start()
-    velocity = runner.velocity(state)
+    velocity = runner.velocity_at(state)
     z = samples_of(velocity)
-    gradient = -runner.system(state.theta, velocity.context.samples).b
+    gradient = -runner.system(state.map, velocity.context.ensemble).b
 
     def energy(theta):
-        runner.map.set_theta(theta)
-        x, log_det = runner.map.forward_and_logdet(z)
+        runner.setting.map.set_theta(theta)
+        x, log_det = runner.setting.map.forward_and_logdet(z)
         log_density = PROBLEM.start.log_density(z) - log_det
         values = PROBLEM.energy.parts[0].integrand(x, log_density)
         values = values + PROBLEM.energy.parts[1].integrand(x, log_density)
@@ -93,8 +98,8 @@ def test_the_two_forms_agree_in_expectation():
         grads = {}
         for form in Form:
             runner = method(form=form, samples=samples, rtol=1e-9)
-            velocity = runner.velocity(runner.start())
-            grads[form] = runner.system(runner.start().theta, velocity.context.samples).b
+            velocity = runner.velocity_at(runner.start())
+            grads[form] = runner.system(runner.start().map, velocity.context.ensemble).b
         gap = grads[Form.ENERGY] - grads[Form.FORCE]
         gaps.append(float(gap.norm() / grads[Form.FORCE].norm()))
     assert gaps[1] < 0.3 * gaps[0]
@@ -104,24 +109,24 @@ def test_the_two_forms_agree_in_expectation():
 def test_a_gaussian_flow_is_in_the_range_of_an_affine_map():
     """Then the projection error is zero, and η is the exact velocity of the map."""
     problem = Problem([PotentialEnergy(Quadratic(2, 1.0, 0.5)), Entropy(1.0)], Gaussian(2), 1.0)
-    runner = PWGF(problem, Affine(2), PWGFOptions(samples=100, rtol=1e-12), LocalCommunicator())
-    velocity = runner.velocity(runner.start())
+    runner = PWGF.on(problem, Affine(2), PWGFOptions(samples=100, rtol=1e-12), LocalCommunicator())
+    velocity = runner.velocity_at(runner.start())
     # −f(z) = −2(z − 1) + z = −z + 2: A' = −I, b' = 2.
     expected = torch.tensor([-1.0, 0.0, 0.0, -1.0, 2.0, 2.0])
     assert torch.allclose(velocity.eta, expected, atol=1e-9)
     assert velocity.projection_error < 1e-18
-    assert runner.measure(runner.start(), velocity).projection_error < 1e-18
+    assert look(runner, runner.start(), velocity).projection_error < 1e-18
 
 
 def test_samples_are_frozen_within_a_step_and_fresh_in_the_next():
     runner = method()
     state = runner.start()
-    z = samples_of(runner.velocity(state))
-    velocity = runner.velocity(state)
+    z = samples_of(runner.velocity_at(state))
+    velocity = runner.velocity_at(state)
     assert torch.equal(samples_of(velocity), z)
-    runner.step(state, velocity, 1e-3)
+    runner.advance(replace(state, entered=velocity), 1e-3)
     assert torch.equal(samples_of(velocity), z)
-    assert not torch.equal(samples_of(runner.velocity(State(0.1, state.theta, 1, 0.1))), z)
+    assert not torch.equal(samples_of(runner.velocity_at(replace(state, time=0.1, step=1))), z)
 
 
 def test_a_folded_map_fails_the_step():
@@ -129,7 +134,7 @@ def test_a_folded_map_fails_the_step():
     theta = runner.start().theta
     theta[0] = -2.0
     with pytest.raises(StepFailed, match="the map has folded at 200 samples of rank 0"):
-        runner.evaluate(theta, runner.evaluation.samples)
+        runner.evaluate(runner.start().map.moved(theta), runner.setting.evaluation.ensemble)
 
 
 def test_a_value_that_is_not_finite_fails_the_step():
@@ -137,14 +142,14 @@ def test_a_value_that_is_not_finite_fails_the_step():
     theta = runner.start().theta
     theta[-1] = float("inf")
     with pytest.raises(StepFailed, match="not finite at 200 samples of rank 0"):
-        runner.evaluate(theta, runner.evaluation.samples)
+        runner.evaluate(runner.start().map.moved(theta), runner.setting.evaluation.ensemble)
 
 
 def test_float32_follows_float64():
     """On a well-conditioned map, where both reach the least-squares minimum."""
     exact = method(perturb(Affine(2)), rtol=1e-5)
     single = method(perturb(Affine(2)), rtol=1e-5, dtype=torch.float32)
-    a, b = exact.velocity(exact.start()), single.velocity(single.start())
+    a, b = exact.velocity_at(exact.start()), single.velocity_at(single.start())
     assert b.eta.dtype == torch.float32
     assert b.projection_error == pytest.approx(a.projection_error, rel=1e-5)
     assert b.energy_rate == pytest.approx(a.energy_rate, rel=1e-5)

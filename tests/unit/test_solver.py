@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bound import judge_of, state_at
 from oracles import dense_jacobian, perturb
 
 import hpc_wgf as wgf
+from hpc_wgf.errors import StepFailed
 from hpc_wgf.integrators import SCHEMES
-from hpc_wgf.methods import PWGF, Form, Preconditioning, Solver, State, StepFailed
-from hpc_wgf.methods.solver import Memory
+from hpc_wgf.methods.options import Form, Solver
+from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf.solver import Memory
+from hpc_wgf.metric import Preconditioning
 from hpc_wgf.parallel import LocalCommunicator
 
 WELLS = wgf.Problem(
@@ -23,7 +27,7 @@ KINDS = [kind for kind in Preconditioning if kind is not Preconditioning.AUTOMAT
 def method(problem=WELLS, map=None, **options) -> PWGF:
     map = map or perturb(wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 6)), 0.2)
     options = {"samples": 300, "rtol": 1e-8, "shift": 1e-5} | options
-    return PWGF(problem, map, wgf.PWGFOptions(**options), LocalCommunicator())
+    return PWGF.on(problem, map, wgf.PWGFOptions(**options), LocalCommunicator())
 
 
 @pytest.mark.parametrize("solver", list(Solver))
@@ -33,10 +37,10 @@ def test_every_way_leads_to_the_shifted_solution(kind, solver):
     compared for the ε that was used."""
     runner = method(preconditioner=kind, solver=solver)
     state = runner.start()
-    velocity = runner.evaluate(state.theta, runner.samples(0))
-    system = runner.system(state.theta, runner.samples(0))
+    velocity = runner.evaluate(state.map, runner.samples(runner.start().map, 0))
+    system = runner.system(state.map, runner.samples(runner.start().map, 0))
     z = torch.cat(system.points)
-    J = dense_jacobian(runner.map, z).reshape(-1, len(state.theta))
+    J = dense_jacobian(runner.setting.map, z).reshape(-1, len(state.theta))
     gram = J.T @ J / len(z)
     norm = float(torch.linalg.eigvalsh(gram)[-1])
     residual = system.b - gram @ velocity.eta
@@ -50,7 +54,7 @@ def test_every_way_leads_to_the_shifted_solution(kind, solver):
 def test_the_shift_follows_the_tolerance():
     """Left to itself ε is rtol/100 of the largest eigenvalue, and 0 without a preconditioner."""
     runner = method(shift=None, rtol=1e-4)
-    velocity = runner.evaluate(runner.start().theta, runner.samples(0))
+    velocity = runner.evaluate(runner.start().map, runner.samples(runner.start().map, 0))
     assert velocity.shift == pytest.approx(1e-6)
     assert method(shift=None, preconditioner="none").preconditioner == "none"
 
@@ -83,12 +87,12 @@ def test_a_preconditioner_is_kept_until_it_costs_more_than_a_new_one():
 def test_a_solve_that_an_old_preconditioner_makes_long_is_begun_again():
     """The preconditioner of another map at hand: products stay within what it may cost."""
     runner = method(map=wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 60)), samples=4000)
-    first = runner.velocity(runner.start())
+    first = runner.velocity_at(runner.start())
     turned = perturb(wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 60)), 0.5, seed=3).get_theta()
-    state = State(0.0, turned, 0, 0.01)
-    fresh = runner.velocity(state)
-    system = runner.system(turned, runner.samples(0))
-    again = runner._velocities.solver.solve(runner.map, system, first.memory, None)
+    state = state_at(runner, turned, step_size=0.01)
+    fresh = runner.velocity_at(state)
+    system = runner.system(state.map, runner.samples(runner.start().map, 0))
+    again = runner._velocities.solver.solve(runner.setting.map, system, first.memory, None)
     assert again.stats.converged
     patience = first.memory.first_count + 2 + int(first.memory.cost(system))
     assert fresh.products < again.stats.products <= fresh.products + patience
@@ -100,16 +104,16 @@ def test_memory_ends_at_a_stored_time():
     seen = []
 
     class Watching(PWGF):
-        def velocity(self, state):
+        def velocity_at(self, state):
             seen.append((round(state.time, 6), state.memory is None))
-            return super().velocity(state)
+            return super().velocity_at(state)
 
-    from hpc_wgf.loop import Schedule, integrate
+    from hpc_wgf.run.loop import Loop
+    from hpc_wgf.run.schedule import Schedule
 
-    runner = Watching(
-        WELLS, wgf.Affine(2), wgf.PWGFOptions(200, 1e-6, "heun", 0.05), LocalCommunicator()
-    )
-    integrate(WELLS, runner, Schedule(0.0, 0.3, 0.15), [])
+    ranks = LocalCommunicator()
+    runner = Watching.on(WELLS, wgf.Affine(2), wgf.PWGFOptions(200, 1e-6, "heun", 0.05), ranks)
+    Loop(runner, judge_of(runner), ranks, Schedule(0.0, 0.3, 0.15), []).run()
     assert seen == [
         (0.0, True), (0.05, False), (0.1, False), (0.15, True), (0.2, False), (0.25, False),
         (0.3, True),
@@ -128,13 +132,13 @@ def loose_ends(**options):
 def test_a_larger_shift_tames_a_step_that_is_far_from_linear(monkeypatch):
     """The shifted system with ε = 10⁻¹⁴‖Ĝ‖ is solved well, and ruins the step; the watch raises ε
     until the step is nearly linear and the samples move as the force says."""
-    import hpc_wgf.methods.velocity as module
+    import hpc_wgf.methods.pwgf.velocity as module
 
     runner = loose_ends(shift=1e-14)
-    tamed = runner.velocity(runner.start())
+    tamed = runner.velocity_at(runner.start())
     monkeypatch.setattr(module, "_MOST_NONLINEAR", float("inf"))
     runner = loose_ends(shift=1e-14)
-    wild = runner.velocity(runner.start())
+    wild = runner.velocity_at(runner.start())
     assert wild.nonlinearity > 0.5 > tamed.nonlinearity
     assert tamed.shift > wild.shift == 1e-14
     assert float(tamed.eta.norm()) < 0.3 * float(wild.eta.norm())
@@ -152,13 +156,13 @@ def test_a_step_too_long_for_the_flow_is_not_hidden_by_the_shift():
     map = wgf.Composition(wgf.Affine(1), wgf.BlockFlow(1, 8, spread=3.0))
     runner = method(problem, map, samples=1000, rtol=1e-4, shift=None, step_size=0.1)
     state = runner.start()
-    velocity = runner.velocity(state)
+    velocity = runner.velocity_at(state)
     assert velocity.shift > 1e-6
     with pytest.raises(StepFailed, match="otherwise than linearly"):
-        runner.step(state, velocity, 0.1)
-    result = runner.step(state, velocity, 1e-5)
-    plain = runner.evaluate(state.theta, velocity.context.samples)
-    moved = (result.theta - state.theta) / 1e-5
+        runner.advance(replace(state, entered=velocity), 0.1)
+    result = runner.advance(replace(state, entered=velocity), 1e-5)
+    plain = runner.evaluate(state.map, velocity.context.ensemble)
+    moved = (result.map.theta - state.theta) / 1e-5
     assert float((moved - plain.eta).norm() / plain.eta.norm()) < 0.1
 
 
@@ -180,14 +184,14 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
     problem = wgf.Problem(wgf.InternalEnergy(2.4), wgf.Barenblatt(2, 2.4, 0.1), 0.2, start_time=0.1)
     map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 16, spread=1.0))
     judge = method(problem, map, samples=20_000, form=Form.FORCE)
-    sample = judge.samples(7)
-    system = judge.system(judge.start().theta, sample)
+    sample = judge.samples(judge.start().map, 7)
+    system = judge.system(judge.start().map, sample)
     left = {}
     for validation in (None, 0.5):
         runner = method(
             problem, map, samples=400, form=Form.ENERGY, rtol=1e-7, shift=0.0, validation=validation
         )
-        velocity = runner.velocity(runner.start())
+        velocity = runner.velocity_at(runner.start())
         moved = [
             J.jvp(velocity.eta) + f for J, f in zip(system.gram.chunks, system.forces, strict=True)
         ]
@@ -220,9 +224,14 @@ def test_options_that_do_not_fit_are_refused(options, message):
 def test_the_memory_budget_changes_nothing_but_memory():
     """What does not fit is computed anew in every product, to the same bits."""
     wide, narrow = method(), method(cache_gib=1e-9)
-    slopes = [runner.velocity(runner.start()) for runner in (wide, narrow)]
+    slopes = [runner.velocity_at(runner.start()) for runner in (wide, narrow)]
     kept = [
-        sum(J.nbytes for J in runner.system(runner.start().theta, runner.samples(0)).gram.chunks)
+        sum(
+            J.nbytes
+            for J in runner.system(
+                runner.start().map, runner.samples(runner.start().map, 0)
+            ).gram.chunks
+        )
         for runner in (wide, narrow)
     ]
     assert kept[0] > 0

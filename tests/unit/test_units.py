@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
-from hpc_wgf.methods.units import reciprocal_condition
+from hpc_wgf.methods.pwgf.units import reciprocal_condition
 
 
 def solved(unit: float = 1.0, origin: float = 0.0, until: float = 0.7, **options) -> wgf.Summary:

@@ -1,0 +1,83 @@
+"""A second method: the flat gradient flow θ' = −∇F(θ), which ignores the geometry of the map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from hpc_wgf.columns import Column
+from hpc_wgf.integrators import FixedStep
+from hpc_wgf.maps import MapState
+from hpc_wgf.methods.base import Setting, State, Trial
+from hpc_wgf.methods.options import Form
+from hpc_wgf.methods.pwgf.normal_equations import assemble
+from hpc_wgf.parallel import RandomStream, SampleBlocks
+
+
+@dataclass(frozen=True)
+class FlatOptions:
+    samples: int = 500
+    step_size: float = 0.05
+    seed: int = 0
+    block: int | None = None
+    kind: str = "flat"
+    torch_dtype: torch.dtype = torch.float64
+
+    def bind(self, setting: Setting) -> FlatGradient:
+        return FlatGradient(setting, self)
+
+
+class FlatGradient:
+    """Heun's steps of fixed size; the memory is the slope of the step before, for a figure."""
+
+    columns = (Column("turn", "step", "cosine between the last two slopes", optional=True),)
+
+    def __init__(self, setting, options):
+        self.setting, self.options = setting, options
+        self._blocks = SampleBlocks.automatic(options.samples, options.block)
+
+    def start(self):
+        map = MapState((), self.setting.map, self.setting.map.get_theta())
+        return State(self.setting.problem.start_time, map, 0, self.options.step_size)
+
+    def _slope(self, map, step):
+        """−∇F on the samples of a step."""
+        sampler, energy = self.setting.sampler, self.setting.problem.energy
+        parts = sampler.parts(self._blocks, map.map.chunk_size())
+        drawn = sampler.draw(self._blocks, parts, RandomStream.STEP, step)
+        ensemble = drawn.carried(map.stages, score=energy.needs_density)
+        return assemble(map.active(), ensemble, energy, form=Form.FORCE).b
+
+    def enter(self, state):
+        return replace(state, entered=self._slope(state.map, state.step))
+
+    def advance(self, state, step_size):
+        first, before = state.entered, state.memory
+        middle = state.map.moved(state.theta + step_size * first)
+        mean = 0.5 * (first + self._slope(middle, state.step))
+        turn = np.nan if before is None else float(torch.cosine_similarity(before, mean, dim=0))
+        moved = state.map.moved(state.theta + step_size * mean)
+        return Trial(moved, None, mean, {"turn": turn})
+
+    def velocity(self, state):
+        return state.entered
+
+    def figures(self, state):
+        return {}
+
+    def controller(self):
+        return FixedStep()
+
+    def checks(self):
+        return ()
+
+    def description(self):
+        return {}
+
+    def state_dict(self, state):
+        return {} if state.memory is None else {"slope": state.memory.numpy()}
+
+    def load_state_dict(self, arrays, map):
+        return torch.from_numpy(arrays["slope"]) if arrays else None
