@@ -157,21 +157,23 @@ def _accepted_step(
             proposal, last = rejection.proposal, rejection
             continue
         step = StepRecord(
-            time=state.time,
-            step_size=reached.state.time - state.time,
-            energy=point.seen.energy,
-            energy_rate=point.velocity.energy_rate,
-            projection_error=point.velocity.projection_error,
-            projection_error_fresh=point.seen.projection_error,
-            products=point.velocity.products + result.products,
-            solves=1 + result.solves,
-            unconverged=result.unconverged + (not point.velocity.converged),
-            residual=max(point.velocity.residual, result.worst_residual),
-            rejected=rejected,
-            eta_norm=float(point.velocity.eta.double().norm()),
-            nonlinearity=point.velocity.nonlinearity,
-            shift=point.velocity.shift,
-            seconds=clock.monotonic() - begun,
+            {
+                "time": state.time,
+                "size": reached.state.time - state.time,
+                "energy": point.seen.energy,
+                "energy_rate": point.velocity.energy_rate,
+                "projection_error": point.velocity.projection_error,
+                "projection_error_fresh": point.seen.projection_error,
+                "products": point.velocity.products + result.products,
+                "solves": 1 + result.solves,
+                "unconverged": result.unconverged + (not point.velocity.converged),
+                "residual": max(point.velocity.residual, result.worst_residual),
+                "rejected": rejected,
+                "eta_norm": float(point.velocity.eta.double().norm()),
+                "nonlinearity": point.velocity.nonlinearity,
+                "shift": point.velocity.shift,
+                "seconds": clock.monotonic() - begun,
+            }
         )
         return reached, step
     raise RunError(
@@ -215,22 +217,30 @@ def _row(problem: Problem, method: Method, point: _Point, seconds: float) -> Sna
     state, velocity, seen = point.state, point.velocity, point.seen
     log_partition, beta = problem.log_partition(), problem.energy.beta()
     error = _exact_error(problem, method, state.time, seen)
+    figures = {
+        "steps_taken": state.step,
+        "next_step_size": state.step_size,
+        "controller_error": state.last_error,
+        "stage": 0,
+        "wall_seconds": seconds,
+        "energy": seen.energy,
+        "energy_rate": velocity.energy_rate,
+        "energy_rate_measured": method.measured_rate(state, velocity, seen),
+        "kl_divergence": _NAN if log_partition is None else seen.energy / beta + log_partition,
+        "projection_error": velocity.projection_error,
+        "projection_error_fresh": seen.projection_error,
+        "force_square": velocity.force_square,
+        "map_error": error.absolute,
+        "map_displacement": error.displacement,
+        "symmetric_kl": _symmetric_kl(problem, method, state.time, seen),
+        "folded": seen.folded,
+    }
     return Snapshot(
         state=replace(state, theta=state.theta.detach().clone()),
         particles=seen.x,
         log_density=seen.log_density,
-        energy=seen.energy,
-        energy_rate=velocity.energy_rate,
-        energy_rate_measured=method.measured_rate(state, velocity, seen),
-        kl_divergence=_NAN if log_partition is None else seen.energy / beta + log_partition,
-        projection_error=velocity.projection_error,
-        projection_error_fresh=seen.projection_error,
-        force_square=velocity.force_square,
-        map_error=error.absolute,
-        map_displacement=error.displacement,
-        symmetric_kl=_symmetric_kl(problem, method, state.time, seen),
-        folded=seen.folded,
-        wall_seconds=seconds,
+        velocity=velocity.eta,
+        figures=figures,
     )
 
 

@@ -95,7 +95,7 @@ def check_same_run(
     ]
     other += _otherwise_configured(stored.attributes["configuration"], configuration)
     if stored.rows:
-        initial = torch.from_numpy(stored.column("theta")[0])
+        initial = torch.from_numpy(stored.theta(0))
         theta0 = runner.map.get_theta().cpu()
         if initial.shape != theta0.shape or not torch.equal(initial, theta0):
             other.append(
@@ -140,7 +140,7 @@ def check_same_values(stored: StoredRun, runner: PWGF) -> None:
     if stored.rows == 0:
         return
     with agreed(runner.communicator):
-        theta = torch.from_numpy(np.asarray(stored.last("theta"))).to(runner.communicator.device)
+        theta = torch.from_numpy(stored.theta(-1)).to(runner.communicator.device)
         kept = np.asarray(stored.group["particles"][stored.rows - 1, runner.evaluation.span])
         before = float(stored.last("energy"))
     try:
@@ -184,7 +184,7 @@ def last_checkpoint(stored: StoredRun, until: float) -> Checkpoint | None:
         step_size=float(stored.last("next_step_size")),
         last_error=float(stored.last("controller_error")),
         wall_seconds=float(stored.last("wall_seconds")),
-        theta=np.asarray(stored.last("theta")),
+        theta=stored.theta(-1),
     )
 
 

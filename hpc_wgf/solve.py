@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .checks import check_same_everywhere, check_start
+from .columns import JUDGE_COLUMNS, LOOP_COLUMNS, PWGF_COLUMNS
 from .errors import InputError
 from .loop import Schedule, integrate
 from .maps import PushForward
@@ -23,7 +24,17 @@ from .provenance import (
     state_at,
 )
 from .report import Summary
-from .store import Checkpoint, RunWriter, StoredRun, StoreShape, open_run, refuse_existing
+from .store import (
+    Checkpoint,
+    RunWriter,
+    Stage,
+    StoredRun,
+    StoreShape,
+    blocks_per_shard,
+    default_shards,
+    open_run,
+    refuse_existing,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,8 @@ class Output:
 
     `path`: the Zarr store to make; None keeps figures in memory only. `every`: time between
     rows, None for a tenth of the run. `particles`: size of the stored evaluation sample, None for
-    as many as the method's. `shards`: of the stored particles, None for 16 or the number of ranks.
+    as many as the method's. `shards`: files of a row's particles, None for such of 2 MiB or more,
+    16 at most.
     """
 
     path: Path | str | None = None
@@ -99,7 +111,7 @@ def solve(
         schedule = Schedule(problem.start_time, problem.until, sizes["every"])
         runner = PWGF(
             problem, map, options, communicator,
-            particles=sizes["particles"], shards=sizes["shards"],
+            particles=sizes["particles"], pieces=sizes["pieces"],
         )  # fmt: skip
         check_start(problem, runner)
         if stored is not None:
@@ -113,7 +125,7 @@ def solve(
     memory = MemoryRecorder()
     seeing: list[Observer] = [*observers, memory]
     if output.path is not None:  # what the store keeps need not grow in memory too
-        writer = _writer(Path(output.path), runner, attributes, stored)
+        writer = _writer(Path(output.path), runner, attributes, sizes, stored)
         seeing[-1] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
     if show_progress and communicator.rank == 0:
         taken = 0 if checkpoint is None else checkpoint.step
@@ -138,28 +150,31 @@ def layout(
     problem: Problem, options: PWGFOptions, output: Output, communicator: Communicator,
     stored: StoredRun | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Spacing of the rows (`every`) and cut of the evaluation sample (`particles`, `shards`); a
-    resumed run keeps its own."""
+    """Spacing of the rows (`every`), size of the evaluation sample (`particles`), the `pieces` in
+    which ranks share it, and the `shards` in which it is stored; a resumed run keeps its own."""
     if stored is not None:
         return dict(stored.attributes["layout"])
     every = output.every or (problem.until - problem.start_time) / 10
     particles = output.particles or options.samples
+    row_bytes = particles * problem.dimension * options.dtype.itemsize
     return {
         "every": every,
         "particles": particles,
-        "shards": output.shards or max(16, communicator.size),
+        "pieces": max(16, communicator.size),
+        "shards": output.shards or default_shards(row_bytes),
     }
 
 
 def _writer(
-    path: Path, runner: PWGF, attributes: Mapping[str, Any], stored: StoredRun | None
-) -> RunWriter:
+    path: Path, runner: PWGF, attributes: Mapping[str, Any], sizes: Mapping[str, Any],
+    stored: StoredRun | None,
+) -> RunWriter:  # fmt: skip
     common = (path, runner.communicator, runner.evaluation.span)
     if stored is not None:
         return RunWriter.reopen(
             *common, rows=stored.rows, steps=stored.steps, attributes=attributes
         )
-    blocks = runner.evaluation.blocks
+    blocks, theta = runner.evaluation.blocks, runner.map.get_theta().cpu().numpy()
     return RunWriter.create(
         *common,
         shape=StoreShape(
@@ -167,8 +182,10 @@ def _writer(
             dimension=runner.map.dimension,
             samples=blocks.total,
             block=blocks.size,
-            blocks_per_shard=blocks.blocks_per_shard(runner.evaluation.shards),
+            blocks_per_shard=blocks_per_shard(blocks, sizes["pieces"], sizes["shards"]),
             dtype=str(runner.options.dtype).removeprefix("torch."),
+            columns=(*LOOP_COLUMNS, *JUDGE_COLUMNS, *PWGF_COLUMNS),
         ),
         attributes=attributes,
+        stage=Stage(repr(runner.map), runner.problem.start_time, theta),
     )

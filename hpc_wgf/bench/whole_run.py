@@ -46,7 +46,7 @@ class Contender:
 
         def whole() -> None:
             ranks = self.communicator
-            runner = self.method(self.problem, self.map, self.options, ranks, shards=ranks.size)
+            runner = self.method(self.problem, self.map, self.options, ranks, pieces=ranks.size)
             schedule = Schedule(begun, until, (until - begun) / self.rows)
             integrate(self.problem, runner, schedule, [memory])
 

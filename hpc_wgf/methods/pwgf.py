@@ -44,10 +44,10 @@ class PWGF:
         communicator: Communicator,
         *,
         particles: int | None = None,
-        shards: int | None = None,
+        pieces: int | None = None,
     ) -> None:
-        """`particles`, `shards`: size of the evaluation sample and the most shards in which it
-        is stored, by default as many samples as the method's in 16 shards."""
+        """`particles`, `pieces`: size of the evaluation sample and the pieces in which ranks share
+        it, by default as many samples as the method's in 16 pieces."""
         if map.dimension != problem.dimension:
             raise InputError(
                 f"the map acts in dimension {map.dimension} but the problem has dimension "
@@ -80,7 +80,7 @@ class PWGF:
             )
         self.evaluation = self._sampling.evaluation(
             SampleBlocks.automatic(particles or options.samples, options.block),
-            shards or max(16, communicator.size),
+            pieces or max(16, communicator.size),
         )
 
     def _at_a_jump(self) -> bool:

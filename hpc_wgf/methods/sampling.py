@@ -45,13 +45,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The evaluation sample: its blocks, their shards in the store, and this rank's samples.
+    """The evaluation sample: its blocks, the pieces in which ranks share them, and this rank's
+    samples.
 
     `span`: the numbers of this rank's samples among all.
     """
 
     blocks: SampleBlocks
-    shards: int
+    pieces: int
     span: slice
     samples: Samples
 
@@ -85,19 +86,19 @@ class Sampling:
         """The chunks of every rank."""
         return [self.chunks(blocks, least, rank) for rank in range(self._communicator.size)]
 
-    def evaluation_chunks(self, blocks: SampleBlocks, shards: int, rank: int) -> Sequence[range]:
-        """The chunks of the shards of the evaluation sample that are those of `rank`."""
+    def evaluation_chunks(self, blocks: SampleBlocks, pieces: int, rank: int) -> Sequence[range]:
+        """The chunks of the pieces of the evaluation sample that are those of `rank`."""
         most = _GPU_CHUNK if self._communicator.device.type == "cuda" else _CPU_CHUNK
         return [
             chunk
-            for shard in blocks.shards(shards, rank, self._communicator.size)
-            for chunk in blocks.grouped(shard, most)
+            for piece in blocks.pieces(pieces, rank, self._communicator.size)
+            for chunk in blocks.grouped(piece, most)
         ]
 
-    def evaluation_parts(self, blocks: SampleBlocks, shards: int) -> Parts:
+    def evaluation_parts(self, blocks: SampleBlocks, pieces: int) -> Parts:
         """The same of every rank."""
         ranks = range(self._communicator.size)
-        return [self.evaluation_chunks(blocks, shards, rank) for rank in ranks]
+        return [self.evaluation_chunks(blocks, pieces, rank) for rank in ranks]
 
     def draw(
         self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int = 0
@@ -109,12 +110,12 @@ class Sampling:
         sizes = [[span.stop - span.start for span in rank] for rank in spans]
         return Samples(chunks, sizes, step)
 
-    def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
-        """The evaluation sample, in chunks of the shards in which it is stored."""
-        parts = self.evaluation_parts(blocks, shards)
+    def evaluation(self, blocks: SampleBlocks, pieces: int) -> Evaluation:
+        """The evaluation sample, in chunks of pieces."""
+        parts = self.evaluation_parts(blocks, pieces)
         mine = parts[self._communicator.rank]
         span = blocks.span(range(mine[0].start, mine[-1].stop))
-        return Evaluation(blocks, shards, span, self.draw(blocks, parts, RandomStream.EVALUATION))
+        return Evaluation(blocks, pieces, span, self.draw(blocks, parts, RandomStream.EVALUATION))
 
     def _chunk(
         self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int

@@ -16,53 +16,47 @@ Memory = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A stored time. Per rank: `particles` (n_local, d) and `log_density` (n_local,) of the
-    evaluation sample; all else is the same on every rank. Not-a-number where there is nothing
-    to compare with. Units: x for lengths, F for energies, F per t for rates.
-
-    `energy_rate`: −ηᵀĜη on the step's samples; `energy_rate_measured`: dF/dt of `energy` along the
-    flow. They agree up to sampling. `folded`: evaluation samples where det ∇T ≤ 0."""
+    """A stored time, as every rank sees it."""
 
     state: State
+    """Time, parameters and all else from which the run goes on; the same on every rank."""
+
     particles: Tensor
+    """(n_local, d), this rank's images T(z) of the evaluation sample, in the unit of x."""
+
     log_density: Tensor
-    energy: float
-    energy_rate: float
-    energy_rate_measured: float
-    kl_divergence: float
-    projection_error: float
-    projection_error_fresh: float
-    force_square: float
-    map_error: float
-    map_displacement: float
-    symmetric_kl: float
-    folded: int
-    wall_seconds: float
+    """(n_local,), log ρ at the particles; not-a-number where the map has folded."""
+
+    velocity: Tensor | None
+    """(p,), η = θ' at the stored time; None where the method has none."""
+
+    figures: Mapping[str, float]
+    """The figures of the time by the names of their columns (`hpc_wgf.columns`), the same on
+    every rank; not-a-number where there is nothing to compare with."""
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """An accepted step: what its velocity said at `time`, where it begins, and what it took.
+    """An accepted step: what its velocity said where it begins, and what it took."""
 
-    `unconverged`: solves that ended above the tolerance. `residual`: the largest true ‖r‖/‖b‖.
-    `products` and `solves` are those of the accepted attempt. Of the velocity at `time`:
-    `eta_norm`, |η|; `nonlinearity`, see `methods.Velocity`; `shift`, ε/‖Ĝ‖."""
+    figures: Mapping[str, float]
+    """By the names of their columns (`hpc_wgf.columns`), the same on every rank."""
 
-    time: float
-    step_size: float
-    energy: float
-    energy_rate: float
-    projection_error: float
-    projection_error_fresh: float
-    products: int
-    solves: int
-    unconverged: int
-    residual: float
-    rejected: int
-    eta_norm: float
-    nonlinearity: float
-    shift: float
-    seconds: float
+    @property
+    def time(self) -> float:
+        """Where the step begins."""
+        return self.figures["time"]
+
+    @property
+    def end(self) -> float:
+        """Where the step ends, up to rounding."""
+        return self.figures["time"] + self.figures["size"]
+
+    @property
+    def products_per_solve(self) -> float:
+        """Products with the metric in each linear solve; not-a-number where a method has none."""
+        solves = self.figures.get("solves", 0)
+        return self.figures["products"] / solves if solves else float("nan")
 
 
 class Observer(Protocol):

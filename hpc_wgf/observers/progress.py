@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ..methods import State
 from .base import Memory, Observer, Snapshot, StepRecord
 
+_NAN = float("nan")
+
 
 def progress(
     start: float, until: float, *, steps: int = 0, stream: TextIO | None = None
@@ -28,13 +30,13 @@ class _Status:
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self.energy = float("nan")
-        self._products = float("nan")
+        self.energy = _NAN
+        self._products = _NAN
 
     def step(self, step: StepRecord) -> None:
         self.steps += 1
-        self.energy = step.energy
-        self._products = step.products / step.solves
+        self.energy = step.figures.get("energy", _NAN)
+        self._products = step.products_per_solve
 
     def line(self, time_now: float) -> str:
         return (
@@ -58,9 +60,10 @@ class ProgressBar:
 
     def on_step(self, step: StepRecord) -> None:
         self._status.step(step)
-        now = step.time + step.step_size
         self._bar.update(
-            self._task, completed=now - self._start, description=self._status.line(now)
+            self._task,
+            completed=step.end - self._start,
+            description=self._status.line(step.end),
         )
 
     def on_row(self, row: Snapshot) -> None:
@@ -87,11 +90,12 @@ class ProgressLines:
     def on_step(self, step: StepRecord) -> None:
         self._status.step(step)
         if time.monotonic() - self._shown >= self._every:
-            self._show(step.time + step.step_size, "")
+            self._show(step.end, "")
 
     def on_row(self, row: Snapshot) -> None:
-        error = row.map_error / row.map_displacement if row.map_displacement > 0 else None
-        self._status.energy = row.energy
+        moved = row.figures.get("map_displacement", _NAN)
+        error = row.figures["map_error"] / moved if moved > 0 else None
+        self._status.energy = row.figures.get("energy", _NAN)
         self._show(row.state.time, "  stored" + (f"  map error {error:.2e}" if error else ""))
 
     def on_stop(self, state: State, memory: Memory, seconds: float) -> None:

@@ -1,16 +1,18 @@
-"""Writes rows and steps to the store, a row and the steps before it in one commit."""
+"""Keep the rows and steps of a run: in the store, or in memory."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..columns import STEP_PREFIX
 from ..methods import State
-from ..store import SCHEMA, Checkpoint, RunWriter, StepColumns, step_columns
+from ..store import Checkpoint, RunWriter, StepColumns
 from .base import Memory, Snapshot, StepRecord
 
 
 class Recorder:
-    """Steps wait in memory for the row that follows them; the store never holds half of them."""
+    """Writes a row and the steps before it to the store in one commit. Steps wait in memory for
+    the row that follows them; the store never holds half of them."""
 
     def __init__(self, writer: RunWriter, steps: StepColumns | None = None) -> None:
         """`steps`: those that a checkpoint has kept waiting."""
@@ -22,14 +24,21 @@ class Recorder:
         self._steps.append(step)
 
     def _waiting(self) -> StepColumns:
-        columns = step_columns(self._steps)
-        return {name: [*self._before.get(name, ()), *columns[name]] for name in columns}
+        """The steps since the last row, those of the checkpoint first."""
+        waiting = {name: list(column) for name, column in self._before.items()}
+        for step in self._steps:
+            for name, value in step.figures.items():
+                waiting.setdefault(name, []).append(value)
+        return waiting
 
     def on_row(self, row: Snapshot) -> None:
+        velocity = None if row.velocity is None else row.velocity.cpu().numpy()
         self._writer.commit(
-            row_scalars(row),
+            row.state.time,
+            row.figures,
             self._waiting(),
             theta=row.state.theta.cpu().numpy(),
+            velocity=velocity,
             particles=row.particles.cpu().numpy(),
             log_density=row.log_density.cpu().numpy(),
         )
@@ -54,17 +63,17 @@ class Recorder:
 
 
 class MemoryRecorder:
-    """Keeps the figures of rows and steps in memory, named as in the store."""
+    """Keeps the figures of rows and steps in memory."""
 
     def __init__(self) -> None:
         self._rows: list[dict[str, float]] = []
-        self._steps: list[StepRecord] = []
+        self._steps: list[dict[str, float]] = []
 
     def on_step(self, step: StepRecord) -> None:
-        self._steps.append(step)
+        self._steps.append({STEP_PREFIX + name: value for name, value in step.figures.items()})
 
     def on_row(self, row: Snapshot) -> None:
-        self._rows.append(row_scalars(row))
+        self._rows.append({"time": row.state.time, **row.figures})
 
     def on_stop(self, state: State, memory: Memory, seconds: float) -> None:
         return
@@ -73,17 +82,10 @@ class MemoryRecorder:
         return
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Array by name, as a store would give them."""
-        rows = {name: np.array([row[name] for row in self._rows]) for name in SCHEMA.row_scalars}
-        return rows | {name: np.array(c) for name, c in step_columns(self._steps).items()}
-
-
-def row_scalars(row: Snapshot) -> dict[str, float]:
-    """The scalars of a row, named as in the store."""
-    state = row.state
-    return {name: getattr(row, name) for name in SCHEMA.row_fields} | {
-        "time": state.time,
-        "steps_taken": state.step,
-        "next_step_size": state.step_size,
-        "controller_error": state.last_error,
-    }
+        """Arrays by the keys of their columns, as `StoredRun.column` gives them; without those of
+        the steps where none was taken."""
+        return {
+            key: np.array([entry[key] for entry in entries])
+            for entries in (self._rows, self._steps)
+            for key in (entries[0] if entries else ())
+        }

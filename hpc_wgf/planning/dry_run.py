@@ -72,8 +72,8 @@ def dry_run(job: Job, ranks: int, device: Device) -> Ran:
         samples=partition.step.samples,
         on_gpu=on_gpu,
         memory=_taken_on_gpu() if on_gpu else peak_mebibytes() * 2**20,
-        seconds=seen.step.seconds,
-        counts=Counts(seen.step.products / seen.step.solves, 1.0),
+        seconds=seen.step.figures["seconds"],
+        counts=Counts(seen.step.products_per_solve, 1.0),
     )
 
 

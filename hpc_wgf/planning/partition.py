@@ -79,12 +79,12 @@ class Job:
             )
 
         step = share(options.samples)
-        evaluated, shards = (int(sizes[each]) for each in ("particles", "shards"))
+        evaluated, pieces = (int(sizes[each]) for each in ("particles", "pieces"))
         blocks = SampleBlocks.automatic(evaluated, options.block)
         evaluation = _largest(
             blocks,
-            [blocks.shards(shards, rank, ranks) for rank in range(ranks)],
-            lambda rank: sampling.evaluation_chunks(blocks, shards, rank),
+            [blocks.pieces(pieces, rank, ranks) for rank in range(ranks)],
+            lambda rank: sampling.evaluation_chunks(blocks, pieces, rank),
         )
         validation = None if options.validation is None else share(options.validation_samples)
         return Partition(step, evaluation, validation)

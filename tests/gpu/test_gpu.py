@@ -91,7 +91,7 @@ def short_run(
     """The columns of a short run."""
     problem, own, options = named(name, *KNOWN, *settings)
     memory = MemoryRecorder()
-    runner = PWGF(problem, map or own, options, communicator, shards=1)
+    runner = PWGF(problem, map or own, options, communicator, pieces=1)
     begun, length = problem.start_time, 0.4 * options.step_size
     schedule = Schedule(begun, begun + length, length)
     integrate(problem, runner, schedule, [memory])
@@ -136,7 +136,7 @@ def test_the_host_waits_for_an_iteration_only_where_it_looks(solver):
     problem, map, options = named("porous-2d", *KNOWN, f"method.solver={solver}", "method.shift=0")
     waits = []
     with pretended_gpu() as communicator:
-        runner = PWGF(problem, map, options, communicator, shards=1)
+        runner = PWGF(problem, map, options, communicator, pieces=1)
         state = runner.start()
         system = runner.system(state.theta, runner.samples(0))
         for most in (22, 42):
