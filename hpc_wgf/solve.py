@@ -10,7 +10,7 @@ from typing import Any
 from .checks import check_same_everywhere, check_start
 from .diagnostics import Judge
 from .errors import InputError
-from .maps import MapState, PushForward
+from .maps import MapState, PushForward, described
 from .methods.base import MethodOptions, Setting
 from .methods.options import PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, progress
@@ -24,7 +24,16 @@ from .run.provenance import Identity, extended
 from .run.resume import check_same_run, check_same_values, last_checkpoint, state_at
 from .run.schedule import Schedule
 from .run.staging import Staging
-from .store import Checkpoint, RunWriter, StoredRun, open_run, refuse_existing
+from .store import (
+    Checkpoint,
+    RunWriter,
+    Stage,
+    StoredRun,
+    StoreShape,
+    blocks_per_shard,
+    open_run,
+    refuse_existing,
+)
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,7 @@ def _bound(
         layout = Layout.stored(stored.attributes)
         configuration = configuration or extended(stored.attributes["configuration"], problem)
     setting = Setting.of(
-        problem, map, options, communicator, particles=layout.particles, shards=layout.shards
+        problem, map, options, communicator, particles=layout.particles, pieces=layout.pieces
     )
     return Identity(setting, options, options.bind(setting), layout, configuration)
 
@@ -145,4 +154,24 @@ def _bound(
 def _writer(
     path: Path, run: Identity, attributes: Mapping[str, Any], stored: StoredRun | None
 ) -> RunWriter:
-    raise NotImplementedError
+    setting, evaluation = run.setting, run.setting.evaluation
+    common = (path, setting.communicator, evaluation.span)
+    if stored is not None:
+        return RunWriter.reopen(
+            *common, rows=stored.rows, steps=stored.steps, attributes=attributes
+        )
+    blocks, theta = evaluation.blocks, setting.map.get_theta().cpu().numpy()
+    return RunWriter.create(
+        *common,
+        shape=StoreShape(
+            parameters=len(theta),
+            dimension=setting.map.dimension,
+            samples=blocks.total,
+            block=blocks.size,
+            blocks_per_shard=blocks_per_shard(blocks, run.layout.pieces, run.layout.shards),
+            dtype=str(run.options.torch_dtype).removeprefix("torch."),
+            columns=run.columns,
+        ),
+        attributes=attributes,
+        stage=Stage(described(setting.map), setting.problem.start_time, theta),
+    )

@@ -81,9 +81,9 @@ def store_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Committing a row of n particles against a plain save of the same bytes.
+    """Committing a row of n particles, its seconds and new files, against a plain save.
 
     Example: `hpc-wgf bench store --samples 1000000 --folder /scratch`
     """
-    sizes = samples or [10_000, 300_000]
+    sizes = samples or [1_000, 100_000]
     deliver(context, lambda on: store.rows(sizes, dimension, parameters, rounds, folder))

@@ -83,7 +83,7 @@ def _our_run(name: str, settings: Sequence[str], communicator: Communicator) -> 
     rows."""
     problem, map, options = named(name, *OURS.get(name, ()), *settings)
     every = (problem.until - problem.start_time) / _ROWS
-    output = Output(every=every, shards=communicator.size)
+    output = Output(every=every)
     found: list[Solution] = []
     seconds = seconds_of(
         lambda: found.append(solve(problem, map, options, output, communicator=communicator)),

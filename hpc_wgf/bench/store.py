@@ -8,42 +8,72 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..columns import along
+from ..diagnostics import Judge
+from ..methods.pwgf.pwgf import PWGF
 from ..parallel import LocalCommunicator, SampleBlocks
 from ..profiling.timing import interleaved
-from ..store import SCHEMA, RunWriter, StoreShape
+from ..run.loop import COLUMNS
+from ..store import RunWriter, Stage, StoreShape, blocks_per_shard, default_shards
 from .record import Row
 
-_SHARDS = 16
+_PIECES = 16  # in which a run on up to as many ranks shares its evaluation sample
+_COLUMNS = (*COLUMNS, *Judge.columns, *PWGF.columns)
 
 
 class _Store:
     """An open store of n samples in d dimensions, and a row of random numbers for it."""
 
     def __init__(self, folder: Path, samples: int, dimension: int, parameters: int) -> None:
-        self.folder, blocks = folder, SampleBlocks.automatic(samples)
+        self.folder = folder
         random = np.random.default_rng(0)
         self.row = {
             "theta": random.standard_normal(parameters),
+            "velocity": random.standard_normal(parameters),
             "particles": random.standard_normal((samples, dimension)),
             "log_density": random.standard_normal(samples),
         }
-        shape = StoreShape(
-            parameters=parameters, dimension=dimension, samples=samples, block=blocks.size,
-            blocks_per_shard=blocks.blocks_per_shard(_SHARDS), dtype="float64",
-        )  # fmt: skip
         self.writer = RunWriter.create(
-            folder / "store", LocalCommunicator(), slice(0, samples), shape=shape, attributes={}
-        )
+            folder / "store", LocalCommunicator(), slice(0, samples),
+            shape=_shape(samples, dimension, parameters), attributes={},
+            stage=Stage("random numbers", 0.0, self.row["theta"]),
+        )  # fmt: skip
+        self._rows = 0
 
     def commit(self) -> None:
-        """Append the row."""
-        scalars = dict.fromkeys(SCHEMA.row_scalars, 0.0)
-        self.writer.commit(scalars, {name: [0.0] for name in SCHEMA.step_fields}, **self.row)
+        """Append the row, and a step before it."""
+        figures = {column.name: 0.0 for column in along("time", _COLUMNS)}
+        steps = {column.name: [float(self._rows)] for column in along("step", _COLUMNS)}
+        self.writer.commit(
+            float(self._rows), figures, steps, theta=self.row["theta"],
+            velocity=self.row["velocity"], particles=self.row["particles"],
+            log_density=self.row["log_density"],
+        )  # fmt: skip
+        self._rows += 1
 
     def save(self) -> None:
         """The same arrays by numpy, a file each."""
         for name, values in self.row.items():
             np.save(self.folder / f"{name}.npy", values)
+
+    def files_of_a_row(self) -> int:
+        """Files that one more row adds to the store."""
+        before = self._files()
+        self.commit()
+        return self._files() - before
+
+    def _files(self) -> int:
+        return sum(path.is_file() for path in (self.folder / "store").rglob("*"))
+
+
+def _shape(samples: int, dimension: int, parameters: int) -> StoreShape:
+    blocks = SampleBlocks.automatic(samples)
+    shards = default_shards(8 * samples * dimension)
+    return StoreShape(
+        parameters=parameters, dimension=dimension, samples=samples, block=blocks.size,
+        blocks_per_shard=blocks_per_shard(blocks, _PIECES, shards), dtype="float64",
+        columns=_COLUMNS,
+    )  # fmt: skip
 
 
 def rows(
@@ -58,6 +88,7 @@ def _row(n: int, dimension: int, parameters: int, rounds: int, folder: Path | No
         store = _Store(Path(place), n, dimension, parameters)
         calls = {"commit": store.commit, "save": store.save}
         times = interleaved(calls, rounds, torch.device("cpu"))
+        files = store.files_of_a_row()
         store.writer.close()
     megabytes = sum(values.nbytes for values in store.row.values()) / 1e6
     ours, plain = times["commit"].median, times["save"].median
@@ -67,6 +98,7 @@ def _row(n: int, dimension: int, parameters: int, rounds: int, folder: Path | No
         "megabytes": megabytes,
         "seconds": ours,
         "seconds_numpy": plain,
+        "files": files,
         "megabytes_per_second": megabytes / ours,
         "megabytes_per_second_numpy": megabytes / plain,
         "ratio": ours / plain,

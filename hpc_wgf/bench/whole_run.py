@@ -49,7 +49,7 @@ class Contender:
 
         def whole() -> None:
             ranks = self.communicator
-            runner = self.method.on(self.problem, self.map, self.options, ranks, shards=ranks.size)
+            runner = self.method.on(self.problem, self.map, self.options, ranks, pieces=ranks.size)
             schedule = Schedule(begun, until, (until - begun) / self.rows)
             judge = Judge(self.problem, runner.setting.evaluation)
             Loop(runner, judge, ranks, schedule, [memory]).run()

@@ -18,14 +18,12 @@ _CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # samples that are pushed together, at mos
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The evaluation sample: its blocks, their shards in the store, and this rank's samples.
-
-    No step is fitted to it."""
+    """The fixed sample on which every method is judged; no step is fitted to it."""
 
     blocks: SampleBlocks
     """Numbered blocks of all its samples."""
-    shards: int
-    """The most shards in which it is stored."""
+    pieces: int
+    """In how many consecutive pieces, at least, ranks share it."""
     span: slice
     """The numbers of this rank's samples among all."""
     ensemble: Ensemble
@@ -66,19 +64,19 @@ class Sampler:
             self._known[key] = [self.chunks(blocks, least, rank) for rank in ranks]
         return self._known[key]
 
-    def evaluation_chunks(self, blocks: SampleBlocks, shards: int, rank: int) -> Sequence[range]:
-        """The chunks of the shards of the evaluation sample that are those of `rank`."""
+    def evaluation_chunks(self, blocks: SampleBlocks, pieces: int, rank: int) -> Sequence[range]:
+        """The chunks of the pieces of the evaluation sample that are those of `rank`."""
         most = _GPU_CHUNK if self._communicator.device.type == "cuda" else _CPU_CHUNK
         return [
             chunk
-            for shard in blocks.shards(shards, rank, self._communicator.size)
-            for chunk in blocks.grouped(shard, most)
+            for piece in blocks.pieces(pieces, rank, self._communicator.size)
+            for chunk in blocks.grouped(piece, most)
         ]
 
-    def evaluation_parts(self, blocks: SampleBlocks, shards: int) -> Parts:
+    def evaluation_parts(self, blocks: SampleBlocks, pieces: int) -> Parts:
         """The same of every rank."""
         ranks = range(self._communicator.size)
-        return [self.evaluation_chunks(blocks, shards, rank) for rank in ranks]
+        return [self.evaluation_chunks(blocks, pieces, rank) for rank in ranks]
 
     def draw(
         self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int = 0
@@ -90,12 +88,12 @@ class Sampler:
         sizes = [[span.stop - span.start for span in rank] for rank in spans]
         return Ensemble(chunks, sizes, self._communicator, step)
 
-    def evaluation(self, blocks: SampleBlocks, shards: int) -> Evaluation:
-        """The evaluation sample, in chunks of the shards in which it is stored."""
-        parts = self.evaluation_parts(blocks, shards)
+    def evaluation(self, blocks: SampleBlocks, pieces: int) -> Evaluation:
+        """The evaluation sample, in chunks of pieces."""
+        parts = self.evaluation_parts(blocks, pieces)
         mine = parts[self._communicator.rank]
         span = blocks.span(range(mine[0].start, mine[-1].stop))
-        return Evaluation(blocks, shards, span, self.draw(blocks, parts, RandomStream.EVALUATION))
+        return Evaluation(blocks, pieces, span, self.draw(blocks, parts, RandomStream.EVALUATION))
 
     def _chunk(self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int) -> Cloud:
         z = blocks.draw(self._start.sample, part, seed=self._seed, stream=stream, step=step)

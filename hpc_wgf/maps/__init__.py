@@ -1,7 +1,7 @@
 """Push-forward maps T_θ: samples, volumes, scores and cached linearisations."""
 
 from .affine import Affine
-from .architecture import rebuild
+from .architecture import described, rebuilt
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .composition import Composition
@@ -31,6 +31,7 @@ __all__ = [
     "Transported",
     "budget_on",
     "carry",
+    "described",
     "flatten",
-    "rebuild",
+    "rebuilt",
 ]

@@ -122,7 +122,7 @@ class PushForward(nn.Module, ABC):
         return self
 
     def architecture(self) -> dict[str, Any]:
-        """What `architecture.rebuild` makes the same map from, but for its parameters.
+        """Plain data from which `maps.rebuilt` makes the same map, but for its parameters.
 
         Errors: `InputError` for a map that plain data cannot describe.
         """

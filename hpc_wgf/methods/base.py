@@ -46,10 +46,10 @@ class Setting:
         communicator: Communicator,
         *,
         particles: int | None = None,
-        shards: int | None = None,
+        pieces: int | None = None,
     ) -> Self:
-        """With a copy of `map`. `particles`, `shards`: size of the evaluation sample and the most
-        shards in which it is stored, by default the method's samples in 16 shards.
+        """With a copy of `map`. `particles`, `pieces`: size of the evaluation sample and the
+        pieces in which ranks share it, by default the method's samples in 16 pieces.
 
         Errors: `InputError` where map and problem differ in dimension."""
         if map.dimension != problem.dimension:
@@ -64,7 +64,7 @@ class Setting:
             map=copy.deepcopy(map).to(device=communicator.device, dtype=options.torch_dtype),
             communicator=communicator,
             sampler=sampler,
-            evaluation=sampler.evaluation(blocks, shards or max(16, communicator.size)),
+            evaluation=sampler.evaluation(blocks, pieces or max(16, communicator.size)),
         )
 
     def adopt(self, map: PushForward) -> PushForward:

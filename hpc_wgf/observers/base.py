@@ -18,8 +18,8 @@ Memory = Mapping[str, np.ndarray]
 class NewStage:
     """A stage that begins at a stored time: the map of the row is frozen, another goes on."""
 
-    architecture: Mapping[str, Any]
-    """What `maps.rebuild` makes the new map from."""
+    map: str
+    """What `maps.rebuilt` makes the new map from."""
 
     theta: Tensor
     """(p,), its initial parameters."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..columns import STEP_PREFIX
 from ..methods.base import State
-from ..store import Checkpoint, RunWriter, StepColumns
+from ..store import Checkpoint, RunWriter, Stage, StepColumns
 from .base import Memory, Snapshot, StepRecord
 
 
@@ -35,6 +35,9 @@ class Recorder:
 
     def on_row(self, row: Snapshot) -> None:
         velocity = None if row.velocity is None else row.velocity.cpu().numpy()
+        stage = None
+        if (new := row.new_stage) is not None:
+            stage = Stage(new.map, row.state.time, new.theta.cpu().numpy())
         self._writer.commit(
             row.state.time,
             row.figures,
@@ -43,6 +46,7 @@ class Recorder:
             velocity=velocity,
             particles=row.particles.cpu().numpy(),
             log_density=row.log_density.cpu().numpy(),
+            stage=stage,
         )
         self._before, self._steps = {}, []
 

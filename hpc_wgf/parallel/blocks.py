@@ -89,18 +89,18 @@ class SampleBlocks:
         edges = [blocks.start + k * len(blocks) // number for k in range(number + 1)]
         return [range(*pair) for pair in pairwise(edges)]
 
-    def shards(self, shards: int, rank: int, ranks: int) -> list[range]:
-        """The blocks of each shard that `rank` writes, of at least `shards` of equal length (the
-        last may be shorter), or one per block."""
-        length = self.blocks_per_shard(shards)
-        number = -(-self.count // length)
-        self._refuse(ranks, number, "shards of the stored particles (output.shards)")
-        mine = range(rank * number // ranks, (rank + 1) * number // ranks)
+    def pieces(self, number: int, rank: int, ranks: int) -> list[range]:
+        """The blocks of each piece of `rank`, consecutive as ranks are: at least `number` pieces
+        and one a rank, of equal length (the last may be shorter), or one per block."""
+        length = self.blocks_per_piece(max(number, ranks))
+        pieces = -(-self.count // length)
+        self._refuse(ranks, pieces, "sample blocks")
+        mine = range(rank * pieces // ranks, (rank + 1) * pieces // ranks)
         return [range(k * length, min((k + 1) * length, self.count)) for k in mine]
 
-    def blocks_per_shard(self, shards: int) -> int:
-        """Whole blocks in each of at least `shards` shards."""
-        return max(1, self.count // shards)
+    def blocks_per_piece(self, number: int) -> int:
+        """Whole blocks in each of at least `number` pieces."""
+        return max(1, self.count // number)
 
     def draw(
         self, sampler: Sampler, blocks: range, *, seed: int, stream: RandomStream, step: int = 0

@@ -18,7 +18,7 @@ from .simulated_rank import SimulatedRank
 
 _PRODUCTS = 4  # of a solve, at most
 _SHORT = 1e-3  # of the step of the job, so that no step is too long for few samples
-_SHARDS = 4  # of the evaluation sample: as many chunks as a step's samples have
+_PIECES = 4  # of the evaluation sample: as many chunks as a step's samples have
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
         step_size=_SHORT * job.options.step_size,
     )  # fmt: skip
     on = SimulatedRank(ranks)
-    shards = max(_SHARDS, ranks)
-    runner = PWGF.on(job.problem, job.map, options, on, particles=samples * ranks, shards=shards)
+    pieces = max(_PIECES, ranks)
+    runner = PWGF.on(job.problem, job.map, options, on, particles=samples * ranks, pieces=pieces)
     try:
         return _traced(runner, on, samples)
     except StepFailed as failure:

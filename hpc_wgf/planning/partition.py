@@ -83,12 +83,12 @@ class Job:
             )
 
         step = share(options.samples)
-        evaluated, shards = sizes.particles, sizes.shards
+        evaluated, pieces = sizes.particles, sizes.pieces
         blocks = SampleBlocks.automatic(evaluated, options.block)
         evaluation = _largest(
             blocks,
-            [blocks.shards(shards, rank, ranks) for rank in range(ranks)],
-            lambda rank: sampler.evaluation_chunks(blocks, shards, rank),
+            [blocks.pieces(pieces, rank, ranks) for rank in range(ranks)],
+            lambda rank: sampler.evaluation_chunks(blocks, pieces, rank),
         )
         validation = None if options.validation is None else share(options.validation_samples)
         return Partition(step, evaluation, validation)

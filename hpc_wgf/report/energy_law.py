@@ -16,13 +16,19 @@ _SHARE = 0.1  # of the run's dissipation that a part must have
 
 @dataclass(frozen=True)
 class Interval:
-    """From `begun` to `ended` the energy fell by `fall`, on the evaluation sample; `dissipated`:
-    ∫ ηᵀĜη dt by the trapezoidal rule over the steps, on the steps' samples."""
+    """A part of a run."""
 
     begun: float
+    """Its first time."""
+
     ended: float
+    """Its last time."""
+
     fall: float
+    """By how much the energy fell, on the evaluation sample."""
+
     dissipated: float
+    """∫ ηᵀĜη dt by the trapezoidal rule over the steps, on the steps' samples."""
 
     @property
     def scale(self) -> float:
@@ -37,14 +43,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class EnergyLaw:
-    """`whole`: the run. `worst`: of its parts with a tenth of the dissipation and more, the one
-    with the largest gap; None where the force has no variance, and single steps are noise.
-    `rise`: the largest in one step, which began at `rise_time`; 0 where there is none."""
+    """What fell against what was dissipated."""
 
     whole: Interval
+    """The run."""
+
     worst: Interval | None
+    """Of its parts with a tenth of the dissipation and more, the one with the largest gap; None
+    where the force has no variance, and single steps are noise."""
+
     rise: float
+    """The largest rise of the energy in one step; 0 where there is none."""
+
     rise_time: float
+    """Where that step began."""
 
     @classmethod
     def of(cls, column: Mapping[str, np.ndarray]) -> EnergyLaw | None:

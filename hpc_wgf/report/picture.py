@@ -23,18 +23,19 @@ def draw(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    if run.rows == 0:
+    times = run.particle_times
+    if not len(times):
         raise InputError(f"{run.path} has no committed row to draw")
     summary = Summary.of_store(run)
     shown = [axis for axis in axes if axis < summary.dimension]
-    rows = sorted({0, (run.rows - 1) // 3, run.rows - 1})
+    rows = sorted({0, (len(times) - 1) // 3, len(times) - 1})
     figure, panels = pyplot.subplots(
         1, len(rows) + 1, figsize=(3.2 * (len(rows) + 1), 3.2), layout="constrained"
     )
     clouds = [np.asarray(run.group["particles"][row, :samples][:, shown]) for row in rows]
     low, high = (f([f(cloud, axis=0) for cloud in clouds], axis=0) for f in (np.min, np.max))
     for panel, cloud, row in zip(panels, clouds, rows, strict=False):
-        panel.set(title=f"t = {summary.times[row]:g}", xlim=(low[0], high[0]))
+        panel.set(title=f"t = {times[row]:g}", xlim=(low[0], high[0]))
         panel.set_xlabel(f"$x_{{{shown[0] + 1}}}$")
         if len(shown) == 1:
             panel.hist(cloud[:, 0], bins=50, density=True)

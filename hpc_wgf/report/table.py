@@ -49,10 +49,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     if summary.unconverged:
         tail += f", [yellow]{summary.unconverged} solves stopped short of rtol[/yellow]"
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
-    console.print(
-        f"{summary.steps} steps ({summary.rejected} rejected){tail}, "
-        f"{summary.wall_seconds:.1f} s, {state}"
-    )
+    rejected = "" if summary.rejected is None else f" ({summary.rejected} rejected)"
+    console.print(f"{summary.steps} steps{rejected}{tail}, {summary.wall_seconds:.1f} s, {state}")
 
 
 def _warnings(summary: Summary) -> list[str]:

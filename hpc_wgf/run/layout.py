@@ -9,6 +9,7 @@ from typing import Any, Self
 from ..methods.base import MethodOptions
 from ..output import Output
 from ..problems import Problem
+from ..store import default_shards
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,23 @@ class Layout:
     """Time between rows."""
     particles: int
     """Size of the evaluation sample."""
+    pieces: int
+    """Consecutive pieces of the evaluation sample, at least, that ranks share."""
     shards: int
-    """Shards of its stored particles."""
+    """Files, about, of a row's particles."""
 
     @classmethod
     def of(cls, problem: Problem, options: MethodOptions, output: Output, ranks: int) -> Self:
         """What `output` asks for, and what it leaves open: ten rows, as many particles as the
-        method has samples, 16 shards or one for each of the `ranks`."""
+        method has samples, 16 pieces or one for each of the `ranks`, shards that are worth a
+        file."""
+        particles = output.particles or options.samples
+        row_bytes = particles * problem.dimension * options.torch_dtype.itemsize
         return cls(
             every=output.every or (problem.until - problem.start_time) / 10,
-            particles=output.particles or options.samples,
-            shards=output.shards or max(16, ranks),
+            particles=particles,
+            pieces=max(16, ranks),
+            shards=output.shards or default_shards(row_bytes),
         )
 
     @classmethod

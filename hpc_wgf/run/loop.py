@@ -13,6 +13,7 @@ from ..columns import Column
 from ..diagnostics import Judge, Look
 from ..errors import RunError, StepFailed
 from ..integrators import Controller
+from ..maps import described
 from ..methods.base import Method, State, Trial, begin_stage
 from ..observers import NewStage, Observer, Snapshot, StepRecord
 from ..parallel import Communicator
@@ -117,7 +118,7 @@ class Loop:
         following = state if map is None else begin_stage(state, map)
         row = self._snapshot(point, seconds)
         if map is not None:
-            row = replace(row, new_stage=NewStage(map.architecture(), following.theta))
+            row = replace(row, new_stage=NewStage(described(map), following.theta))
         for observer in self.observers:
             observer.on_row(row)
         return point if map is None else self._first(following)

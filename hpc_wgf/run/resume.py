@@ -84,7 +84,7 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
     communicator = given.setting.communicator
     with agreed(communicator):
         map = map_of_row(stored, given.setting.map, stored.rows - 1)
-        kept = stored.particles(stored.rows - 1, given.setting.evaluation.span)
+        kept = np.asarray(stored.group["particles"][stored.rows - 1, given.setting.evaluation.span])
         before = float(stored.last("energy"))
     try:
         look = judge.look(map)
@@ -136,8 +136,9 @@ def _theta_to_go_on(stored: StoredRun) -> np.ndarray:
     """Of the last row; or, where a new stage begins there, its initial parameters."""
     last = stored.rows - 1
     newest = len(stored.stages) - 1
-    if stored.stages[newest]["row"] == last and newest > 0:
-        return stored.initial_theta(newest)
+    if newest > 0 and stored.stages[newest].row == last:
+        parameters = stored.stages[newest].parameters
+        return np.asarray(stored.group["stage_theta"][newest, :parameters])
     return stored.theta(last)
 
 

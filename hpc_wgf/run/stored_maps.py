@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..maps import MapState, PushForward, Stage, rebuild
+from ..maps import MapState, PushForward, Stage, rebuilt
 from ..store import StoredRun
 
 
@@ -33,7 +33,7 @@ def map_state(stored: StoredRun, first: PushForward, stage: int, theta: Tensor) 
 def _map(stored: StoredRun, first: PushForward, stage: int) -> PushForward:
     if stage == 0:
         return first
-    map = rebuild(stored.stages[stage]["map"])
+    map = rebuilt(stored.stages[stage].map)
     return copy.deepcopy(map).to(next(first.parameters()))
 
 
@@ -49,4 +49,4 @@ def _last_theta(stored: StoredRun, stage: int) -> Tensor:
             f"damaged: {stored.path} has {len(stored.stages)} stages, but rows of a later one. "
             "Restore the store from a copy, or run anew into another one"
         )
-    return torch.from_numpy(stored.theta(stored.stages[stage + 1]["row"]))
+    return torch.from_numpy(stored.theta(stored.stages[stage + 1].row))

@@ -4,21 +4,24 @@ from .check import Flaw, check
 from .checkpoint import Checkpoint, StepColumns
 from .creation import StoreShape
 from .reader import StoredRun, open_run
-from .schema import SCHEMA, SCHEMA_VERSION, Schema
-from .writer import RunWriter, refuse_existing, step_columns
+from .schema import SCHEMA_VERSION
+from .shards import blocks_per_shard, default_shards
+from .stages import Stage, StoredStage
+from .writer import RunWriter, refuse_existing
 
 __all__ = [
-    "SCHEMA",
     "SCHEMA_VERSION",
     "Checkpoint",
     "Flaw",
     "RunWriter",
-    "Schema",
+    "Stage",
     "StepColumns",
     "StoreShape",
     "StoredRun",
+    "StoredStage",
+    "blocks_per_shard",
     "check",
+    "default_shards",
     "open_run",
     "refuse_existing",
-    "step_columns",
 ]

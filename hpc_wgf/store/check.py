@@ -11,26 +11,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .attributes import DIGEST, digest
+from .older import OLDER
 from .reader import StoredRun
-from .schema import INTEGERS, OLDER, SCHEMA
+from .schema import ARRAYS, FIGURES, PARTICLE_TIME, STAGE, STEP, STEP_FIGURES, TIME
+from .stages import STAGES
 
 # Of a damaged chunk: the file system, the decompressor, the checksum, a shape that does not fit.
 _UNREADABLE = (OSError, RuntimeError, ValueError)
-_MAY_BE_MISSING = frozenset(
-    {"kl_divergence", "map_error", "map_displacement", "symmetric_kl", "projection_error",
-     "projection_error_fresh", "step_projection_error", "step_projection_error_fresh",
-     "force_square"}
-)  # fmt: skip
+_IN_ALL_SCHEMAS = ("time", "theta", "particles", "log_density")
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong with one array. `row`: the one along `time` that cannot be relied on; None
-    where the flaw concerns them all."""
+    """What is wrong with a store."""
 
     array: str
+    """The array or figure that is concerned, or `attributes`, or `stages`."""
+
     row: int | None
+    """The row that cannot be relied on; None where the flaw concerns them all."""
+
     what: str
+    """What was found, and where it matters what was expected."""
 
     def __str__(self) -> str:
         where = "" if self.row is None else f", row {self.row}"
@@ -39,60 +42,180 @@ class Flaw:
 
 def check(stored: StoredRun) -> list[Flaw]:
     """All flaws of a store, none of a sound one; every committed number is read once."""
-    absent = OLDER.get(stored.attributes["schema_version"], frozenset())
-    rows = {"theta", "particles", "log_density", *SCHEMA.row_scalars} - absent
-    steps = {*SCHEMA.step_fields} - absent
-    flaws = [*_lengths(stored, rows, stored.rows), *_lengths(stored, steps, stored.steps)]
+    flaws = [*_attributes(stored), *_stages(stored), *_lengths(stored)]
     if flaws:
         return flaws
-    flaws += _scalars(stored, ({*SCHEMA.row_scalars} | steps) - absent)
-    flaws += [flaw for name in ("theta", "particles") for flaw in _finite(stored, name)]
-    if "folded" not in absent and not any(flaw.array == "folded" for flaw in flaws):
+    flaws = [*_times(stored), *_coordinates(stored), *(_tables(stored) or _figures(stored))]
+    spoilt = {flaw.array for flaw in flaws}
+    if not spoilt & {FIGURES, "stage"}:
+        flaws += [*_rows_of_stages(stored), *_parameters(stored)]
+    flaws += _particles(stored)
+    if not spoilt & {FIGURES, "folded", "time", PARTICLE_TIME}:
         flaws += _log_densities(stored)
     return flaws
 
 
-def _lengths(stored: StoredRun, names: set[str], length: int) -> Iterator[Flaw]:
-    for name in sorted(names):
-        if name not in stored.group:
-            yield Flaw(name, None, "the array is missing")
-        elif (found := stored.group[name].shape[0]) != length:
-            yield Flaw(name, None, f"{found} entries, {length} expected")
+def _attributes(stored: StoredRun) -> Iterator[Flaw]:
+    given = dict(stored.group.attrs)
+    if stored.schema not in OLDER and given.get(DIGEST) != digest(given):
+        yield Flaw("attributes", None, "they are not those that were written: the digest differs")
 
 
-def _scalars(stored: StoredRun, names: set[str]) -> Iterator[Flaw]:
-    for name in sorted(names):
-        try:
-            values = stored.column(name)
-        except _UNREADABLE as error:
-            yield Flaw(name, None, f"cannot be read: {error}")
-            continue
-        lost = values < 0 if name in INTEGERS else np.isnan(values)
-        if name not in _MAY_BE_MISSING and lost.any():
-            yield Flaw(name, None, f"{int(lost.sum())} of {len(values)} numbers are missing")
-        elif name in ("time", "step_time") and (np.diff(values) <= 0).any():
-            yield Flaw(name, None, "times do not increase")
-        elif name == "steps_taken" and len(values) and values[-1] != stored.steps:
-            yield Flaw(name, None, f"says {values[-1]} steps, {stored.steps} are stored")
+def _stages(stored: StoredRun) -> Iterator[Flaw]:
+    """Every stage that is described has its initial parameters, and the other way round."""
+    if stored.schema in OLDER or "stage_theta" not in stored.group:
+        return
+    described, found = len(stored.attributes[STAGES]), stored.group["stage_theta"].shape[0]
+    if described != found:
+        yield Flaw(STAGES, None, f"{described} are described, parameters of {found} are stored")
 
 
-def _finite(stored: StoredRun, name: str) -> Iterator[Flaw]:
-    for row in range(stored.rows):
-        values = _row(stored, name, row)
+def _lengths(stored: StoredRun) -> Iterator[Flaw]:
+    """Arrays of the same dimension have the same length in it."""
+    names = _IN_ALL_SCHEMAS if stored.schema in OLDER else ARRAYS
+    missing = [name for name in names if name not in stored.group]
+    for name in missing:
+        yield Flaw(name, None, "the array is missing")
+    if missing:
+        return
+    lengths = {TIME: stored.rows, STEP: stored.steps}
+    for name, array in sorted(stored.group.arrays()):
+        for axis, found in zip(array.metadata.dimension_names or (), array.shape, strict=False):
+            expected = lengths.setdefault(axis, found)
+            if found != expected and axis != STAGE:
+                yield Flaw(name, None, f"{found} entries, {expected} expected")
+
+
+def _times(stored: StoredRun) -> Iterator[Flaw]:
+    """They increase, and particles are stored at some of them."""
+    names = ("time", *((PARTICLE_TIME,) if PARTICLE_TIME in stored.group else ()))
+    for name in names:
+        values = _read(stored, name)
         if isinstance(values, Flaw):
             yield values
-        elif lost := int(np.count_nonzero(~np.isfinite(values))):
-            yield Flaw(name, row, f"{lost} of {values.size} numbers are missing or not finite")
+        elif lost := int(np.isnan(values).sum()):
+            yield Flaw(name, None, f"{lost} of {len(values)} numbers are missing")
+        elif (np.diff(values) <= 0).any():
+            yield Flaw(name, None, "times do not increase")
+        elif name == PARTICLE_TIME and not set(values) <= set(stored.column("time")):
+            yield Flaw(name, None, "not all of them are times of rows")
+
+
+def _coordinates(stored: StoredRun) -> Iterator[Flaw]:
+    """They count from 0; older stores have none."""
+    for name in ("sample", "axis"):
+        if name in stored.group:
+            values = _read(stored, name)
+            if isinstance(values, Flaw):
+                yield values
+            elif not np.array_equal(values, np.arange(len(values))):
+                yield Flaw(name, None, "its numbers do not count from 0")
+
+
+def _tables(stored: StoredRun) -> list[Flaw]:
+    """What is wrong with whole rows of figures."""
+    flaws = []
+    for name in () if stored.schema in OLDER else (FIGURES, STEP_FIGURES):
+        values = _read(stored, name)
+        if isinstance(values, Flaw):
+            flaws.append(values)
+        elif values.shape[1] and (lost := int(np.isnan(values).all(axis=1).sum())):
+            flaws.append(Flaw(name, None, f"{lost} of {len(values)} rows are missing"))
+    return flaws
+
+
+def _figures(stored: StoredRun) -> Iterator[Flaw]:
+    for column in stored.columns:
+        values = _read(stored, column.key)
+        if isinstance(values, Flaw):
+            yield values
+            continue
+        lost = values < 0 if values.dtype.kind == "i" else np.isnan(values)
+        if lost.any() and not column.optional:
+            yield Flaw(column.key, None, f"{int(lost.sum())} of {len(values)} numbers are missing")
+        elif column.key == "step_time" and (np.diff(values) <= 0).any():
+            yield Flaw(column.key, None, "times do not increase")
+        elif column.key == "steps_taken" and len(values) and values[-1] != stored.steps:
+            what = f"says {int(values[-1])} steps, {stored.steps} are stored"
+            yield Flaw(column.key, None, what)
+
+
+def _rows_of_stages(stored: StoredRun) -> Iterator[Flaw]:
+    """Rows belong to stages that are there, which begin where their attribute says."""
+    if stored.schema in OLDER or not stored.rows:
+        return
+    numbers, stages = stored.column("stage"), stored.attributes[STAGES]
+    beyond = np.flatnonzero(numbers >= len(stages))
+    if beyond.size:
+        what = f"it is of stage {numbers[beyond[0]]}, {len(stages)} are stored"
+        yield Flaw(STAGES, int(beyond[0]), what)
+        return
+    for number, entry in enumerate(stages):
+        first = np.flatnonzero(numbers == number)
+        if first.size and first[0] != entry["row"]:
+            yield Flaw(STAGES, None, f"stage {number} begins at row {first[0]}, not {entry['row']}")
+        initial = _row(stored, "stage_theta", number)
+        yield from _not_finite("stage_theta", number, initial, entry["parameters"])
+
+
+def _parameters(stored: StoredRun) -> Iterator[Flaw]:
+    """θ is given at every row, η at all of them or, where the method has none, at no row."""
+    old = stored.schema in OLDER
+    stages = [] if old else stored.attributes[STAGES]
+    numbers = np.zeros(stored.rows, int) if old else stored.column("stage")
+    if stages and (numbers >= len(stages)).any():
+        return
+    counts = [stages[number]["parameters"] if stages else None for number in numbers]
+    for row, count in enumerate(counts):
+        yield from _not_finite("theta", row, _row(stored, "theta", row), count)
+    if not old:
+        yield from _velocities(stored, counts)
+
+
+def _velocities(stored: StoredRun, counts: list[int | None]) -> list[Flaw]:
+    has_none = True
+    flaws: list[Flaw] = []
+    for row, count in enumerate(counts):
+        values = _row(stored, "velocity", row)
+        has_none = has_none and not isinstance(values, Flaw) and bool(np.isnan(values).all())
+        flaws += _not_finite("velocity", row, values, count)
+    return [] if has_none else flaws
+
+
+def _particles(stored: StoredRun) -> Iterator[Flaw]:
+    for row in range(stored.group["particles"].shape[0]):
+        yield from _not_finite("particles", row, _row(stored, "particles", row))
 
 
 def _log_densities(stored: StoredRun) -> Iterator[Flaw]:
     """They are not-a-number where the map has folded, and the row says at how many samples."""
-    for row, folded in enumerate(stored.column("folded")):
-        values = _row(stored, "log_density", row)
+    known = "folded" in {column.key for column in stored.columns}
+    rows = np.searchsorted(stored.column("time"), stored.particle_times)
+    for entry, folded in enumerate(stored.column("folded")[rows]):
+        values = _row(stored, "log_density", entry)
         if isinstance(values, Flaw):
             yield values
-        elif (lost := int(np.isnan(values).sum())) != folded:
-            yield Flaw("log_density", row, f"{lost} are missing, {folded} samples have folded")
+        elif known and (lost := int(np.isnan(values).sum())) != folded:
+            what = f"{lost} are missing, {int(folded)} samples have folded"
+            yield Flaw("log_density", entry, what)
+
+
+def _not_finite(
+    name: str, row: int, values: np.ndarray | Flaw, count: int | None = None
+) -> Iterator[Flaw]:
+    """What is wrong with one row, of which the first `count` numbers are meant."""
+    if isinstance(values, Flaw):
+        yield values
+    elif lost := int(np.count_nonzero(~np.isfinite(values[:count]))):
+        what = f"{lost} of {values[:count].size} numbers are missing or not finite"
+        yield Flaw(name, row, what)
+
+
+def _read(stored: StoredRun, key: str) -> np.ndarray | Flaw:
+    try:
+        return stored.column(key)
+    except _UNREADABLE as error:
+        return Flaw(key, None, f"cannot be read: {error}")
 
 
 def _row(stored: StoredRun, name: str, row: int) -> np.ndarray | Flaw:

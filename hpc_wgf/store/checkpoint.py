@@ -25,18 +25,31 @@ StepColumns = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`time`, `step`, `step_size`, `last_error`, `theta` (p,): of the state. `wall_seconds`: spent
-    so far. `steps`: columns of the steps since the last committed row. `memory`: arrays in which
-    the method has put what its solves remember."""
+    """A state of the time loop in arrays, with the steps that wait for the next row."""
 
     time: float
+    """Of the state."""
+
     step: int
+    """Steps accepted so far."""
+
     step_size: float
+    """The step that is proposed next."""
+
     last_error: float
+    """What the controller remembers."""
+
     wall_seconds: float
+    """Seconds spent so far."""
+
     theta: np.ndarray
+    """(p,), the parameters."""
+
     steps: StepColumns = field(default_factory=dict)
+    """Figures of the steps since the last committed row, by the names of their columns."""
+
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """What the method's solves remember."""
 
     def write(self, store: Path, rows: int) -> None:
         """Into the store, whose committed `rows` it follows. Errors: `OSError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,41 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
-from .schema import INTEGERS, LONG_NAMES, SCHEMA, SCHEMA_VERSION
+from ..columns import Column, along
+from .attributes import encoded
+from .metadata import StoreMetadata
+from .schema import ARRAYS, FIGURES, SCHEMA_VERSION, STEP_FIGURES, labelled
+from .stages import STAGES, Stage
 
 _CHUNK_BYTES = 1 << 20
+_ROWS, _STEPS = 128, 512  # figures of so many rows or steps lie in one chunk
 
 
 @dataclass(frozen=True)
 class StoreShape:
-    """Sizes of the arrays. Stored samples come in shards of whole blocks; a shard has one
-    writer, and is compressed in chunks of whole blocks near a mebibyte."""
+    """Sizes of the arrays. A shard of the samples has one writer, and is compressed in chunks of
+    whole blocks near a mebibyte."""
 
     parameters: int
+    """Of the first stage's map."""
+
     dimension: int
+    """Of space."""
+
     samples: int
+    """Of the evaluation sample."""
+
     block: int
+    """Samples in a block, of which shards and chunks are made."""
+
     blocks_per_shard: int
+    """Whole blocks in every shard; the last may be shorter."""
+
     dtype: str
+    """Of parameters, particles and densities, as numpy names it."""
+
+    columns: Sequence[Column]
+    """The figures that are stored, in their order."""
 
     @property
     def shard(self) -> int:
@@ -47,58 +66,84 @@ class StoreShape:
         return self.block * max(k for k in divisors if k <= most)
 
 
-def create_arrays(path: Path, shape: StoreShape, attributes: Mapping[str, Any]) -> None:
-    """The whole store in one rename: a process killed meanwhile leaves none that is half made."""
+def create_store(
+    path: Path, shape: StoreShape, attributes: Mapping[str, Any], stage: Stage
+) -> StoreMetadata:
+    """The whole store in one rename: a process killed meanwhile leaves none that is half made.
+    `stage`: the first one. Errors: `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        _fill(part / path.name, shape, attributes)
+        metadata = _filled(part / path.name, shape, attributes, stage)
         (part / path.name).rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    return metadata
 
 
-def _fill(path: Path, shape: StoreShape, attributes: Mapping[str, Any]) -> None:
-    group = zarr.open_group(path, mode="w-", zarr_format=3, attributes=dict(attributes))
-    n, dimension, parameters = shape.samples, shape.dimension, shape.parameters
-    shard, chunk, dtype = shape.shard, shape.chunk, np.dtype(shape.dtype)
+def _filled(
+    path: Path, shape: StoreShape, attributes: Mapping[str, Any], stage: Stage
+) -> StoreMetadata:
+    given = encoded({"schema_version": SCHEMA_VERSION, **attributes, STAGES: [stage.entry(row=0)]})
+    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    _create_samples(group, shape)
+    _create_parameters(group, shape, stage)
+    _create_figures(group, shape)
+    with warnings.catch_warnings():
+        # What we rely on is said where the file is written anew for every row.
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
+        zarr.consolidate_metadata(str(path))
+    metadata = StoreMetadata(given, StoreMetadata.read(path).arrays)
+    metadata.publish(path)
+    return metadata
+
+
+def _create_samples(group: Any, shape: StoreShape) -> None:
+    n, dimension, shard, chunk = shape.samples, shape.dimension, shape.shard, shape.chunk
     for name, space in (("particles", (dimension,)), ("log_density", ())):
         group.create_array(
             name, shape=(0, n, *space), chunks=(1, chunk, *space), shards=(1, shard, *space),
-            dtype=dtype, fill_value=np.nan, compressors=_compressors(), attributes=_named(name),
-            dimension_names=("time", "sample", *(["space"] if space else [])),
+            dtype=np.dtype(shape.dtype), fill_value=np.nan, **_coded(name),
+        )  # fmt: skip
+    for name, length in (("sample", n), ("axis", dimension)):
+        group.create_array(
+            name, shape=(length,), chunks=(length,), dtype="int64", fill_value=-1, **_coded(name)
+        )[:] = np.arange(length)
+
+
+def _create_parameters(group: Any, shape: StoreShape, stage: Stage) -> None:
+    parameters, dtype = shape.parameters, np.dtype(shape.dtype)
+    for name in ("theta", "velocity", "stage_theta"):
+        group.create_array(
+            name, shape=(0, parameters), chunks=(1, parameters), dtype=dtype, fill_value=np.nan,
+            **_coded(name),
+        )  # fmt: skip
+    group["stage_theta"].resize((1, parameters))
+    group["stage_theta"][0] = stage.theta
+
+
+def _create_figures(group: Any, shape: StoreShape) -> None:
+    rows, steps = along("time", shape.columns), along("step", shape.columns)
+    for name, length, columns in ((FIGURES, _ROWS, rows), (STEP_FIGURES, _STEPS, steps)):
+        width = len(columns)
+        group.create_array(
+            name, shape=(0, width), chunks=(length, width), dtype="float64", fill_value=np.nan,
+            **_coded(name, labelled(columns)),
         )  # fmt: skip
     group.create_array(
-        "theta", shape=(0, parameters), chunks=(1, parameters), dtype=dtype, fill_value=np.nan,
-        compressors=_compressors(), attributes=_named("theta"),
-        dimension_names=("time", "parameter"),
-    )  # fmt: skip
-    for along, scalars in (("time", SCHEMA.row_scalars), ("step", tuple(SCHEMA.step_fields))):
-        for name in scalars:
-            integer = name in INTEGERS
-            group.create_array(
-                name, shape=(0,), chunks=(1024,), dtype="int64" if integer else "float64",
-                fill_value=-1 if integer else np.nan, compressors=_compressors(),
-                attributes=_named(name), dimension_names=(along,),
-            )  # fmt: skip
-    group.attrs["schema_version"] = SCHEMA_VERSION
-    consolidate(path)
+        "time", shape=(0,), chunks=(1024,), dtype="float64", fill_value=np.nan, **_coded("time")
+    )
 
 
-def _named(name: str) -> dict[str, Any]:
-    return {"long_name": LONG_NAMES[name]}
-
-
-def _compressors() -> tuple[BloscCodec, Crc32cCodec]:
-    """The checksum lets a damaged chunk be found: a compressor alone may read it without a word."""
-    return BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle), Crc32cCodec()
-
-
-def consolidate(path: Path) -> None:
-    """Replace the one file that says which rows there are, in an atomic rename."""
-    with warnings.catch_warnings():
-        # Consolidated metadata are not in the v3 specification yet; we rely on nothing but
-        # their being one file.
-        warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
-        warnings.filterwarnings("ignore", message="Object at (checkpoint|.lock)", category=Warning)
-        zarr.consolidate_metadata(str(path))
+def _coded(name: str, attributes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Labels and codecs of an array. The checksum lets a damaged chunk be found: a compressor
+    alone may read it without a word."""
+    label = ARRAYS[name]
+    zstd = BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle)
+    return {
+        "dimension_names": label.dimensions,
+        "compressors": (zstd, Crc32cCodec()),
+        "attributes": {
+            "long_name": label.long_name, "units": label.units, **(attributes or {}),
+        },
+    }  # fmt: skip

@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 
+from ..columns import STEP_PREFIX, Column
 from ..errors import InputError
-from .schema import OLDER, SCHEMA_VERSION
+from .attributes import decoded
+from .dataset import labelled_dataset
+from .older import OLDER, older_columns
+from .schema import FIGURES, PARTICLE_TIME, SCHEMA_VERSION, STEP, STEP_FIGURES, TIME, labels
+from .stages import STAGES, StoredStage
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True)
@@ -20,8 +29,18 @@ class StoredRun:
     """A store as it stood when opened; rows committed later are not seen."""
 
     path: Path
+    """Where it lies."""
+
     group: Any
+    """The Zarr group, for arrays that are read in part: `group["particles"][row, :100]`."""
+
     attributes: Mapping[str, Any]
+    """What the store says of the run."""
+
+    @property
+    def schema(self) -> int:
+        """The version of the schema."""
+        return int(self.attributes["schema_version"])
 
     @property
     def rows(self) -> int:
@@ -31,18 +50,101 @@ class StoredRun:
     @property
     def steps(self) -> int:
         """Steps before the last committed row."""
-        return int(self.group["step_time"].shape[0])
+        steps = "step_time" if self.schema in OLDER else STEP_FIGURES
+        return int(self.group[steps].shape[0])
 
-    def column(self, name: str) -> np.ndarray:
-        """All of one array, e.g. `energy` (time,) or `step_products` (step,). Scalars that a
-        store of an older schema does not have are not-a-number."""
-        if name in OLDER.get(self.attributes["schema_version"], ()):
-            return np.full(self.steps if name.startswith("step_") else self.rows, np.nan)
-        return np.asarray(self.group[name][:])
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The figures that the run has, of its rows and of its steps."""
+        if self.schema in OLDER:
+            return older_columns(self.group)
+        tables = (self.group[name].attrs for name in (FIGURES, STEP_FIGURES))
+        return tuple(column for attributes in tables for column in labels(attributes))
 
-    def last(self, name: str) -> Any:
-        """The last row of one array along `time`."""
-        return self.group[name][self.rows - 1]
+    @cached_property
+    def stages(self) -> tuple[StoredStage, ...]:
+        """Its maps one after another, none for a store of an older schema.
+
+        Errors: `InputError` where a stage is missing that rows belong to."""
+        if self.schema in OLDER:
+            return ()
+        stages = tuple(map(StoredStage.of, self.attributes[STAGES]))
+        needed = 1 + int(np.nanmax(self.column("stage"), initial=0))
+        found = min(len(stages), self.group["stage_theta"].shape[0])
+        if found < needed:
+            raise InputError(
+                f"{self.path} has rows of {needed} stages, but {found} are stored: restore the "
+                "missing ones from a copy, or run anew into another store"
+            )
+        return stages
+
+    def column(self, key: str) -> np.ndarray:
+        """All of one figure or array: `energy` (time,), `step_products` (step,), `theta` (time,
+        parameter). A figure that the run does not have is not-a-number, so that runs of other
+        methods and older ones can be read alike."""
+        if key in self.group:
+            return np.asarray(self.group[key][:])
+        if (column := self._labelled.get(key)) is None:
+            return np.full(self.steps if key.startswith(STEP_PREFIX) else self.rows, np.nan)
+        values = self._table(column.along)[:, self._places[key]]
+        whole = column.integer and np.isfinite(values).all()
+        return values.astype(np.int64) if whole else values
+
+    @cached_property
+    def _labelled(self) -> dict[str, Column]:
+        return {column.key: column for column in self.columns}
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The position of every figure in its array."""
+        along = {axis: [c.key for c in self.columns if c.along == axis] for axis in (TIME, STEP)}
+        return {key: place for keys in along.values() for place, key in enumerate(keys)}
+
+    def _table(self, along: str) -> np.ndarray:
+        return self._rows_table if along == TIME else self._steps_table
+
+    @cached_property
+    def _rows_table(self) -> np.ndarray:
+        return np.asarray(self.group[FIGURES][:])
+
+    @cached_property
+    def _steps_table(self) -> np.ndarray:
+        return np.asarray(self.group[STEP_FIGURES][:])
+
+    def last(self, key: str) -> Any:
+        """The last entry of one figure or array, e.g. the particles (sample, axis)."""
+        if key not in self.group:
+            return self.column(key)[-1]
+        array = self.group[key]
+        return array[array.shape[0] - 1]
+
+    def theta(self, row: int) -> np.ndarray:
+        """(p,), the parameters at a row, as many as its stage has; −1 is the last row."""
+        row = row % self.rows
+        values = np.asarray(self.group["theta"][row])
+        stages = self.stages
+        return values[: stages[int(self.column("stage")[row])].parameters] if stages else values
+
+    @property
+    def particle_times(self) -> np.ndarray:
+        """The times at which particles and their log ρ are stored: all rows', or fewer."""
+        along = self.group["particles"].metadata.dimension_names[0]
+        return self.column(PARTICLE_TIME if along == PARTICLE_TIME else TIME)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """A labelled Dataset with one variable a figure; particles, their log ρ, parameters and
+        velocities are read when they are asked for.
+
+        Errors: `InputError` where xarray is not installed."""
+        figures = {column: self.column(column.key) for column in self.columns}
+        return labelled_dataset(self.path, self._lengths, figures, self.attributes)
+
+    @property
+    def _lengths(self) -> dict[str, int]:
+        """Of every dimension."""
+        arrays = [array for _, array in self.group.arrays()]
+        named = [(array.metadata.dimension_names, array.shape) for array in arrays]
+        return {name: length for pair in named for name, length in zip(*pair, strict=True)}
 
 
 def open_run(path: Path | str) -> StoredRun:
@@ -65,4 +167,7 @@ def open_run(path: Path | str) -> StoredRun:
             f"{path} has store schema {version}, this version of hpc-wgf reads up to "
             f"{SCHEMA_VERSION}: use the version that wrote it"
         )
-    return StoredRun(path, group, dict(group.attrs))
+    try:
+        return StoredRun(path, group, decoded(group.attrs))
+    except ValueError as error:
+        raise InputError(f"the attributes of {path} are damaged: {error}") from error

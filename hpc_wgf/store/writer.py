@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import zarr
 
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
+from .attributes import encoded
 from .checkpoint import Checkpoint, StepColumns
-from .creation import StoreShape, consolidate, create_arrays
-from .reader import open_run
-from .schema import SCHEMA
-
-_LOCK = ".lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+from .creation import StoreShape, create_store
+from .lock import StoreLock
+from .metadata import StoreMetadata
+from .reader import StoredRun, open_run
+from .rows import RowArrays
+from .schema import SCHEMA_VERSION, STEP, TIME
+from .shards import ShardExchange
+from .stages import Stage
 
 
 class RunWriter:
@@ -33,33 +33,34 @@ class RunWriter:
     ranks and naming the one that failed, where a row cannot be written. Committed rows stay.
     """
 
-    def __init__(
-        self, path: Path, communicator: Communicator, span: slice, rows: int, steps: int
-    ) -> None:
-        """`span`: the samples that this rank writes, in whole shards."""
+    def __init__(self, path: Path, communicator: Communicator) -> None:
         self.path = path
         self._communicator = communicator
-        self._span = span
-        self._rows, self._steps = rows, steps
-        self._lock: int | None = None
+        self._lock: StoreLock | None = None
         self._made = False
+        self._rows = self._steps = 0
 
     @classmethod
     def create(
         cls, path: Path, communicator: Communicator, span: slice, *,
-        shape: StoreShape, attributes: Mapping[str, Any],
+        shape: StoreShape, attributes: Mapping[str, Any], stage: Stage,
     ) -> RunWriter:  # fmt: skip
-        """A new store at `path`, which must not exist yet."""
-        writer = cls(path, communicator, span, 0, 0)
-        with writer._closed_on_failure(), agreed(communicator):
-            if communicator.rank == 0:
-                refuse_existing(path)
-                try:
-                    create_arrays(path, shape, attributes)
-                    writer._acquire()
-                    writer._made = True
-                except OSError as error:
-                    raise InputError(f"cannot create the store {path}: {error.strerror}") from error
+        """A new store at `path`, which must not exist yet. `span`: the samples that this rank
+        computes; `stage`: the first one."""
+        writer, metadata = cls(path, communicator), None
+        with writer._closed_on_failure():
+            with agreed(communicator):
+                if communicator.rank == 0:
+                    refuse_existing(path)
+                    try:
+                        metadata = create_store(path, shape, attributes, stage)
+                        writer._lock = StoreLock(path)
+                        writer._made = True
+                    except OSError as error:
+                        raise InputError(
+                            f"cannot create the store {path}: {error.strerror}"
+                        ) from error
+            writer._open(metadata, span)
         return writer
 
     @classmethod
@@ -67,51 +68,62 @@ class RunWriter:
         cls, path: Path, communicator: Communicator, span: slice, *,
         rows: int, steps: int, attributes: Mapping[str, Any],
     ) -> RunWriter:  # fmt: skip
-        """The store at `path`, cut back to its committed `rows` and `steps`."""
-        writer = cls(path, communicator, span, rows, steps)
-        with writer._closed_on_failure(), agreed(communicator):
-            if communicator.rank == 0:
-                try:
-                    writer._acquire()
-                    if open_run(path).rows != rows:
-                        raise InputError(f"{path} grew while it was being opened: resume it again")
-                    writer._resize(rows, steps)
-                    group = zarr.open_group(path, mode="r+", use_consolidated=False)
-                    group.attrs.update(attributes)
-                    consolidate(path)
-                except OSError as error:
-                    raise InputError(
-                        f"cannot write to the store {path}: {error.strerror}. Its committed rows "
-                        "are intact; resume it where it can be written to"
-                    ) from error
+        """The store at `path`, cut back to its committed `rows` and `steps`; `attributes` replace
+        those of the same name."""
+        writer, metadata = cls(path, communicator), None
+        writer._rows, writer._steps = rows, steps
+        with writer._closed_on_failure():
+            with agreed(communicator):
+                if communicator.rank == 0:
+                    try:
+                        writer._lock = StoreLock(path)
+                        metadata = _cut_back(path, rows, attributes)
+                    except OSError as error:
+                        raise InputError(
+                            f"cannot write to the store {path}: {error.strerror}. Its committed "
+                            "rows are intact; resume it where it can be written to"
+                        ) from error
+            writer._open(metadata, span)
         return writer
 
+    def _open(self, metadata: StoreMetadata | None, span: slice) -> None:
+        """Collective: rank 0 tells the others what it has written, as a file system may go on
+        showing them that there is nothing."""
+        self._metadata: StoreMetadata = self._communicator.gather(metadata)[0]
+        self._exchange = ShardExchange(self._communicator, span, self._metadata.samples_per_shard)
+        self._arrays = RowArrays(self.path, self._metadata)
+
     def commit(
-        self, scalars: Mapping[str, float], steps: StepColumns, *,
-        theta: np.ndarray, particles: np.ndarray, log_density: np.ndarray,
+        self, time: float, figures: Mapping[str, float], steps: StepColumns, *,
+        theta: np.ndarray, velocity: np.ndarray | None,
+        particles: np.ndarray, log_density: np.ndarray, stage: Stage | None = None,
     ) -> None:  # fmt: skip
-        """Append a row and the steps before it. Returns when every rank has written its part."""
-        row, first_step = self._rows, self._steps
-        last_step = first_step + len(next(iter(steps.values())))
+        """Append a row and the steps before it. Returns when every rank has written its part.
+
+        `figures`, `steps`: by the names of their columns. `theta`, `velocity` (p,) with p of the
+        stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank. `stage`: one
+        that begins with this row. Errors also: `ValueError` for figures that are not declared.
+        """
+        row = self._rows
+        last_step = self._steps + len(next(iter(steps.values()), ()))
+        particles, log_density = self._exchange.collect(particles, log_density)
+        pending = self._metadata.resized({TIME: row + 1, STEP: last_step})
+        if stage is not None:
+            pending = pending.with_stage(stage, row)
+            self._arrays = RowArrays(self.path, pending)
+        with agreed(self._communicator), _as_run_error(self.path):
+            self._arrays.write_samples(row, self._exchange.written, particles, log_density)
+            if self._communicator.rank == 0:
+                self._arrays.write_row(row, time, figures, theta, velocity)
+                self._arrays.write_steps(self._steps, steps)
+                if stage is not None:
+                    self._arrays.write_stage(pending.stages - 1, stage)
         with agreed(self._communicator), _as_run_error(self.path):
             if self._communicator.rank == 0:
-                self._resize(row + 1, last_step)
-        with agreed(self._communicator), _as_run_error(self.path):
-            group: Any = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-            group["particles"][row, self._span] = particles
-            group["log_density"][row, self._span] = log_density
-            if self._communicator.rank == 0:
-                group["theta"][row] = theta
-                for name, value in scalars.items():
-                    group[name][row] = value
-                for name, column in steps.items():
-                    if column:
-                        group[name][first_step:last_step] = np.asarray(column)
-        with agreed(self._communicator), _as_run_error(self.path):
-            if self._communicator.rank == 0:
-                consolidate(self.path)
+                pending.write_arrays(self.path, self._metadata)
+                pending.publish(self.path)
                 Checkpoint.remove(self.path)
-        self._rows, self._steps = row + 1, last_step
+        self._metadata, self._rows, self._steps = pending, row + 1, last_step
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint beside the committed rows; it lasts until the next one."""
@@ -125,10 +137,7 @@ class RunWriter:
         if self._lock is not None:
             if self._made and self._rows == 0 and self._is_empty():
                 shutil.rmtree(self.path, ignore_errors=True)
-            with suppress(OSError):  # a file that stays harms nobody
-                if self._locked():
-                    (self.path / _LOCK).unlink()
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def _is_empty(self) -> bool:
@@ -136,13 +145,6 @@ class RunWriter:
         with suppress(InputError):
             return open_run(self.path).rows == 0
         return False
-
-    def _resize(self, rows: int, steps: int) -> None:
-        group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-        for name in ("theta", "particles", "log_density", *SCHEMA.row_scalars):
-            _resize(group[name], rows)
-        for name in SCHEMA.step_fields:
-            _resize(group[name], steps)
 
     @contextmanager
     def _closed_on_failure(self) -> Iterator[None]:
@@ -152,39 +154,6 @@ class RunWriter:
         except BaseException:
             self.close()
             raise
-
-    def _acquire(self) -> None:
-        """Lock the store against a second writer; a killed process releases it by itself.
-
-        A file is locked, open for writing, as NFS carries no lock of a folder to its server.
-        """
-        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                message = f"the file system of {self.path} has no locks: let nobody else write it"
-                warnings.warn(message, stacklevel=2)
-                return
-            self._give_up(error)
-        if not self._locked():  # removed by the one who had it, between our opening and locking
-            self._give_up()
-
-    def _locked(self) -> bool:
-        """Whether the file that is locked is still the store's."""
-        assert self._lock is not None
-        try:
-            return os.path.samestat(os.fstat(self._lock), os.stat(self.path / _LOCK))
-        except FileNotFoundError:
-            return False
-
-    def _give_up(self, cause: OSError | None = None) -> NoReturn:
-        assert self._lock is not None
-        os.close(self._lock)  # and the file stays: it is the lock of another
-        self._lock = None
-        raise InputError(
-            f"{self.path} is being written by another process: wait for it or end it"
-        ) from cause
 
 
 def refuse_existing(path: Path) -> None:
@@ -197,9 +166,26 @@ def refuse_existing(path: Path) -> None:
         )
 
 
-def _resize(array: Any, length: int) -> None:
-    if array.shape[0] != length:
-        array.resize((length, *array.shape[1:]))
+def _cut_back(path: Path, rows: int, attributes: Mapping[str, Any]) -> StoreMetadata:
+    """Take away what a killed process has left beyond the committed rows."""
+    stored = open_run(path)
+    _refuse_changed(stored, rows)
+    arrays = zarr.open_group(path, mode="r+", use_consolidated=False)
+    for name, committed in stored.group.arrays():
+        array: Any = arrays[name]
+        if array.shape != committed.shape:
+            array.resize(committed.shape)
+    metadata = StoreMetadata.read(path).with_attributes(encoded(attributes))
+    metadata.publish(path)
+    return metadata
+
+
+def _refuse_changed(stored: StoredRun, rows: int) -> None:
+    version = stored.attributes["schema_version"]
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{stored.path} is of schema {version}: it can be read, not written")
+    if stored.rows != rows:
+        raise InputError(f"{stored.path} grew while it was being opened: resume it again")
 
 
 class _as_run_error:
@@ -217,11 +203,3 @@ class _as_run_error:
                 f"cannot write {self._part} to {self._path}: {error}. All committed rows are "
                 f"intact; when the cause is mended: hpc-wgf resume {self._path}"
             ) from error
-
-
-def step_columns(steps: Sequence[Any]) -> StepColumns:
-    """Columns of the step arrays from observed steps."""
-    return {
-        name: [getattr(step, attribute) for step in steps]
-        for name, attribute in SCHEMA.step_fields.items()
-    }

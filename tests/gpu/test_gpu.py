@@ -93,7 +93,7 @@ def short_run(
     """The columns of a short run."""
     problem, own, options = named(name, *KNOWN, *settings)
     memory = MemoryRecorder()
-    runner = PWGF.on(problem, map or own, options, communicator, shards=1)
+    runner = PWGF.on(problem, map or own, options, communicator, pieces=1)
     begun, length = problem.start_time, 0.4 * options.step_size
     schedule = Schedule(begun, begun + length, length)
     Loop(runner, judge_of(runner), communicator, schedule, [memory]).run()
@@ -138,7 +138,7 @@ def test_the_host_waits_for_an_iteration_only_where_it_looks(solver):
     problem, map, options = named("porous-2d", *KNOWN, f"method.solver={solver}", "method.shift=0")
     waits = []
     with pretended_gpu() as communicator:
-        runner = PWGF.on(problem, map, options, communicator, shards=1)
+        runner = PWGF.on(problem, map, options, communicator, pieces=1)
         state = runner.start()
         system = runner.system(state.map, runner.samples(runner.start().map, 0))
         for most in (22, 42):

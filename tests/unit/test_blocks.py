@@ -15,12 +15,12 @@ def normal(random: np.random.Generator, count: int) -> torch.Tensor:
 
 
 def drawn(
-    blocks: SampleBlocks, ranks: int = 1, shards: int | None = None, **stream
+    blocks: SampleBlocks, ranks: int = 1, pieces: int | None = None, **stream
 ) -> torch.Tensor:
     stream = {"seed": 1, "stream": RandomStream.STEP, "step": 4} | stream
     parts = []
     for rank in range(ranks):
-        mine = blocks.chunks(rank, ranks) if shards is None else blocks.shards(shards, rank, ranks)
+        mine = blocks.chunks(rank, ranks) if pieces is None else blocks.pieces(pieces, rank, ranks)
         parts += [blocks.draw(normal, part, **stream) for part in mine]
     return torch.cat(parts)
 
@@ -32,7 +32,7 @@ def test_same_samples_on_any_number_of_ranks(total, ranks):
     alone = drawn(blocks)
     assert alone.shape == (total, 3)
     assert torch.equal(drawn(blocks, ranks), alone)
-    assert torch.equal(drawn(blocks, ranks, shards=4), alone)
+    assert torch.equal(drawn(blocks, ranks, pieces=4), alone)
 
 
 def test_streams_differ():
@@ -78,26 +78,26 @@ def test_grouped_blocks_are_even_and_no_longer_than_asked(samples, groups):
     assert max(lengths) * 16 <= max(samples, 16)
 
 
-def test_shards_are_equal_but_the_last():
+def test_pieces_are_equal_but_the_last():
     blocks = SampleBlocks(1003, 16)
-    lengths = [len(range(1003)[blocks.span(shard)]) for shard in blocks.shards(10, 0, 1)]
+    lengths = [len(range(1003)[blocks.span(piece)]) for piece in blocks.pieces(10, 0, 1)]
     assert sum(lengths) == 1003
-    assert set(lengths[:-1]) == {16 * blocks.blocks_per_shard(10)}
+    assert set(lengths[:-1]) == {16 * blocks.blocks_per_piece(10)}
     assert len(lengths) >= 10
 
 
 @pytest.mark.parametrize("ranks", range(1, 65))
-def test_every_number_of_ranks_up_to_the_blocks_finds_its_shards(ranks):
-    """Rounding once gave 23 shards where 24 ranks had asked for 24."""
+def test_every_number_of_ranks_up_to_the_blocks_finds_its_pieces(ranks):
+    """Rounding once gave 23 pieces where 24 ranks had asked for 24."""
     blocks = SampleBlocks.automatic(4000)
-    assert all(blocks.shards(max(16, ranks), rank, ranks) for rank in range(ranks))
+    assert all(blocks.pieces(max(16, ranks), rank, ranks) for rank in range(ranks))
 
 
 @pytest.mark.parametrize(
     ("refused", "what"),
     [
         (lambda: SampleBlocks(48, 16).chunks(0, 4), "4 ranks but only 3 sample blocks"),
-        (lambda: SampleBlocks(640, 16).shards(2, 0, 5), "5 ranks but only 2 shards"),
+        (lambda: SampleBlocks(48, 16).pieces(2, 0, 5), "5 ranks but only 3 sample blocks"),
     ],
 )
 def test_more_ranks_than_parts_are_refused(refused, what):

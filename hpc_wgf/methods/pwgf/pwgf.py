@@ -72,11 +72,11 @@ class PWGF:
     @classmethod
     def on(
         cls, problem: Problem, map: PushForward, options: PWGFOptions, communicator: Communicator,
-        *, particles: int | None = None, shards: int | None = None,
+        *, particles: int | None = None, pieces: int | None = None,
     ) -> Self:  # fmt: skip
         """The method in a setting of its own (see `Setting.of`)."""
         setting = Setting.of(
-            problem, map, options, communicator, particles=particles, shards=shards
+            problem, map, options, communicator, particles=particles, pieces=pieces
         )
         return cls(setting, options)
 
