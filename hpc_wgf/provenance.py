@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from .choices import Route
 from .errors import InputError
-from .interactions import Route
 from .methods import PWGF, State, StepFailed
 from .parallel import agreed
 from .problems import Problem
@@ -149,7 +149,7 @@ def check_same_values(stored: StoredRun, runner: PWGF) -> None:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
     with agreed(runner.communicator):
         options = runner.options
-        rounding = (_TF32 if options.tf32 else torch.finfo(options.dtype).eps) ** 0.5
+        rounding = (_TF32 if options.tf32 else torch.finfo(options.torch_dtype).eps) ** 0.5
         apart = np.abs(seen.x.cpu().numpy() - kept).max(initial=0.0)
         if not apart <= rounding * (1.0 + np.abs(kept).max(initial=0.0)):
             raise InputError(

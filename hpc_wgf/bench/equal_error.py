@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..choices import Preconditioning
 from ..krylov import EarlyStopping, SolveStats, Status, minres
 from ..methods import PWGF, PWGFOptions
 from ..methods.solver import MetricSolver
 from ..methods.system import NormalEquations
-from ..metric import Preconditioning
 from ..metric.preconditioner import GramModel
 from ..parallel import tree_sum
 

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..config import load_problem
 from ..methods import PWGF
-from ..named import named
+from ..output import Output
 from ..parallel import Communicator
 from ..profiling.timing import Times, seconds_of
-from ..solve import Output, Solution, solve
+from ..solution import Solution, solve
 from .record import Row
 from .steps import Steps
 
@@ -64,13 +65,13 @@ def _row(
         "steps_paper": recipe.number,
         "steps_measured": len(step.seconds),
         "products_a_step_paper": float(np.median(recipe.products)),
-        "dtype_paper": str(recipe.runner.options.dtype).removeprefix("torch."),
+        "dtype_paper": str(recipe.runner.options.dtype),
         "samples_paper": recipe.runner.options.samples,
     }
 
 
 def _recipe(name: str, settings: Sequence[str], communicator: Communicator) -> Steps:
-    problem, map, options = named(name, *settings)
+    problem, map, options = load_problem(name, *settings)
     steps = Steps(PWGF(problem, map, options, communicator, particles=64 * communicator.size))
     steps.warm_up()
     return steps
@@ -79,7 +80,7 @@ def _recipe(name: str, settings: Sequence[str], communicator: Communicator) -> S
 def _our_run(name: str, settings: Sequence[str], communicator: Communicator) -> tuple[float, float]:
     """Seconds of the whole call of `solve`, and the largest error over displacement of its
     rows."""
-    problem, map, options = named(name, *OURS.get(name, ()), *settings)
+    problem, map, options = load_problem(name, *OURS.get(name, ()), *settings)
     every = (problem.until - problem.start_time) / _ROWS
     output = Output(every=every, shards=communicator.size)
     found: list[Solution] = []

@@ -7,19 +7,20 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ..choices import Preconditioning
+from ..config import load_problem
 from ..errors import InputError
 from ..krylov import SolveStats, Status
-from ..methods import PWGF, Preconditioning
-from ..named import named
+from ..methods import PWGF
 from ..parallel import Communicator
 from ..profiling.timing import Times, interleaved
-from ..solve import solve as run
+from ..solution import solve as run
 from .equal_error import Solves
 from .record import Row
 
 CASES = {"porous-5d": 100_000, "styblinski-tang-30d": None, "porous-2d": None, "porous-15d": None}
 _FRACTION = 1 / 3  # of the problem's time, at which the system is made
-_COARSE = ("method.rtol=1e-3", "output.every=1")  # what the state is reached with
+_COARSE_RTOL = 1e-3  # what the state is reached with
 _COARSE_SAMPLES = 2000
 
 
@@ -33,20 +34,18 @@ def rows(
 
 def state_of(name: str, settings: Sequence[str], communicator: Communicator) -> Tensor:
     """θ, (p,), at a third of the problem's time, by a coarse run of few samples."""
-    problem, _, method = named(name, *settings)
+    problem, map, method = load_problem(name, *settings)
     until = problem.start_time + _FRACTION * (problem.until - problem.start_time)
-    few = min(method.samples, _COARSE_SAMPLES)
-    coarse = named(
-        name, *settings, *_COARSE, f"problem.until={until!r}", f"method.samples={few}"
-    )  # fmt: skip
-    return run(*coarse, communicator=communicator).map.get_theta()
+    coarse = replace(method, rtol=_COARSE_RTOL, samples=min(method.samples, _COARSE_SAMPLES))
+    solution = run(problem.replace(until=until), map, coarse, communicator=communicator)
+    return solution.map.get_theta()
 
 
 def _row(
     name: str, samples: int | None, settings: Sequence[str], rounds: int,
     communicator: Communicator,
 ) -> Row:  # fmt: skip
-    problem, map, options = named(name, *settings)
+    problem, map, options = load_problem(name, *settings)
     options = replace(options, samples=samples or CASES.get(name) or options.samples)
     runner = PWGF(problem, map, options, communicator, particles=64 * communicator.size)
     if runner.preconditioner is Preconditioning.NONE:

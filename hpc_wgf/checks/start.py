@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..choices import Form
 from ..errors import InputError
-from ..methods import PWGF, Form
+from ..methods import PWGF
 from ..parallel import describe
 from ..problems import PotentialEnergy, Problem
 from .density import check_mass, check_virial

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from ..choices import Preconditioning
 from ..errors import InputError
-from ..methods import PWGF, Preconditioning
+from ..methods import PWGF
 
 _LEAST = {torch.float64: 1e-14, torch.float32: 1e-10}  # where preconditioned solves still hold
 _OF_RTOL = 0.01  # where plain ones do, whose tolerance is all that they resolve
@@ -18,7 +19,7 @@ def check_units(runner: PWGF) -> None:
     if options.shift is not None:
         return
     plain = runner.preconditioner is Preconditioning.NONE
-    least = _OF_RTOL * options.rtol if plain else _LEAST[options.dtype]
+    least = _OF_RTOL * options.rtol if plain else _LEAST[options.torch_dtype]
     if found >= least:
         return
     otherwise = f"take method.rtol = {100 * found:.1g} or another preconditioner, " if plain else ""

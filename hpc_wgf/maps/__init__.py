@@ -4,7 +4,6 @@ from .affine import Affine
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .composition import Composition
-from .features import Features
 from .layer import ParameterLayer
 from .linearization import Linearization, Linearizer, Matrices, budget_on
 from .module import ModuleMap
@@ -15,7 +14,6 @@ __all__ = [
     "Affine",
     "BlockFlow",
     "Composition",
-    "Features",
     "Linearization",
     "Linearizer",
     "Matrices",

@@ -1,18 +1,21 @@
 """Methods: each advances a state by one step on a problem."""
 
-from ..metric import Preconditioning
-from .base import Measurement, Method, State, StepFailed, StepResult, Velocity
-from .options import Form, PWGFOptions, Solver
-from .pwgf import PWGF
+from typing import TYPE_CHECKING
+
+from ..names_on_demand import names_on_demand
+
+if TYPE_CHECKING:
+    from .base import Measurement, Method, State, StepFailed, StepResult, Velocity
+    from .options import PWGFOptions
+    from .pwgf import PWGF
+else:  # the options are a table of run files, which need no torch
+    __getattr__ = names_on_demand(__name__, ["options", "base", "pwgf"])
 
 __all__ = [
     "PWGF",
-    "Form",
     "Measurement",
     "Method",
     "PWGFOptions",
-    "Preconditioning",
-    "Solver",
     "State",
     "StepFailed",
     "StepResult",

@@ -1,108 +1,125 @@
-"""How PWGF is run."""
+"""How PWGF is run: the options in Python, which are also the table `[method]` of a run file."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from enum import StrEnum
-from numbers import Integral
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
+from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic.dataclasses import dataclass
 
+from ..choices import Form, Precision, Preconditioning, Solver
 from ..errors import InputError
-from ..integrators import SCHEMES, Controller, FixedStep, PIController
-from ..krylov import check_rtol
-from ..metric import Preconditioning
+from ..fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..integrators import Controller
 
 _FEWEST_VALIDATION = 32
 
 
-class Form(StrEnum):
-    """`force`: ∇F = Jᵀf/n. `energy`: ∇F differentiates the sample mean of the energy; the two
-    agree only in expectation, and only the first is in the range of Ĝ."""
-
-    FORCE = "force"
-    ENERGY = "energy"
+def _name_of(dtype: Any) -> Any:
+    """The name of a torch dtype; anything else as it is."""
+    return str(dtype).removeprefix("torch.") if type(dtype).__name__ == "dtype" else dtype
 
 
-class Solver(StrEnum):
-    """`minres`: on Ĝ, one all-reduce a product. `lsmr`: on J itself, which keeps the true residual
-    in single precision for one more all-reduce of a number; force form only."""
-
-    MINRES = "minres"
-    LSMR = "lsmr"
+def _unless_none(value: Any) -> Any:
+    """None for "none", by which a run file takes away the value of its base."""
+    return None if value == "none" else value
 
 
-@dataclass(frozen=True)
+if TYPE_CHECKING:
+    _Precision = Precision | torch.dtype
+else:
+    _Precision = Annotated[Precision, BeforeValidator(_name_of, json_schema_input_type=Precision)]
+_Tolerance = Annotated[
+    Annotated[Number, Field(gt=0)] | None,
+    BeforeValidator(
+        _unless_none, json_schema_input_type=Annotated[float, Field(gt=0)] | Literal["none"] | None
+    ),
+]
+
+
+@plain_errors
+@dataclass(frozen=True, config=OPTIONS)
 class PWGFOptions:
-    """How PWGF is run.
+    """How the flow of the parameters θ is computed: Ĝ(θ) θ' = −∇F(θ) by projection onto the
+    tangent space of the map, at samples of the start density.
 
-    `samples`: n, of all ranks together. `rtol`: a solve stops at ‖r‖ ≤ rtol ‖b‖. `scheme`: a key of
-    `SCHEMES`. `step_size`: of a fixed step, or the first of an adaptive run. `tolerance`: largest
-    error of a step, as root mean squared movement of the samples in units of x; None for a fixed
-    step. `block`: samples per block, None for automatic. `shift`: ε/‖Ĝ‖ of the system (Ĝ + εI) η =
-    −∇F, None for rtol/100 with a preconditioner (less where units or origin of x are far from the
-    start density's) and 0 without. `validation`: a second sample, of so many times `samples`, that
-    ends a solve when it gains no more; None for none. `cache_gib`: GiB that a rank may keep for
-    products, what does not fit being computed anew in each; None for 2, on a GPU a quarter of its
-    own. `tf32`: whether float32 products on a GPU may round to ten bits."""
+    Errors: `InputError`, one line a wrong value.
+    """
 
-    samples: int = 4000
-    rtol: float = 1e-4
+    samples: Annotated[Whole, Field(ge=1)] = 4000
+    """Number n of samples in every step, of all ranks together."""
+    rtol: Annotated[Number, Field(gt=0, lt=1)] = 1e-4
+    """A solve stops at ‖r‖ ≤ rtol ‖b‖."""
     scheme: str = "heun"
-    step_size: float = 0.05
-    tolerance: float | None = None
+    """Runge–Kutta scheme: euler, heun, kutta32, bosh32, rk4, or the stabilised rkc2."""
+    step_size: Annotated[Number, Field(gt=0), Unit("time")] = Field(
+        default=0.05,
+        validation_alias=AliasChoices("step", "step_size"),
+        serialization_alias="step",
+    )
+    """Time step, or with a tolerance the first one."""
+    tolerance: Annotated[_Tolerance, Unit("x")] = None
+    """Largest error of a step, as root mean squared movement of the samples. Left out, steps are
+    fixed; "none" in a run file takes away that of a base."""
     form: Form = Form.FORCE
-    max_products: int = 2000
-    dtype: torch.dtype = torch.float64
-    seed: int = 0
-    block: int | None = None
+    """Gradient of the energy: "force" (in the range of the metric) or "energy"."""
+    max_products: Annotated[Whole, Field(ge=2)] = 2000
+    """Most products with the metric in one solve."""
+    dtype: _Precision = Precision.FLOAT64
+    """Floating-point numbers of map and samples: "float64" or "float32", in Python also
+    `torch.float64` or `torch.float32`. Sums over samples are in float64 always."""
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    """Of all samples."""
+    block: Annotated[Whole, Field(ge=1)] | None = None
+    """Samples per numbered block, which one rank draws as a whole. Left out, a 1024th of the
+    samples and at least 16."""
     solver: Solver = Solver.MINRES
+    """Krylov solver: minres, or lsmr, which keeps the true residual in single precision."""
     preconditioner: Preconditioning = Preconditioning.AUTOMATIC
-    shift: float | None = None
-    validation: float | None = None
-    cache_gib: float | None = None
-    tf32: bool = False
+    """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
+    shift: Annotated[Number, Field(ge=0, lt=1), Unit("‖Ĝ‖")] | None = None
+    """ε of the system (Ĝ + εI) η = −∇F. Left out, rtol/100 with a preconditioner (less where units
+    or origin of x are far from the start density's), else 0."""
+    validation: Annotated[Number, Field(gt=0), Unit("samples")] | None = None
+    """Size of a second sample, over `samples`, that ends a solve when it gains no more there."""
+    cache_gib: Annotated[Number, Field(gt=0), Unit("GiB")] | None = None
+    """What a rank may keep for products; what does not fit is computed anew. Left out, 2, on a GPU
+    a quarter of its memory."""
+    tf32: Flag = False
+    """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
+    kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
+    """The method: parameterised Wasserstein gradient flow."""
 
     def __post_init__(self) -> None:
-        for name, kind in (("form", Form), ("solver", Solver), ("preconditioner", Preconditioning)):
-            object.__setattr__(self, name, _member(kind, getattr(self, name), name))
-        if self.scheme not in SCHEMES:
-            raise InputError(f"scheme {self.scheme!r} is not known: {', '.join(SCHEMES)}")
-        for name, least in (("samples", 1), ("seed", 0), ("block", 1), ("max_products", 2)):
-            value = getattr(self, name)
-            if name == "block" and value is None:
-                continue
-            if not (isinstance(value, Integral) and int(value) >= least):
-                raise InputError(f"{name} must be a whole number from {least} on, got {value!r}")
-            object.__setattr__(self, name, int(value))
-        if self.dtype not in (torch.float32, torch.float64):
-            raise InputError(f"dtype must be torch.float64 or torch.float32, got {self.dtype!r}")
-        for name in ("step_size", "tolerance", "validation", "cache_gib"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise InputError(f"{name} must be positive and finite, got {value}")
+        self._check_scheme()
+        self._check_solver()
         if self.validation is not None and self.validation_samples < _FEWEST_VALIDATION:
             raise InputError(
                 f"validation = {self.validation:g} of {self.samples} samples holds out "
                 f"{self.validation_samples}, which tell nothing of a solve: hold out at least "
                 f"{_FEWEST_VALIDATION}"
             )
+
+    def _check_scheme(self) -> None:
+        from ..integrators import SCHEMES
+
+        if self.scheme not in SCHEMES:
+            raise InputError(f"scheme = {self.scheme!r} is not known: {', '.join(SCHEMES)}")
         if self.tolerance is not None and SCHEMES[self.scheme].error_order is None:
             with_error = [name for name, each in SCHEMES.items() if each.error_order is not None]
             raise InputError(
-                f"scheme {self.scheme!r} has no error estimate to hold to a tolerance: use one of "
-                f"{', '.join(with_error)}, or leave method.tolerance out"
+                f"scheme = {self.scheme!r} has no error estimate to hold to a tolerance: use one "
+                f"of {', '.join(with_error)}, or leave method.tolerance out"
             )
-        if self.shift is not None and not 0.0 <= self.shift < 1.0:
-            raise InputError(
-                f"shift is a fraction of the largest eigenvalue of the metric, in [0, 1): got "
-                f"{self.shift}"
-            )
-        self._check_solver()
-        check_rtol(self.rtol, self.dtype)
 
     def _check_solver(self) -> None:
+        from ..krylov import check_rtol
+
+        check_rtol(self.rtol, self.torch_dtype)
         if self.solver is not Solver.LSMR:
             return
         if self.form is Form.ENERGY:
@@ -112,6 +129,14 @@ class PWGFOptions:
             )
         if self.validation is not None:
             raise InputError("validation watches minres only: leave it out, or use that solver")
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch's."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, str(self.dtype))
+        return dtype
 
     @property
     def validation_samples(self) -> int:
@@ -125,15 +150,9 @@ class PWGFOptions:
 
     def controller(self) -> Controller:
         """The step-size controller that the tolerance asks for."""
+        from ..integrators import SCHEMES, FixedStep, PIController
+
         order = SCHEMES[self.scheme].error_order
         if self.tolerance is None or order is None:
             return FixedStep()
         return PIController(self.tolerance, order)
-
-
-def _member(kind: type[StrEnum], value: str, name: str) -> StrEnum:
-    """The member of `kind`, given itself or by its name."""
-    try:
-        return kind(value)
-    except ValueError as error:
-        raise InputError(f"{name} {value!r} is not known: {', '.join(kind)}") from error

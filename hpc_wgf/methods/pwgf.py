@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..choices import Form, Preconditioning
 from ..errors import InputError
 from ..integrators import SCHEMES, Controller
 from ..maps import PushForward
-from ..metric import Preconditioning
 from ..parallel import Communicator, RandomStream, SampleBlocks, tree_sum
 from ..problems import Problem, jump_of
 from .base import Measurement, State, StepFailed, StepResult, Velocity
 from .memory import WarmStart, load_state_dict, state_dict
-from .options import Form, PWGFOptions
+from .options import PWGFOptions
 from .sampling import Samples, Sampling
 from .system import Assembly, NormalEquations
 from .units import reciprocal_condition
@@ -59,7 +59,7 @@ class PWGF:
             part.kernel.force_has_variance(problem.dimension)
             for part in problem.energy.interactions
         )
-        self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.dtype)
+        self.map = copy.deepcopy(map).to(device=communicator.device, dtype=options.torch_dtype)
         self.scheme = SCHEMES[options.scheme]
         if communicator.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
@@ -69,7 +69,7 @@ class PWGF:
             self.map, options, communicator, self.reciprocal_condition
         )
         self._sampling = Sampling(
-            problem.start, communicator, seed=options.seed, dtype=options.dtype
+            problem.start, communicator, seed=options.seed, dtype=options.torch_dtype
         )
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._parts = self._sampling.parts(self._blocks, self.map.chunk_size())

@@ -9,20 +9,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..choices import Form, Preconditioning, Solver
 from ..krylov import EarlyStopping, SolveStats, Status, lsmr, minres
 from ..maps import PushForward
 from ..metric import (
     JacobianRows,
     Preconditioner,
     PreconditionerBuild,
-    Preconditioning,
     Subsample,
     build,
     default_preconditioner,
     subsample_size,
 )
 from ..parallel import Communicator
-from .options import Form, PWGFOptions, Solver
+from .options import PWGFOptions
 from .sampling import Samples
 from .system import NormalEquations
 
@@ -192,7 +192,7 @@ class MetricSolver:
 
     def _with_shift(self, origin: Origin, built: PreconditionerBuild, shift: float) -> Memory:
         epsilon = shift * built.model.norm
-        preconditioner = built.model.shifted(epsilon, self._options.dtype)
+        preconditioner = built.model.shifted(epsilon, self._options.torch_dtype)
         return Memory(origin, built, preconditioner, shift, epsilon)
 
     def _iterate(

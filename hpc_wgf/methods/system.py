@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..choices import Form
 from ..interactions import Particles
 from ..maps import Linearization, Linearizer, PushForward, flatten
 from ..metric import GramOperator
 from ..parallel import Communicator, TreeSum, tree_sum
 from ..problems import ChunkForce, Cloud, Problem
 from .base import StepFailed
-from .options import Form, PWGFOptions
+from .options import PWGFOptions
 from .sampling import Reference, Samples
 
 _NAN = float("nan")

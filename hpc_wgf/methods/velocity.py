@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..choices import Preconditioning
 from ..maps import PushForward
-from ..metric import Preconditioning
 from ..parallel import Communicator, tree_sum
 from .base import StepFailed, Velocity
 from .options import PWGFOptions

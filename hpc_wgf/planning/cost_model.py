@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields
 import torch
 
 from ..checks import VIRIAL_SAMPLES, check_virial
+from ..choices import Form, Preconditioning
 from ..errors import InputError
-from ..methods import PWGF, Form, Preconditioning
+from ..methods import PWGF
 from ..methods.sampling import Reference
 from ..methods.solver import MetricSolver
 from ..metric import Subsample, build, subsample_size
@@ -117,7 +118,7 @@ def profile(job: Job) -> CostModel:
         ),
         work=work_per_sample(job, few, more),
         parameters=more.runner.map.parameter_count(),
-        itemsize=job.options.dtype.itemsize,
+        itemsize=job.options.torch_dtype.itemsize,
         form=job.options.form,
     )
 
@@ -194,7 +195,7 @@ def _prepared(taken: OneStep) -> PreconditionerCost | None:
         built = build(sample, solver.kind, solver.first_shift())
         made = trace.peak
         model = built.model
-        factors = model.shifted(solver.first_shift() * model.norm, runner.options.dtype)
+        factors = model.shifted(solver.first_shift() * model.norm, runner.options.torch_dtype)
     kept = held_bytes(model, factors)
     return PreconditionerCost(
         kept, max(made, trace.peak) - kept, tuple(on.reduced), built.operations

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..choices import Form
 from ..maps import budget_on
-from ..methods import Form
 from ..methods.system import GRADIENT_CHUNK
 from .cost_model import CostModel
 from .devices import Device

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..choices import Solver
 from ..errors import RunError
-from ..methods import PWGF, Solver, StepFailed
+from ..methods import PWGF, StepFailed
 from ..methods.system import NormalEquations
 from ..metric import JacobianRows
 from ..profiling.tracing import Work, traced

@@ -10,9 +10,10 @@ import torch
 from ..maps import PushForward
 from ..methods import PWGFOptions
 from ..methods.sampling import Sampling
+from ..output import Output
 from ..parallel import SampleBlocks
 from ..problems import Problem
-from ..solve import Output, layout
+from ..solution import layout
 from .simulated_rank import SimulatedRank
 
 
@@ -66,7 +67,10 @@ class Job:
         """Errors: `InputError` where there are more ranks than sample blocks."""
         sizes, options = self._layout(ranks), self.options
         sampling = Sampling(
-            self.problem.start, SimulatedRank(ranks, device), seed=options.seed, dtype=options.dtype
+            self.problem.start,
+            SimulatedRank(ranks, device),
+            seed=options.seed,
+            dtype=options.torch_dtype,
         )
         chunk = self.map.chunk_size()
 

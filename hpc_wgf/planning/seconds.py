@@ -57,7 +57,7 @@ def seconds_of_step(
     problem, n = job.problem, job.options.samples
     work, m, seen = cost_model.work, partition.step.samples, partition.evaluation.samples
     products = counts.products_per_solve * work.solves
-    rate = device.rate(job.options.dtype, tf32=job.options.tf32)
+    rate = device.rate(job.options.torch_dtype, tf32=job.options.tf32)
     chunks = len(partition.step.chunks)
 
     def of(work: Work) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from ..interactions import Route
+from ..choices import Route
 from ..interactions.tiles import pair_sums
 from ..parallel import RandomStream, SampleBlocks
 from ..problems import Problem
@@ -101,7 +101,7 @@ def _drawing(job: Job) -> float:
     def draw() -> float:
         begun = time.perf_counter()
         z = blocks.draw(start.sample, range(blocks.count), seed=0, stream=RandomStream.CHECK)
-        z.to(options.dtype)
+        z.to(options.torch_dtype)
         return time.perf_counter() - begun
 
     return min(draw() for _ in range(3)) / blocks.total

@@ -84,7 +84,7 @@ def test_a_second_run_into_a_store_is_refused(tmp_path):
     [
         (["run", "ou10d"], "did you mean 'ou-10d'"),
         (["run", "ou-2d", "--set", "method.sampels=3"], "did you mean 'samples'"),
-        (["run", "ou-2d", "--set", "method.samples=x"], "valid integer"),
+        (["run", "ou-2d", "--set", "method.samples=x"], "expected a whole number"),
         (["run", "ou-2d", "--set", "problem.energy.1.beta=-1"], "must not be negative"),
         (["run", "ou-2d", "--set", "problem.start.covariance=[[1,2],[2,1]]"], "positive definite"),
         (["run", "ou-2d", "--set", "problem.dimension=3",
@@ -132,8 +132,8 @@ def test_read_only_folder_is_refused(tmp_path):
 def test_runs_from_python_objects_say_how_to_resume(tmp_path):
     import hpc_wgf as wgf
 
-    named = wgf.named("ou-2d", "method.samples=100", "problem.until=0.05")
-    wgf.solve(*named, wgf.Output(tmp_path / "run", every=0.05))
+    spec = wgf.load_problem("ou-2d", "method.samples=100", "problem.until=0.05")
+    wgf.solve(*spec, wgf.Output(tmp_path / "run", every=0.05))
     done = here("resume", tmp_path / "run", "--until", "0.1")
     assert done.returncode == 2
     assert "resume=True" in done.stderr

@@ -20,7 +20,8 @@ from hpc_wgf import (
     Quadratic,
     StyblinskiTang,
 )
-from hpc_wgf.methods import PWGF, Preconditioning, State, StepFailed
+from hpc_wgf.choices import Preconditioning
+from hpc_wgf.methods import PWGF, State, StepFailed
 from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.problems import Cloud
 

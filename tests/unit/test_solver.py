@@ -9,8 +9,9 @@ import torch
 from oracles import dense_jacobian, perturb
 
 import hpc_wgf as wgf
+from hpc_wgf.choices import Form, Preconditioning, Solver
 from hpc_wgf.integrators import SCHEMES
-from hpc_wgf.methods import PWGF, Form, Preconditioning, Solver, State, StepFailed
+from hpc_wgf.methods import PWGF, State, StepFailed
 from hpc_wgf.methods.solver import Memory
 from hpc_wgf.parallel import LocalCommunicator
 
@@ -202,12 +203,12 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
         ({"solver": Solver.LSMR, "validation": 0.5}, "validation watches minres only"),
         (
             {"preconditioner": "jacobi"},
-            "preconditioner 'jacobi' is not known: automatic, none, dense",
+            "preconditioner = 'jacobi': expected one of 'automatic', 'none', 'dense'",
         ),
-        ({"shift": 1.0}, "shift is a fraction"),
-        ({"shift": -0.1}, "shift is a fraction"),
-        ({"cache_gib": 0.0}, "cache_gib must be positive"),
-        ({"validation": 0.0}, "validation must be positive"),
+        ({"shift": 1.0}, "shift = 1.0: expected less than 1"),
+        ({"shift": -0.1}, "shift = -0.1: expected at least 0"),
+        ({"cache_gib": 0.0}, "cache_gib = 0.0: expected more than 0"),
+        ({"validation": 0.0}, "validation = 0.0: expected more than 0"),
         ({"validation": 0.001}, "holds out 4, which tell nothing of a solve: hold out at least 32"),
         ({"scheme": "euler", "tolerance": 1e-3}, "use one of heun, .*rkc2"),
     ],

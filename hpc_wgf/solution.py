@@ -13,6 +13,7 @@ from .loop import Schedule, integrate
 from .maps import PushForward
 from .methods import PWGF, PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, progress
+from .output import Output
 from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
 from .provenance import (
@@ -24,27 +25,6 @@ from .provenance import (
 )
 from .report import Summary
 from .store import Checkpoint, RunWriter, StoredRun, StoreShape, open_run, refuse_existing
-
-
-@dataclass(frozen=True)
-class Output:
-    """What is kept of a run.
-
-    `path`: the Zarr store to make; None keeps figures in memory only. `every`: time between
-    rows, None for a tenth of the run. `particles`: size of the stored evaluation sample, None for
-    as many as the method's. `shards`: of the stored particles, None for 16 or the number of ranks.
-    """
-
-    path: Path | str | None = None
-    every: float | None = None
-    particles: int | None = None
-    shards: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("every", "particles", "shards"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"output.{name} must be positive, got {value}")
 
 
 @dataclass(frozen=True)
@@ -168,7 +148,7 @@ def _writer(
             samples=blocks.total,
             block=blocks.size,
             blocks_per_shard=blocks.blocks_per_shard(runner.evaluation.shards),
-            dtype=str(runner.options.dtype).removeprefix("torch."),
+            dtype=str(runner.options.dtype),
         ),
         attributes=attributes,
     )

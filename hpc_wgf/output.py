@@ -1,0 +1,27 @@
+"""What is kept of a run: an argument of `solve`, and the table `[output]` of a run file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from .fields import OPTIONS, Number, Unit, Whole, plain_errors
+
+
+@plain_errors
+@dataclass(frozen=True, config=OPTIONS)
+class Output:
+    """What is kept of a run. Errors: `InputError`, one line a wrong value."""
+
+    path: Path | str | None = Field(default=None, exclude=True)
+    """The Zarr store to make; None keeps figures in memory only. Not a key of run files."""
+    every: Annotated[Number, Field(gt=0), Unit("time")] | None = None
+    """Time between stored rows; left out, a tenth of the run."""
+    particles: Annotated[Whole, Field(ge=1)] | None = None
+    """Samples of the fixed evaluation sample that is stored; left out, as many as the method's."""
+    shards: Annotated[Whole, Field(ge=1)] | None = None
+    """Shards of the stored particles, each written by one rank: the most ranks that a resumed
+    run can have. Left out, 16, or the number of ranks if that is larger."""
