@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from .fields import OPTIONS, Number, Unit, Whole, plain_errors
+from .fields import OPTIONS, Number, Unit, Whole, plain_errors, unexpected
+
+
+def _path(value: Any) -> Any:
+    if value is None or isinstance(value, Path | str):
+        return value
+    raise unexpected("a path")
 
 
 @plain_errors
 @dataclass(frozen=True, config=OPTIONS)
 class Output:
-    """What is kept of a run. Errors: `InputError`, one line a wrong value."""
+    """What is kept of a run.
 
-    path: Path | str | None = Field(default=None, exclude=True)
+    Errors: `InputError`, one line a wrong value.
+    """
+
+    path: Annotated[Path | str | None, BeforeValidator(_path)] = Field(default=None, exclude=True)
     """The Zarr store to make; None keeps figures in memory only. Not a key of run files."""
     every: Annotated[Number, Field(gt=0), Unit("time")] | None = None
     """Time between stored rows; left out, a tenth of the run."""

@@ -21,7 +21,13 @@ def print_keys(tables: Sequence[DescribedTable]) -> None:
         console.print(f"[bold]{escape(table.place)}[/bold]  {escape(table.description)}")
         shown = Table("key", "type", "default", "unit", "", box=None, header_style="dim")
         for key in table.keys:
-            cells = (key.name, key.type, _default(key), key.unit or "", key.description)
+            cells = (
+                " or ".join([key.name, *key.other_names]),
+                key.type,
+                _default(key),
+                key.unit or "",
+                key.description,
+            )
             shown.add_row(*map(escape, cells))
         console.print(shown)
 

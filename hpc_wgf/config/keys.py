@@ -21,7 +21,9 @@ class DescribedKey:
     """A key, in words."""
 
     name: str
-    """As a run file writes it; other names that mean the same follow "or"."""
+    """As a run file writes it."""
+    other_names: tuple[str, ...]
+    """Names that mean the same."""
     type: str
     """What its value is, as "whole number ≥ 1"."""
     default: Any
@@ -50,6 +52,11 @@ class DescribedTable:
         return {**asdict(self), "keys": [asdict(key) for key in self.keys]}
 
 
+_BASE = DescribedKey(
+    "base", (), "text", None, False, None, "The named problem or run file that this one changes."
+)
+
+
 def described(place: str | None = None) -> list[DescribedTable]:
     """The tables at `place` and in it, as "map" for all maps; all tables for None.
 
@@ -65,7 +72,7 @@ def described(place: str | None = None) -> list[DescribedTable]:
             known = sorted({*tables, *(each.rpartition(".")[0] for each in tables)} - {""})
             raise InputError(
                 f"run files have no table {place!r}{nearest(wanted, known)} "
-                f"Known: {', '.join(known)}"
+                "`hpc-wgf keys` lists all"
             )
     return [_table(each, tables[each]) for each in chosen]
 
@@ -74,18 +81,22 @@ def _table(place: str, table: type[Any]) -> DescribedTable:
     schema = table_schema(table)
     required = schema.get("required", [])
     properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
-    keys = tuple(
+    keys = [
         DescribedKey(
-            name=" or ".join([name, *key.other_names]),
+            name=name,
+            other_names=key.other_names,
             type=_type(properties[name]),
             default=properties[name].get("default"),
             required=name in required,
-            unit=properties[name].get("unit"),
+            unit=_unit(properties[name]),
             description=" ".join((key.field.description or "").split()),
         )
         for name, key in keys_of(table).items()
-    )
-    return DescribedTable(place, _first_paragraph(table), keys)
+    ]
+    if table is RunFile:
+        keys.append(_BASE)
+    keys.sort(key=lambda key: key.name != "kind")  # which says what the others can be
+    return DescribedTable(place, _first_paragraph(table), tuple(keys))
 
 
 def _first_paragraph(table: type[Any]) -> str:
@@ -116,6 +127,12 @@ def _type(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return _list_of(_type(schema["items"]))
     return _bounded(schema)
+
+
+def _unit(schema: Mapping[str, Any]) -> str | None:
+    """Of a number, or of one that may also be left out."""
+    units = (each.get("unit") for each in (schema, *schema.get("anyOf", ())))
+    return next((unit for unit in units if unit is not None), None)
 
 
 def _list_of(entry: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..fields import Number, Unit, Whole
+from ..fields import Number, Unit, Whole, unexpected
 from ..methods import PWGFOptions
 from ..output import Output
 from .energies import EnergyTable, build_energy
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 def _one_file_name(name: str) -> str:
     if not name or "/" in name or "\\" in name:
-        raise ValueError(f"{name!r} cannot name a store: expected a name without slashes")
+        raise unexpected("a name without slashes, which also names a store")
     return name
+
+
+def _without_path(table: Any) -> Any:
+    if isinstance(table, dict) and "path" in table:
+        raise ValueError("a run file does not say where its store lies: leave path out")
+    return table
 
 
 class ProblemTable(Table):
@@ -57,7 +63,7 @@ class ProblemTable(Table):
 
 
 class RunFile(Table):
-    """A whole run. A file may also say base = "NAME or FILE": it then changes that run file."""
+    """A whole run."""
 
     problem: ProblemTable
     """What is solved."""
@@ -65,7 +71,7 @@ class RunFile(Table):
     """Maps in the order in which they act."""
     method: MethodOptions = Field(default_factory=PWGFOptions)
     """How it is solved."""
-    output: Output = Field(default_factory=Output)
+    output: Annotated[Output, BeforeValidator(_without_path)] = Field(default_factory=Output)
     """What is stored."""
 
     def ending_at(self, until: float) -> RunFile:

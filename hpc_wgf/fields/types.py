@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any
@@ -59,6 +60,11 @@ Flag = Annotated[bool, Strict()]
 """true or false."""
 
 
+def unexpected(expected: str) -> PydanticCustomError:
+    """The error of a validator of ours: what was expected in place of the value."""
+    return PydanticCustomError("unexpected", "expected {expected}", {"expected": expected})
+
+
 def _depth(value: Any) -> int | None:
     """0 for a number, 1 for a list of numbers, 2 for a list of lists of numbers, else None."""
     if not isinstance(value, list | tuple):
@@ -69,7 +75,11 @@ def _depth(value: Any) -> int | None:
 
 
 def _floats(value: Any) -> Any:
-    return [_floats(entry) for entry in value] if isinstance(value, list | tuple) else float(value)
+    if isinstance(value, list | tuple):
+        return [_floats(entry) for entry in value]
+    if not math.isfinite(value):
+        raise unexpected("finite numbers")
+    return float(value)
 
 
 def _numbers(most: int, expected: str) -> BeforeValidator:
@@ -78,7 +88,7 @@ def _numbers(most: int, expected: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         depth = _depth(value)
         if depth is None or depth > most:
-            raise PydanticCustomError("numbers", "expected {expected}", {"expected": expected})
+            raise unexpected(expected)
         return _floats(value)
 
     kinds = float | list[float] if most == 1 else float | list[float] | list[list[float]]

@@ -29,7 +29,7 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than_equal": lambda c: f"at most {c['le']:g}",
     "enum": lambda c: _one_of(c["expected"]),
     "literal_error": lambda c: _one_of(c["expected"]),
-    "too_short": lambda c: f"at least {c['min_length']} of them",
+    "too_short": lambda c: f"at least {c['min_length']} in the list",
 }
 
 

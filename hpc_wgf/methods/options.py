@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from ..choices import Form, Precision, Preconditioning, Solver
 from ..errors import InputError
-from ..fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors
+from ..fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,14 @@ _FEWEST_VALIDATION = 32
 def _name_of(dtype: Any) -> Any:
     """The name of a torch dtype; anything else as it is."""
     return str(dtype).removeprefix("torch.") if type(dtype).__name__ == "dtype" else dtype
+
+
+def _known_scheme(name: str) -> str:
+    from ..integrators import SCHEMES
+
+    if name not in SCHEMES:
+        raise unexpected(f"one of {', '.join(SCHEMES)}")
+    return name
 
 
 def _unless_none(value: Any) -> Any:
@@ -54,7 +62,7 @@ class PWGFOptions:
     """Number n of samples in every step, of all ranks together."""
     rtol: Annotated[Number, Field(gt=0, lt=1)] = 1e-4
     """A solve stops at ‖r‖ ≤ rtol ‖b‖."""
-    scheme: str = "heun"
+    scheme: Annotated[str, AfterValidator(_known_scheme)] = "heun"
     """Runge–Kutta scheme: euler, heun, kutta32, bosh32, rk4, or the stabilised rkc2."""
     step_size: Annotated[Number, Field(gt=0), Unit("time")] = Field(
         default=0.05,
@@ -107,8 +115,6 @@ class PWGFOptions:
     def _check_scheme(self) -> None:
         from ..integrators import SCHEMES
 
-        if self.scheme not in SCHEMES:
-            raise InputError(f"scheme = {self.scheme!r} is not known: {', '.join(SCHEMES)}")
         if self.tolerance is not None and SCHEMES[self.scheme].error_order is None:
             with_error = [name for name, each in SCHEMES.items() if each.error_order is not None]
             raise InputError(

@@ -90,7 +90,7 @@ def test_ou_scaling_in_all_dimensions(dimension):
         ("map=[]", "map = "),
         ("map.7.width=3", "'7' does not number one of 2 entries"),
         ("problem.until", "not of the form a.b=value"),
-        ("problem.name=../mine", "problem.name: '../mine' cannot name a store"),
+        ("problem.name=../mine", "problem.name = '../mine': expected a name without slashes"),
         ("problem.until.x=1", "until is a value, not a table"),
     ],
 )
