@@ -10,41 +10,51 @@ run = wgf.solve(problem, map, wgf.PWGFOptions(samples=2000), wgf.Output("st.zarr
 print(run.summary.map_error_relative)
 """
 
-from .errors import InputError, RunError, WgfError
-from .interactions import GaussianKernel, InteractionEnergy, PowerLaw, Route, UserKernel
-from .maps import (
-    Affine,
-    BlockFlow,
-    Composition,
-    Features,
-    ModuleMap,
-    PlanarFlow,
-    PushForward,
-    ResidualPerceptron,
-)
-from .methods.options import Form, PWGFOptions
-from .named import named
-from .output import Output
-from .parallel import distributed
-from .problems import (
-    Barenblatt,
-    Box,
-    Entropy,
-    Gaussian,
-    GaussianMixture,
-    InternalEnergy,
-    Mixture,
-    Paraboloid,
-    PotentialEnergy,
-    Problem,
-    Quadratic,
-    Rosenbrock,
-    StyblinskiTang,
-    UserPotential,
-)
-from .report import Summary
-from .solve import Solution, solve
-from .store import StoredRun, open_run
+from typing import TYPE_CHECKING
+
+from .names_on_demand import names_on_demand
+
+if TYPE_CHECKING:
+    from .choices import Features, Form, Route
+    from .config import RunSpec, load_problem
+    from .errors import InputError, RunError, WgfError
+    from .interactions import GaussianKernel, InteractionEnergy, PowerLaw, UserKernel
+    from .maps import (
+        Affine,
+        BlockFlow,
+        Composition,
+        ModuleMap,
+        PlanarFlow,
+        PushForward,
+        ResidualPerceptron,
+    )
+    from .methods.pwgf.options import PWGFOptions
+    from .output import Output
+    from .parallel import distributed
+    from .problems import (
+        Barenblatt,
+        Box,
+        Entropy,
+        Gaussian,
+        GaussianMixture,
+        InternalEnergy,
+        Mixture,
+        Paraboloid,
+        PotentialEnergy,
+        Problem,
+        Quadratic,
+        Rosenbrock,
+        StyblinskiTang,
+        UserPotential,
+    )
+    from .report import Summary
+    from .solution import Solution, solve
+    from .store import StoredRun, open_run
+else:
+    __getattr__ = names_on_demand(__name__, [
+        "errors", "choices", "output", "methods.pwgf.options", "config", "problems", "interactions",
+        "maps", "parallel", "store", "report", "solution",
+    ])  # fmt: skip
 
 __all__ = [
     "Affine",
@@ -76,6 +86,7 @@ __all__ = [
     "Rosenbrock",
     "Route",
     "RunError",
+    "RunSpec",
     "Solution",
     "StoredRun",
     "StyblinskiTang",
@@ -84,7 +95,11 @@ __all__ = [
     "UserPotential",
     "WgfError",
     "distributed",
-    "named",
+    "load_problem",
     "open_run",
     "solve",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

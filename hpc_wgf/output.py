@@ -1,22 +1,36 @@
-"""What is kept of a run."""
+"""What is kept of a run: an argument of `solve`, and the table `[output]` of a run file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
-from .errors import InputError
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from .fields import OPTIONS, Number, Unit, Whole, plain_errors, unexpected
 
 
-@dataclass(frozen=True)
+def _path(value: Any) -> Any:
+    if value is None or isinstance(value, Path | str):
+        return value
+    raise unexpected("a path")
+
+
+@plain_errors
+@dataclass(frozen=True, config=OPTIONS)
 class Output:
-    path: Path | str | None = None
-    every: float | None = None
-    particles: int | None = None
-    shards: int | None = None
+    """What is kept of a run.
 
-    def __post_init__(self) -> None:
-        for name in ("every", "particles", "shards"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"output.{name} must be positive, got {value}")
+    Errors: `InputError`, one line a wrong value.
+    """
+
+    path: Annotated[Path | str | None, BeforeValidator(_path)] = Field(default=None, exclude=True)
+    """The Zarr store to make; None keeps figures in memory only. Not a key of run files."""
+    every: Annotated[Number, Field(gt=0), Unit("time")] | None = None
+    """Time between stored rows; left out, a tenth of the run."""
+    particles: Annotated[Whole, Field(ge=1)] | None = None
+    """Samples of the fixed evaluation sample that is stored; left out, as many as the method's."""
+    shards: Annotated[Whole, Field(ge=1)] | None = None
+    """Shards of the stored particles, each written by one rank: the most ranks that a resumed
+    run can have. Left out, 16, or the number of ranks if that is larger."""

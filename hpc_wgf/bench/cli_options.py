@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..parallel import Communicator, distributed
-from .record import Row, record
+from ..choices import Precision
+
+if TYPE_CHECKING:
+    from ..parallel import Communicator
+    from .record import Row
 
 Rounds = Annotated[int, typer.Option(min=1, help="rounds A B A B …; medians are reported")]
 Samples = Annotated[int | None, typer.Option(min=1, help="samples in place of the case's own")]
@@ -17,7 +20,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="change the run file; may be repeated"),
 ]
-Dtype = Annotated[str, typer.Option(help="float64 or float32")]
+Dtype = Annotated[Precision, typer.Option(help="of the numbers")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Comm = Annotated[str, typer.Option(help="auto, torch or mpi")]
 AsJson = Annotated[bool, typer.Option("--json", help="a JSON list of rows for machines")]
@@ -28,6 +31,9 @@ Out = Annotated[
 
 def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]) -> None:
     """Measure on the ranks of this launch and hand the rows over as asked."""
+    from ..parallel import distributed
+    from .record import record
+
     given: Mapping[str, Any] = context.params
     with distributed(given["device"], given["comm"]) as communicator:
         rows = measure(communicator)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..choices import Preconditioning
 from ..krylov import EarlyStopping, SolveStats, Status, minres
-from ..methods.options import PWGFOptions
 from ..methods.pwgf.normal_equations import NormalEquations
+from ..methods.pwgf.options import PWGFOptions
 from ..methods.pwgf.pwgf import PWGF
 from ..methods.pwgf.solver import MetricSolver
-from ..metric import Preconditioning
 from ..metric.preconditioner import GramModel
 from ..parallel import tree_sum
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import cases, product, ring, solve, store
+from ..choices import Precision
 from .cli_options import AsJson, Comm, Device, Dtype, Out, Rounds, Samples, Settings, deliver
 
 
@@ -15,7 +15,7 @@ def product_command(
     context: typer.Context,
     case: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
     samples: Samples = None,
-    dtype: Dtype = "float64",
+    dtype: Dtype = Precision.FLOAT64,
     rounds: Rounds = 5,
     device: Device = "cpu",
     comm: Comm = "auto",
@@ -26,6 +26,8 @@ def product_command(
 
     Example: `hpc-wgf bench product --case block-256-d30 --json`
     """
+    from . import cases, product
+
     deliver(
         context,
         lambda on: product.rows(case or list(cases.CASES), samples, dtype, rounds, on.device),
@@ -47,6 +49,8 @@ def solve_command(
 
     Example: `hpc-wgf bench solve --case porous-5d --samples 100000`
     """
+    from . import solve
+
     names = case or list(solve.CASES)
     deliver(context, lambda on: solve.rows(names, samples, settings or [], rounds, on))
 
@@ -55,7 +59,7 @@ def ring_command(
     context: typer.Context,
     dimension: Annotated[list[int] | None, typer.Option(help="may be repeated")] = None,
     samples: Annotated[int, typer.Option(min=2)] = 16_384,
-    dtype: Dtype = "float64",
+    dtype: Dtype = Precision.FLOAT64,
     rounds: Rounds = 5,
     device: Device = "cpu",
     comm: Comm = "auto",
@@ -66,6 +70,8 @@ def ring_command(
 
     Example: `torchrun --nproc-per-node 2 -m hpc_wgf bench ring --samples 20000`
     """
+    from . import ring
+
     deliver(context, lambda on: ring.rows(dimension or [2, 10], samples, dtype, rounds, on))
 
 
@@ -81,9 +87,11 @@ def store_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Committing a row of n particles, its seconds and new files, against a plain save.
+    """Committing a row of n particles against a plain save of the same bytes.
 
     Example: `hpc-wgf bench store --samples 1000000 --folder /scratch`
     """
-    sizes = samples or [1_000, 100_000]
+    from . import store
+
+    sizes = samples or [10_000, 300_000]
     deliver(context, lambda on: store.rows(sizes, dimension, parameters, rounds, folder))

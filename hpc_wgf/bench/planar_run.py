@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..choices import Preconditioning
+from ..config import load_problem
 from ..maps import PlanarFlow
-from ..metric import Preconditioning
-from ..named import named
 from ..parallel import Communicator
 from .baselines import TorchFuncPWGF, WholeTorchFuncPWGF
 from .record import Row
@@ -22,7 +22,7 @@ def rows(
 ) -> list[Row]:
     """One row. The rival takes its samples in one group or in ours, whichever is faster."""
     n, until = samples or _SAMPLES, _STEPS * _STEP
-    problem, _, options = named(
+    problem, _, options = load_problem(
         "styblinski-tang-2d", f"problem.until={until!r}", "method.scheme=euler",
         f"method.step={_STEP}", f"method.samples={n}", *settings,
     )  # fmt: skip

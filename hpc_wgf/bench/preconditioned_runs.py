@@ -6,15 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..choices import Preconditioning
+from ..config import load_problem
 from ..errors import InputError
-from ..metric import Preconditioning
-from ..named import named
 from ..parallel import Communicator
 from .record import Row
 from .whole_run import Contender, WholeRun, in_turn, middle
 
 PROBLEMS = ("porous-2d", "porous-5d", "porous-15d")
-ERROR = 1e-3  # of the displacement
 _TOLERANCES = (3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7)
 
 
@@ -35,7 +34,7 @@ def _row(
     name: str, settings: Sequence[str], error: float, rounds: int, stored: int,
     communicator: Communicator,
 ) -> Row:  # fmt: skip
-    problem, map, options = named(name, *settings)
+    problem, map, options = load_problem(name, *settings)
     own = Contender(problem, map, options, communicator, stored)
     plain = replace(own, options=replace(options, preconditioner=Preconditioning.NONE))
     contenders = {"plain": _loosest(plain, error), "preconditioned": _loosest(own, error)}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..build import DTYPES
 from ..errors import RunError
 from ..parallel import LocalCommunicator
 from ..profiling.flops import product_flops
@@ -31,7 +30,7 @@ def rows(
 def _row(name: str, samples: int | None, dtype: str, rounds: int, device: torch.device) -> Row:
     case = case_named(name)
     n = samples or case.samples
-    map, system = assembled(case, n, DTYPES[dtype], LocalCommunicator(device))
+    map, system = assembled(case, n, getattr(torch, dtype), LocalCommunicator(device))
     v = torch.randn(len(system.b), generator=torch.Generator().manual_seed(1)).to(system.b)
     whole = torch.cat(system.points)
     products = {
@@ -41,7 +40,7 @@ def _row(name: str, samples: int | None, dtype: str, rounds: int, device: torch.
         "double backward": lambda: double_backward_product(map, whole, v),
     }
     check_agreement(name, products, _AGREEMENT[dtype])
-    calls = {**products, **square_products(DTYPES[dtype], device)}
+    calls = {**products, **square_products(getattr(torch, dtype), device)}
     once = interleaved({"ours": products["ours"]}, 1, device)["ours"].median
     repeats = max(1, min(10, round(_LONG_ENOUGH / once)))
     times = interleaved(calls, rounds, device, repeats=repeats)

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..config import load_problem
 from ..methods.pwgf.pwgf import PWGF
-from ..named import named
 from ..output import Output
 from ..parallel import Communicator
 from ..profiling.timing import Times, seconds_of
-from ..solve import Solution, solve
+from ..solution import Solution, solve
 from .record import Row
 from .steps import Steps
 
@@ -71,7 +71,7 @@ def _row(
 
 
 def _recipe(name: str, settings: Sequence[str], communicator: Communicator) -> Steps:
-    problem, map, options = named(name, *settings)
+    problem, map, options = load_problem(name, *settings)
     particles = 64 * communicator.size
     steps = Steps(PWGF.on(problem, map, options, communicator, particles=particles))
     steps.warm_up()
@@ -81,7 +81,7 @@ def _recipe(name: str, settings: Sequence[str], communicator: Communicator) -> S
 def _our_run(name: str, settings: Sequence[str], communicator: Communicator) -> tuple[float, float]:
     """Seconds of the whole call of `solve`, and the largest error over displacement of its
     rows."""
-    problem, map, options = named(name, *OURS.get(name, ()), *settings)
+    problem, map, options = load_problem(name, *OURS.get(name, ()), *settings)
     every = (problem.until - problem.start_time) / _ROWS
     output = Output(every=every)
     found: list[Solution] = []

@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..build import DTYPES
-from ..interactions import GaussianKernel, InteractionEnergy, Kernel, Particles, PowerLaw, Route
+from ..choices import Route
+from ..interactions import GaussianKernel, InteractionEnergy, Kernel, Particles, PowerLaw
 from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Gaussian
 from ..profiling.machine import matmul_rate, square_products
@@ -51,7 +51,7 @@ def drawn(d: int, samples: int, dtype: torch.dtype, communicator: Communicator) 
 
 
 def _rows(d: int, samples: int, dtype: str, rounds: int, communicator: Communicator) -> list[Row]:
-    particles = drawn(d, samples, DTYPES[dtype], communicator)
+    particles = drawn(d, samples, getattr(torch, dtype), communicator)
     energies = {
         (name, route): InteractionEnergy(kernel, route=route, batch=_BATCH)
         for name, kernel in _KERNELS.items()
@@ -62,7 +62,7 @@ def _rows(d: int, samples: int, dtype: str, rounds: int, communicator: Communica
         f"{name}, {route}": partial(energy.fields, particles)
         for (name, route), energy in energies.items()
     }
-    calls |= square_products(DTYPES[dtype], communicator.device)
+    calls |= square_products(getattr(torch, dtype), communicator.device)
     times = interleaved(calls, rounds, communicator.device)
     rate = matmul_rate(times, communicator.device)
     seconds = [times[f"{name}, {route}"].median for name, route in energies]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
-from ..parallel import Communicator
-from . import planar_run, preconditioned_runs, rank_scaling, recipe, scaling, schemes
 from .cli_options import AsJson, Comm, Device, Out, Rounds, Samples, Settings, deliver
-from .record import Row
+
+if TYPE_CHECKING:
+    from ..parallel import Communicator
+    from .record import Row
 
 
 class Comparison(StrEnum):
@@ -39,7 +40,7 @@ def step_command(
     samples: Samples = None,
     error: Annotated[
         float, typer.Option(help="over the displacement, to be reached with and without")
-    ] = preconditioned_runs.ERROR,
+    ] = 1e-3,
     stored: Annotated[int, typer.Option(min=1, help="times at which errors are measured")] = 5,
     settings: Settings = None,
     rounds: Rounds = 3,
@@ -52,6 +53,8 @@ def step_command(
 
     Example: `hpc-wgf bench step --compare schemes --problem porous-2d --set problem.until=0.2`
     """
+    from . import planar_run, preconditioned_runs, schemes
+
     own = [*(settings or []), *([f"method.samples={samples}"] if samples else [])]
 
     def measure(on: Communicator) -> list[Row]:
@@ -85,6 +88,7 @@ def scaling_command(
 
     Example: `hpc-wgf bench scaling --over samples --value 10000 --value 1000000`
     """
+    from . import rank_scaling, scaling
 
     def measure(on: Communicator) -> list[Row]:
         if over is Over.SAMPLES:
@@ -121,6 +125,8 @@ def recipe_command(
 
     Example: `hpc-wgf bench recipe --set-paper method.dtype=float32`
     """
+    from . import recipe
+
     names = problem or list(recipe.OURS)
     deliver(
         context,

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..maps import Affine, BlockFlow, Composition, Features
-from ..methods.options import PWGFOptions
+from ..choices import Features
+from ..config import load_problem
+from ..maps import Affine, BlockFlow, Composition
+from ..methods.pwgf.options import PWGFOptions
 from ..methods.pwgf.pwgf import PWGF
-from ..named import named
 from ..parallel import Communicator
 from ..problems import Energy, Entropy, Gaussian, PotentialEnergy, Problem, StyblinskiTang
 from ..profiling.machine import peak_mebibytes
@@ -24,7 +25,7 @@ def over_samples(
     samples: Sequence[int], width: int, rounds: int, communicator: Communicator
 ) -> list[Row]:
     """porous-5d with an affine map and one block, one row a number of samples."""
-    problem, _, options = named("porous-5d", "method.scheme=heun", "method.tolerance=none")
+    problem, _, options = load_problem("porous-5d", "method.scheme=heun", "method.tolerance=none")
 
     def runner(n: int) -> PWGF:
         map = Composition(Affine(5), BlockFlow(5, width, scale=1.0, spread=1.0))

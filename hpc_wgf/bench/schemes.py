@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..config import load_problem
 from ..errors import InputError, RunError
 from ..integrators import SCHEMES
-from ..methods.options import PWGFOptions
-from ..named import named
+from ..methods.pwgf.options import PWGFOptions
 from ..parallel import Communicator
 from .record import Row
 from .whole_run import Contender, WholeRun
@@ -20,7 +20,7 @@ def rows(
 ) -> list[Row]:  # fmt: skip
     """One row a scheme: with `tolerance` where the scheme can hold to one, else with the fixed
     step of the run file. `settings`: "a.b=value" for it; `stored`: rows of a run."""
-    flow, map, options = named(problem, *settings)
+    flow, map, options = load_problem(problem, *settings)
     contenders = {
         scheme: Contender(flow, map, _options(options, scheme, tolerance), communicator, stored)
         for scheme in schemes or SCHEMES

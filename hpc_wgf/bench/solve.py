@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ..choices import Preconditioning
+from ..config import load_problem
 from ..errors import InputError
 from ..krylov import SolveStats, Status
 from ..methods.pwgf.normal_equations import NormalEquations
 from ..methods.pwgf.pwgf import PWGF
-from ..metric import Preconditioning
-from ..named import named
 from ..parallel import Communicator
 from ..profiling.timing import Times, interleaved
-from ..solve import solve as run
+from ..solution import solve as run
 from .equal_error import Solves
 from .record import Row
 
@@ -35,10 +35,10 @@ def rows(
 
 def state_of(name: str, settings: Sequence[str], communicator: Communicator) -> Tensor:
     """θ, (p,), at a third of the problem's time, by a coarse run of few samples."""
-    problem, _, method = named(name, *settings)
+    problem, _, method = load_problem(name, *settings)
     until = problem.start_time + _FRACTION * (problem.until - problem.start_time)
     few = min(method.samples, _COARSE_SAMPLES)
-    coarse = named(
+    coarse = load_problem(
         name, *settings, *_COARSE, f"problem.until={until!r}", f"method.samples={few}"
     )  # fmt: skip
     return run(*coarse, communicator=communicator).map.get_theta()
@@ -48,7 +48,7 @@ def _row(
     name: str, samples: int | None, settings: Sequence[str], rounds: int,
     communicator: Communicator,
 ) -> Row:  # fmt: skip
-    problem, map, options = named(name, *settings)
+    problem, map, options = load_problem(name, *settings)
     options = replace(options, samples=samples or CASES.get(name) or options.samples)
     particles = 64 * communicator.size
     runner = PWGF.on(problem, map, options, communicator, particles=particles)

@@ -9,7 +9,7 @@ import numpy as np
 from ..diagnostics import Judge
 from ..errors import RunError
 from ..maps import PushForward
-from ..methods.options import PWGFOptions
+from ..methods.pwgf.options import PWGFOptions
 from ..methods.pwgf.pwgf import PWGF
 from ..observers import MemoryRecorder
 from ..parallel import Communicator

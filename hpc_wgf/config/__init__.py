@@ -1,77 +1,23 @@
-"""The run file: typed, checked, every key documented. `parsing` reads it, `build` makes objects."""
+"""Run files: tables that are checked, every key documented, and that build what they describe.
 
-from .energies import (
-    EnergyTable,
-    EntropyTable,
-    GaussianKernelTable,
-    GaussianMixtureTable,
-    InteractionTable,
-    InternalTable,
-    KernelTable,
-    PowerLawTable,
-    QuadraticTable,
-    RandomQuadraticTable,
-    RosenbrockTable,
-    StyblinskiTangTable,
-    UserKernelTable,
-    UserPotentialTable,
-)
-from .maps import (
-    AffineTable,
-    BlockTable,
-    MapTable,
-    ModuleTable,
-    PerceptronTable,
-    PlanarTable,
-    TanhTable,
-)
-from .run import (
-    MethodTable,
-    OutputTable,
-    ProblemTable,
-    RunFile,
-)
-from .starts import (
-    BarenblattTable,
-    BoxTable,
-    ComponentTable,
-    GaussianTable,
-    MixtureTable,
-    ParaboloidTable,
-    StartTable,
-)
+Nothing here needs torch before a table is built.
+"""
+
+from . import catalogue
+from .catalogue import load
+from .index import TABLES
+from .parsing import parse
+from .run import ProblemTable, RunFile
+from .spec import RunSpec, build, load_problem
 
 __all__ = [
-    "AffineTable",
-    "BarenblattTable",
-    "BlockTable",
-    "BoxTable",
-    "ComponentTable",
-    "EnergyTable",
-    "EntropyTable",
-    "GaussianKernelTable",
-    "GaussianMixtureTable",
-    "GaussianTable",
-    "InteractionTable",
-    "InternalTable",
-    "KernelTable",
-    "MapTable",
-    "MethodTable",
-    "MixtureTable",
-    "ModuleTable",
-    "OutputTable",
-    "ParaboloidTable",
-    "PerceptronTable",
-    "PlanarTable",
-    "PowerLawTable",
+    "TABLES",
     "ProblemTable",
-    "QuadraticTable",
-    "RandomQuadraticTable",
-    "RosenbrockTable",
     "RunFile",
-    "StartTable",
-    "StyblinskiTangTable",
-    "TanhTable",
-    "UserKernelTable",
-    "UserPotentialTable",
+    "RunSpec",
+    "build",
+    "catalogue",
+    "load",
+    "load_problem",
+    "parse",
 ]

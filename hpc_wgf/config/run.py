@@ -2,88 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..methods.options import Form, PWGFOptions, Solver
-from ..metric import Preconditioning
-from .energies import EnergyTable
+from ..fields import Number, Unit, Whole, unexpected
+from ..methods.pwgf.options import PWGFOptions
+from ..output import Output
+from .energies import EnergyTable, build_energy
 from .maps import MapTable
-from .starts import GaussianTable, StartTable, gaussian_unless_said
+from .methods import MethodOptions
+from .starts import GaussianTable, StartTable
 from .table import Table
+
+if TYPE_CHECKING:
+    from ..problems import Problem
+
+
+def _one_file_name(name: str) -> str:
+    if not name or "/" in name or "\\" in name:
+        raise unexpected("a name without slashes, which also names a store")
+    return name
+
+
+def _without_path(table: Any) -> Any:
+    if isinstance(table, dict) and "path" in table:
+        raise ValueError("a run file does not say where its store lies: leave path out")
+    return table
 
 
 class ProblemTable(Table):
     """∂ₜρ = ∇·(ρ ∇ δF/δρ) from a start density."""
 
-    name: str = Field(default="unnamed", pattern=r"^[^/\\]+$")
+    name: Annotated[str, AfterValidator(_one_file_name)] = "unnamed"
     """Also of the store, where no other is given: without slashes."""
     title: str = ""
     """One line for `hpc-wgf list`."""
-    dimension: int = Field(ge=1)
-    start_time: float = 0.0
-    until: float
+    dimension: Annotated[Whole, Field(ge=1)]
+    """Number d of coordinates of x."""
+    start_time: Annotated[Number, Unit("time")] = 0.0
+    """Time at which the run begins."""
+    until: Annotated[Number, Unit("time")]
     """Time at which the run ends."""
-    start: Annotated[StartTable, BeforeValidator(gaussian_unless_said)] = GaussianTable()
-    energy: list[EnergyTable] = Field(min_length=1)
+    start: StartTable = GaussianTable()
+    """The start density, a table of its own; gaussian unless its kind is said."""
+    energy: Annotated[list[EnergyTable], Field(min_length=1)]
+    """Parts of the energy F, a list of tables, which are added up."""
 
+    def build(self) -> Problem:
+        """The problem. Errors: `InputError` naming what does not fit."""
+        from ..problems import Problem
 
-class MethodTable(Table):
-    """How the flow of the parameters is computed."""
-
-    samples: int = Field(default=PWGFOptions.samples, ge=1)
-    """Samples of all ranks together."""
-    rtol: float = Field(default=PWGFOptions.rtol, gt=0, lt=1)
-    """A solve stops at ‖r‖ ≤ rtol ‖b‖."""
-    solver: Solver = Field(default=PWGFOptions.solver, strict=False)
-    """Krylov solver: minres, or lsmr, which keeps the true residual in single precision."""
-    preconditioner: Preconditioning = Field(default=PWGFOptions.preconditioner, strict=False)
-    """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
-    shift: float | None = Field(default=None, ge=0, lt=1)
-    """ε/‖Ĝ‖ of the system (Ĝ + εI) η = −∇F; left out, rtol/100 with a preconditioner
-    (less where units or origin of x are far from the start density's), else 0."""
-    validation: float | None = Field(default=None, gt=0)
-    """Size of a second sample, over `samples`, that ends a solve when it gains no more."""
-    dtype: Literal["float64", "float32"] = "float64"
-    scheme: str = PWGFOptions.scheme
-    """Runge–Kutta scheme: euler, heun, kutta32, bosh32, rk4, or the stabilised rkc2."""
-    step: float = Field(default=PWGFOptions.step_size, gt=0)
-    """Time step, or with a tolerance the first one."""
-    tolerance: Annotated[float, Field(gt=0)] | Literal["none"] | None = None
-    """Largest error of a step, as root mean squared movement of the samples, in units of x.
-    Leave it out for fixed steps, or say "none" to take away that of a base."""
-    form: Form = Field(default=PWGFOptions.form, strict=False)
-    """Gradient of the energy: "force" (consistent with the metric) or "energy"."""
-    max_products: int = Field(default=PWGFOptions.max_products, ge=2)
-    """Most products with the metric in one solve."""
-    cache_gib: float | None = Field(default=None, gt=0)
-    """GiB a rank that products may keep; what does not fit is computed anew. Left out, 2, on a GPU
-    a quarter of its memory."""
-    tf32: bool = PWGFOptions.tf32
-    """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
-    seed: int = Field(default=PWGFOptions.seed, ge=0)
-    block: int | None = Field(default=None, ge=1)
-    """Samples per numbered block; left out, a 1024th of the samples and at least 16."""
-
-
-class OutputTable(Table):
-    """What is stored."""
-
-    every: float | None = Field(default=None, gt=0)
-    """Time between stored rows; left out, a tenth of the run."""
-    particles: int | None = Field(default=None, ge=1)
-    """Samples of the fixed evaluation sample that is stored; left out, as many as the method's."""
-    shards: int | None = Field(default=None, ge=1)
-    """Shards of the stored particles, each written by one rank: the most ranks that a resumed
-    run can have. Left out, 16, or the number of ranks if that is larger."""
+        return Problem(
+            build_energy(self.energy, self.dimension),
+            self.start.build(self.dimension),
+            self.until,
+            start_time=self.start_time,
+            name=self.name,
+        )
 
 
 class RunFile(Table):
     """A whole run."""
 
     problem: ProblemTable
-    map: list[MapTable] = Field(min_length=1)
+    """What is solved."""
+    map: Annotated[list[MapTable], Field(min_length=1)]
     """Maps in the order in which they act."""
-    method: MethodTable = MethodTable()
-    output: OutputTable = OutputTable()
+    method: MethodOptions = Field(default_factory=PWGFOptions)
+    """How it is solved."""
+    output: Annotated[Output, BeforeValidator(_without_path)] = Field(default_factory=Output)
+    """What is stored."""
+
+    def ending_at(self, until: float) -> RunFile:
+        """The same run to another time."""
+        return self.model_copy(update={"problem": self.problem.model_copy(update={"until": until})})

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-Vector = float | list[float]
-Matrix = float | list[float] | list[list[float]]
+from ..fields import OPTIONS
 
 
 class Table(BaseModel):
-    """Checked, documented, without unknown keys."""
+    """Checked, documented, without unknown keys; `build` of each makes what it describes."""
 
-    # strict: a number is not read from a string or from true and false.
-    model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, frozen=True
-    )
+    model_config = ConfigDict(**OPTIONS, frozen=True)

@@ -1,6 +1,6 @@
 """Interaction energies ½ ∬ J(x−y) ρ(x) ρ(y): kernels, and the routes by which they are summed."""
 
-from .energy import InteractionEnergy, Route
+from .energy import InteractionEnergy
 from .kernels import GaussianKernel, Kernel, PowerLaw, UserKernel
 from .particles import Field, Particles
 
@@ -11,6 +11,5 @@ __all__ = [
     "Kernel",
     "Particles",
     "PowerLaw",
-    "Route",
     "UserKernel",
 ]

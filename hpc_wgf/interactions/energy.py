@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
 from torch import Tensor
 
+from ..choices import Route
 from ..errors import InputError
 from .batches import batch_means
 from .kernels import Kernel
@@ -15,17 +15,6 @@ from .particles import Field, Particles
 from .ring import ring_sums
 
 _MOST_PAIRED = 1 << 17  # particles beyond which all pairs are left to those who ask for them
-
-
-class Route(StrEnum):
-    """How the sum over pairs is taken. `moments`: exact in O(n d²), even powers only. `pairs`: all
-    of them in O(n²/P), round the ring of ranks. `batches`: an unbiased estimate in O(n): its noise
-    is in the force, and so in E|f|² and in the projection error."""
-
-    AUTOMATIC = "automatic"
-    MOMENTS = "moments"
-    PAIRS = "pairs"
-    BATCHES = "batches"
 
 
 class InteractionEnergy:

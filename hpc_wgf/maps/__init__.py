@@ -5,7 +5,6 @@ from .architecture import described, rebuilt
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .composition import Composition
-from .features import Features
 from .layer import ParameterLayer
 from .linearization import Linearization, Linearizer, Matrices, budget_on
 from .module import ModuleMap
@@ -17,7 +16,6 @@ __all__ = [
     "Affine",
     "BlockFlow",
     "Composition",
-    "Features",
     "Linearization",
     "Linearizer",
     "MapState",

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TypedDict
 
 import torch
 from torch import Tensor
 
+from ..choices import Features
 from ..errors import InputError
-
-
-class Features(StrEnum):
-    """`random`: w ~ N(0, scale²I/d). `axis`: scale along one coordinate each, in turn; a
-    width that is a multiple of d serves all coordinates alike."""
-
-    RANDOM = "random"
-    AXIS = "axis"
 
 
 class FeatureOptions(TypedDict, total=False):

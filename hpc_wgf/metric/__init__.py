@@ -2,7 +2,6 @@
 
 from .choice import (
     PreconditionerBuild,
-    Preconditioning,
     build,
     default_preconditioner,
     subsample_size,
@@ -17,7 +16,6 @@ __all__ = [
     "JacobianRows",
     "Preconditioner",
     "PreconditionerBuild",
-    "Preconditioning",
     "Subsample",
     "build",
     "default_preconditioner",

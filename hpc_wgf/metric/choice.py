@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from torch import Tensor
 
+from ..choices import Preconditioning
 from ..maps import ParameterLayer, PushForward
 from .block_gram import (
     Block,
@@ -27,21 +27,6 @@ _ROWS = 1_000_000  # d p² up to which Ĝ is made from rows of J, 4 GFlop for 20
 _BLOCK = 2048  # most parameters of a block elsewhere: q² numbers, q³/3 operations to factor it
 
 _OWNING = 256  # samples that say which output a unit moves
-
-
-class Preconditioning(StrEnum):
-    """`dense`: Ĝ of a subsample. `outputs`: its diagonal blocks, one for each output coordinate
-    with the hidden units that move it most. `kronecker`: factors per layer. `nystrom`: a low-rank
-    approximation. `none`: plain iterations. `automatic`: dense for few parameters, else outputs
-    where its blocks are small enough, else kronecker; none for many parameters that come in no
-    layers (planar flows, modules), and in the energy form, whose noise a better solve would fit."""
-
-    AUTOMATIC = "automatic"
-    NONE = "none"
-    DENSE = "dense"
-    OUTPUTS = "outputs"
-    KRONECKER = "kronecker"
-    NYSTROM = "nystrom"
 
 
 @dataclass(frozen=True)

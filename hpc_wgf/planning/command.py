@@ -4,69 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from .. import build, catalogue
+from ..config import build, load
 from ..errors import InputError
 from ..parallel import one_thread
 from ..report import Summary
 from ..store import open_run
+from . import PRODUCTS
 from .calibration import calibrated
-from .devices import DEVICES, Device, device_named
+from .devices import Device, device_named
 from .dry_run import Ran, dry_run
 from .partition import Job
 from .plan import Plan, Planner
 from .seconds import Counts
 from .table import print_plan, print_ran
 
-_PRODUCTS = 20.0  # of a solve: the runs recorded under data/runs take 7 to 99
 
+def plan(
+    name: str, settings: Sequence[str], *, nodes: int, per_node: int, device: str,
+    products: float | None, like: Path | None, preconditioners: float | None,
+    calibration: Path | None, execute: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Print the plan of a run on `nodes` with `per_node` ranks each, as a table or as JSON.
 
-def plan_command(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE.toml", help="a named problem, or a run file")
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=VALUE", help="change one value; may be repeated"),
-    ] = None,
-    nodes: Annotated[int, typer.Option(help="nodes of the job")] = 1,
-    per_node: Annotated[
-        int, typer.Option("--gpus-per-node", "--ranks-per-node", help="ranks on each of them")
-    ] = 1,
-    device: Annotated[str, typer.Option(help=", ".join(DEVICES))] = "cpu",
-    products: Annotated[
-        float | None, typer.Option(help=f"of a solve; depends on the problem [{_PRODUCTS:g}]")
-    ] = None,
-    like: Annotated[
-        Path | None, typer.Option(help="a store, or a report by --json, to take them from")
-    ] = None,
-    preconditioners: Annotated[
-        float | None, typer.Option(help="made in a step [one for every stored row]")
-    ] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="a record of `hpc-wgf bench scaling --over ranks --out`")
-    ] = None,
-    execute: Annotated[
-        bool, typer.Option("--dry-run", help="also execute a step of rank 0 on a fake group")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
-) -> None:
-    """Memory, traffic and seconds a step of a job, and the largest n that fits.
-
-    Example: `hpc-wgf plan porous-15d --set method.samples=1000000 --nodes 64 --gpus-per-node 8
-    --device h100`
+    The other arguments are those of the command line. Errors: `InputError` for what does not fit.
     """
     ranks = _ranks(nodes, per_node)
     hardware = device_named(device)
     if calibration is not None:
         hardware = calibrated(hardware, calibration)
     found = _products(products, like)
-    job = _job(name, settings or [])
+    job = _job(name, settings)
     counts = Counts(found.number, _preconditioners(preconditioners, job))
     job.partition(ranks, hardware.torch_device)  # refuses more ranks than blocks before any work
     if "OMP_NUM_THREADS" not in os.environ:
@@ -74,12 +46,12 @@ def plan_command(
     # The dry run comes first: its peak of memory is that of the process.
     ran = dry_run(job, ranks, hardware) if execute else None
     planner = Planner(job, hardware, per_node)
-    plan = planner.plan(ranks, counts)
+    planned = planner.plan(ranks, counts)
     beside = None if ran is None else _beside(ran, planner, hardware)
     if as_json:
-        print(json.dumps(_rows(plan, found, hardware, ran, beside)))
+        print(json.dumps(_rows(planned, found, hardware, ran, beside)))
         return
-    print_plan(plan, found.source)
+    print_plan(planned, found.source)
     if ran is not None and beside is not None:
         print_ran(ran, *beside)
 
@@ -97,9 +69,9 @@ def _ranks(nodes: int, per_node: int) -> int:
     return nodes * per_node
 
 
-def _job(name: str, settings: list[str]) -> Job:
-    run_file = catalogue.load(name, settings)
-    return Job(*build.objects(run_file), build.output(run_file.output, None))
+def _job(name: str, settings: Sequence[str]) -> Job:
+    run_file = load(name, settings)
+    return Job(*build(run_file), run_file.output)
 
 
 def _preconditioners(given: float | None, job: Job) -> float:
@@ -120,7 +92,7 @@ def _products(number: float | None, like: Path | None) -> _Products:
             raise InputError(f"--products must be positive, got {number:g}")
         return _Products(number, "as given")
     if like is None:
-        return _Products(_PRODUCTS, "stated; --products or --like gives the problem's own")
+        return _Products(PRODUCTS, "stated; --products or --like gives the problem's own")
     known = _recorded(like)
     if known is None:
         raise InputError(f"{like} tells no products per solve: give --products")

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 
 from ..checks import VIRIAL_SAMPLES, check_virial
+from ..choices import Form, Preconditioning
 from ..cloud import Cloud
 from ..diagnostics import Judge
 from ..ensemble import energy_gradient
 from ..errors import InputError
-from ..methods.options import Form
 from ..methods.pwgf.pwgf import PWGF
 from ..methods.pwgf.solver import MetricSolver
-from ..metric import Preconditioning, Subsample, build, subsample_size
+from ..metric import Subsample, build, subsample_size
 from ..profiling.tracing import Traced, held_bytes, traced
 from .one_step import OneStep, one_step
 from .partition import Job

@@ -12,10 +12,12 @@ import difflib
 import os
 from dataclasses import dataclass
 from functools import cached_property
-
-import torch
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 _GIB = 2**30
 
@@ -60,11 +62,13 @@ class Device:
 
     @cached_property
     def torch_device(self) -> torch.device:
+        import torch
+
         return torch.device("cuda" if self.is_gpu else "cpu")
 
     def rate(self, dtype: torch.dtype, *, tf32: bool) -> float:
         """Operations a second that matrix products reach."""
-        best = self.fp64 if dtype == torch.float64 else self.tf32 if tf32 else self.fp32
+        best = self.fp64 if dtype.itemsize == 8 else self.tf32 if tf32 else self.fp32
         return self.share * best
 
     def memory_of_a_rank(self, ranks_per_node: int) -> int:

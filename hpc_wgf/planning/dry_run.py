@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from ..methods.base import State
 from ..observers import Snapshot, StepRecord
 from ..output import Output
 from ..profiling.machine import peak_mebibytes
-from ..solve import solve
+from ..solution import solve
 from .devices import Device
 from .partition import Job
 from .seconds import Counts
@@ -60,8 +59,8 @@ def dry_run(job: Job, ranks: int, device: Device) -> Ran:
     `solve`.
     """
     on_gpu = device.is_gpu and torch.cuda.is_available()
-    problem = copy.copy(job.problem)
-    problem.until = min(problem.until, problem.start_time + job.options.step_size)
+    problem = job.problem
+    problem = problem.replace(until=min(problem.until, problem.start_time + job.options.step_size))
     output = Output(None, problem.until - problem.start_time, job.output.particles,
                     job.output.shards)  # fmt: skip
     seen = _FirstStep()

@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..choices import Form
 from ..ensemble import GRADIENT_CHUNK
 from ..maps import budget_on
-from ..methods.options import Form
 from .cost_model import CostModel
 from .devices import Device
 from .partition import Job, Partition

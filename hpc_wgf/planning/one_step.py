@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..choices import Solver
 from ..diagnostics import Judge
 from ..errors import RunError, StepFailed
-from ..methods.options import Solver
 from ..methods.pwgf.normal_equations import NormalEquations
 from ..methods.pwgf.pwgf import PWGF
 from ..metric import JacobianRows

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from ..interactions import Route
+from ..choices import Route
 from ..interactions.tiles import pair_sums
 from ..parallel import RandomStream, SampleBlocks
 from ..problems import Problem

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -225,7 +223,7 @@ class SumOfPotentials(Potential):
 
 
 class UserPotential(Potential):
-    """A torch function (n, d) → (n,), given itself or by import path "module:name"."""
+    """A torch function (n, d) → (n,); `name` stands for it where a run is described."""
 
     def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None):
         self.function = function
@@ -233,10 +231,6 @@ class UserPotential(Potential):
 
     def __repr__(self) -> str:
         return f"UserPotential({self.name})"
-
-    @classmethod
-    def from_path(cls, path: str) -> UserPotential:
-        return cls(load_object(path, "a potential"), path)
 
     def __call__(self, x: Tensor) -> Tensor:
         value = self.function(x)
@@ -247,24 +241,3 @@ class UserPotential(Potential):
                 f"{tuple(x.shape)}: expected one value per sample, shape {tuple(x.shape[:1])}"
             )
         return value
-
-
-def load_object(path: str, what: str) -> Any:
-    """The object at "module:name", from the working directory or the environment."""
-    module, colon, name = path.partition(":")
-    if not (module and colon and name):
-        raise InputError(f'{path!r} does not name {what}: write "module:name"')
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"cannot import {module!r} for {what}: {error}. Run from the folder that holds it, "
-            "or add that folder to PYTHONPATH"
-        ) from error
-    except Exception as error:
-        raise InputError(
-            f"importing {module!r} for {what} failed: {type(error).__name__}: {error}"
-        ) from error
-    if not hasattr(found, name):
-        raise InputError(f"module {module!r} has no {name!r} ({what})")
-    return getattr(found, name)

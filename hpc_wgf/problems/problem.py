@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,13 +19,22 @@ from .energies import Energy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Problem:
-    """∂ₜρ = ∇·(ρ ∇ δF/δρ), ρ(start_time) = λ, until the time `until`.
+    """∂ₜρ = ∇·(ρ ∇ δF/δρ), ρ(start_time) = λ, until the time `until`."""
 
-    `energy`: a part of F, or several to be added up. `exact`: the exact map where there is one;
-    found by itself for Fokker–Planck flows with a quadratic or a separable potential, and for the
-    porous medium equation from a Barenblatt profile.
-    """
+    energy: SumOfEnergies
+    """F, the sum of its parts."""
+    start: Density
+    """The start density λ."""
+    until: float
+    """Time at which the run ends."""
+    start_time: float
+    """Time at which it begins."""
+    name: str
+    """Of the problem, in reports and stores."""
+    exact: ExactMap | None
+    """The exact map, where one is known."""
 
     def __init__(
         self,
@@ -35,51 +46,28 @@ class Problem:
         name: str = "unnamed",
         exact: ExactMap | None = None,
     ) -> None:
-        if not (math.isfinite(until) and math.isfinite(start_time)):
-            raise InputError(f"times must be finite, got {start_time} to {until}")
-        if not until > start_time:
-            raise InputError(
-                f"the run is to end at {until}, not after its start at {start_time}: "
-                "raise problem.until"
-            )
+        """`energy`: a part of F, or several to be added up. `exact`: found by itself for
+        Fokker–Planck flows with a quadratic or a separable potential, and for the porous medium
+        equation from a Barenblatt profile.
+
+        Errors: `InputError` for what is no energy or density, or does not fit together.
+        """
+        self._set(until=_end(until, start_time), start_time=float(start_time), name=name)
         parts = list(energy) if isinstance(energy, Sequence) else [energy]
-        self._check_kinds(parts, start)
-        self.energy = SumOfEnergies(parts)
-        self._check_dimensions(self.energy, start.dimension)
-        self.start = start
-        self.until, self.start_time = float(until), float(start_time)
-        self.name = name
-        self.exact = exact or exact_map(self.energy, start)
+        _check_kinds(parts, start)
+        total = SumOfEnergies(parts)
+        _check_dimensions(total, start.dimension)
+        self._set(energy=total, start=start, exact=exact or exact_map(total, start))
 
-    @staticmethod
-    def _check_kinds(parts: Sequence[Energy], start: Density) -> None:
-        """Whether these are energies and a density, by what they can do."""
-        for name in ("dimension", "sample", "log_density", "score"):
-            if not hasattr(start, name):
-                raise InputError(
-                    f"the start density {start!r} has no {name}: a density has dimension, "
-                    "sample(random, count), log_density(z) and score(z)"
-                )
-        for part in parts:
-            if not (isinstance(part, InteractionEnergy) or hasattr(part, "needs_density")):
-                raise InputError(
-                    f"{part!r} is no part of an energy: give PotentialEnergy(potential), Entropy, "
-                    "InternalEnergy or InteractionEnergy"
-                )
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
-    @staticmethod
-    def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
-        """Whether potentials and kernels are of the start's dimension."""
-        for part in energy.parts:
-            if isinstance(part, PotentialEnergy):
-                own = part.potential.dimension
-                if own is not None and own != dimension:
-                    raise InputError(
-                        f"the potential has dimension {own} but the start density has dimension "
-                        f"{dimension}"
-                    )
-        for interaction in energy.interactions:
-            interaction.kernel.check_dimension(dimension)
+    def replace(self, *, until: float) -> Problem:
+        """The same problem with another end; the exact map is not computed anew."""
+        other = copy.copy(self)
+        other._set(until=_end(until, self.start_time))
+        return other
 
     def __repr__(self) -> str:
         return f"Problem({self.name}: {self.energy}, start={self.start}, until={self.until})"
@@ -99,48 +87,100 @@ class Problem:
         Errors: `InputError` naming what is of the wrong shape or not finite.
         """
         cloud = Cloud(z, self.start.log_density(z), self.start.score(z))
-        for what, value, shape in (
-            ("log density", cloud.log_density, z.shape[:1]),
-            ("score", cloud.score, z.shape),
-        ):
-            if not isinstance(value, Tensor):
-                raise InputError(
-                    f"the {what} of the start density {self.start} is a {type(value).__name__}: "
-                    "expected a torch tensor"
-                )
-            if value.shape != shape:
-                raise InputError(
-                    f"the {what} of the start density {self.start} has shape "
-                    f"{tuple(value.shape)} at samples of shape {tuple(z.shape)}: expected "
-                    f"{tuple(shape)}"
-                )
+        _check_start(self.start, cloud)
         for part in self.energy.parts:
-            try:
-                values = self._tried(part, cloud)
-            except InputError:
-                raise
-            except Exception as error:
-                raise InputError(
-                    f"{part} cannot be evaluated at start samples of shape {tuple(z.shape)}: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-            for what, value in values.items():
-                bad = ~torch.isfinite(value).reshape(len(value), -1).all(1)
-                if bool(bad.any()):
-                    where = int(bad.nonzero()[0])
-                    raise InputError(
-                        f"the {what} of {part} is not finite at {int(bad.sum())} of {len(value)} "
-                        f"start samples, first at x = {z[where].tolist()}"
-                    )
+            _check_part(part, cloud)
 
-    @staticmethod
-    def _tried(part: Energy, cloud: Cloud) -> dict[str, Tensor]:
-        if isinstance(part, InteractionEnergy):  # a few particles show what the kernel can do
-            few = Particles([cloud.x[:64]], [[len(cloud.x[:64])]], LocalCommunicator())
-            if few.total < 2:
-                return {}
-            (field,) = part.fields(few, potential=True)
-            assert field.potential is not None
-            return {"value": field.potential, "force": field.force}
-        value = part.integrand(cloud.x, cloud.log_density)
-        return {"value": value, "force": part.force(cloud)}
+
+def _end(until: float, start_time: float) -> float:
+    """The end of a run, after its start."""
+    if not (math.isfinite(until) and math.isfinite(start_time)):
+        raise InputError(f"times must be finite, got {start_time} to {until}")
+    if not until > start_time:
+        raise InputError(
+            f"the run is to end at {until}, not after its start at {start_time}: "
+            "raise problem.until"
+        )
+    return float(until)
+
+
+def _check_kinds(parts: Sequence[Energy], start: Density) -> None:
+    """Whether these are energies and a density, by what they can do."""
+    for name in ("dimension", "sample", "log_density", "score"):
+        if not hasattr(start, name):
+            raise InputError(
+                f"the start density {start!r} has no {name}: a density has dimension, "
+                "sample(random, count), log_density(z) and score(z)"
+            )
+    for part in parts:
+        if not (isinstance(part, InteractionEnergy) or hasattr(part, "needs_density")):
+            raise InputError(
+                f"{part!r} is no part of an energy: give PotentialEnergy(potential), Entropy, "
+                "InternalEnergy or InteractionEnergy"
+            )
+
+
+def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
+    """Whether potentials and kernels are of the start's dimension."""
+    for part in energy.parts:
+        if isinstance(part, PotentialEnergy):
+            own = part.potential.dimension
+            if own is not None and own != dimension:
+                raise InputError(
+                    f"the potential has dimension {own} but the start density has dimension "
+                    f"{dimension}"
+                )
+    for interaction in energy.interactions:
+        interaction.kernel.check_dimension(dimension)
+
+
+def _check_start(start: Density, cloud: Cloud) -> None:
+    """Whether log density and score are tensors of the samples' shape."""
+    for what, value, shape in (
+        ("log density", cloud.log_density, cloud.x.shape[:1]),
+        ("score", cloud.score, cloud.x.shape),
+    ):
+        if not isinstance(value, Tensor):
+            raise InputError(
+                f"the {what} of the start density {start} is a {type(value).__name__}: "
+                "expected a torch tensor"
+            )
+        if value.shape != shape:
+            raise InputError(
+                f"the {what} of the start density {start} has shape {tuple(value.shape)} at "
+                f"samples of shape {tuple(cloud.x.shape)}: expected {tuple(shape)}"
+            )
+
+
+def _check_part(part: Energy, cloud: Cloud) -> None:
+    """Whether a part of the energy and its force are finite at the samples."""
+    try:
+        values = _tried(part, cloud)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{part} cannot be evaluated at start samples of shape {tuple(cloud.x.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    for what, value in values.items():
+        bad = ~torch.isfinite(value).reshape(len(value), -1).all(1)
+        if bool(bad.any()):
+            where = int(bad.nonzero()[0])
+            raise InputError(
+                f"the {what} of {part} is not finite at {int(bad.sum())} of {len(value)} "
+                f"start samples, first at x = {cloud.x[where].tolist()}"
+            )
+
+
+def _tried(part: Energy, cloud: Cloud) -> dict[str, Tensor]:
+    """Value and force of a part, by what they are called in errors."""
+    if isinstance(part, InteractionEnergy):  # a few particles show what the kernel can do
+        few = Particles([cloud.x[:64]], [[len(cloud.x[:64])]], LocalCommunicator())
+        if few.total < 2:
+            return {}
+        (field,) = part.fields(few, potential=True)
+        assert field.potential is not None
+        return {"value": field.potential, "force": field.force}
+    value = part.integrand(cloud.x, cloud.log_density)
+    return {"value": value, "force": part.force(cloud)}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..choices import Route
 from ..diagnostics import Judge
 from ..errors import InputError, StepFailed
-from ..interactions import Route
 from ..methods.base import State
 from ..parallel import agreed
 from ..store import SCHEMA_VERSION, Checkpoint, StoredRun

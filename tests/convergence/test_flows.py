@@ -14,18 +14,18 @@ import torch
 from oracles import euler_maruyama
 
 import hpc_wgf as wgf
-from hpc_wgf import catalogue
+from hpc_wgf.config import load
 from hpc_wgf.diagnostics import mode_shares, wasserstein_1d
 from hpc_wgf.problems import Problem
 from hpc_wgf.report import Summary
 
 
 def run(name: str, path: Path, *settings: str) -> tuple[Summary, wgf.StoredRun, Problem]:
-    named = wgf.named(name, *settings)
-    every = catalogue.load(name, settings).output.every
-    summary = wgf.solve(*named, wgf.Output(path / "run", every=every)).summary
+    spec = wgf.load_problem(name, *settings)
+    every = load(name, settings).output.every
+    summary = wgf.solve(*spec, wgf.Output(path / "run", every=every)).summary
     assert summary.finished
-    return summary, wgf.open_run(path / "run"), named.problem
+    return summary, wgf.open_run(path / "run"), spec.problem
 
 
 def falls(energy) -> bool:

@@ -15,19 +15,19 @@ from oracles import aggregated
 from torch import Tensor
 
 import hpc_wgf as wgf
-from hpc_wgf import catalogue
+from hpc_wgf.config import load
 
 REFERENCES = Path(__file__).parents[2] / "data" / "references"
 
 
 def run(name: str, path: Path, *settings: str):
     """(problem, map, …), the summary and the store of a named problem."""
-    named = wgf.named(name, *settings)
-    table = catalogue.load(name, settings).output
+    spec = wgf.load_problem(name, *settings)
+    table = load(name, settings).output
     output = wgf.Output(path / "run", every=table.every, particles=table.particles)
-    summary = wgf.solve(*named, output).summary
+    summary = wgf.solve(*spec, output).summary
     assert summary.finished
-    return named, summary, wgf.open_run(path / "run")
+    return spec, summary, wgf.open_run(path / "run")
 
 
 def falls(stored: wgf.StoredRun) -> bool:
@@ -38,9 +38,9 @@ def particles(stored: wgf.StoredRun, row: int) -> Tensor:
     return torch.from_numpy(np.asarray(stored.group["particles"][row])).double()
 
 
-def images(named, stored: wgf.StoredRun, row: int, z: Tensor) -> Tensor:
+def images(spec, stored: wgf.StoredRun, row: int, z: Tensor) -> Tensor:
     """The map of a stored row at other samples."""
-    map = named.map.double()
+    map = spec.map.double()
     map.set_theta(torch.from_numpy(np.asarray(stored.group["theta"][row])).double())
     with torch.no_grad():
         return map(z)
@@ -74,14 +74,14 @@ def test_a_porous_mixture_against_finite_volumes(tmp_path, dimension):
     reference = np.load(REFERENCES / f"porous-mixture-{dimension}d.npz")
     settings = [f"problem.dimension={dimension}", "problem.until=1.0", "output.every=0.25",
                 "method.samples=4000", "method.rtol=1e-3"]  # fmt: skip
-    named, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
+    spec, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
     assert falls(stored)
     z = torch.from_numpy(reference["z"]).double()
     for row, time in enumerate(summary.times):
         exact = torch.from_numpy(reference["x"][list(reference["tracer_times"]).index(time)])
         spread = root_mean_square(exact - exact.mean(0))
         assert float(reference["tracer_error"]) < 2e-3 * spread
-        assert root_mean_square(images(named, stored, row, z) - exact) <= 0.01 * spread, time
+        assert root_mean_square(images(spec, stored, row, z) - exact) <= 0.01 * spread, time
 
 
 @pytest.mark.parametrize(
@@ -98,17 +98,17 @@ def test_a_box_by_a_ramp_and_by_the_energy_form(tmp_path, start, form, bound):
                 'map=[{kind="affine"}, {kind="block", width=24, scale=2.0, spread=1.3}]',
                 "method.samples=20000", "method.rtol=3e-3",
                 "method.preconditioner=dense"]  # fmt: skip
-    named, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
+    spec, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
     z = torch.from_numpy(reference["z"]).double()
     for row, time in enumerate(summary.times):
         exact = torch.from_numpy(reference["x"][list(reference["tracer_times"]).index(time)])
         spread = root_mean_square(exact - exact.mean(0))
-        assert root_mean_square(images(named, stored, row, z) - exact) <= bound * spread, time
+        assert root_mean_square(images(spec, stored, row, z) - exact) <= bound * spread, time
 
 
 def test_aggregation_to_a_ring(tmp_path):
     """Centre of mass, mean radius, and its spread against 10⁴ interacting particles."""
-    named, summary, stored = run("aggregation-2d", tmp_path)
+    spec, summary, stored = run("aggregation-2d", tmp_path)
     assert summary.times[-1] == 10.0
     assert falls(stored)
     x = particles(stored, stored.rows - 1)
@@ -119,8 +119,8 @@ def test_aggregation_to_a_ring(tmp_path):
     assert float(radius.mean()) == pytest.approx(3**-0.5, rel=0.01)
     # A few stragglers from the centre, one in three hundred, make the spread: many samples of the
     # final map, and the mean of five ensembles.
-    z = named.problem.start.sample(np.random.default_rng(1), 200_000)
-    x = images(named, stored, stored.rows - 1, z)
+    z = spec.problem.start.sample(np.random.default_rng(1), 200_000)
+    x = images(spec, stored, stored.rows - 1, z)
     radius = (x - x.mean(0)).norm(dim=1)
     variances = []
     for seed in range(5):
@@ -132,11 +132,11 @@ def test_aggregation_to_a_ring(tmp_path):
 def test_aggregation_to_the_semicircle(tmp_path):
     """The moments of the flow of |x|²/2 − log|x| on the line close: M₂' = 1 − 2M₂, M₄' = 4M₂ − 4M₄,
     M₂ → ½ and M₄ → ½ as of (1/π)√(2−x²)₊."""
-    named, summary, stored = run("aggregation-log", tmp_path)
+    spec, summary, stored = run("aggregation-log", tmp_path)
     assert (np.diff(summary.energy) < 0).all()
-    z = named.problem.start.sample(np.random.default_rng(2), 200_000)
+    z = spec.problem.start.sample(np.random.default_rng(2), 200_000)
     for row, time in enumerate(summary.times):
-        x = images(named, stored, row, z)[:, 0]
+        x = images(spec, stored, row, z)[:, 0]
         decay = np.exp(-2 * time)
         assert float(x.square().mean()) == pytest.approx(0.5 + 0.5 * decay, rel=0.03)
         fourth = 0.5 + decay + 1.5 * decay**2

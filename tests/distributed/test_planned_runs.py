@@ -7,7 +7,7 @@ import json
 import pytest
 from processes import script
 
-from hpc_wgf import build, catalogue
+from hpc_wgf.config import build, load
 from hpc_wgf.planning.devices import device_named
 from hpc_wgf.planning.partition import Job
 from hpc_wgf.planning.plan import Planner
@@ -22,8 +22,8 @@ _MEBI = 2**20
 @pytest.fixture(scope="module")
 def planner() -> Planner:
     name, *settings = RUN
-    run_file = catalogue.load(name, settings)
-    job = Job(*build.objects(run_file), build.output(run_file.output, None))
+    run_file = load(name, settings)
+    job = Job(*build(run_file), run_file.output)
     return Planner(job, device_named("cpu"), 4)
 
 

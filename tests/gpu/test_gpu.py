@@ -18,6 +18,8 @@ from stores import assert_same
 from torch import nn
 
 from hpc_wgf import Output, solve
+from hpc_wgf.choices import Preconditioning
+from hpc_wgf.config import load_problem
 from hpc_wgf.maps import (
     Affine,
     BlockFlow,
@@ -29,8 +31,6 @@ from hpc_wgf.maps import (
 )
 from hpc_wgf.methods.pwgf.pwgf import PWGF
 from hpc_wgf.methods.pwgf.solver import MetricSolver
-from hpc_wgf.metric import Preconditioning
-from hpc_wgf.named import named
 from hpc_wgf.observers import MemoryRecorder
 from hpc_wgf.parallel import Communicator, LocalCommunicator
 from hpc_wgf.run.loop import Loop
@@ -91,7 +91,7 @@ def short_run(
     communicator: Communicator, name: str, *settings: str, map: PushForward | None = None
 ):
     """The columns of a short run."""
-    problem, own, options = named(name, *KNOWN, *settings)
+    problem, own, options = load_problem(name, *KNOWN, *settings)
     memory = MemoryRecorder()
     runner = PWGF.on(problem, map or own, options, communicator, pieces=1)
     begun, length = problem.start_time, 0.4 * options.step_size
@@ -135,7 +135,9 @@ def test_held_out_samples_end_a_solve_where_they_do_on_the_cpu(gpu):
 @pytest.mark.parametrize("solver", ["minres", "lsmr"])
 def test_the_host_waits_for_an_iteration_only_where_it_looks(solver):
     """MINRES read five numbers one by one at every look."""
-    problem, map, options = named("porous-2d", *KNOWN, f"method.solver={solver}", "method.shift=0")
+    problem, map, options = load_problem(
+        "porous-2d", *KNOWN, f"method.solver={solver}", "method.shift=0"
+    )
     waits = []
     with pretended_gpu() as communicator:
         runner = PWGF.on(problem, map, options, communicator, pieces=1)
@@ -153,13 +155,15 @@ def test_the_host_waits_for_an_iteration_only_where_it_looks(solver):
 
 
 def test_a_run_on_a_gpu_is_stored_and_resumed_to_the_bit(gpu, tmp_path):
-    problem, map, options = named("ou-2d", "method.samples=100")
+    problem, map, options = load_problem("ou-2d", "method.samples=100")
 
     def solved(path: Path, *, until: float, resume: bool = False) -> StoredRun:
-        problem.until = until
         with gpu() as communicator:
             output = Output(path, every=0.05)
-            solve(problem, map, options, output, communicator=communicator, resume=resume)
+            solve(
+                problem.replace(until=until), map, options, output,
+                communicator=communicator, resume=resume,
+            )  # fmt: skip
         return open_run(path)
 
     whole = solved(tmp_path / "whole", until=0.1)

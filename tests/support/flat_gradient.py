@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from hpc_wgf.choices import Form
 from hpc_wgf.columns import Column
 from hpc_wgf.integrators import FixedStep
 from hpc_wgf.maps import MapState
 from hpc_wgf.methods.base import Setting, State, Trial
-from hpc_wgf.methods.options import Form
 from hpc_wgf.methods.pwgf.normal_equations import assemble
 from hpc_wgf.parallel import RandomStream, SampleBlocks
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from hpc_wgf import build, catalogue
+from hpc_wgf.config import build, load
 from hpc_wgf.parallel import communicator_from_environment
 from hpc_wgf.profiling.machine import peak_mebibytes
-from hpc_wgf.solve import solve
+from hpc_wgf.solution import solve
 
 
 class Counting:
@@ -48,13 +49,13 @@ class FirstStep:
 
 
 def main(result: str, store: str, name: str, settings: list[str]) -> None:
-    run_file = catalogue.load(name, settings)
+    run_file = load(name, settings)
     communicator = communicator_from_environment("cpu")
     counted = Counting(communicator)
     seen = FirstStep(counted)
     solve(
-        *build.objects(run_file),
-        build.output(run_file.output, store),
+        *build(run_file),
+        replace(run_file.output, path=store),
         communicator=counted,
         observers=[seen],
     )

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from hpc_wgf import build, catalogue
+from hpc_wgf.config import build, load
 from hpc_wgf.parallel import distributed
-from hpc_wgf.solve import solve
+from hpc_wgf.solution import solve
 
 
 def main(runs: dict[str, list[str]]) -> None:
     with distributed("cpu") as communicator:
         for store, (name, *settings) in runs.items():
-            run_file = catalogue.load(name, settings)
+            run_file = load(name, settings)
             solve(
-                *build.objects(run_file),
-                build.output(run_file.output, store),
+                *build(run_file),
+                replace(run_file.output, path=store),
                 communicator=communicator,
             )
 

@@ -18,8 +18,8 @@ from hpc_wgf.store import check
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("store") / "run"
-    named = wgf.named("ou-2d", "problem.until=0.3", "method.samples=200", "method.step=0.1")
-    wgf.solve(*named, wgf.Output(path, every=0.1))
+    spec = wgf.load_problem("ou-2d", "problem.until=0.3", "method.samples=200", "method.step=0.1")
+    wgf.solve(*spec, wgf.Output(path, every=0.1))
     return path
 
 

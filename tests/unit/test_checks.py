@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import hpc_wgf as wgf
-from hpc_wgf import build, catalogue
 from hpc_wgf.checks import check_mass
+from hpc_wgf.config import catalogue, load
 from hpc_wgf.problems import Density
 
 FOKKER_PLANCK = [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)]
@@ -133,7 +133,7 @@ def test_where_the_density_does_not_matter_its_constant_does_not_either():
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_the_named_start_densities_have_mass_one(name):
-    check_mass(build.problem(catalogue.load(name).problem))
+    check_mass(load(name).problem.build())
 
 
 class OnItsSupport(wgf.Paraboloid):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_second_run_into_a_store_is_refused(tmp_path):
     [
         (["run", "ou10d"], "did you mean 'ou-10d'"),
         (["run", "ou-2d", "--set", "method.sampels=3"], "did you mean 'samples'"),
-        (["run", "ou-2d", "--set", "method.samples=x"], "valid integer"),
+        (["run", "ou-2d", "--set", "method.samples=x"], "expected a whole number"),
         (["run", "ou-2d", "--set", "problem.energy.1.beta=-1"], "must not be negative"),
         (["run", "ou-2d", "--set", "problem.start.covariance=[[1,2],[2,1]]"], "positive definite"),
         (["run", "ou-2d", "--set", "problem.dimension=3",
@@ -94,7 +95,7 @@ def test_a_second_run_into_a_store_is_refused(tmp_path):
          "expected one value per sample"),
         (["run", "ou-2d", "--set",
           'map=[{kind="module",factory="user_objects:Net"}]'], "not the identity"),
-        (["run", "ou-2d", "--set", "method.scheme=leapfrog"], "'leapfrog' is not known"),
+        (["run", "ou-2d", "--set", "method.scheme=leapfrog"], "'leapfrog': expected one of euler"),
         (["run", "ou-2d", "--set", "method.rtol=1e-16"], "below what"),
         (["run", "ou-2d", "--device", "cuda"], "device cuda"),
         (["run", "none.toml"], "cannot read the run file"),
@@ -132,8 +133,35 @@ def test_read_only_folder_is_refused(tmp_path):
 def test_runs_from_python_objects_say_how_to_resume(tmp_path):
     import hpc_wgf as wgf
 
-    named = wgf.named("ou-2d", "method.samples=100", "problem.until=0.05")
-    wgf.solve(*named, wgf.Output(tmp_path / "run", every=0.05))
+    spec = wgf.load_problem("ou-2d", "method.samples=100", "problem.until=0.05")
+    wgf.solve(*spec, wgf.Output(tmp_path / "run", every=0.05))
     done = here("resume", tmp_path / "run", "--until", "0.1")
     assert done.returncode == 2
     assert "resume=True" in done.stderr
+
+
+def test_list_for_machines():
+    listed = json.loads(here("list", "--json").stdout)
+    (ou,) = [each for each in listed if each["name"] == "ou-10d"]
+    assert ou["dimension"] == 10
+    assert ou["until"] > 0
+    assert ou["title"]
+
+
+def test_the_version_and_nothing_else():
+    assert re.fullmatch(r"hpc-wgf \d+\.\d+\.\d+\S*\n", here("--version").stdout)
+
+
+def test_names_and_run_files_are_completed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ours.TOML").write_text("")
+    for command in ("run", "plan", "show"):
+        done = CliRunner().invoke(
+            app, [], prog_name="hpc-wgf",
+            env={"_HPC_WGF_COMPLETE": "complete_bash", "COMP_WORDS": f"hpc-wgf {command} ou",
+                 "COMP_CWORD": "2"},
+        )  # fmt: skip
+        offered = done.output.split()
+        assert "ou-10d" in offered
+        assert ("ours.TOML" in offered) == (command != "show")
+        assert "rosenbrock-10d" not in offered

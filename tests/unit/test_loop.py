@@ -153,7 +153,7 @@ def test_order_on_the_parameters():
 
 def test_energy_identity():
     """dF/dt = −ηᵀĜη: the measured energy between stored rows against the recorded rate."""
-    problem, map, options = wgf.named(
+    problem, map, options = wgf.load_problem(
         "ou-2d", "method.samples=4000", "method.step=0.0125", "problem.until=0.4"
     )
     summary = wgf.solve(problem, map, options, wgf.Output(every=0.0125)).summary
@@ -165,13 +165,15 @@ def test_energy_identity():
 
 def test_projection_errors_on_own_and_fresh_samples_agree():
     """Both are means over 4000 samples of the same quantity."""
-    summary = wgf.solve(*wgf.named("gmm-two-moons", "problem.until=0.06")).summary
+    summary = wgf.solve(*wgf.load_problem("gmm-two-moons", "problem.until=0.06")).summary
     own, fresh = np.array(summary.projection_error), np.array(summary.projection_error_fresh)
     assert np.abs(fresh / own - 1).max() < 0.15
 
 
 def test_no_exact_solution_is_null_not_a_number():
-    problem, map, options = wgf.named("rosenbrock-10d", "method.samples=300", "problem.until=0.01")
+    problem, map, options = wgf.load_problem(
+        "rosenbrock-10d", "method.samples=300", "problem.until=0.01"
+    )
     summary = wgf.solve(problem, map, options, wgf.Output(every=0.01)).summary
     assert summary.map_error_relative is None
     assert summary.kl_divergence is None

@@ -9,15 +9,8 @@ from oracles import dense_jacobian, perturb
 from torch import nn
 
 from hpc_wgf import InputError
-from hpc_wgf.maps import (
-    Affine,
-    BlockFlow,
-    Composition,
-    Features,
-    ModuleMap,
-    PlanarFlow,
-    ResidualPerceptron,
-)
+from hpc_wgf.choices import Features
+from hpc_wgf.maps import Affine, BlockFlow, Composition, ModuleMap, PlanarFlow, ResidualPerceptron
 from hpc_wgf.metric import GramOperator
 from hpc_wgf.problems import Gaussian
 

@@ -10,8 +10,8 @@ import torch
 from processes import cli
 from typer.testing import CliRunner
 
-from hpc_wgf import build, catalogue
 from hpc_wgf.cli import app
+from hpc_wgf.config import build, load
 from hpc_wgf.errors import InputError
 from hpc_wgf.parallel import tree_sum
 from hpc_wgf.planning.calibration import calibrated
@@ -22,7 +22,7 @@ from hpc_wgf.planning.plan import Planner
 from hpc_wgf.planning.seconds import Counts, Nodes, all_reduce
 from hpc_wgf.planning.simulated_rank import SimulatedRank, fake_group
 from hpc_wgf.profiling.tracing import Traced, held_bytes, traced
-from hpc_wgf.solve import solve
+from hpc_wgf.solution import solve
 
 KEYS = {
     "problem", "device", "parameters", "samples", "counts", "lines", "memory_of_a_rank", "held",
@@ -33,8 +33,8 @@ COUNTS = Counts(10.0, 1.0)
 
 
 def job_of(name: str, *settings: str) -> Job:
-    run_file = catalogue.load(name, settings)
-    return Job(*build.objects(run_file), build.output(run_file.output, None))
+    run_file = load(name, settings)
+    return Job(*build(run_file), run_file.output)
 
 
 @pytest.fixture(scope="module")

@@ -132,16 +132,3 @@ def test_user_potentials_are_tried_at_the_start(function, message):
     problem = Problem(PotentialEnergy(UserPotential(function)), Gaussian(2), until=1.0)
     with pytest.raises(InputError, match=message):
         problem.check(torch.randn(16, 2))
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("math", "module:name"),
-        ("no_such_module:V", "cannot import"),
-        ("math:no_such_name", "has no 'no_such_name'"),
-    ],
-)
-def test_import_paths_are_checked(path, message):
-    with pytest.raises(InputError, match=message):
-        UserPotential.from_path(path)

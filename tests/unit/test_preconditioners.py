@@ -10,9 +10,10 @@ import torch
 from oracles import dense_jacobian, perturb
 from test_maps import MAPS, D
 
+from hpc_wgf.choices import Features, Preconditioning
 from hpc_wgf.krylov import DenseOperator, minres
-from hpc_wgf.maps import Affine, BlockFlow, Composition, Features, PlanarFlow, ResidualPerceptron
-from hpc_wgf.metric import Preconditioning, Subsample, build, default_preconditioner
+from hpc_wgf.maps import Affine, BlockFlow, Composition, PlanarFlow, ResidualPerceptron
+from hpc_wgf.metric import Subsample, build, default_preconditioner
 from hpc_wgf.metric.block_gram import blocks_by_output, gram, mean_energies, probed_grams
 from hpc_wgf.metric.layer_gram import gram_of_layers
 from hpc_wgf.metric.nystrom import gram_product

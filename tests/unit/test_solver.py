@@ -10,12 +10,11 @@ from bound import judge_of, state_at
 from oracles import dense_jacobian, perturb
 
 import hpc_wgf as wgf
+from hpc_wgf.choices import Form, Preconditioning, Solver
 from hpc_wgf.errors import StepFailed
 from hpc_wgf.integrators import SCHEMES
-from hpc_wgf.methods.options import Form, Solver
 from hpc_wgf.methods.pwgf.pwgf import PWGF
 from hpc_wgf.methods.pwgf.solver import Memory
-from hpc_wgf.metric import Preconditioning
 from hpc_wgf.parallel import LocalCommunicator
 
 WELLS = wgf.Problem(
@@ -206,12 +205,12 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
         ({"solver": Solver.LSMR, "validation": 0.5}, "validation watches minres only"),
         (
             {"preconditioner": "jacobi"},
-            "preconditioner 'jacobi' is not known: automatic, none, dense",
+            "preconditioner = 'jacobi': expected one of 'automatic', 'none', 'dense'",
         ),
-        ({"shift": 1.0}, "shift is a fraction"),
-        ({"shift": -0.1}, "shift is a fraction"),
-        ({"cache_gib": 0.0}, "cache_gib must be positive"),
-        ({"validation": 0.0}, "validation must be positive"),
+        ({"shift": 1.0}, "shift = 1.0: expected less than 1"),
+        ({"shift": -0.1}, "shift = -0.1: expected at least 0"),
+        ({"cache_gib": 0.0}, "cache_gib = 0.0: expected more than 0"),
+        ({"validation": 0.0}, "validation = 0.0: expected more than 0"),
         ({"validation": 0.001}, "holds out 4, which tell nothing of a solve: hold out at least 32"),
         ({"scheme": "euler", "tolerance": 1e-3}, "use one of heun, .*rkc2"),
     ],

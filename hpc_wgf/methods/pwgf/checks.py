@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...checks import check_cloud, check_virial
+from ...choices import Form, Preconditioning
 from ...errors import InputError
-from ...metric import Preconditioning
-from ..options import Form
 
 if TYPE_CHECKING:
     from .pwgf import PWGF

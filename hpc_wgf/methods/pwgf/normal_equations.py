@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...choices import Form
 from ...ensemble import Ensemble, energy_gradient
 from ...ensemble.ensemble import unusable
 from ...maps import Linearization, PushForward
 from ...metric import GramOperator
 from ...parallel import TreeSum
 from ...problems import ChunkForce, SumOfEnergies
-from ..options import Form
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...choices import Form, Preconditioning
 from ...columns import Column
 from ...ensemble import Ensemble
 from ...errors import InputError, StepFailed
 from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward
-from ...metric import Preconditioning
 from ...parallel import Communicator, RandomStream, SampleBlocks
 from ...problems import Problem, jump_of, residual_is_defined
 from ..base import Setting, State, Trial
-from ..options import Form, PWGFOptions
 from .checks import checks
 from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
+from .options import PWGFOptions
 from .units import reciprocal_condition
 from .velocity import Monitor, StepContext, Velocity, VelocitySolver
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...choices import Form, Preconditioning, Solver
 from ...ensemble import Ensemble
 from ...krylov import EarlyStopping, SolveStats, Status, lsmr, minres
 from ...maps import PushForward
@@ -16,14 +17,13 @@ from ...metric import (
     JacobianRows,
     Preconditioner,
     PreconditionerBuild,
-    Preconditioning,
     Subsample,
     build,
     default_preconditioner,
     subsample_size,
 )
-from ..options import Form, PWGFOptions, Solver
 from .normal_equations import NormalEquations
+from .options import PWGFOptions
 
 _POWER_ITERATIONS = 6
 _MOST_EXTRA = 60.0  # products

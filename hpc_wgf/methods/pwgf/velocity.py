@@ -11,8 +11,8 @@ from ...ensemble import Ensemble
 from ...errors import StepFailed
 from ...maps import PushForward
 from ...parallel import tree_sum
-from ..options import PWGFOptions
 from .normal_equations import NormalEquations
+from .options import PWGFOptions
 from .solver import Memory, MetricSolver
 
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large

@@ -1,0 +1,87 @@
+"""All commands in one program."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ..bench.cli import bench
+from ..errors import InputError, WgfError
+from .plan import plan
+from .problems import keys, list_problems, show
+from .runs import resume, run
+from .stores import check_store, report
+
+_EPILOG = """
+**Examples**
+
+`hpc-wgf list` — the named problems
+
+`hpc-wgf run ou-10d --out ou.zarr` — solve one, then `hpc-wgf report ou.zarr`
+
+`hpc-wgf show ou-10d > mine.toml` — a run file to change, then `hpc-wgf run mine.toml`
+
+`hpc-wgf keys method` — what a run file can say, with types, defaults and units
+
+`hpc-wgf run ou-10d --set method.samples=20000 --set problem.until=1` — change single values
+
+`hpc-wgf plan ou-10d --nodes 4 --gpus-per-node 8 --device h100` — memory, traffic, seconds a step
+
+`torchrun --nproc-per-node 2 -m hpc_wgf run ou-10d` — the same run on two ranks
+
+`mpirun -n 2 python -m hpc_wgf run ou-10d` — the same by MPI
+"""
+
+app = typer.Typer(
+    name="hpc-wgf",
+    help="Wasserstein gradient flows by parameterised push-forward maps, on many processors.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"hpc-wgf {version('hpc-wgf')}")
+        raise typer.Exit
+
+
+@app.callback()
+def launched(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="and nothing else"),
+    ] = False,
+    local_rank: Annotated[
+        int | None, typer.Option("--local_rank", "--local-rank", hidden=True)
+    ] = None,
+) -> None:
+    # The DeepSpeed launcher hands every rank the option local_rank; LOCAL_RANK says the same.
+    return
+
+
+app.command("list")(list_problems)
+app.command()(show)
+app.command()(keys)
+app.command()(run)
+app.command()(resume)
+app.command()(report)
+app.command("check")(check_store)
+app.command()(plan)
+app.add_typer(bench, name="bench")
+
+
+def main() -> None:
+    """Entry point: errors of ours end with one line and status 2 or 1."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a user's own "module:name" beside the run file
+    try:
+        app()
+    except WgfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, InputError) else 1) from error

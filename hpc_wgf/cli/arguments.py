@@ -1,0 +1,49 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import catalogue
+
+
+def names_from(incomplete: str) -> list[str]:
+    """For shell completion: named problems."""
+    return [name for name in catalogue.names() if name.startswith(incomplete)]
+
+
+def sources_from(incomplete: str) -> list[str]:
+    """For shell completion: named problems, and run files beside what has been typed."""
+    typed = Path(incomplete)
+    folder = typed if incomplete.endswith("/") else typed.parent
+    own = [str(path) for path in folder.glob("*") if path.suffix.lower() == ".toml"]
+    return [*names_from(incomplete), *sorted(path for path in own if path.startswith(incomplete))]
+
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE|-",
+        help="a named problem, else a run file, or - for one on standard input. A name goes "
+        "before a file of that name: say ./NAME for the file, unless it ends in .toml",
+        autocompletion=sources_from,
+    ),
+]
+NamedProblem = Annotated[str, typer.Argument(help="a named problem", autocompletion=names_from)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="change one value; may be repeated"),
+]
+StorePath = Annotated[Path, typer.Argument(help="the store of a run")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines")]
+Comm = Annotated[
+    str,
+    typer.Option(
+        help="auto, torch or mpi; auto takes MPI under mpirun, torch.distributed under torchrun, "
+        "srun and deepspeed"
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one")]

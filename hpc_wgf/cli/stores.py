@@ -1,0 +1,51 @@
+"""What a stored run says of itself, and whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import RunError
+from .arguments import StorePath
+
+
+def report(
+    path: StorePath,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="also draw samples, energy and error to this file")
+    ] = None,
+) -> None:
+    """What a stored run says of itself. Example: `hpc-wgf report ou.zarr --json`"""
+    from ..report import Summary, draw, print_summary
+    from ..store import open_run
+
+    stored = open_run(path)
+    summary = Summary.of_store(stored)
+    if picture is not None:
+        draw(stored, picture)
+    if as_json:
+        print(summary.to_json())
+    else:
+        print_summary(summary)
+
+
+def check_store(path: StorePath) -> None:
+    """Whether every committed row of a store can be read and is whole; status 1 where not.
+
+    Example: `hpc-wgf check ou.zarr`
+    """
+    from ..store import check, open_run
+
+    stored = open_run(path)
+    flaws = check(stored)
+    for flaw in flaws:
+        print(f"{path}: {flaw}")
+    if flaws:
+        raise RunError(
+            f"{path} has {len(flaws)} flaws, listed above: restore these arrays from a copy, or "
+            "run anew into another store"
+        )
+    print(f"{path}: {stored.rows} rows and {stored.steps} steps, all whole")

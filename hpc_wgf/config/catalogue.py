@@ -1,0 +1,109 @@
+"""Named problems: run files of the package, and how a name or a path becomes a run file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import InputError
+from ..fields import nearest
+from .parsing import parse
+from .run import RunFile
+from .toml import merged, parse_toml, read_toml, with_settings
+
+_FOLDER = Path(str(files("hpc_wgf") / "problems" / "catalogue"))
+STANDARD_INPUT = "-"
+"""In place of a name: the run file is read from standard input."""
+
+
+class Listed(NamedTuple):
+    """A named problem, in a few words."""
+
+    name: str
+    """By which it is run."""
+    dimension: int
+    """d of x ∈ ℝᵈ."""
+    until: float
+    """Time at which it ends."""
+    title: str
+    """One line."""
+
+
+def names() -> list[str]:
+    """All named problems."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def listed() -> list[Listed]:
+    """All named problems. Their files are read, not checked: that would take seconds."""
+    problems = [tables_of(name)["problem"] for name in names()]
+    return [
+        Listed(each["name"], each["dimension"], float(each["until"]), each.get("title", ""))
+        for each in problems
+    ]
+
+
+def text(name: str) -> str:
+    """The run file of a named problem. Errors: `InputError` with the nearest known name."""
+    if name not in names():
+        raise InputError(
+            f"there is no problem named {name!r}{nearest(name, names(), cutoff=0.4)}: "
+            "`hpc-wgf list` shows all. A run file of your own is given by its path"
+        )
+    return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def load(
+    name_or_file: str,
+    settings: Sequence[str] = (),
+    *,
+    read_input: Callable[[], str] | None = None,
+) -> RunFile:
+    """The run file of a name, of a path, or for "-" of standard input, with settings "a.b=value".
+
+    A path ends in .toml (of any case) or is that of an existing file; a named problem goes before a
+    file of its name. A file may say base = "NAME or FILE" at its top, seen from its own folder: it
+    then changes that run file. `read_input`: gives the text of standard input in its place.
+
+    Errors: `InputError`, one line for each thing that is wrong.
+    """
+    return parse(with_settings(tables_of(name_or_file, read_input), settings))
+
+
+def tables_of(name_or_file: str, read_input: Callable[[], str] | None = None) -> dict[str, Any]:
+    """The tables of a run file laid over those of its bases, not yet checked."""
+    if name_or_file == STANDARD_INPUT:
+        given = sys.stdin.read() if read_input is None else read_input()
+        tables = parse_toml(given, "standard input")
+        return _with_base(tables, Path(), ["standard input"])
+    path = _found(name_or_file, Path())
+    return _with_base(read_toml(path), path.parent, [str(path.resolve())])
+
+
+def _found(name_or_file: str, folder: Path) -> Path:
+    """Where the run file lies; `folder`: where relative paths begin."""
+    path = folder / name_or_file
+    if path.suffix.lower() == ".toml":
+        return path
+    if name_or_file not in names() and path.is_file():
+        return path
+    text(name_or_file)  # refuses unknown names
+    return _FOLDER / f"{name_or_file}.toml"
+
+
+def _with_base(tables: dict[str, Any], folder: Path, chain: list[str]) -> dict[str, Any]:
+    """`chain`: the files on the way here, each the base of the one before it."""
+    if "base" not in tables:
+        return tables
+    base = tables.pop("base")
+    if not isinstance(base, str):
+        raise InputError(f"base = {base!r}: expected the name of a problem or the path of a file")
+    path = _found(base, folder)
+    place = str(path.resolve())
+    if place in chain:
+        round_trip = " → ".join([*chain[chain.index(place) :], place])
+        raise InputError(f"a run file cannot be its own base: {round_trip}")
+    return merged(_with_base(read_toml(path), path.parent, [*chain, place]), tables)

@@ -1,0 +1,81 @@
+"""All tables of run files by their place, and the keys of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
+
+from ..output import Output
+from .energies import EnergyTable
+from .interactions import KernelTable
+from .maps import MapTable
+from .methods import METHODS
+from .run import ProblemTable, RunFile
+from .starts import StartTable
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a table."""
+
+    name: str
+    """As a run file writes it."""
+    other_names: tuple[str, ...]
+    """Names that mean the same."""
+    field: FieldInfo
+    """Its type, default, unit and description."""
+
+
+def keys_of(table: type[Any]) -> dict[str, Key]:
+    """The keys of a table by name, in the order in which they are declared."""
+    fields: dict[str, FieldInfo] = getattr(table, "__pydantic_fields__", {})
+    keys = (_key(name, field) for name, field in fields.items() if not field.exclude)
+    return {key.name: key for key in keys}
+
+
+def _key(name: str, field: FieldInfo) -> Key:
+    alias = field.validation_alias
+    names = [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [name]
+    return Key(names[0], tuple(names[1:]), field)
+
+
+def tables_of(union: Any) -> dict[str, type[Any]]:
+    """The tables of a union told apart by `kind`, by their kind."""
+    tables = get_args(get_args(union)[0])
+    return {get_args(table.model_fields["kind"].annotation)[0]: table for table in tables}
+
+
+def _all() -> Iterator[tuple[str, type[Any]]]:
+    yield "problem", ProblemTable
+    for place, kinds in (
+        ("problem.start", tables_of(StartTable)),
+        ("problem.energy", tables_of(EnergyTable)),
+        ("problem.energy.interaction.kernel", tables_of(KernelTable)),
+        ("map", tables_of(MapTable)),
+        ("method", METHODS),
+    ):
+        for kind, table in kinds.items():
+            yield f"{place}.{kind}", table
+    yield "output", Output
+
+
+TABLES = dict(_all())
+"""Every table by its place, which ends with its kind where there are several: `map.block`."""
+
+KINDS = {place.rpartition(".")[2] for place in TABLES if "." in place}
+"""The kinds of all tables."""
+
+
+def table_at(place: str) -> type[Any]:
+    """The table at a place; the run file itself where none of that name is."""
+    return TABLES.get(place.replace("start.mixture.components.", "start."), RunFile)
+
+
+def same_keys() -> dict[str, str]:
+    """For every further name of an option of a method, its first."""
+    keys = [key for table in METHODS.values() for key in keys_of(table).values()]
+    return {other: key.name for key in keys for other in key.other_names}

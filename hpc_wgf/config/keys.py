@@ -1,0 +1,150 @@
+"""Every key of run files: type, default, unit and description, as the tables declare them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import InputError
+from ..fields import nearest
+from .index import TABLES, keys_of
+from .run import RunFile
+from .schema import table_schema
+
+_TOP = "top"  # stands for the run file itself, whose keys are tables
+
+
+@dataclass(frozen=True)
+class DescribedKey:
+    """A key, in words."""
+
+    name: str
+    """As a run file writes it."""
+    other_names: tuple[str, ...]
+    """Names that mean the same."""
+    type: str
+    """What its value is, as "whole number ≥ 1"."""
+    default: Any
+    """None where the key has none: then `description` says what happens if it is left out."""
+    required: bool
+    """Whether a table without base must have it."""
+    unit: str | None
+    """None for a number without unit, and for what is no number."""
+    description: str
+    """What it means."""
+
+
+@dataclass(frozen=True)
+class DescribedTable:
+    """A table of a run file, in words."""
+
+    place: str
+    """Where it stands in a run file, ending with its kind where there are several."""
+    description: str
+    """What it means."""
+    keys: tuple[DescribedKey, ...]
+    """In the order in which they are declared."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "keys": [asdict(key) for key in self.keys]}
+
+
+_BASE = DescribedKey(
+    "base", (), "text", None, False, None, "The named problem or run file that this one changes."
+)
+
+
+def described(place: str | None = None) -> list[DescribedTable]:
+    """The tables at `place` and in it, as "map" for all maps; all tables for None.
+
+    Errors: `InputError` for an unknown place, with the nearest known one.
+    """
+    tables: dict[str, type[Any]] = {_TOP: RunFile, **TABLES}
+    if place is None:
+        chosen = list(tables)
+    else:
+        wanted = place.strip("[] ")
+        chosen = [each for each in tables if each == wanted or each.startswith(f"{wanted}.")]
+        if not chosen:
+            known = sorted({*tables, *(each.rpartition(".")[0] for each in tables)} - {""})
+            raise InputError(
+                f"run files have no table {place!r}{nearest(wanted, known)} "
+                "`hpc-wgf keys` lists all"
+            )
+    return [_table(each, tables[each]) for each in chosen]
+
+
+def _table(place: str, table: type[Any]) -> DescribedTable:
+    schema = table_schema(table)
+    required = schema.get("required", [])
+    properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
+    keys = [
+        DescribedKey(
+            name=name,
+            other_names=key.other_names,
+            type=_type(properties[name]),
+            default=properties[name].get("default"),
+            required=name in required,
+            unit=_unit(properties[name]),
+            description=" ".join((key.field.description or "").split()),
+        )
+        for name, key in keys_of(table).items()
+    ]
+    if table is RunFile:
+        keys.append(_BASE)
+    keys.sort(key=lambda key: key.name != "kind")  # which says what the others can be
+    return DescribedTable(place, _first_paragraph(table), tuple(keys))
+
+
+def _first_paragraph(table: type[Any]) -> str:
+    """What the table means, without what its constructor raises."""
+    return " ".join(inspect.cleandoc(table.__doc__ or "").split("\n\n")[0].split())
+
+
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "table",
+}
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """The type that a JSON schema describes, in words."""
+    if "const" in schema:
+        return repr(schema["const"]).replace("'", '"')
+    if "enum" in schema:
+        return " | ".join(schema["enum"])
+    several = schema.get("anyOf") or schema.get("oneOf")
+    if several is not None:
+        kinds = [_type(each) for each in several if each.get("type") != "null"]
+        return " | ".join(dict.fromkeys(kinds))
+    if schema.get("type") == "array":
+        return _list_of(_type(schema["items"]))
+    return _bounded(schema)
+
+
+def _unit(schema: Mapping[str, Any]) -> str | None:
+    """Of a number, or of one that may also be left out."""
+    units = (each.get("unit") for each in (schema, *schema.get("anyOf", ())))
+    return next((unit for unit in units if unit is not None), None)
+
+
+def _list_of(entry: str) -> str:
+    """The entries in the plural, bounds behind: "list of whole numbers ≥ 1"."""
+    for one in ("number", "list", "table"):
+        head, found, rest = entry.partition(one)
+        if found and (not head or head == "whole "):
+            return f"list of {head}{one}s{rest}"
+    return f"list of {entry}"
+
+
+def _bounded(schema: Mapping[str, Any]) -> str:
+    """A number with its bounds, or another simple type."""
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
+    return " ".join([_TYPES.get(schema.get("type", "object"), "table"), ", ".join(bounds)]).strip()

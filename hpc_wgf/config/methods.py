@@ -1,0 +1,37 @@
+"""The table `[method]`: the options of one of several methods, told apart by the key `kind`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from ..methods.pwgf.options import PWGFOptions
+
+METHODS: dict[str, type[Any]] = {
+    "pwgf": PWGFOptions,
+}
+"""The options of every method that a run file can name, by kind: another one is a line here."""
+
+_DEFAULT = "pwgf"
+
+
+class _OfKind:
+    """Chooses among `METHODS` by the key `kind`."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        choices = {kind: handler.generate_schema(options) for kind, options in METHODS.items()}
+        return core_schema.tagged_union_schema(choices, discriminator=_kind)
+
+
+def _kind(value: Any) -> Any:
+    """Of the options given as a table or as an object; where a table says none, pwgf."""
+    if isinstance(value, dict):
+        return value.get("kind", _DEFAULT)
+    return getattr(value, "kind", _DEFAULT)
+
+
+MethodOptions = Annotated[PWGFOptions, _OfKind()]

@@ -1,0 +1,67 @@
+"""Checking a run file: one line for each thing that is wrong, with what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ..errors import InputError
+from ..fields import explain, nearest
+from .index import KINDS, keys_of, table_at
+from .methods import METHODS
+from .run import RunFile
+from .toml import with_first_names
+
+
+def parse(tables: Mapping[str, Any]) -> RunFile:
+    """A checked run file. Errors: `InputError`, one line for each thing that is wrong."""
+    try:
+        return RunFile.model_validate(with_first_names(tables))
+    except ValidationError as error:
+        lines = [_line(detail) for detail in error.errors()]
+        before = " " if len(lines) == 1 else "\n  "
+        raise InputError("the run file is not valid:" + before + "\n  ".join(lines)) from error
+
+
+def _line(detail: ErrorDetails) -> str:
+    location, kind = detail["loc"], detail["type"]
+    place = ".".join(str(part) for part in _untagged(location))
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{place}: unknown key {_unknown_key(location)}"
+    if kind == "union_tag_invalid":
+        context = detail.get("ctx", {})
+        known = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
+        return f"{place}.kind: unknown kind {_unknown(str(context.get('tag')), known)}"
+    if kind == "union_tag_not_found":
+        return f"{place}: needs a key kind"
+    return explain(place, detail)
+
+
+def _unknown(given: str, known: Sequence[str]) -> str:
+    return f"{given!r}{nearest(given, known)} Known: {', '.join(known)}"
+
+
+def _unknown_key(location: Sequence[str | int]) -> str:
+    given = str(location[-1])
+    place = ".".join(part for part in location[:-1] if isinstance(part, str))
+    line = _unknown(given, list(keys_of(table_at(place))))
+    others = [kind for kind, options in METHODS.items() if given in keys_of(options)]
+    if location[0] == "method" and others:
+        return f"{line}; it is an option of kind = {' or '.join(map(repr, others))}"
+    return line
+
+
+def _untagged(location: Sequence[str | int]) -> list[str | int]:
+    """A location without the union tags that pydantic puts behind the place of a union."""
+    pairs = zip(["", *location], location, strict=False)
+    return [
+        part
+        for before, part in pairs
+        if not (part in KINDS and (isinstance(before, int) or before in _UNIONS))
+    ]
+
+
+_UNIONS = ("start", "kernel", "method")

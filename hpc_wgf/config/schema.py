@@ -1,0 +1,101 @@
+"""JSON schemas of run files and of their tables, made from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ..output import Output
+from .index import TABLES, keys_of, tables_of
+from .methods import METHODS
+from .run import RunFile
+from .starts import StartTable
+
+Schema = dict[str, Any]
+
+# Bounds of a number that is first looked at by a function of ours keep their Python names.
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+_BASE = {
+    "type": "string",
+    "description": "The named problem or run file that this one changes, key by key.",
+}
+_NEEDED = ["problem", "map"]
+
+
+def json_schema() -> Schema:
+    """A JSON schema (draft 2020-12) of run files, for editors and other programs.
+
+    A file with a base may leave out what its base says; only the run itself can tell whether the
+    two together are whole.
+    """
+    schema: Schema = _plain(RunFile.model_json_schema(mode="validation"))
+    tables: dict[str, Schema] = schema["$defs"]
+    options: list[type[Any]] = [*METHODS.values(), Output]
+    for table in options:
+        _only_keys(tables[table.__name__], table)
+    for start in tables_of(StartTable).values():  # merged into the start of a base
+        tables[start.__name__].pop("required", None)
+    problem = tables["ProblemTable"]
+    needed = problem.pop("required")
+    schema["properties"] = {"base": _BASE, **schema["properties"]}
+    del schema["required"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "if": {"not": {"required": ["base"]}},
+        "then": {"required": _NEEDED, "properties": {"problem": {"required": needed}}},
+    }
+
+
+def table_schema(table: type[Any]) -> Schema:
+    """The JSON schema of one table, with nothing left to be looked up elsewhere."""
+    schema = _plain(TypeAdapter(table).json_schema(mode="validation"))
+    definitions = schema.pop("$defs", {})
+    _only_keys(schema, table)
+    names = {each.__name__ for each in TABLES.values()} | {RunFile.__name__}
+    looked_up = {
+        name: {"type": "object"} if name in names else each for name, each in definitions.items()
+    }
+    resolved: Schema = _resolved(schema, looked_up)
+    return resolved
+
+
+def _only_keys(schema: Schema, table: type[Any]) -> None:
+    """Without fields that are no keys, and with the further names of those that are."""
+    properties = schema["properties"]
+    keys = keys_of(table)
+    schema["properties"] = {
+        name: properties[key.name] for key in keys.values() for name in (key.name, *key.other_names)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """With bounds under their names in JSON schemas, and without titles that repeat the names."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    schema = {_BOUNDS.get(key, key): _plain(each) for key, each in value.items()}
+    if isinstance(schema.get("title"), str):
+        del schema["title"]
+    if "properties" in schema and "title" in value["properties"]:  # a key of that name
+        schema["properties"]["title"] = _plain(value["properties"]["title"])
+    # Only one table fits, as their kinds differ; without its kind none could be told apart.
+    schema.pop("discriminator", None)
+    if "oneOf" in schema:
+        schema["anyOf"] = schema.pop("oneOf")
+    return schema
+
+
+def _resolved(value: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_resolved(each, definitions) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "$ref" in value:
+        found = definitions[value["$ref"].rpartition("/")[2]]
+        rest = {key: each for key, each in value.items() if key != "$ref"}
+        return {**_resolved(found, definitions), **rest}
+    return {key: _resolved(each, definitions) for key, each in value.items()}

@@ -1,0 +1,118 @@
+"""Tables as read: from TOML, changed by settings "a.b=value", and laid over those of a base."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .index import same_keys
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Errors: `InputError` with the line that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the run file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+    return parse_toml(text, str(path))
+
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """The tables in a TOML text from `source`, which errors name."""
+    try:
+        return with_first_names(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not valid TOML: {error}") from error
+
+
+def with_first_names(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables with one name for each option of the method, so that a file that says
+    `step_size` changes the `step` of its base."""
+    method = tables.get("method")
+    if not isinstance(method, Mapping):
+        return dict(tables)
+    first = same_keys()
+    named: dict[str, Any] = {}
+    for key, value in method.items():
+        name = first.get(str(key), str(key))
+        if name in named:
+            both = " and ".join(each for each in method if first.get(each, each) == name)
+            raise InputError(f"method: {both} are names of the same key: give one of them")
+        named[name] = value
+    return {**tables, "method": named}
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables merged key by key; lists, values and tables of another kind are replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        known = result.get(key)
+        if isinstance(value, dict) and isinstance(known, dict) and _alike(known, value):
+            result[key] = merged(known, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _alike(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    return bool(changes.get("kind", base.get("kind")) == base.get("kind"))
+
+
+def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The tables with "a.b=value" settings applied; numbers in the path index lists.
+
+    Errors: `InputError` for a setting of another form, or whose path leads nowhere.
+    """
+    result: dict[str, Any] = _copy(tables)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {setting!r} is not of the form a.b=value")
+        place: Any = result
+        *path, last = key.strip().split(".")
+        for name in path:
+            place = _enter(place, name, setting)
+        if isinstance(place, list):
+            place[_index(place, last, setting)] = _value(text)
+        else:
+            name = same_keys().get(last, last) if path == ["method"] else last
+            place[name] = _value(text)
+    return result
+
+
+def _enter(place: Any, name: str, setting: str) -> Any:
+    if isinstance(place, list):
+        inside = place[_index(place, name, setting)]
+    else:
+        inside = place.setdefault(name, {})
+    if not isinstance(inside, dict | list):
+        raise InputError(f"--set {setting!r}: {name} is a value, not a table")
+    return inside
+
+
+def _index(place: list[Any], name: str, setting: str) -> int:
+    if not name.isdecimal() or int(name) >= len(place):
+        raise InputError(
+            f"--set {setting!r}: {name!r} does not number one of {len(place)} entries "
+            f"(0 … {len(place) - 1})"
+        )
+    return int(name)
+
+
+def _value(text: str) -> Any:
+    """A TOML value; anything that is none is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value

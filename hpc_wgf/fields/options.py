@@ -1,0 +1,44 @@
+"""Options made in Python raise the errors of this package, in the words of run files."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ..errors import InputError
+from .words import explain, nearest
+
+T = TypeVar("T")
+
+
+def plain_errors(cls: type[T]) -> type[T]:
+    """A pydantic dataclass whose constructor raises `InputError`, one line a wrong value."""
+    construct = cls.__init__
+
+    @functools.wraps(construct)
+    def __init__(self: Any, *args: Any, **given: Any) -> None:
+        try:
+            construct(self, *args, **given)
+        except ValidationError as error:
+            known = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]
+            lines = [_line(detail, known) for detail in error.errors()]
+            raise InputError("\n".join(lines)) from error
+
+    cls.__init__ = __init__  # type: ignore[method-assign]
+    return cls
+
+
+def _line(detail: ErrorDetails, known: list[str]) -> str:
+    place = ".".join(_name(part, known) for part in detail["loc"])
+    if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"unknown option {place!r}{nearest(place, known)} Known: {', '.join(known)}"
+    return explain(place, detail)
+
+
+def _name(part: str | int, known: list[str]) -> str:
+    """Of a field, where an error gives it by position."""
+    return known[part] if isinstance(part, int) and part < len(known) else str(part)

@@ -1,0 +1,63 @@
+"""What is wrong with a value, in plain words: what was expected, and the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+_EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "int_type": lambda c: "a whole number",
+    "int_parsing": lambda c: "a whole number",
+    "int_from_float": lambda c: "a whole number",
+    "float_type": lambda c: "a number",
+    "float_parsing": lambda c: "a number",
+    "finite_number": lambda c: "a finite number",
+    "bool_type": lambda c: "true or false",
+    "string_type": lambda c: "text in quotes",
+    "list_type": lambda c: "a list",
+    "model_type": lambda c: "a table",
+    "model_attributes_type": lambda c: "a table",
+    "dataclass_type": lambda c: "a table",
+    "dataclass_exact_type": lambda c: "a table",
+    "dict_type": lambda c: "a table",
+    "greater_than": lambda c: f"more than {c['gt']:g}",
+    "greater_than_equal": lambda c: f"at least {c['ge']:g}",
+    "less_than": lambda c: f"less than {c['lt']:g}",
+    "less_than_equal": lambda c: f"at most {c['le']:g}",
+    "enum": lambda c: _one_of(c["expected"]),
+    "literal_error": lambda c: _one_of(c["expected"]),
+    "too_short": lambda c: f"at least {c['min_length']} in the list",
+}
+
+
+def explain(place: str, detail: ErrorDetails) -> str:
+    """One line: the place, the value given there, and what is expected of it."""
+    kind, given, context = detail["type"], detail.get("input"), detail.get("ctx", {})
+    if kind == "missing":
+        return f"{place}: missing"
+    if kind == "value_error":  # one of our own, which says all by itself
+        return f"{place}: {context['error']}" if place else str(context["error"])
+    if kind in _EXPECTED:
+        return f"{place} = {_shown(given)}: expected {_EXPECTED[kind](context)}"
+    return f"{place} = {_shown(given)}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+def _one_of(expected: str) -> str:
+    """From pydantic's "'a', 'b' or 'c'"."""
+    names = expected.replace(" or ", ", ")
+    return f"one of {names}" if "," in names else names
+
+
+def _shown(value: Any) -> str:
+    """The value as one writes it in a run file, shortened."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def nearest(given: str, known: Sequence[str], *, cutoff: float = 0.5) -> str:
+    """ ", did you mean 'NAME'?" where a known name is near, else nothing."""
+    found = difflib.get_close_matches(given, known, n=1, cutoff=cutoff)
+    return f", did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,172 @@
+"""How PWGF is run: the options in Python, which are also the table `[method]` of a run file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from ...choices import Form, Precision, Preconditioning, Solver
+from ...errors import InputError
+from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...integrators import Controller
+    from ..base import Setting
+    from .pwgf import PWGF
+
+_FEWEST_VALIDATION = 32
+
+
+def _name_of(dtype: Any) -> Any:
+    """The name of a torch dtype; anything else as it is."""
+    return str(dtype).removeprefix("torch.") if type(dtype).__name__ == "dtype" else dtype
+
+
+def _known_scheme(name: str) -> str:
+    from ...integrators import SCHEMES
+
+    if name not in SCHEMES:
+        raise unexpected(f"one of {', '.join(SCHEMES)}")
+    return name
+
+
+def _unless_none(value: Any) -> Any:
+    """None for "none", by which a run file takes away the value of its base."""
+    return None if value == "none" else value
+
+
+if TYPE_CHECKING:
+    _Precision = Precision | torch.dtype
+else:
+    _Precision = Annotated[Precision, BeforeValidator(_name_of, json_schema_input_type=Precision)]
+_Tolerance = Annotated[
+    Annotated[Number, Field(gt=0)] | None,
+    BeforeValidator(
+        _unless_none, json_schema_input_type=Annotated[float, Field(gt=0)] | Literal["none"] | None
+    ),
+]
+
+
+@plain_errors
+@dataclass(frozen=True, config=OPTIONS)
+class PWGFOptions:
+    """How the flow of the parameters θ is computed: Ĝ(θ) θ' = −∇F(θ) by projection onto the
+    tangent space of the map, at samples of the start density.
+
+    Errors: `InputError`, one line a wrong value.
+    """
+
+    samples: Annotated[Whole, Field(ge=1)] = 4000
+    """Number n of samples in every step, of all ranks together."""
+    rtol: Annotated[Number, Field(gt=0, lt=1)] = 1e-4
+    """A solve stops at ‖r‖ ≤ rtol ‖b‖."""
+    scheme: Annotated[str, AfterValidator(_known_scheme)] = "heun"
+    """Runge–Kutta scheme: euler, heun, kutta32, bosh32, rk4, or the stabilised rkc2."""
+    step_size: Annotated[Number, Field(gt=0), Unit("time")] = Field(
+        default=0.05,
+        validation_alias=AliasChoices("step", "step_size"),
+        serialization_alias="step",
+    )
+    """Time step, or with a tolerance the first one."""
+    tolerance: Annotated[_Tolerance, Unit("x")] = None
+    """Largest error of a step, as root mean squared movement of the samples. Left out, steps are
+    fixed; "none" in a run file takes away that of a base."""
+    form: Form = Form.FORCE
+    """Gradient of the energy: "force" (in the range of the metric) or "energy"."""
+    max_products: Annotated[Whole, Field(ge=2)] = 2000
+    """Most products with the metric in one solve."""
+    dtype: _Precision = Precision.FLOAT64
+    """Floating-point numbers of map and samples: "float64" or "float32", in Python also
+    `torch.float64` or `torch.float32`. Sums over samples are in float64 always."""
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    """Of all samples."""
+    block: Annotated[Whole, Field(ge=1)] | None = None
+    """Samples per numbered block, which one rank draws as a whole. Left out, a 1024th of the
+    samples and at least 16."""
+    solver: Solver = Solver.MINRES
+    """Krylov solver: minres, or lsmr, which keeps the true residual in single precision."""
+    preconditioner: Preconditioning = Preconditioning.AUTOMATIC
+    """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
+    shift: Annotated[Number, Field(ge=0, lt=1), Unit("‖Ĝ‖")] | None = None
+    """ε of the system (Ĝ + εI) η = −∇F. Left out, rtol/100 with a preconditioner (less where units
+    or origin of x are far from the start density's), else 0."""
+    validation: Annotated[Number, Field(gt=0), Unit("samples")] | None = None
+    """Size of a second sample, over `samples`, that ends a solve when it gains no more there."""
+    cache_gib: Annotated[Number, Field(gt=0), Unit("GiB")] | None = None
+    """What a rank may keep for products; what does not fit is computed anew. Left out, 2, on a GPU
+    a quarter of its memory."""
+    tf32: Flag = False
+    """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
+    kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
+    """The method: parameterised Wasserstein gradient flow."""
+
+    def __post_init__(self) -> None:
+        self._check_scheme()
+        self._check_solver()
+        if self.validation is not None and self.validation_samples < _FEWEST_VALIDATION:
+            raise InputError(
+                f"validation = {self.validation:g} of {self.samples} samples holds out "
+                f"{self.validation_samples}, which tell nothing of a solve: hold out at least "
+                f"{_FEWEST_VALIDATION}"
+            )
+
+    def _check_scheme(self) -> None:
+        from ...integrators import SCHEMES
+
+        if self.tolerance is not None and SCHEMES[self.scheme].error_order is None:
+            with_error = [name for name, each in SCHEMES.items() if each.error_order is not None]
+            raise InputError(
+                f"scheme = {self.scheme!r} has no error estimate to hold to a tolerance: use one "
+                f"of {', '.join(with_error)}, or leave method.tolerance out"
+            )
+
+    def _check_solver(self) -> None:
+        from ...krylov import check_rtol
+
+        check_rtol(self.rtol, self.torch_dtype)
+        if self.solver is not Solver.LSMR:
+            return
+        if self.form is Form.ENERGY:
+            raise InputError(
+                "solver lsmr needs −∇F in the form Jᵀf/n, which the energy form has not: use "
+                'method.form = "force", or method.solver = "minres"'
+            )
+        if self.validation is not None:
+            raise InputError("validation watches minres only: leave it out, or use that solver")
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch's."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, str(self.dtype))
+        return dtype
+
+    @property
+    def validation_samples(self) -> int:
+        """Samples of the second set, which ends solves."""
+        return max(1, round(self.samples * (self.validation or 0.0)))
+
+    @property
+    def budget(self) -> int | None:
+        """`cache_gib` in bytes."""
+        return None if self.cache_gib is None else int(self.cache_gib * 2**30)
+
+    def bind(self, setting: Setting) -> PWGF:
+        """PWGF at work. Errors: `InputError` where it cannot solve the problem."""
+        from .pwgf import PWGF
+
+        return PWGF(setting, self)
+
+    def controller(self) -> Controller:
+        """The step-size controller that the tolerance asks for."""
+        from ...integrators import SCHEMES, FixedStep, PIController
+
+        order = SCHEMES[self.scheme].error_order
+        if self.tolerance is None or order is None:
+            return FixedStep()
+        return PIController(self.tolerance, order)

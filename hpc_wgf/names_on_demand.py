@@ -1,0 +1,26 @@
+"""Public names that are imported when they are first asked for (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+
+def names_on_demand(package: str, modules: Sequence[str]) -> Callable[[str], Any]:
+    """A `__getattr__` for a package that can then be imported without torch.
+
+    `package`: its name. `modules`: of the package, which define the names in its `__all__`. They
+    are tried in this order: those without torch come first.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name in sys.modules[package].__all__:
+            for module in modules:
+                found = import_module(f"{package}.{module}")
+                if hasattr(found, name):
+                    return getattr(found, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return __getattr__

@@ -1,0 +1,68 @@
+"""What needs no torch does not import it: that takes seconds, and --help should take none."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import hpc_wgf
+
+
+def torch_after(code: str) -> bool:
+    """Whether torch is imported once `code` has run in a process of its own."""
+    code = f"import sys\n{code}\nprint('\\ntorch' in [f'\\n{{name}}' for name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout.split()[-1] == "True"
+
+
+def test_tables_and_the_command_line_import_no_torch():
+    assert not torch_after("import hpc_wgf, hpc_wgf.config, hpc_wgf.cli, hpc_wgf.config.schema")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "ou-2d"], ["keys"]])
+def test_commands_that_only_tell_import_no_torch(arguments):
+    code = (
+        "from hpc_wgf.cli import main\n"
+        f"sys.argv = ['hpc-wgf', *{arguments!r}]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code"
+    )
+    assert not torch_after(code)
+
+
+def test_building_does():
+    assert torch_after("import hpc_wgf; hpc_wgf.load_problem('ou-2d')")
+
+
+@pytest.mark.parametrize("package", ["hpc_wgf", "hpc_wgf.methods"])
+def test_all_public_names_are_there_on_demand(package):
+    module = import_module(package)
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        for each in node.body
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
+    assert imported == set(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+
+
+def test_stars_and_dir_see_the_public_names():
+    names: dict = {}
+    exec("from hpc_wgf import *", names)
+    assert set(hpc_wgf.__all__) <= set(names)
+    assert set(hpc_wgf.__all__) <= set(dir(hpc_wgf))
+    assert callable(hpc_wgf.solve)
