@@ -16,7 +16,7 @@ from .interactions import Route
 from .methods import PWGF, State, StepFailed
 from .parallel import agreed
 from .problems import Problem
-from .store import SCHEMA_VERSION, Checkpoint, StoredRun
+from .store import Checkpoint, StoredRun
 
 _TF32 = 2.0**-10  # its epsilon: a run may go on where there is no GPU
 
@@ -81,12 +81,6 @@ def check_same_run(
     problem: Problem, stored: StoredRun, runner: PWGF, configuration: Mapping[str, Any] | None
 ) -> None:
     """Errors: `InputError` where going on would not be the same run."""
-    if stored.attributes["schema_version"] != SCHEMA_VERSION:
-        raise InputError(
-            f"{stored.path} was written by an older version (schema "
-            f"{stored.attributes['schema_version']}): it can be read, not resumed. "
-            "Resume it with the version that wrote it, or run it again into a new store"
-        )
     given, kept = _described(problem, runner), stored.attributes["objects"]
     other = [
         f"{name}: stored {kept[name]}, given {given[name]}"
