@@ -131,7 +131,9 @@ def solve(
 def _begun(path: Path | str | None) -> StoredRun:
     if path is None:
         raise InputError("resume needs the path of a store")
-    return open_run(path)
+    stored = open_run(path)
+    stored.refuse_older()
+    return stored
 
 
 def _bound(

@@ -62,7 +62,9 @@ def resume(
     from ..store import open_run
 
     with distributed(device, comm) as communicator:
-        stored = open_run(path).attributes["configuration"]
+        begun = open_run(path)
+        begun.refuse_older()
+        stored = begun.attributes["configuration"]
         if stored is None:
             raise InputError(
                 f"{path} was written from Python objects, which a store cannot hold: resume it "

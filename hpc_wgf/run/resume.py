@@ -13,7 +13,7 @@ from ..diagnostics import Judge
 from ..errors import InputError, StepFailed
 from ..methods.base import State
 from ..parallel import agreed
-from ..store import SCHEMA_VERSION, Checkpoint, StoredRun
+from ..store import Checkpoint, StoredRun
 from .provenance import Identity
 from .stored_maps import map_of_row, map_state
 
@@ -22,12 +22,6 @@ _TF32 = 2.0**-10  # its epsilon: a run may go on where there is no GPU
 
 def check_same_run(stored: StoredRun, given: Identity) -> None:
     """Errors: `InputError` where going on would not be the same run."""
-    if stored.attributes["schema_version"] != SCHEMA_VERSION:
-        raise InputError(
-            f"{stored.path} was written by an older version (schema "
-            f"{stored.attributes['schema_version']}): it can be read, not resumed. "
-            "Resume it with the version that wrote it, or run it again into a new store"
-        )
     described, kept = given.described(), stored.attributes["objects"]
     other = [
         f"{name}: stored {kept[name]}, given {described[name]}"

@@ -39,16 +39,16 @@ class StoreMetadata:
         )
 
     def with_attributes(self, attributes: Mapping[str, Any]) -> StoreMetadata:
-        """With these attributes, encoded, in place of those of the same name."""
-        return replace(self, attributes={**self.attributes, **attributes})
+        """With these attributes in place of those of the same name."""
+        return replace(self, attributes=encoded({**decoded(self.attributes), **attributes}))
 
     def with_stage(self, stage: Stage, row: int) -> StoreMetadata:
         """With a further stage, the first row of which is `row`; parameters are padded to the
         longest."""
         entries = [*decoded(self.attributes)[STAGES], stage.entry(row)]
         longest = max(entry["parameters"] for entry in entries)
-        changed = encoded({**decoded(self.attributes), STAGES: entries})
-        return self.resized({STAGE: len(entries), PARAMETER: longest}).with_attributes(changed)
+        longer = self.resized({STAGE: len(entries), PARAMETER: longest})
+        return longer.with_attributes({STAGES: entries})
 
     @property
     def stages(self) -> int:

@@ -42,6 +42,15 @@ class StoredRun:
         """The version of the schema."""
         return int(self.attributes["schema_version"])
 
+    def refuse_older(self) -> None:
+        """Errors: `InputError` for a store of an older schema, to which no row can be added."""
+        if self.schema in OLDER:
+            raise InputError(
+                f"{self.path} was written by an older version (schema {self.schema}): it can be "
+                "read, not resumed. Resume it with the version that wrote it, or run it again "
+                "into a new store"
+            )
+
     @property
     def rows(self) -> int:
         """Committed rows."""

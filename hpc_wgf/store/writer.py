@@ -14,14 +14,13 @@ import zarr
 
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
-from .attributes import encoded
 from .checkpoint import Checkpoint, StepColumns
 from .creation import StoreShape, create_store
 from .lock import StoreLock
 from .metadata import StoreMetadata
-from .reader import StoredRun, open_run
+from .reader import open_run
 from .rows import RowArrays
-from .schema import SCHEMA_VERSION, STEP, TIME
+from .schema import STEP, TIME
 from .shards import ShardExchange
 from .stages import Stage
 
@@ -169,23 +168,17 @@ def refuse_existing(path: Path) -> None:
 def _cut_back(path: Path, rows: int, attributes: Mapping[str, Any]) -> StoreMetadata:
     """Take away what a killed process has left beyond the committed rows."""
     stored = open_run(path)
-    _refuse_changed(stored, rows)
+    stored.refuse_older()
+    if stored.rows != rows:
+        raise InputError(f"{path} grew while it was being opened: resume it again")
     arrays = zarr.open_group(path, mode="r+", use_consolidated=False)
     for name, committed in stored.group.arrays():
         array: Any = arrays[name]
         if array.shape != committed.shape:
             array.resize(committed.shape)
-    metadata = StoreMetadata.read(path).with_attributes(encoded(attributes))
+    metadata = StoreMetadata.read(path).with_attributes(attributes)
     metadata.publish(path)
     return metadata
-
-
-def _refuse_changed(stored: StoredRun, rows: int) -> None:
-    version = stored.attributes["schema_version"]
-    if version != SCHEMA_VERSION:
-        raise InputError(f"{stored.path} is of schema {version}: it can be read, not written")
-    if stored.rows != rows:
-        raise InputError(f"{stored.path} grew while it was being opened: resume it again")
 
 
 class _as_run_error:

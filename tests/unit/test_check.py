@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
+from stores import commit, small_store
 from typer.testing import CliRunner
 
 import hpc_wgf as wgf
 from hpc_wgf.cli import app
-from hpc_wgf.store import check
+from hpc_wgf.report import draw
+from hpc_wgf.store import Stage, check
+from hpc_wgf.store.attributes import digest
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +54,11 @@ def test_a_whole_store_has_no_flaw(whole):
 @pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
 @pytest.mark.parametrize(
     ("array", "file"),
-    [("particles", "c/2/3/0"), ("log_density", "c/2/3"), ("theta", "c/2/0")],
-)
+    [
+        ("particles", "c/2/0/0"), ("log_density", "c/2/0"), ("theta", "c/2/0"),
+        ("velocity", "c/2/0"),
+    ],
+)  # fmt: skip
 def test_a_changed_byte_is_found_and_spoils_no_other_row(store, whole, array, file, place):
     flip(store / array / file, place)
     assert flaws(store) == [(array, 2)]
@@ -60,9 +68,15 @@ def test_a_changed_byte_is_found_and_spoils_no_other_row(store, whole, array, fi
 
 
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("array", ["time", "energy", "step_products", "folded"])
-def test_a_changed_byte_of_a_scalar_is_found(store, array, place):
-    flip(store / array / "c" / "0", place)
+@pytest.mark.parametrize(
+    ("array", "file"),
+    [
+        ("time", "c/0"), ("figures", "c/0/0"), ("step_figures", "c/0/0"), ("sample", "c/0"),
+        ("axis", "c/0"),
+    ],
+)  # fmt: skip
+def test_a_changed_byte_of_what_all_rows_share_is_found(store, array, file, place):
+    flip(store / array / file, place)
     assert flaws(store) == [(array, None)]
 
 
@@ -70,19 +84,124 @@ def test_a_changed_byte_of_a_scalar_is_found(store, array, place):
     ("array", "file", "row"),
     [
         ("particles", "c/1/0/0", 1), ("log_density", "c/1/0", 1), ("theta", "c/3/0", 3),
-        ("time", "c/0", None), ("step_solves", "c/0", None), ("step_energy", "c/0", None),
+        ("velocity", "c/0/0", 0), ("time", "c/0", None), ("figures", "c/0/0", None),
+        ("step_figures", "c/0/0", None), ("stage_theta", "c/0/0", 0), ("sample", "c/0", None),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_found(store, array, file, row):
     (store / array / file).unlink()
-    assert (array, row) in flaws(store)
+    assert flaws(store) == [(array, row)]
+
+
+def test_a_method_without_velocities_has_no_flaw(store):
+    shutil.rmtree(store / "velocity" / "c")
+    assert flaws(store) == []
+
+
+def changed(store: Path, change: Callable[[dict, dict], None]) -> list[str]:
+    """The flaws of the store after `change` of its attributes and of its arrays' documents."""
+    document = json.loads((store / "zarr.json").read_text())
+    change(document["attributes"], document["consolidated_metadata"]["metadata"])
+    (store / "zarr.json").write_text(json.dumps(document))
+    return [str(flaw) for flaw in check(wgf.open_run(store))]
+
+
+def resealed(attributes: dict, **others: object) -> None:
+    attributes.update(others)
+    attributes["digest"] = digest(attributes)
 
 
 def test_arrays_of_unequal_length_are_found(store):
-    metadata = json.loads((store / "zarr.json").read_text())
-    metadata["consolidated_metadata"]["metadata"]["energy"]["shape"] = [3]
-    (store / "zarr.json").write_text(json.dumps(metadata))
-    assert [str(flaw) for flaw in check(wgf.open_run(store))] == ["energy: 3 entries, 4 expected"]
+    found = changed(store, lambda _, arrays: arrays["figures"].update(shape=[3, 16]))
+    assert found == ["figures: 3 entries, 4 expected"]
+
+
+@pytest.mark.parametrize("array", ["figures", "velocity", "stage_theta", "axis"])
+def test_an_array_that_is_not_there_is_found(store, array):
+    assert changed(store, lambda _, arrays: arrays.pop(array)) == [f"{array}: the array is missing"]
+
+
+def test_an_attribute_that_was_changed_is_found(store):
+    (flaw,) = changed(store, lambda attributes, _: attributes.update(until=7.0))
+    assert flaw.startswith("attributes: they are not those that were written")
+
+
+def test_a_missing_stage_is_found_and_not_resumed(store, tmp_path):
+    """A store of two stages, the second of which is no longer described."""
+    path = tmp_path / "two"
+    writer = small_store(path)
+    commit(writer, 0.0, 0)
+    commit(writer, 1.0, 0, number=1, stage=Stage("second", 1.0, np.zeros(5)))
+    writer.close()
+    assert flaws(path) == []
+
+    def lose(attributes: dict, arrays: dict) -> None:
+        first = json.dumps(json.loads(attributes["stages"])[:1])
+        resealed(attributes, stages=first)
+
+    assert changed(path, lose) == ["stages: 1 are described, parameters of 2 are stored"]
+    with pytest.raises(wgf.InputError, match="rows of 2 stages, but 1 are stored"):
+        _ = wgf.open_run(path).stages
+
+    def lose_parameters_too(_: dict, arrays: dict) -> None:
+        arrays["stage_theta"]["shape"][0] = 1
+
+    assert changed(path, lose_parameters_too) == ["stages, row 1: it is of stage 1, 1 are stored"]
+
+
+def test_a_stage_that_begins_elsewhere_is_found(store):
+    def shift(attributes: dict, _: dict) -> None:
+        entries = [{**entry, "row": 2} for entry in json.loads(attributes["stages"])]
+        resealed(attributes, stages=json.dumps(entries))
+
+    assert changed(store, shift) == ["stages: stage 0 begins at row 0, not 2"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("energy", np.nan, "energy: 1 of 4 numbers are missing"),
+        ("map_error", np.nan, None),
+        ("steps_taken", 2.0, "steps_taken: says 2 steps, 3 are stored"),
+        ("folded", 5.0, "log_density, row 3: 0 are missing, 5 samples have folded"),
+    ],
+)
+def test_figures_that_do_not_fit_are_found(store, key, value, said):
+    group = zarr.open_group(store, mode="r+")
+    names = [column.key for column in wgf.open_run(store).columns]
+    group["figures"][3, names.index(key)] = value
+    assert [str(flaw) for flaw in check(wgf.open_run(store))] == ([said] if said else [])
+
+
+def test_times_that_go_back_are_found(store):
+    group = zarr.open_group(store, mode="r+")
+    group["time"][2] = 0.1
+    assert flaws(store) == [("time", None)]
+
+
+def test_particles_at_fewer_times_are_read_and_checked(store):
+    """As a later writer may store them; today's has them at all times."""
+    group = zarr.open_group(store, mode="r+", use_consolidated=False)
+    old = {name: group[name][:][[0, 3]] for name in ("particles", "log_density")}
+    for name, values in {**old, "particle_time": np.array([0.0, 0.3])}.items():
+        others = ("sample", "axis")[: values.ndim - 1]
+        group.create_array(
+            name, data=values, overwrite=True, dimension_names=("particle_time", *others)
+        )
+    group.create_array("log_weight", data=np.zeros(200), dimension_names=("sample",))
+    group.create_array("stage_seconds", data=np.zeros(1), dimension_names=("stage",))
+    with pytest.warns(UserWarning, match="Consolidated metadata"):
+        zarr.consolidate_metadata(str(store))
+    run = wgf.open_run(store)
+    assert run.particle_times.tolist() == [0.0, 0.3]
+    assert np.array_equal(run.last("particles"), old["particles"][1])
+    assert check(run) == []
+    assert run.to_xarray().particles.dims == ("particle_time", "sample", "axis")
+    draw(run, store.parent / "run.png")
+    group["log_density"][1, 0] = np.nan
+    assert flaws(store) == [("log_density", 1)]
+    group["particle_time"][1] = 0.25
+    assert ("particle_time", None) in flaws(store)
 
 
 def test_the_command_lists_the_flaws_and_fails(store):

@@ -3,66 +3,186 @@
 from __future__ import annotations
 
 import errno
+import threading
 
 import numpy as np
 import pytest
 import torch
 import xarray
 import zarr
+from stores import COLUMNS, SHAPE, SPAN, assert_same, commit, small_store
 
 import hpc_wgf as wgf
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.store import SCHEMA, RunWriter, StoreShape, refuse_existing
-
-SPAN = slice(0, 100)
-SHAPE = StoreShape(
-    parameters=5, dimension=2, samples=100, block=10, blocks_per_shard=3, dtype="float64"
-)  # shards of 30 samples, the last one shorter
-
-
-def writer(path) -> RunWriter:
-    return RunWriter.create(
-        path, LocalCommunicator(), SPAN, shape=SHAPE, attributes={"problem": "test"}
-    )
-
-
-def commit(store: RunWriter, value: float, steps: int) -> None:
-    store.commit(
-        dict.fromkeys(SCHEMA.row_scalars, value),
-        {name: [value] * steps for name in SCHEMA.step_fields},
-        theta=np.full(5, value),
-        particles=np.full((100, 2), value),
-        log_density=np.full(100, value),
-    )
+from hpc_wgf.store import RunWriter, Stage, StoredStage, check, refuse_existing
+from hpc_wgf.store.metadata import StoreMetadata
 
 
 def test_rows_and_steps_are_labelled_for_xarray(tmp_path):
-    store = writer(tmp_path / "run")
+    store = small_store(tmp_path / "run")
     for k in range(3):
         commit(store, float(k), 2 * k)
     store.close()
     with xarray.open_zarr(tmp_path / "run") as data:
         assert dict(data.sizes) == {
-            "time": 3, "parameter": 5, "sample": 100, "space": 2, "step": 6,
+            "time": 3, "parameter": 5, "sample": 100, "axis": 2, "step": 6, "stage": 1,
+            "figure": 5, "step_figure": 2,
         }  # fmt: skip
-        assert data.particles.dims == ("time", "sample", "space")
-        assert data.theta.dims == ("time", "parameter")
+        assert set(data.coords) == {"time", "sample", "axis"}
+        assert data.particles.dims == ("time", "sample", "axis")
+        assert data.theta.dims == data.velocity.dims == ("time", "parameter")
         assert data.log_density.dims == ("time", "sample")
+        assert data.figures.dims == ("time", "figure")
+        assert data.step_figures.dims == ("step", "step_figure")
+        assert data.stage_theta.values.tolist() == [[0, 1, 2, 3, 4]]
         assert data.particles.isel(time=2).values.tolist() == [[2.0, 2.0]] * 100
-        assert data.step_energy.values.tolist() == [1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
         assert data.time.values.tolist() == [0.0, 1.0, 2.0]
-        assert all(array.attrs["long_name"] for array in data.variables.values())
+        for array in data.variables.values():
+            assert array.attrs["long_name"]
+            assert array.attrs["units"]
     group = zarr.open_group(tmp_path / "run", mode="r")
     assert group["particles"].shards == (1, 30, 2)
+    assert group["log_density"].shards == (1, 30)
     assert group.metadata.zarr_format == 3
+    plain = zarr.open_group(tmp_path / "run", mode="r", use_consolidated=False)
+    assert {name: a.shape for name, a in plain.arrays()} == {
+        name: a.shape for name, a in group.arrays()
+    }
+
+
+def test_figures_are_read_by_their_keys(tmp_path):
+    store = small_store(tmp_path / "run")
+    commit(store, 0.5, 0)
+    commit(store, 1.5, 2)
+    run = wgf.open_run(tmp_path / "run")
+    assert [column.key for column in run.columns] == [column.key for column in COLUMNS]
+    assert run.columns == COLUMNS
+    assert run.column("energy").tolist() == [0.5, 1.5]
+    assert run.column("step_energy").tolist() == [1.5, 1.5]
+    assert run.column("steps_taken").dtype == np.int64
+    assert run.last("energy") == 1.5
+    assert run.last("log_density").tolist() == [1.5] * 100
+    for key, length in (("map_error", 2), ("products", 2), ("step_products", 2)):
+        assert np.isnan(run.column(key)).all()  # not given; of another method
+        assert len(run.column(key)) == length
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"energy": 0.0, "stage": 0, "folded": 0}, r"not given: \['steps_taken'\]"),
+        (
+            {"energy": 0.0, "stage": 0, "folded": 0, "steps_taken": 0, "warmth": 1.0},
+            r"not declared: \['warmth'\]",
+        ),
+    ],
+)
+def test_figures_are_those_that_are_declared(tmp_path, figures, said):
+    store = small_store(tmp_path / "run")
+    arrays = {"theta": np.zeros(5), "velocity": None, "log_density": np.zeros(100)}
+    with pytest.raises(wgf.RunError, match=said):
+        store.commit(0.0, figures, {}, particles=np.zeros((100, 2)), **arrays)
+    store.close()
+
+
+def test_a_longer_stage_pads_what_was_before_it(tmp_path):
+    """Its description, its parameters and its first row come in one commit."""
+    path = tmp_path / "run"
+    store = small_store(path)
+    commit(store, 0.0, 0)
+    commit(store, 1.0, 0)
+    second = Stage("the second map", 1.0, np.full(8, 7.0))
+    commit(store, 2.0, 0, parameters=8, number=1, stage=second)
+    store.close()
+    run = wgf.open_run(path)
+    assert [run.theta(row).shape for row in range(3)] == [(5,), (5,), (8,)]
+    assert np.isnan(run.column("theta")[:2, 5:]).all()
+    assert run.column("velocity")[2].tolist() == [-2.0] * 8
+    assert run.column("stage_theta")[1].tolist() == [7.0] * 8
+    assert run.stages[1] == StoredStage("the second map", 1.0, 2, 8)
+    assert run.stages[0].parameters == 5
+    assert check(run) == []
+    arguments = (path, LocalCommunicator(), SPAN)
+    again = RunWriter.reopen(*arguments, rows=3, steps=0, attributes={"problem": "again"})
+    commit(again, 3.0, 0, parameters=8, number=1)
+    again.close()
+    run = wgf.open_run(path)
+    assert run.attributes["problem"] == "again"
+    assert run.theta(-1).tolist() == [3.0] * 8
+    assert len(run.stages) == 2
+    assert check(run) == []
+
+
+def test_a_stage_that_is_not_committed_is_not_seen(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    store = small_store(path)
+    commit(store, 0.0, 0)
+    second = Stage("the second map", 0.0, np.full(8, 7.0))
+    monkeypatch.setattr(StoreMetadata, "publish", lambda self, path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        commit(store, 1.0, 0, parameters=8, number=1, stage=second)
+    monkeypatch.undo()
+    store.close()
+    assert check(wgf.open_run(path)) == []
+    assert len(wgf.open_run(path).stages) == 1
+    again = RunWriter.reopen(path, LocalCommunicator(), SPAN, rows=1, steps=0, attributes={})
+    commit(again, 1.0, 0)
+    again.close()
+    assert wgf.open_run(path).column("theta").shape == (2, 5)
+    assert check(wgf.open_run(path)) == []
+
+
+def test_attributes_are_what_netcdf_can_hold(tmp_path):
+    nested = {"a": {"b": [1, None]}, "none": None, "names": ["x"], "flag": True, "number": 0.5}
+    stage = Stage("map", 0.0, np.zeros(5))
+    RunWriter.create(
+        tmp_path / "run", LocalCommunicator(), SPAN, shape=SHAPE, attributes=nested, stage=stage
+    )  # left open: a store without a row is taken away
+    run = wgf.open_run(tmp_path / "run")
+    assert {name: run.attributes[name] for name in nested} == nested
+    assert all(type(value) in (str, int, float) for value in run.group.attrs.values())
+    assert run.group.attrs["number"] == 0.5
+
+
+def test_a_reader_never_sees_a_torn_row(tmp_path):
+    """1000 times a store is opened and read while rows are added to it."""
+    path = tmp_path / "run"
+    store = small_store(path)
+    commit(store, 0.0, 1)
+    done = threading.Event()
+
+    def write() -> None:
+        row = 1
+        while not done.is_set():
+            commit(store, float(row), 1, taken=row)
+            row += 1
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        for _ in range(1000):
+            run = wgf.open_run(path)
+            rows = np.arange(run.rows)
+            assert np.array_equal(run.column("time"), rows)
+            assert np.array_equal(run.column("energy"), rows)
+            assert np.array_equal(run.column("step_energy"), rows)
+            for name in ("theta", "particles", "log_density"):
+                assert (run.last(name) == rows[-1]).all()
+    finally:
+        done.set()
+        writing.join()
+    assert store.path.exists()
+    assert run.rows > 10
+    store.close()
 
 
 def test_a_row_that_is_not_committed_is_not_seen(tmp_path, monkeypatch):
     """Killed between writing the shards and the commit: readers see the rows before it."""
     path = tmp_path / "run"
-    store = writer(path)
+    store = small_store(path)
     commit(store, 0.0, 0)
-    monkeypatch.setattr("hpc_wgf.store.writer.consolidate", lambda path: 1 / 0)
+    monkeypatch.setattr(StoreMetadata, "publish", lambda self, path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         commit(store, 1.0, 3)
     monkeypatch.undo()
@@ -74,28 +194,28 @@ def test_a_row_that_is_not_committed_is_not_seen(tmp_path, monkeypatch):
     assert zarr.open_group(path, mode="r", use_consolidated=False)["theta"].shape == (1, 5)
     commit(again, 5.0, 1)
     assert wgf.open_run(path).column("energy").tolist() == [0.0, 5.0]
-    assert wgf.open_run(path).column("step_size").tolist() == [5.0]
+    assert wgf.open_run(path).column("step_energy").tolist() == [5.0]
 
 
 def test_a_failed_write_says_what_stays(tmp_path, monkeypatch):
-    store = writer(tmp_path / "run")
+    store = small_store(tmp_path / "run")
     commit(store, 0.0, 0)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hpc_wgf.store.writer.consolidate", full)
+    monkeypatch.setattr(StoreMetadata, "publish", full)
     with pytest.raises(wgf.RunError, match="No space left.*committed rows are intact"):
         commit(store, 1.0, 0)
     assert wgf.open_run(tmp_path / "run").rows == 1
 
 
 def test_existing_paths_are_refused(tmp_path):
-    store = writer(tmp_path / "run")
+    store = small_store(tmp_path / "run")
     commit(store, 0.0, 0)
     store.close()
     with pytest.raises(wgf.InputError, match="a run is stored there"):
-        writer(tmp_path / "run")
+        small_store(tmp_path / "run")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(wgf.InputError, match="it exists"):
         refuse_existing(tmp_path / "file")
@@ -105,11 +225,11 @@ def test_existing_paths_are_refused(tmp_path):
 def test_a_path_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(wgf.InputError, match="cannot create the store"):
-        writer(tmp_path / "file" / "run")
+        small_store(tmp_path / "file" / "run")
 
 
 def test_two_writers_are_refused(tmp_path):
-    store = writer(tmp_path / "run")
+    store = small_store(tmp_path / "run")
     commit(store, 0.0, 0)
     arguments = (tmp_path / "run", LocalCommunicator(), SPAN)
     with pytest.raises(wgf.InputError, match="being written by another process"):
@@ -124,7 +244,7 @@ def test_two_writers_are_refused(tmp_path):
 
 def test_a_store_that_could_not_be_opened_can_be_tried_again(tmp_path, monkeypatch):
     """The lock of the first attempt was kept: the process was "another" to itself."""
-    store = writer(tmp_path / "run")
+    store = small_store(tmp_path / "run")
     commit(store, 0.0, 0)
     store.close()
     arguments = (tmp_path / "run", LocalCommunicator(), SPAN)
@@ -144,7 +264,7 @@ def test_a_run_that_fails_before_its_first_row_leaves_no_store(tmp_path):
 
 def test_a_first_row_that_is_committed_stays_though_a_rank_is_lost(tmp_path, monkeypatch):
     """The writer did not know of it yet, and took the store away for an empty one."""
-    store = writer(tmp_path / "run")
+    store = small_store(tmp_path / "run")
     monkeypatch.setattr("hpc_wgf.store.writer.Checkpoint.remove", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         commit(store, 0.0, 0)
@@ -158,7 +278,7 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fcntl.flock", refused)
     with pytest.warns(UserWarning, match="has no locks: let nobody else write it"):
-        writer(tmp_path / "run").close()
+        small_store(tmp_path / "run").close()
 
 
 @pytest.mark.parametrize(
@@ -223,9 +343,7 @@ def test_ten_steps_are_five_then_resume_bitwise(tmp_path, more, options, monkeyp
     wgf.solve(*small(*more, **options), wgf.Output(torn), resume=True)
 
     a, b = wgf.open_run(whole), wgf.open_run(torn)
-    seconds = {"wall_seconds", "step_seconds"}
-    for name in sorted(set(a.group) - seconds):
-        assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
+    assert_same(a, b)
     assert a.rows == 6
     assert (np.diff(b.column("wall_seconds")) > 0).all()
 
@@ -331,24 +449,3 @@ def test_a_map_may_be_used_again(tmp_path):
     second = wgf.solve(problem, map, options, wgf.Output(every=0.4))
     assert torch.equal(first.map.get_theta(), second.map.get_theta())
     assert not torch.equal(first.map.get_theta(), before.float())
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_run_of_an_older_schema_is_read_and_not_resumed(tmp_path, version):
-    """Version 1 had neither the measured rate nor the folds, 1 and 2 nothing of η and the shift."""
-    wgf.solve(*small(), wgf.Output(tmp_path / "run", every=0.4))
-    group = zarr.open_group(tmp_path / "run", mode="a", use_consolidated=False)
-    missing = ["step_eta_norm", "step_nonlinearity", "step_shift"]
-    if version == 1:
-        missing += ["energy_rate_measured", "folded"]
-    for name in missing:
-        del group[name]
-    group.attrs["schema_version"] = version
-    zarr.consolidate_metadata(group.store)
-    summary = wgf.Summary.of_store(wgf.open_run(tmp_path / "run"))
-    assert (summary.energy_rate_measured is None) == (version == 1)
-    assert summary.largest_shift is None
-    assert summary.folded == [0, 0]
-    assert len(summary.energy) == 2
-    with pytest.raises(wgf.InputError, match="older version.*read, not resumed"):
-        wgf.solve(*small(), wgf.Output(tmp_path / "run"), resume=True)
