@@ -1,4 +1,4 @@
-"""The command line: list, show, run, resume, report, check, plan; bench has its own."""
+"""The command line: list, show, run, resume, report, check, plan, guide; bench has its own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from . import build, catalogue, config, parsing
 from .bench.cli import bench
 from .errors import InputError, RunError, WgfError
+from .guide.command import guide_command
 from .parallel import Communicator, distributed, status_of_stop, stop_request
 from .planning.command import plan_command
 from .report import Summary, draw, print_summary
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(bench, name="bench")
 app.command("plan")(plan_command)
+app.command("guide")(guide_command)
 _NAME = typer.Argument(metavar="NAME|FILE.toml", help="a named problem, or a run file")
 _COMM = typer.Option(
     help="auto, torch or mpi; auto takes MPI under mpirun, torch.distributed under torchrun, srun "
