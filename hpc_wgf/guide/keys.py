@@ -19,12 +19,14 @@ _WORDS = {float: "number", int: "whole number", str: "text", bool: "true or fals
 
 
 def keys_of(root: type) -> str:
-    """A section for every table below `root`, in the order in which they first appear; a table
-    that may stand in several places is described at the first."""
-    first: dict[type, str] = {}
-    for path, table in tables_below(root):
-        first.setdefault(table, path)
-    return "\n\n".join(_section(path, table) for table, path in first.items())
+    """A section for every table below `root`, in the order of the tables' fields. A table that may
+    stand in several places is described once, at the one nearest to the top."""
+    places = list(tables_below(root))
+    nearest: dict[type, str] = {}
+    for path, table in places:
+        if path.count(".") < nearest.get(table, path + ".").count("."):
+            nearest[table] = path
+    return "\n\n".join(_section(path, table) for path, table in places if nearest[table] == path)
 
 
 def tables_below(root: type) -> Iterator[tuple[str, type]]:

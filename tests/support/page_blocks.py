@@ -62,6 +62,7 @@ def blocks(page: Path) -> list[Block]:
             marks.add(mark[1])
         elif line.strip():
             marks = set()
+        assert "```" not in line or not line.startswith(" "), f"{page}:{number}: an indented block"
     assert inside is None, f"{page}: the block from line {start} is not closed"
     return found
 

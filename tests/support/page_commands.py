@@ -13,10 +13,8 @@ from hpc_wgf import catalogue
 from hpc_wgf.cli import app
 
 CHECKOUT = Path(__file__).parents[2]
-# Of other programs: nothing of ours is in their arguments.
-_FOREIGN = frozenset(
-    {"pip", "tail", "squeue", "scancel", "scontrol", "git", "cd", "export", "kill"}
-)
+# Programs in whose arguments nothing is ours.
+_FOREIGN = frozenset({"tail", "scancel"})
 
 
 def check(command: Command, *, run: bool) -> None:
@@ -41,7 +39,7 @@ def parsed(arguments: Sequence[str]) -> None:
         except BaseException as end:  # of typer's own kinds, which it does not export
             if getattr(end, "exit_code", getattr(end, "code", 1)) == 0:
                 return  # --help and the like
-            shown = getattr(end, "format_message", lambda: repr(end))()
+            shown = end.format_message() if hasattr(end, "format_message") else repr(end)
             raise AssertionError(f"hpc-wgf {' '.join(arguments)}: {shown}") from end
         if not hasattr(command, "commands"):
             break

@@ -1,8 +1,8 @@
-"""README and guide: blocks run as printed, links lead somewhere, tables are those of the records."""
+"""README and guide: blocks run as printed, links lead somewhere, tables are the records'."""
 
 from __future__ import annotations
 
-import os
+import io
 import re
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from processes import here
 from rich.console import Console
 from rich.markdown import Markdown
 
-from hpc_wgf import parsing
+from hpc_wgf import catalogue
 from hpc_wgf.guide import NAMES, page, summary_line, without_comments
 from hpc_wgf.guide.generated import pages_of, regenerated
 from hpc_wgf.guide.sections import filled
@@ -48,7 +48,7 @@ def test_every_block_does_what_it_says(path, folder):
     for block in blocks(path):
         try:
             carry_out(block, names)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failures.append(f"{path.name}:{block.line}: {type(error).__name__}: {error}")
     assert not failures, "\n".join(failures)
 
@@ -64,10 +64,11 @@ def carry_out(block: Block, names: dict) -> None:
     elif block.language in ("bash", "console"):
         for command in commands(block):
             check(command, run=not block.is_long)
-    elif block.language == "toml" and block.file is not None:
-        parsing.read_toml(Path(block.file))
+    elif block.language == "toml":
+        assert block.file is not None, "name the file of the block: <!-- file: NAME.toml -->"
+        catalogue.load(block.file)
     else:
-        assert block.language in ("toml", "text"), f"no test knows a block of {block.language!r}"
+        raise AssertionError(f"no test knows a block of {block.language!r}")
 
 
 def _execute(code, names: dict) -> None:
@@ -92,6 +93,14 @@ def test_links_lead_to_files(path):
     for target in _LINK.findall(text):
         if not target.startswith(("http:", "https:", "#")):
             assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+@_EACH
+def test_paths_in_the_text_are_there(path):
+    """What stands in backticks and begins with a folder of the project, NAME apart."""
+    text = path.read_text(encoding="utf-8")
+    for named in re.findall(r"`((?:hpc_wgf|launch|slurm|tests|data)/[^`\s]*)`", text):
+        assert "NAME" in named or (CHECKOUT / named).exists(), named
 
 
 def test_the_readme_is_short_and_so_is_its_example():
@@ -130,7 +139,7 @@ def test_an_unknown_page_gets_the_nearest_name():
 
 def test_pages_can_be_read_in_a_terminal():
     for name in NAMES:
-        console = Console(width=80, force_terminal=True, file=open(os.devnull, "w"), record=True)
+        console = Console(width=80, force_terminal=True, file=io.StringIO(), record=True)
         console.print(Markdown(without_comments(page(name))))
         assert "<!--" not in console.export_text()
 
