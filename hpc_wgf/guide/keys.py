@@ -12,6 +12,7 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -80,7 +81,8 @@ def type_words(annotation: Any) -> str:
 
 def _section(path: str, table: type) -> str:
     """Heading, description and keys of one table."""
-    lines = [_line(name, field) for name, field in fields(table).items() if name != "kind"]
+    keys = {k: v for k, v in fields(table).items() if k != "kind" and not v.exclude}
+    lines = [_line(name, field) for name, field in keys.items()]
     head = f"### {path}\n\n{_first_paragraph(table.__doc__ or '')}"
     return f"{head}\n\n" + ("\n".join(lines) if lines else "No keys but `kind`.")
 
@@ -90,7 +92,15 @@ def _line(name: str, field: FieldInfo) -> str:
     unit = unit_of(field)
     facts = [type_words(field.annotation), _default(field), *([f"unit {unit}"] if unit else [])]
     words = " ".join((field.description or "").split())
-    return f"- `{field.alias or name}` ({'; '.join(facts)})" + (f": {words}" if words else "")
+    return f"- `{_key(name, field)}` ({'; '.join(facts)})" + (f": {words}" if words else "")
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    """What a field is called in a run file: its alias, the first of several, or its name."""
+    alias = field.validation_alias or field.alias
+    if isinstance(alias, AliasChoices):
+        alias = alias.choices[0]
+    return alias if isinstance(alias, str) else name
 
 
 def _plural(words: str) -> str:
