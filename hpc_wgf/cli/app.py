@@ -10,6 +10,7 @@ import typer
 
 from ..bench.cli import bench
 from ..errors import InputError, WgfError
+from ..guide.command import guide_command
 from .plan import plan
 from .problems import keys, list_problems, show
 from .runs import resume, run
@@ -73,6 +74,7 @@ app.command()(resume)
 app.command()(report)
 app.command("check")(check_store)
 app.command()(plan)
+app.command("guide")(guide_command)
 app.add_typer(bench, name="bench")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..config.keys import DescribedKey, DescribedTable
+from ..config.keys import DescribedTable
 
 
 def print_keys(tables: Sequence[DescribedTable]) -> None:
@@ -24,18 +23,9 @@ def print_keys(tables: Sequence[DescribedTable]) -> None:
             cells = (
                 " or ".join([key.name, *key.other_names]),
                 key.type,
-                _default(key),
+                "required" if key.required else key.default_text or "–",
                 key.unit or "",
                 key.description,
             )
             shown.add_row(*map(escape, cells))
         console.print(shown)
-
-
-def _default(key: DescribedKey) -> str:
-    """As one would write it in a run file."""
-    if key.required:
-        return "required"
-    if key.default is None or isinstance(key.default, dict):
-        return "–"
-    return json.dumps(key.default, ensure_ascii=False)

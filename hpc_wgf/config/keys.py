@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,6 +35,20 @@ class DescribedKey:
     """None for a number without unit, and for what is no number."""
     description: str
     """What it means."""
+
+    @property
+    def default_text(self) -> str | None:
+        """The default as one would write it in a run file; None where there is none to write."""
+        if self.required or self.default is None or isinstance(self.default, dict):
+            return None
+        return json.dumps(self.default, ensure_ascii=False)
+
+    @property
+    def default_words(self) -> str:
+        """The default in words."""
+        if self.required:
+            return "required"
+        return f"default {text}" if (text := self.default_text) else "may be left out"
 
 
 @dataclass(frozen=True)

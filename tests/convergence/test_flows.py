@@ -1,7 +1,7 @@
 """Named problems against exact maps, exact laws and Euler–Maruyama ensembles.
 
 Every map error is on fresh samples, which no step was fitted to, and relative to the
-displacement of the exact map. The bounds are those that the README states.
+displacement of the exact map. The guide states them with what was measured.
 """
 
 from __future__ import annotations

@@ -1,0 +1,39 @@
+"""The pages by name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from importlib.resources import files
+
+from ..errors import InputError
+
+NAMES = (
+    "tutorial", "method", "maps", "run-file", "accuracy", "performance", "cluster", "planning",
+    "store", "extending", "limits",
+)  # fmt: skip
+"""All pages, in the order in which a new user would read them."""
+
+_COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE | re.DOTALL)
+
+
+def page(name: str) -> str:
+    """The Markdown of a page, as it is stored in the package.
+
+    Errors: `InputError` with the nearest known name where there is no such page.
+    """
+    if name not in NAMES:
+        nearest = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise InputError(f"there is no page {name!r}: {hint}Pages: {', '.join(NAMES)}")
+    return (files("hpc_wgf") / "guide" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def summary_line(name: str) -> str:
+    """What a page is about, from its title "# NAME — summary"."""
+    return page(name).partition("\n")[0].partition(" — ")[2]
+
+
+def without_comments(markdown: str) -> str:
+    """The text without its HTML comments, which are there for tests and generators."""
+    return _COMMENT.sub("", markdown)
