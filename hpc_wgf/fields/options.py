@@ -35,6 +35,8 @@ def plain_errors(cls: type[T]) -> type[T]:
 def _line(detail: ErrorDetails, known: list[str]) -> str:
     place = ".".join(_name(part, known) for part in detail["loc"])
     if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        if place in known:
+            return f"{place} is given twice, under two names: give it once"
         return f"unknown option {place!r}{nearest(place, known)} Known: {', '.join(known)}"
     return explain(place, detail)
 

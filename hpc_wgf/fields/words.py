@@ -58,6 +58,6 @@ def _shown(value: Any) -> str:
 
 
 def nearest(given: str, known: Sequence[str], *, cutoff: float = 0.5) -> str:
-    """ ", did you mean 'NAME'?" where a known name is near, else nothing."""
+    """A hint such as ", did you mean 'step'?" where a known name is near, else nothing."""
     found = difflib.get_close_matches(given, known, n=1, cutoff=cutoff)
     return f", did you mean {found[0]!r}?" if found else ""

@@ -88,6 +88,8 @@ def test_several_wrong_options_are_a_line_each():
     assert str(caught.value).splitlines() == [
         "samples = 0: expected at least 1", "rtol = 'x': expected a number",
     ]  # fmt: skip
+    with pytest.raises(InputError, match="step_size is given twice"):
+        PWGFOptions(step=0.1, step_size=0.2)
     with pytest.raises(InputError, match="unknown option 'sampels', did you mean 'samples'"):
         PWGFOptions(sampels=3)
 
