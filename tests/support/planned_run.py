@@ -65,8 +65,8 @@ def main(result: str, store: str, name: str, settings: list[str]) -> None:
             "ranks": communicator.size,
             "peak_mebibytes": max(peaks),
             "sizes": seen.sizes,
-            "products_per_solve": seen.step.products / seen.step.solves,
-            "seconds": seen.step.seconds,
+            "products_per_solve": seen.step.products_per_solve,
+            "seconds": seen.step.figures["seconds"],
         }
         Path(result).write_text(json.dumps(found))
     communicator.close()

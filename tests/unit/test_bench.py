@@ -149,7 +149,8 @@ def test_ring_rows():
 
 def test_store_rows(tmp_path):
     (row,) = bench("store", "--samples", 100, "--rounds", 1, "--folder", tmp_path)
-    assert row["megabytes"] == pytest.approx((100 * 11 + 5000) * 8e-6)
+    assert row["megabytes"] == pytest.approx((100 * 11 + 2 * 5000) * 8e-6)
+    assert row["files"] == 4  # parameters, velocity, particles, densities
     assert row["ratio"] == pytest.approx(row["seconds"] / row["seconds_numpy"])
     assert not list(tmp_path.iterdir())
 

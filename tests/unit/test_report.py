@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 import hpc_wgf as wgf
+from hpc_wgf.columns import PWGF_COLUMNS
+from hpc_wgf.observers import MemoryRecorder
 from hpc_wgf.report import draw, print_summary
 from hpc_wgf.report.energy_law import EnergyLaw
 
@@ -138,3 +140,24 @@ def test_a_picture_that_cannot_be_drawn_is_refused(tmp_path):
 def test_a_name_is_printed_as_it_is():
     summary = replace(steep("heun", 0.02), problem="[run 3] of [/b]")
     assert printed(summary).startswith("[run 3] of [/b]")
+
+
+def test_figures_that_a_method_does_not_have_are_null():
+    """A report of another method was a KeyError, or a sum of not-a-numbers."""
+    problem = wgf.Problem(wgf.PotentialEnergy(wgf.Quadratic(2)), wgf.Gaussian(2), until=0.02)
+    memory = MemoryRecorder()
+    options = wgf.PWGFOptions(samples=100, step_size=0.01)
+    solved = wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.01), observers=[memory])
+    figures, own = memory.columns(), {column.key for column in PWGF_COLUMNS}
+    attributes = {name: getattr(solved.summary, name) for name in solved.summary.__dict__}
+    kept = wgf.Summary.of(attributes, figures)
+    assert kept.to_json() == solved.summary.to_json()
+    assert kept.rejected == 0
+    other = wgf.Summary.of(attributes, {k: v for k, v in figures.items() if k not in own})
+    assert other.energy == solved.summary.energy
+    assert other.steps == 2
+    assert other.energy_rate == other.projection_error_relative == [None] * 3
+    for name in ("products_per_solve", "unconverged", "worst_residual", "largest_shift",
+                 "worst_nonlinearity", "energy_law"):  # fmt: skip
+        assert getattr(other, name) is None
+    assert "2 steps (0 rejected), " in printed(other)
