@@ -33,7 +33,7 @@ COLUMNS: Sequence[Column] = (
     Column("time", "step", "time at which the step begins", "t"),
     Column("size", "step", "length of the step", "t"),
     Column("rejected", "step", "attempts that were rejected before the step", integer=True),
-    Column("eta_norm", "step", "|eta| where the step begins", optional=True),
+    Column("eta_norm", "step", "|eta| where the step begins", "1/t", optional=True),
     Column("seconds", "step", "seconds of computation of the step", "s"),
 )  # fmt: skip
 """The figures of the loop itself."""

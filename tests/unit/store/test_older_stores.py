@@ -16,7 +16,7 @@ from hpc_wgf.cli import app
 from hpc_wgf.report import draw
 from hpc_wgf.store import RunWriter, check
 
-SCHEMA_3 = Path(__file__).parents[1] / "support" / "schema3.zip"
+SCHEMA_3 = Path(__file__).parents[2] / "support" / "schema3.zip"
 NEW_IN = {3: ["step_eta_norm", "step_nonlinearity", "step_shift"],
           2: ["energy_rate_measured", "folded"]}  # fmt: skip
 
@@ -85,7 +85,7 @@ def test_it_is_shown_by_xarray(store, version):
 
 def test_it_is_not_resumed(store, version):
     said = rf"older version \(schema {version}\): it can be read, not resumed"
-    problem, map, options = wgf.named("ou-2d", "method.samples=64")
+    problem, map, options = wgf.load_problem("ou-2d", "method.samples=64")
     with pytest.raises(wgf.InputError, match=said):
         wgf.solve(problem, map, options, wgf.Output(store), resume=True)
     done = CliRunner().invoke(app, ["resume", str(store)])

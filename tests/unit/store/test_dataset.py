@@ -26,7 +26,7 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("dataset") / "run"
-    named = wgf.named("ou-2d", "problem.until=0.2", "method.samples=100", "method.step=0.05")
+    named = wgf.load_problem("ou-2d", "problem.until=0.2", "method.samples=100", "method.step=0.05")
     wgf.solve(*named, wgf.Output(path, every=0.1))
     return path
 

@@ -5,44 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 from bound import ensemble_of
+from every_map import MAPS, D, Net
 from oracles import dense_jacobian, perturb
-from torch import nn
 
 from hpc_wgf import InputError
-from hpc_wgf.choices import Features
 from hpc_wgf.maps import Affine, BlockFlow, Composition, ModuleMap, PlanarFlow, ResidualPerceptron
 from hpc_wgf.metric import GramOperator
 from hpc_wgf.problems import Gaussian
 
-D, N = 4, 30
+N = 30
 
 
-class Net(nn.Module):
-    """A user's module that does not start at the identity."""
-
-    def __init__(self, dimension: int) -> None:
-        super().__init__()
-        self.inner = nn.Sequential(nn.Linear(dimension, 7), nn.Tanh(), nn.Linear(7, dimension))
-
-    def forward(self, z):
-        return self.inner(z)
-
-
-MAPS = {
-    "affine": lambda: Affine(D),
-    "planar": lambda: PlanarFlow(D, 6),
-    "planar-axis": lambda: PlanarFlow(D, 9, features=Features.AXIS),
-    "block-wide": lambda: BlockFlow(D, 11),
-    "block-narrow": lambda: BlockFlow(D, 3),
-    "block-axis": lambda: BlockFlow(D, 8, features=Features.AXIS),
-    "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
-    "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
-    "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
-    "composition": lambda: Composition(
-        Affine(D), BlockFlow(D, 7), PlanarFlow(D, 3), ResidualPerceptron(D, (5, 6))
-    ),
-    "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
-}
 every_map = pytest.mark.parametrize("name", MAPS)
 
 

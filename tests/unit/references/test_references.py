@@ -21,7 +21,7 @@ from hpc_wgf.references import (
 )
 from hpc_wgf.references.__main__ import REFERENCES
 
-STORED = Path(__file__).parents[2] / "data/references"
+STORED = Path(__file__).parents[3] / "data/references"
 
 
 def gaussian_kernel(*x):

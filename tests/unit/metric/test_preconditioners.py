@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from every_map import MAPS, D
 from oracles import dense_jacobian, perturb
-from test_maps import MAPS, D
 
 from hpc_wgf.choices import Features, Preconditioning
 from hpc_wgf.krylov import DenseOperator, minres

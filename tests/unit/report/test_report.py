@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import hpc_wgf as wgf
-from hpc_wgf.columns import PWGF_COLUMNS
+from hpc_wgf.methods.pwgf.pwgf import PWGF
 from hpc_wgf.observers import MemoryRecorder
 from hpc_wgf.report import draw, print_summary
 from hpc_wgf.report.energy_law import EnergyLaw
@@ -148,7 +148,7 @@ def test_figures_that_a_method_does_not_have_are_null():
     memory = MemoryRecorder()
     options = wgf.PWGFOptions(samples=100, step_size=0.01)
     solved = wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.01), observers=[memory])
-    figures, own = memory.columns(), {column.key for column in PWGF_COLUMNS}
+    figures, own = memory.columns(), {column.key for column in PWGF.columns}
     attributes = {name: getattr(solved.summary, name) for name in solved.summary.__dict__}
     kept = wgf.Summary.of(attributes, figures)
     assert kept.to_json() == solved.summary.to_json()
