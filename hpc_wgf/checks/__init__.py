@@ -1,12 +1,14 @@
 """What is tried before any work."""
 
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
+from .map import check_identity
 from .replicas import check_same_everywhere
 from .start import check_cloud, check_start
 
 __all__ = [
     "VIRIAL_SAMPLES",
     "check_cloud",
+    "check_identity",
     "check_mass",
     "check_same_everywhere",
     "check_start",

@@ -67,10 +67,6 @@ class Setting:
             evaluation=sampler.evaluation(blocks, pieces or max(16, communicator.size)),
         )
 
-    def adopt(self, map: PushForward) -> PushForward:
-        """A copy of `map` on the device and in the precision of the first."""
-        return copy.deepcopy(map).to(next(self.map.parameters()))
-
 
 class MethodOptions(Protocol):
     """How a method is run: the table `[method]` of a run file. `repr` of it is part of a run's
@@ -200,5 +196,7 @@ class Method(Protocol[M]):
 
 
 def begin_stage(state: State[M], map: PushForward) -> State[M]:
-    """The state with its map frozen and `map`, the identity, on top; to be entered anew."""
-    return replace(state, map=state.map.stacked(map), memory=None, entered=None)
+    """The state with its map frozen and a copy of `map`, the identity at its parameters, on top, on
+    the device and in the precision of the run; to be entered anew."""
+    stacked = state.map.stacked(copy.deepcopy(map).to(state.theta))
+    return replace(state, map=stacked, memory=None, entered=None)

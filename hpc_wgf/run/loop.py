@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..checks import check_identity
 from ..columns import Column
 from ..diagnostics import Judge, Look
 from ..errors import RunError, StepFailed
@@ -111,17 +112,19 @@ class Loop:
 
     def _store(self, point: _Point, seconds: float) -> _Point:
         """Show a row to the observers; the point from which the run goes on, in a new stage where
-        one begins there."""
+        one begins there. At the end of a run too: it may be resumed to a later one."""
         state, map = point.state, None
-        if self.staging is not None and state.time < self.schedule.until:
+        if self.staging is not None:
             map = self.staging.next_map(state, point.look)
-        following = state if map is None else begin_stage(state, map)
         row = self._snapshot(point, seconds)
         if map is not None:
-            row = replace(row, new_stage=NewStage(described(map), following.theta))
+            state = begin_stage(state, map)
+            check_identity(state.map.map, point.look.x)
+            row = replace(row, new_stage=NewStage(described(map), state.theta))
         for observer in self.observers:
             observer.on_row(row)
-        return point if map is None else self._first(following)
+        goes_on = map is not None and state.time < self.schedule.until
+        return self._first(state) if goes_on else point
 
     def _snapshot(self, point: _Point, seconds: float) -> Snapshot:
         state, look, velocity = point.state, point.look, self.method.velocity(point.state)

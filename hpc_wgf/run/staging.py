@@ -10,7 +10,7 @@ from ..methods.base import State
 
 
 class Staging(Protocol):
-    """Asked at every stored time but the last, on every rank.
+    """Asked at every stored time, on every rank.
 
     What it decides must be a function of numbers that are the same on all ranks. The answer is
     stored with the row: a run resumed there does not ask again."""

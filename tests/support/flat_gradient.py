@@ -11,7 +11,7 @@ from hpc_wgf.choices import Form
 from hpc_wgf.columns import Column
 from hpc_wgf.integrators import FixedStep
 from hpc_wgf.maps import MapState
-from hpc_wgf.methods.base import Setting, State, Trial
+from hpc_wgf.methods.base import State, Trial
 from hpc_wgf.methods.pwgf.normal_equations import assemble
 from hpc_wgf.parallel import RandomStream, SampleBlocks
 
@@ -25,59 +25,53 @@ class FlatOptions:
     kind: str = "flat"
     torch_dtype: torch.dtype = torch.float64
 
-    def bind(self, setting: Setting) -> FlatGradient:
+    def bind(self, setting):
         return FlatGradient(setting, self)
 
 
 class FlatGradient:
-    """Heun's steps of fixed size; the memory is the slope of the step before, for a figure."""
+    """Heun's steps of fixed size; the slope of the step before is remembered, for a figure."""
 
     columns = (Column("turn", "step", "cosine between the last two slopes", optional=True),)
 
     def __init__(self, setting, options):
         self.setting, self.options = setting, options
-        self._blocks = SampleBlocks.automatic(options.samples, options.block)
+        self.blocks = SampleBlocks.automatic(options.samples, options.block)
 
     def start(self):
         map = MapState((), self.setting.map, self.setting.map.get_theta())
         return State(self.setting.problem.start_time, map, 0, self.options.step_size)
 
-    def _slope(self, map, step):
-        """−∇F on the samples of a step."""
+    def slope(self, map, step):
         sampler, energy = self.setting.sampler, self.setting.problem.energy
-        parts = sampler.parts(self._blocks, map.map.chunk_size())
-        drawn = sampler.draw(self._blocks, parts, RandomStream.STEP, step)
+        parts = sampler.parts(self.blocks, map.map.chunk_size())
+        drawn = sampler.draw(self.blocks, parts, RandomStream.STEP, step)
         ensemble = drawn.carried(map.stages, score=energy.needs_density)
         return assemble(map.active(), ensemble, energy, form=Form.FORCE).b
 
     def enter(self, state):
-        return replace(state, entered=self._slope(state.map, state.step))
+        return replace(state, entered=self.slope(state.map, state.step))
 
     def advance(self, state, step_size):
-        first, before = state.entered, state.memory
-        middle = state.map.moved(state.theta + step_size * first)
-        mean = 0.5 * (first + self._slope(middle, state.step))
-        turn = np.nan if before is None else float(torch.cosine_similarity(before, mean, dim=0))
-        moved = state.map.moved(state.theta + step_size * mean)
-        return Trial(moved, None, mean, {"turn": turn})
+        predicted = state.map.moved(state.theta + step_size * state.entered)
+        mean = 0.5 * (state.entered + self.slope(predicted, state.step))
+        before = mean.new_tensor(np.nan) if state.memory is None else state.memory
+        turn = float(torch.dot(before.expand_as(mean), mean) / (before.norm() * mean.norm()))
+        return Trial(state.map.moved(state.theta + step_size * mean), None, mean, {"turn": turn})
 
     def velocity(self, state):
         return state.entered
 
-    def figures(self, state):
-        return {}
-
     def controller(self):
         return FixedStep()
-
-    def checks(self):
-        return ()
-
-    def description(self):
-        return {}
 
     def state_dict(self, state):
         return {} if state.memory is None else {"slope": state.memory.numpy()}
 
     def load_state_dict(self, arrays, map):
         return torch.from_numpy(arrays["slope"]) if arrays else None
+
+    def figures(self, state):
+        return {}
+
+    checks, description = tuple, dict

@@ -1,0 +1,77 @@
+"""A run whose map is frozen at given times, on ranks.
+
+Usage: staged.py STORE UNTIL [KILL_AT_STEP], resuming the run at STORE where there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+import hpc_wgf as wgf
+from hpc_wgf.maps import BlockFlow, Composition
+
+PROBLEM = wgf.Problem(
+    [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), until=0.25
+)
+OPTIONS = wgf.PWGFOptions(samples=400, rtol=1e-4, step_size=0.02, tolerance=3e-3)
+TIMES = (0.05, 0.15)
+
+
+class FreezeAt:
+    """At every one of `TIMES` a block, of another width each time, goes on."""
+
+    def next_map(self, state, look):
+        if round(state.time, 9) not in TIMES:
+            return None
+        width = 5 + 4 * len(state.map.stages)
+        block = BlockFlow(2, width, features=wgf.Features.AXIS, spread=2.5)
+        return Composition(wgf.Affine(2), block) if width == 5 else block
+
+
+class KilledAt:
+    """An observer that ends its process at a step, as a node that fails does."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    def on_step(self, record) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_row(self, row) -> None:
+        return
+
+    def on_stop(self, state, memory, seconds) -> None:
+        return
+
+    def on_end(self) -> None:
+        return
+
+
+def solve(path: Path, until: float = 0.25, *, kill_at: int = 0, **options) -> wgf.Solution:
+    return wgf.solve(
+        PROBLEM.replace(until=until),
+        Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0)),
+        OPTIONS,
+        wgf.Output(path, every=0.05),
+        staging=FreezeAt(),
+        observers=[KilledAt(kill_at)] if kill_at else [],
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    torch.set_default_dtype(torch.float64)
+    store = Path(sys.argv[1])
+    with wgf.distributed("cpu") as communicator:
+        begun = communicator.gather(store.exists())[0]
+        solve(
+            store, float(sys.argv[2]), kill_at=int(sys.argv[3]) if len(sys.argv) > 3 else 0,
+            communicator=communicator, resume=begun,
+        )  # fmt: skip

@@ -1,0 +1,173 @@
+"""Maps frozen at stored times: the state, the store, the judge, and going on across the switch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from staged import OPTIONS, PROBLEM, TIMES, FreezeAt, solve
+from stores import assert_same
+
+import hpc_wgf as wgf
+from hpc_wgf.cloud import Cloud
+from hpc_wgf.maps import MapState, Stage, carry, described, rebuilt
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("staged") / "whole"
+    torch.set_default_dtype(torch.float64)  # as in a test; a fixture of a module comes before it
+    return solve(path), wgf.open_run(path)
+
+
+def perturbed(map, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    theta = map.double().get_theta()
+    return theta + 0.2 * torch.randn(len(theta), generator=generator, dtype=torch.float64)
+
+
+def test_a_chain_carries_density_and_score_as_one_map_does():
+    """log ρ and ∇ log ρ behind T = S₂ ∘ S₁, against autograd of the whole chain."""
+    first, second = wgf.BlockFlow(2, 5), wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 3))
+    state = MapState((Stage.freeze(first, perturbed(first)),), second, perturbed(second, 1))
+    start = wgf.Gaussian(2, [0.5, -1.0], [[1.0, 0.3], [0.3, 0.6]])
+    z = torch.randn(20, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    cloud = state.carry(Cloud(z, start.log_density(z), start.score(z)))
+    assert torch.equal(cloud.x, state(z))
+    jacobians = torch.stack([
+        torch.autograd.functional.jacobian(lambda p: chain(state, p[None])[0], point) for point in z
+    ])  # fmt: skip
+    expected = start.log_density(z) - torch.linalg.slogdet(jacobians)[1]
+    assert torch.allclose(cloud.log_density, expected, atol=1e-12)
+
+    def log_density_of(point):
+        J = torch.autograd.functional.jacobian(
+            lambda p: chain(state, p[None])[0], point, create_graph=True
+        )
+        return start.log_density(point[None])[0] - torch.linalg.slogdet(J)[1]
+
+    for k in range(3):
+        slope = torch.autograd.functional.jacobian(log_density_of, z[k])
+        score = torch.linalg.solve(jacobians[k].T, slope)
+        assert torch.allclose(cloud.score[k], score, atol=1e-9)
+
+
+def chain(state, z):
+    for stage in state.stages:
+        z = stage.map(z)
+    return state.active()(z)
+
+
+def test_frozen_stages_do_not_move():
+    map = wgf.BlockFlow(2, 4)
+    theta = perturbed(map)
+    stage = Stage.freeze(map, theta)
+    map.set_theta(torch.zeros_like(theta))
+    assert torch.equal(stage.map.get_theta(), theta)
+    assert not any(value.requires_grad for value in stage.map.parameters())
+    cloud = Cloud(*(torch.randn(5, 2, dtype=torch.float64) for _ in range(3)))
+    cloud = replace(cloud, log_density=cloud.x[:, 0])
+    (carried,) = carry([stage], [cloud])
+    assert torch.equal(carried.x, map.at(theta)(cloud.x))
+    assert carried.positive is not None
+
+
+def test_every_built_in_map_is_made_again_from_its_description():
+    for map in (
+        wgf.Affine(3), wgf.PlanarFlow(3, 4), wgf.BlockFlow(3, 5),
+        wgf.ResidualPerceptron(3, (4, 6)),
+        wgf.Composition(wgf.Affine(3), wgf.BlockFlow(3, 2), wgf.PlanarFlow(3, 1)),
+    ):  # fmt: skip
+        theta, z = perturbed(map), torch.randn(6, 3, dtype=torch.float64)
+        again = rebuilt(described(map)).double()
+        assert torch.equal(again.at(theta)(z), map.at(theta)(z))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"kind": "spiral"}', "kind 'spiral' cannot be made"),
+        ('{"kind": "block", "dimension": 2}', "is damaged .KeyError"),
+        ("[1", "is damaged"),
+        (json.dumps({"kind": "user", "words": "Net()"}), "give the map itself"),
+    ],
+)
+def test_a_description_that_makes_no_map_is_refused_in_one_line(text, message):
+    with pytest.raises(wgf.InputError, match=message) as caught:
+        rebuilt(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_store_holds_stages_once_and_parameters_padded(whole):
+    solution, run = whole
+    assert run.column("stage").tolist() == [0, 0, 1, 1, 2, 2]
+    sizes = [stage.parameters for stage in run.stages]
+    assert sizes == [6 + 40, 6 + 25, 45]
+    assert [stage.begins for stage in run.stages] == [0.0, *TIMES]
+    assert [stage.row for stage in run.stages] == [0, 1, 3]
+    theta, velocity = run.column("theta"), run.column("velocity")
+    for row, stage in enumerate(run.column("stage")):
+        for values in (theta, velocity):
+            assert np.isfinite(values[row, : sizes[stage]]).all()
+            assert np.isnan(values[row, sizes[stage] :]).all()
+    assert len(solution.state.stages) == 2
+    assert solution.map.parameter_count() == 45
+
+
+def test_the_flow_goes_on_as_it_should(whole):
+    """The judge looks through the chain: exact map errors, energies, the energy law."""
+    summary = whole[0].summary
+    assert summary.finished
+    assert max(summary.map_error_relative[1:]) < 0.06
+    assert summary.map_error_relative[-1] < 0.02
+    law = summary.energy_law
+    assert law.whole.gap < 0.05
+    assert law.rise == 0.0
+
+
+def test_the_solution_pushes_new_samples_through_all_stages(whole):
+    solution, run = whole
+    z = torch.randn(500, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    exact = PROBLEM.exact(0.25, z)
+    error = (solution.state(z) - exact).square().mean().sqrt()
+    assert float(error / (exact - z).square().mean().sqrt()) < 0.03
+
+
+@pytest.mark.parametrize("until", [0.05, 0.1, 0.15, 0.2])
+def test_a_run_that_ends_at_or_between_switches_is_resumed_to_the_bit(tmp_path, whole, until):
+    """At a switch the new stage is stored with the row: it is not decided again."""
+    solve(tmp_path / "parts", until)
+    parts = wgf.open_run(tmp_path / "parts")
+    assert len(parts.stages) == 1 + sum(time <= until for time in TIMES)
+    solve(tmp_path / "parts", resume=True)
+    assert_same(wgf.open_run(tmp_path / "parts"), whole[1])
+
+
+@pytest.mark.parametrize("steps", [1, 5, 9, 13])
+def test_a_run_stopped_between_rows_is_resumed_to_the_bit(tmp_path, whole, steps):
+    taken = []
+
+    def stop() -> bool:
+        taken.append(None)
+        return len(taken) == steps
+
+    solve(tmp_path / "parts", stop=stop)
+    solve(tmp_path / "parts", resume=True)
+    assert_same(wgf.open_run(tmp_path / "parts"), whole[1])
+
+
+def test_a_map_that_is_not_the_identity_does_not_go_on(tmp_path):
+    class Wrong(FreezeAt):
+        def next_map(self, state, look):
+            map = super().next_map(state, look)
+            return None if map is None else map.at(torch.ones(map.parameter_count()))
+
+    with pytest.raises(wgf.InputError, match="not the identity"):
+        wgf.solve(
+            PROBLEM, wgf.Affine(2), OPTIONS, wgf.Output(tmp_path / "run", every=0.05),
+            staging=Wrong(),
+        )  # fmt: skip
+    assert wgf.open_run(tmp_path / "run").rows == 1
