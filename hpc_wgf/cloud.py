@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -32,3 +33,12 @@ class Cloud:
         if self.positive is None:
             return torch.ones_like(self.x[:, 0], dtype=torch.bool)
         return self.positive
+
+
+def joined(clouds: Sequence[Cloud]) -> Cloud:
+    """All samples of several clouds, of which the same is known, in one."""
+    columns = {field.name: [getattr(cloud, field.name) for cloud in clouds] for field in
+               fields(Cloud)}  # fmt: skip
+    return Cloud(**{
+        name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
+    })  # fmt: skip

@@ -30,6 +30,7 @@ class RandomStream(IntEnum):
     EVALUATION = 2
     CHECK = 3
     VALIDATION = 4
+    ANALYSIS = 5
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,96 @@
+"""A stored run as a path of maps t ↦ T(t)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from ..cloud import Cloud, joined
+from ..config import RunSpec, build, parse
+from ..diagnostics import Judge
+from ..errors import InputError
+from ..maps import MapState
+from ..methods.base import Setting
+from ..parallel import LocalCommunicator, RandomStream, SampleBlocks
+from ..run.layout import Layout
+from ..run.stored_maps import map_of_row
+from ..store import StoredRun, open_run
+
+
+class Trajectory:
+    """The maps of a stored run at its stored times.
+
+    All of it is computed on this process, from the store and the objects with which the run began.
+    """
+
+    def __init__(self, run: StoredRun, spec: RunSpec) -> None:
+        """`spec`: problem, first map and method of the run, as `load_problem` gives them."""
+        self.run, self.spec = run, spec
+        self.times: Sequence[float] = run.column("time").tolist()
+        """The stored times."""
+
+    @classmethod
+    def of(cls, path: Path | str, spec: RunSpec | None = None) -> Self:
+        """Of the store at `path`. `spec` is needed for a run that was not begun from a run file.
+
+        Errors: `InputError` where there is no such store, or it does not say what was solved."""
+        run = open_run(path)
+        if spec is None:
+            configuration = run.attributes["configuration"]
+            if configuration is None:
+                raise InputError(
+                    f"{path} was written from Python objects, which a store cannot hold: give them "
+                    "as Trajectory.of(path, RunSpec(problem, map, method))"
+                )
+            spec = build(parse(configuration))
+        return cls(run, spec)
+
+    @cached_property
+    def setting(self) -> Setting:
+        """Problem, map and evaluation sample as the run had them."""
+        layout = Layout.stored(self.run.attributes)
+        problem, map, options = self.spec
+        return Setting.of(
+            problem, map, options, LocalCommunicator(),
+            particles=layout.particles, pieces=layout.pieces,
+        )  # fmt: skip
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The judge of the run."""
+        return Judge(self.spec.problem, self.setting.evaluation)
+
+    def row(self, time: float) -> int:
+        """The row of a stored time. Errors: `InputError` with the nearest one."""
+        nearest = int(np.argmin(np.abs(np.asarray(self.times) - time)))
+        if not np.isclose(self.times[nearest], time, rtol=1e-9, atol=0.0):
+            raise InputError(
+                f"{self.run.path} has no row at t = {time:g}: the nearest is at "
+                f"t = {self.times[nearest]:.12g}"
+            )
+        return nearest
+
+    def map(self, time: float) -> MapState:
+        """T(t) at a stored time, frozen stages and all."""
+        return map_of_row(self.run, self.setting.map, self.row(time))
+
+    def sample(self, count: int, time: float, *, seed: int = 0) -> Cloud:
+        """`count` new samples of ρ(t) at a stored time, with log ρ and ∇ log ρ: independent of all
+        samples of the run, and the same for the same seed."""
+        blocks = SampleBlocks.automatic(count)
+        map, sampler = self.map(time), self.setting.sampler
+        parts = sampler.parts(blocks, map.map.chunk_size())
+        drawn = sampler.draw(blocks, parts, RandomStream.ANALYSIS, seed)
+        return joined([map.carry(chunk) for chunk in drawn.chunks])
+
+    def figures(self, time: float) -> dict[str, float]:
+        """The judge's figures at a stored time, computed anew from the stored parameters."""
+        row, map = self.row(time), self.map(time)
+        stored = self.run.column("velocity")[row][: len(map.theta)]
+        velocity = None if np.isnan(stored).any() else map.theta.new_tensor(stored)
+        look = self.judge.look(map, velocity)
+        return self.judge.figures(self.times[row], map, velocity, look)
