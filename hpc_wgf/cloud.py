@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,8 +37,15 @@ class Cloud:
 
 def joined(clouds: Sequence[Cloud]) -> Cloud:
     """All samples of several clouds, of which the same is known, in one."""
-    columns = {field.name: [getattr(cloud, field.name) for cloud in clouds] for field in
-               fields(Cloud)}  # fmt: skip
-    return Cloud(**{
-        name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
-    })  # fmt: skip
+    return Cloud(
+        x=torch.cat([cloud.x for cloud in clouds]),
+        log_density=torch.cat([cloud.log_density for cloud in clouds]),
+        score=torch.cat([cloud.score for cloud in clouds]),
+        positive=_joined([cloud.positive for cloud in clouds]),
+        log_weight=_joined([cloud.log_weight for cloud in clouds]),
+    )
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if known else None
