@@ -43,7 +43,7 @@ class Output:
 
     `path`: the Zarr store to make; None keeps figures in memory only. `every`: time between
     rows, None for a tenth of the run. `particles`: size of the stored evaluation sample, None for
-    as many as the method's. `shards`: files of a row's particles, None for such of 2 MiB or more,
+    as many as the method's. `shards`: files of a row's particles, None for such of 1 MiB or more,
     16 at most.
     """
 
