@@ -32,5 +32,5 @@ class Output:
     particles: Annotated[Whole, Field(ge=1)] | None = None
     """Samples of the fixed evaluation sample that is stored; left out, as many as the method's."""
     shards: Annotated[Whole, Field(ge=1)] | None = None
-    """Shards of the stored particles, each written by one rank: the most ranks that a resumed
-    run can have. Left out, 16, or the number of ranks if that is larger."""
+    """Files of a row's particles, about, each written by one rank. Left out, such of a mebibyte or
+    more, 16 at most; ranks beyond them hand their samples to those that write."""

@@ -37,9 +37,14 @@ class RowArrays:
         self, row: int, span: slice, particles: np.ndarray, log_density: np.ndarray
     ) -> None:
         """The samples `span`, in whole shards."""
-        if len(particles):
-            self._arrays["particles"][row, span] = particles
-            self._arrays["log_density"][row, span] = log_density
+        for name, values in (("particles", particles), ("log_density", log_density)):
+            array = self._arrays[name]
+            shard = array.shards[1]
+            # Of shards that are written at once all copies would be held at once.
+            for first in range(0, len(values), shard):
+                part = values[first : first + shard]
+                begin = span.start + first
+                array[row, begin : begin + len(part)] = part
 
     def write_row(
         self, row: int, time: float, figures: Mapping[str, float],

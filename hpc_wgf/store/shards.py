@@ -11,13 +11,15 @@ import torch
 
 from ..parallel import Communicator, SampleBlocks
 
-_LEAST_BYTES = 1 << 21  # smaller files cost more than they spread
+_LEAST_BYTES = 1 << 20  # smaller files cost more than they spread
 _MOST = 16
 
 
 def default_shards(row_bytes: int) -> int:
-    """Shards of a row of particles of so many bytes: of two mebibytes at least, sixteen at most."""
-    return max(1, min(_MOST, row_bytes // _LEAST_BYTES))
+    """Shards of a row of particles of so many bytes: of a mebibyte at least and sixteen at most; a
+    power of two, as ranks as a rule are, each of which then has whole shards of its own."""
+    most = max(1, min(_MOST, row_bytes // _LEAST_BYTES))
+    return 1 << (most.bit_length() - 1)
 
 
 def blocks_per_shard(blocks: SampleBlocks, pieces: int, shards: int) -> int:
@@ -48,31 +50,28 @@ class ShardExchange:
         mine = self._written[self._communicator.rank]
         return slice(mine.start, mine.stop)
 
-    def collect(
-        self, particles: np.ndarray, log_density: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """This rank's samples (n_local, d) and (n_local,) → those that it writes, the same bits.
-        Collective."""
+    def collect(self, values: np.ndarray) -> np.ndarray:
+        """This rank's samples (n_local, …) → those that it writes, the same bits. Collective."""
         if not self._distances:
-            return particles, log_density
-        both = np.concatenate([particles, log_density[:, None]], axis=1)
-        mine = self._written[self._communicator.rank]
-        found = np.empty((len(mine), both.shape[1]), both.dtype)
-        self._place(found, self._communicator.rank, both)
+            return values
+        written = self._written[self._communicator.rank]
+        found = np.empty((len(written), *values.shape[1:]), values.dtype)
+        self._place(found, self._communicator.rank, values)
         for distance in self._distances:
-            self._pass_on(found, both, distance)
-        return found[:, :-1], found[:, -1]
+            self._pass_on(found, values, distance)
+        return found
 
-    def _pass_on(self, found: np.ndarray, both: np.ndarray, distance: int) -> None:
+    def _pass_on(self, found: np.ndarray, values: np.ndarray, distance: int) -> None:
         """Every rank's samples that the rank `distance` before it writes."""
         ranks = self._communicator
         to, source = (ranks.rank - distance) % ranks.size, (ranks.rank + distance) % ranks.size
         begin = self._spans[ranks.rank].start
         out = self._common(ranks.rank, to)
-        send = _buffer(len(out), both)
-        send[: len(out)] = torch.from_numpy(both[out.start - begin : out.stop - begin])
-        send = send.to(ranks.device)
-        receive = _buffer(len(self._common(source, ranks.rank)), both).to(ranks.device)
+        send = _message(values[out.start - begin : out.stop - begin]).to(ranks.device)
+        incoming = np.empty(
+            (len(self._common(source, ranks.rank)), *values.shape[1:]), values.dtype
+        )
+        receive = _message(incoming).to(ranks.device)
         ranks.exchange(send, to, receive, source)()
         self._place(found, source, receive.cpu().numpy())
 
@@ -81,7 +80,9 @@ class ShardExchange:
         rank = self._communicator.rank
         common, begin = self._common(source, rank), self._written[rank].start
         first = common.start - self._spans[rank].start if source == rank else 0
-        found[common.start - begin : common.stop - begin] = values[first : first + len(common)]
+        if common:
+            part = values[first : first + len(common)]
+            found[common.start - begin : common.stop - begin] = part
 
     def _common(self, source: int, writer: int) -> range:
         """Samples that `source` computes and `writer` writes."""
@@ -99,7 +100,8 @@ class ShardExchange:
         ]
 
 
-def _buffer(length: int, like: np.ndarray) -> torch.Tensor:
-    """Rows to be sent or received; at least one, as an empty message is none to some libraries."""
-    dtype = torch.from_numpy(like[:0]).dtype
-    return torch.zeros((max(1, length), like.shape[1]), dtype=dtype)
+def _message(values: np.ndarray) -> torch.Tensor:
+    """As it is sent or received: of one sample at least, as some libraries pass no empty ones."""
+    if not len(values):
+        values = np.zeros((1, *values.shape[1:]), values.dtype)
+    return torch.from_numpy(np.ascontiguousarray(values))

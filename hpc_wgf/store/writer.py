@@ -105,7 +105,7 @@ class RunWriter:
         """
         row = self._rows
         last_step = self._steps + len(next(iter(steps.values()), ()))
-        particles, log_density = self._exchange.collect(particles, log_density)
+        particles, log_density = map(self._exchange.collect, (particles, log_density))
         pending = self._metadata.resized({TIME: row + 1, STEP: last_step})
         if stage is not None:
             pending = pending.with_stage(stage, row)
