@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         PushForward,
         ResidualPerceptron,
     )
-    from .methods.pwgf.options import PWGFOptions
+    from .methods.pwgf import PWGFOptions
     from .output import Output
     from .parallel import distributed
     from .problems import (
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .store import StoredRun, open_run
 else:
     __getattr__ = names_on_demand(__name__, [
-        "errors", "choices", "output", "methods.pwgf.options", "config", "problems", "interactions",
+        "errors", "choices", "output", "methods.pwgf", "config", "problems", "interactions",
         "maps", "parallel", "store", "report", "solution",
     ])  # fmt: skip
 

@@ -12,7 +12,7 @@ from .diagnostics import Judge
 from .errors import InputError
 from .maps import MapState, PushForward, described
 from .methods.base import MethodOptions, Setting
-from .methods.pwgf.options import PWGFOptions
+from .methods.pwgf import PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, progress
 from .output import Output
 from .parallel import Communicator, agreed, communicator_from_environment

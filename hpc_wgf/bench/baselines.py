@@ -11,8 +11,8 @@ from torch.func import functional_call, jvp, vjp
 
 from ..ensemble import Ensemble
 from ..maps import MapState, PushForward, flatten
+from ..methods.pwgf import PWGF
 from ..methods.pwgf.normal_equations import NormalEquations
-from ..methods.pwgf.pwgf import PWGF
 from ..metric import GramOperator
 
 

@@ -9,9 +9,8 @@ import torch
 
 from ..errors import InputError
 from ..maps import BlockFlow, PlanarFlow, PushForward, ResidualPerceptron
+from ..methods.pwgf import PWGF, PWGFOptions
 from ..methods.pwgf.normal_equations import NormalEquations
-from ..methods.pwgf.options import PWGFOptions
-from ..methods.pwgf.pwgf import PWGF
 from ..parallel import Communicator
 from ..problems import Gaussian, PotentialEnergy, Problem, Quadratic
 

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ..choices import Preconditioning
 from ..krylov import EarlyStopping, SolveStats, Status, minres
+from ..methods.pwgf import PWGF, PWGFOptions
 from ..methods.pwgf.normal_equations import NormalEquations
-from ..methods.pwgf.options import PWGFOptions
-from ..methods.pwgf.pwgf import PWGF
 from ..methods.pwgf.solver import MetricSolver
 from ..metric.preconditioner import GramModel
 from ..parallel import tree_sum

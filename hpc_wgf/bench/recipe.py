@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..config import load_problem
-from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf import PWGF
 from ..output import Output
 from ..parallel import Communicator
 from ..profiling.timing import Times, seconds_of

@@ -10,8 +10,7 @@ import numpy as np
 from ..choices import Features
 from ..config import load_problem
 from ..maps import Affine, BlockFlow, Composition
-from ..methods.pwgf.options import PWGFOptions
-from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf import PWGF, PWGFOptions
 from ..parallel import Communicator
 from ..problems import Energy, Entropy, Gaussian, PotentialEnergy, Problem, StyblinskiTang
 from ..profiling.machine import peak_mebibytes

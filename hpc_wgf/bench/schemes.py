@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..config import load_problem
 from ..errors import InputError, RunError
 from ..integrators import SCHEMES
-from ..methods.pwgf.options import PWGFOptions
+from ..methods.pwgf import PWGFOptions
 from ..parallel import Communicator
 from .record import Row
 from .whole_run import Contender, WholeRun

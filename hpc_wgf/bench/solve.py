@@ -11,8 +11,8 @@ from ..choices import Preconditioning
 from ..config import load_problem
 from ..errors import InputError
 from ..krylov import SolveStats, Status
+from ..methods.pwgf import PWGF
 from ..methods.pwgf.normal_equations import NormalEquations
-from ..methods.pwgf.pwgf import PWGF
 from ..parallel import Communicator
 from ..profiling.timing import Times, interleaved
 from ..solution import solve as run

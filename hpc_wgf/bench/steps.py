@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf import PWGF
 from ..profiling.timing import Times, seconds_of
 
 

@@ -10,7 +10,7 @@ import torch
 
 from ..columns import along
 from ..diagnostics import Judge
-from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf import PWGF
 from ..parallel import LocalCommunicator, SampleBlocks
 from ..profiling.timing import interleaved
 from ..run.loop import COLUMNS

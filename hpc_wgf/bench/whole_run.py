@@ -9,8 +9,7 @@ import numpy as np
 from ..diagnostics import Judge
 from ..errors import RunError
 from ..maps import PushForward
-from ..methods.pwgf.options import PWGFOptions
-from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf import PWGF, PWGFOptions
 from ..observers import MemoryRecorder
 from ..parallel import Communicator
 from ..problems import Problem

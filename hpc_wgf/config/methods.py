@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from ..methods.pwgf.options import PWGFOptions
+from ..methods.pwgf import PWGFOptions
 
 METHODS: dict[str, type[Any]] = {
     "pwgf": PWGFOptions,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..fields import Number, Unit, Whole, unexpected
-from ..methods.pwgf.options import PWGFOptions
+from ..methods.pwgf import PWGFOptions
 from ..output import Output
 from .energies import EnergyTable, build_energy
 from .maps import MapTable

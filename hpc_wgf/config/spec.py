@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..methods.pwgf.options import PWGFOptions
+from ..methods.pwgf import PWGFOptions
 from .catalogue import load
 from .maps import build_map
 from .run import RunFile

@@ -42,7 +42,7 @@ class Setting:
         cls,
         problem: Problem,
         map: PushForward,
-        options: MethodOptions,
+        options: SampleOptions,
         communicator: Communicator,
         *,
         particles: int | None = None,
@@ -68,14 +68,8 @@ class Setting:
         )
 
 
-class MethodOptions(Protocol):
-    """How a method is run: the table `[method]` of a run file. `repr` of it is part of a run's
-    identity: a stored run is resumed with equal options only."""
-
-    @property
-    def kind(self) -> str:
-        """The tag by which run files choose the method."""
-        ...
+class SampleOptions(Protocol):
+    """Which samples of the start density a method draws."""
 
     @property
     def samples(self) -> int:
@@ -95,6 +89,16 @@ class MethodOptions(Protocol):
     @property
     def block(self) -> int | None:
         """Samples of a numbered block; None for automatic."""
+        ...
+
+
+class MethodOptions(SampleOptions, Protocol):
+    """How a method is run: the table `[method]` of a run file. `repr` of it is part of a run's
+    identity: a stored run is resumed with equal options only."""
+
+    @property
+    def kind(self) -> str:
+        """The tag by which run files choose the method."""
         ...
 
     def bind(self, setting: Setting) -> Method[Any]:

@@ -14,7 +14,7 @@ from ..cloud import Cloud
 from ..diagnostics import Judge
 from ..ensemble import energy_gradient
 from ..errors import InputError
-from ..methods.pwgf.pwgf import PWGF
+from ..methods.pwgf import PWGF
 from ..methods.pwgf.solver import MetricSolver
 from ..metric import Subsample, build, subsample_size
 from ..profiling.tracing import Traced, held_bytes, traced

@@ -9,8 +9,8 @@ import torch
 from ..choices import Solver
 from ..diagnostics import Judge
 from ..errors import RunError, StepFailed
+from ..methods.pwgf import PWGF
 from ..methods.pwgf.normal_equations import NormalEquations
-from ..methods.pwgf.pwgf import PWGF
 from ..metric import JacobianRows
 from ..profiling.tracing import Work, traced
 from .partition import Job

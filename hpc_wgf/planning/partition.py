@@ -9,7 +9,7 @@ import torch
 
 from ..ensemble import Sampler
 from ..maps import PushForward
-from ..methods.pwgf.options import PWGFOptions
+from ..methods.pwgf import PWGFOptions
 from ..output import Output
 from ..parallel import SampleBlocks
 from ..problems import Problem

@@ -29,7 +29,7 @@ from hpc_wgf.maps import (
     PushForward,
     ResidualPerceptron,
 )
-from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.solver import MetricSolver
 from hpc_wgf.observers import MemoryRecorder
 from hpc_wgf.parallel import Communicator, LocalCommunicator

@@ -11,7 +11,7 @@ from hpc_wgf.cloud import Cloud
 from hpc_wgf.diagnostics import Judge, Look
 from hpc_wgf.ensemble import Ensemble
 from hpc_wgf.methods.base import State
-from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.velocity import Velocity
 from hpc_wgf.parallel import Communicator, LocalCommunicator
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ...integrators import Controller
     from ..base import Setting
-    from .pwgf import PWGF
+    from . import PWGF
 
 _FEWEST_VALIDATION = 32
 
@@ -158,7 +158,7 @@ class PWGFOptions:
 
     def bind(self, setting: Setting) -> PWGF:
         """PWGF at work. Errors: `InputError` where it cannot solve the problem."""
-        from .pwgf import PWGF
+        from . import PWGF
 
         return PWGF(setting, self)
 

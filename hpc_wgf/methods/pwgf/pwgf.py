@@ -98,7 +98,13 @@ class PWGF:
         return self.options.controller()
 
     def checks(self) -> Sequence[Callable[[], None]]:
-        return checks(self)
+        state = self.start()
+        return checks(
+            self.problem, self.options, state.map,
+            lambda: self.samples(state.map, 0).chunks,
+            reciprocal_condition=self.reciprocal_condition,
+            plain=self.preconditioner is Preconditioning.NONE,
+        )  # fmt: skip
 
     @property
     def preconditioner(self) -> Preconditioning:

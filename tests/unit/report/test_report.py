@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import hpc_wgf as wgf
-from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.observers import MemoryRecorder
 from hpc_wgf.report import draw, print_summary
 from hpc_wgf.report.energy_law import EnergyLaw

@@ -122,7 +122,7 @@ def test_order_on_the_parameters():
     """θ' = rhs(θ) itself: the error at a fixed time falls with the scheme's order. One frozen
     sample for all steps, so that the equation is the same at every step size."""
     from hpc_wgf.integrators import TABLEAUX, runge_kutta_step
-    from hpc_wgf.methods.pwgf.pwgf import PWGF
+    from hpc_wgf.methods.pwgf import PWGF
     from hpc_wgf.parallel import LocalCommunicator
 
     problem = wgf.Problem(

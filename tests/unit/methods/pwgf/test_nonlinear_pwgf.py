@@ -9,7 +9,7 @@ from oracles import perturb
 
 import hpc_wgf as wgf
 from hpc_wgf.checks import check_virial
-from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.problems import Problem
 

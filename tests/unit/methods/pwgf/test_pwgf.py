@@ -26,7 +26,7 @@ from hpc_wgf import (
 from hpc_wgf.choices import Preconditioning
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.errors import StepFailed
-from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.parallel import LocalCommunicator
 
 PROBLEM = Problem([PotentialEnergy(StyblinskiTang()), Entropy(0.7)], Gaussian(2), until=1.0)

@@ -13,7 +13,7 @@ import hpc_wgf as wgf
 from hpc_wgf.choices import Form, Preconditioning, Solver
 from hpc_wgf.errors import StepFailed
 from hpc_wgf.integrators import SCHEMES
-from hpc_wgf.methods.pwgf.pwgf import PWGF
+from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.solver import Memory
 from hpc_wgf.parallel import LocalCommunicator
 
