@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .names_on_demand import names_on_demand
 
 if TYPE_CHECKING:
+    from .analysis import Trajectory
     from .choices import Features, Form, Route
     from .config import RunSpec, load_problem
     from .errors import InputError, RunError, WgfError
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = names_on_demand(__name__, [
         "errors", "choices", "output", "methods.pwgf", "config", "problems", "interactions",
-        "maps", "parallel", "store", "report", "solution",
+        "maps", "parallel", "store", "report", "solution", "analysis",
     ])  # fmt: skip
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "StoredRun",
     "StyblinskiTang",
     "Summary",
+    "Trajectory",
     "UserKernel",
     "UserPotential",
     "WgfError",
