@@ -1,4 +1,4 @@
-"""Values by name that run files and constructors have in common. Nothing here needs torch."""
+"""Options that are chosen by name, in run files and in Python. This module does not need torch."""
 
 from __future__ import annotations
 
@@ -6,73 +6,83 @@ from enum import StrEnum
 
 
 class Form(StrEnum):
-    """How the gradient of the energy F over the parameters is taken.
+    """How the gradient ∇F of the energy with respect to the parameters θ is estimated from samples.
 
-    Both agree in expectation only, and only the first lies in the range of the metric Ĝ.
+    The two estimates have the same expectation. Only the first lies in the range of the sampled
+    metric Ĝ = JᵀJ/n, so that the system Ĝη = −∇F is consistent.
     """
 
     FORCE = "force"
-    """∇F = Jᵀf/n, J the derivative of the map over θ at n samples, f the force there."""
+    """∇F = Jᵀf/n, with J = ∂T/∂θ, the Jacobian of the map at the n samples, and f = ∇ δF/δρ, the
+    force at their images."""
     ENERGY = "energy"
-    """∇F differentiates the sample mean of the energy."""
+    """∇F is the derivative of the energy's sample mean, (1/n) Σᵢ φ(xᵢ, ρ(xᵢ)), with respect to
+    θ."""
 
 
 class Solver(StrEnum):
-    """The Krylov method that solves Ĝη = −∇F."""
+    """The Krylov method by which Ĝη = −∇F is solved."""
 
     MINRES = "minres"
-    """On Ĝ: one all-reduce a product."""
+    """MINRES on Ĝ, with one all-reduce of a vector per iteration."""
     LSMR = "lsmr"
-    """On J itself, which keeps the true residual in single precision for one more all-reduce of a
-    number. Force form only."""
+    """LSMR on the least-squares problem Jη ≈ −f itself instead of its normal equations. Its
+    residual therefore stays the true one in single precision too. Each iteration needs one more
+    all-reduce, of a single number. LSMR requires the force form of ∇F."""
 
 
 class Preconditioning(StrEnum):
-    """What the solves are preconditioned with."""
+    """The approximation of Ĝ with which the Krylov solves are preconditioned.
+
+    It is estimated from a subsample of about 2000 samples.
+    """
 
     AUTOMATIC = "automatic"
-    """Dense for few parameters, else outputs where its blocks are small enough, else kronecker;
-    none for many parameters that come in no layers (planar flows, modules), and in the energy
-    form, whose noise a better solve would fit."""
+    """`DENSE` for few parameters, `OUTPUTS` for more where its blocks are small enough, `KRONECKER`
+    for very many. `NONE` for many parameters of a map without linear layers (planar flows, user
+    modules), and for the energy form of ∇F, as a more accurate solve would fit its sampling
+    noise."""
     NONE = "none"
-    """Plain iterations."""
+    """No preconditioner."""
     DENSE = "dense"
-    """Ĝ of a subsample."""
+    """The whole matrix Ĝ of the subsample."""
     OUTPUTS = "outputs"
-    """Diagonal blocks of Ĝ, one for each output coordinate with the hidden units that move it
-    most."""
+    """Diagonal blocks of Ĝ, one for each output coordinate: its parameters, with those of the
+    hidden units that move this coordinate most."""
     KRONECKER = "kronecker"
-    """Kronecker factors per layer."""
+    """One Kronecker product of two small matrices for each layer."""
     NYSTROM = "nystrom"
-    """A low-rank approximation of Ĝ."""
+    """A low-rank (Nyström) approximation of Ĝ."""
 
 
 class Route(StrEnum):
-    """How a sum over pairs of particles is taken."""
+    """How the sums of ∇J(x−y) over all particles y are computed, for n particles on P ranks."""
 
     AUTOMATIC = "automatic"
-    """Moments where the kernel allows them, else all pairs, and batches for many particles."""
+    """`MOMENTS` where the kernel allows it, else `PAIRS`, or `BATCHES` for many particles."""
     MOMENTS = "moments"
-    """Exact in O(n d²), for kernels of even powers only."""
+    """From moments of the particles, exactly, in O(n d²/P) operations per rank. For kernels that
+    are sums of |x|² and |x|⁴ only."""
     PAIRS = "pairs"
-    """All pairs in O(n²/P), round the ring of P ranks."""
+    """Over all pairs, exactly, in O(n²/P) operations per rank. Blocks of particles travel round the
+    ring of ranks."""
     BATCHES = "batches"
-    """An unbiased estimate in O(n): its noise is in the force, and so in E|f|² and in the
-    projection error."""
+    """Over small random batches: an unbiased estimate in O(n/P) operations per rank. Its variance
+    adds to that of the force, and thereby to E|f|² and to the projection error."""
 
 
 class Features(StrEnum):
-    """Initial directions w of tanh features."""
+    """How the directions w ∈ ℝᵈ of features tanh(w·z + b) are initialised."""
 
     RANDOM = "random"
-    """w ~ N(0, scale²I/d)."""
+    """w ~ N(0, scale² I/d), independent for every feature."""
     AXIS = "axis"
-    """`scale` along one coordinate each, in turn; a width that is a multiple of d serves all
-    coordinates alike."""
+    """w = scale · e_j, where j runs through the coordinates cyclically. If the number of features
+    is a multiple of d, every coordinate has equally many."""
 
 
 class Precision(StrEnum):
-    """Floating-point numbers of maps and samples."""
+    """Floating-point format of maps and samples."""
 
     FLOAT64 = "float64"
     FLOAT32 = "float32"

@@ -1,4 +1,4 @@
-"""Samples of a density with all that is known of the density there."""
+"""Samples of a density, with its logarithm and its score at them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Cloud:
-    """n samples of a density ρ on ℝᵈ, a chunk of those of one rank.
+    """Samples of a density ρ on ℝᵈ with log ρ and ∇ log ρ at them: one of the chunks of a rank.
 
-    What an energy does not need may be not-a-number.
+    Quantities that the energy does not need may be left uncomputed; they are then NaN.
     """
 
     x: Tensor
-    """Positions, (n, d)."""
+    """Positions of the n samples, (n, d)."""
     log_density: Tensor
     """log ρ(x), (n,)."""
     score: Tensor
     """∇ log ρ(x), (n, d)."""
     positive: Tensor | None = None
-    """Whether no map that carried the sample has folded there, (n,) bool; None: none was tried."""
+    """Whether det ∇T > 0 at the sample for every map T that has carried it, (n,) bool. None where
+    no map has."""
     log_weight: Tensor | None = None
-    """log of the importance weight ρ/q of samples drawn from a density q, (n,); None: q = ρ."""
+    """log(ρ/q), the logarithm of the importance weight of samples drawn from a density q, (n,).
+    None for samples of ρ itself, whose weights are 1."""
 
     @property
     def unfolded(self) -> Tensor:
-        """`positive`, with all true where none was tried."""
+        """`positive` as a tensor, (n,) bool: all true where no map has carried the samples."""
         if self.positive is None:
             return torch.ones_like(self.x[:, 0], dtype=torch.bool)
         return self.positive

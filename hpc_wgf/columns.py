@@ -1,7 +1,8 @@
-"""The figures of a run, each declared once: name, meaning and unit.
+"""The figures of a run: the name, meaning and unit of each, declared once.
 
-Whoever computes a figure declares it: the loop, the judge, the method. The store, the report and
-the benchmarks take names, meanings and units from the declaration.
+A figure is declared where it is computed: by the time loop, by the method, or by the `Judge`, which
+evaluates every method on the same sample. The store, the report and the benchmarks take names,
+meanings and units from these declarations.
 """
 
 from __future__ import annotations
@@ -11,36 +12,39 @@ from dataclasses import dataclass
 from typing import Literal
 
 STEP_PREFIX = "step_"
+"""Begins the keys of the figures that every accepted step has."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of every stored time, or of every accepted step."""
+    """A figure that is recorded at every stored time, or for every accepted step."""
 
     name: str
-    """What the time loop calls it, e.g. `energy`; one name may be used once along each axis."""
+    """Short name of the figure, as `energy`. A name may be used once for stored times and once for
+    steps."""
 
     along: Literal["time", "step"]
-    """Whether stored times or accepted steps have it."""
+    """The axis of the figure: one value for each stored time, or one for each accepted step."""
 
     long_name: str
-    """What it is, as a label says it."""
+    """Description of the figure for labels and tables."""
 
     unit: str = "1"
-    """In the problem's own words: `x` length, `t` time, `F` energy, `s` seconds, `1` a number."""
+    """Unit, as a product of powers of the problem's own units, as "x^2/t^2": `x` length, `t` time,
+    `F` energy, `s` seconds of wall time, `1` for a pure number."""
 
     integer: bool = False
-    """Whether its values are whole numbers."""
+    """Whether the values are whole numbers."""
 
     optional: bool = False
-    """Whether a sound run may lack a value, which is then not-a-number."""
+    """Whether the value may be missing in a valid run. A missing value is NaN."""
 
     @property
     def key(self) -> str:
-        """The name that is unique in a run: `energy` along time, `step_energy` along the steps."""
+        """Name that is unique in a run: `energy` along time, `step_energy` along the steps."""
         return self.name if self.along == "time" else STEP_PREFIX + self.name
 
 
 def along(axis: Literal["time", "step"], columns: Sequence[Column]) -> tuple[Column, ...]:
-    """Those of `columns` that run along one axis, in their order."""
+    """The columns whose axis is `axis`, in the order in which they are given."""
     return tuple(column for column in columns if column.along == axis)

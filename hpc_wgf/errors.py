@@ -1,27 +1,32 @@
-"""Errors a user can act on: what was given, what was expected, what to do."""
+"""Errors on which a user can act: each says what was given, what is expected, and what to do."""
 
 
 class WgfError(Exception):
-    """Base of all errors of this package."""
+    """Base class of the errors that the package reports to its user."""
 
 
 class InputError(WgfError, ValueError):
-    """The request cannot be carried out as given; nothing has been computed or written."""
+    """The input is invalid. Raised before anything is computed or written."""
 
 
 class RunError(WgfError, RuntimeError):
-    """A run that had begun cannot go on; every committed row stays readable."""
+    """A run that has begun cannot continue. Every row already committed to the store stays
+    readable."""
 
 
 class CommunicationError(WgfError, RuntimeError):
-    """A collective failed because another rank is gone; the cause lies on that rank."""
+    """A collective operation failed because another rank has ended. The cause is to be sought in
+    the messages of that rank."""
 
 
 class PlaceError(InputError):
-    """What is asked for cannot be had on this node; it may be there on others."""
+    """The resources of this node, as its number of GPUs, do not allow what was asked for. Other
+    nodes may differ."""
 
 
 class StepFailed(Exception):
-    """A step cannot be carried out as it was tried: a map has folded, a value is not finite, or a
-    solve has failed. The same on all ranks; the message names the ranks. The time loop answers with
-    a shorter step, or ends the run with a `RunError`."""
+    """A trial step has failed: det ∇T ≤ 0 at a sample (the map has folded), a value is not finite,
+    or a linear solve did not converge.
+
+    It is raised on all ranks alike. The time loop catches it and tries a shorter step, or ends the
+    run with a `RunError`."""

@@ -1,4 +1,4 @@
-"""What is tried before any work."""
+"""Checks of problem, start density and map before a run."""
 
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .map import check_identity

@@ -1,4 +1,4 @@
-"""The start density, where the energy depends on it: its mass, its score, its samples."""
+"""Checks of the start density for energies that depend on it: its mass, score and samples."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from ..parallel import samples_to_check
 from ..problems import Density, Gaussian, Problem
 
 VIRIAL_SAMPLES = 32768
+"""Default number of samples on which `check_virial` tests the score."""
 _MASS_SAMPLES = 4096
-_FEWEST_CONTRIBUTING = 200  # samples, below which the mass is left untested
-_MOST_NOISE = 0.5  # relative standard error of the force's virial, on a run's own samples
+_FEWEST_CONTRIBUTING = 200  # contributing samples that a test of the mass requires
+_MOST_NOISE = 0.5  # largest relative standard error of the force's virial on the samples of a step
 
 
 def check_mass(problem: Problem) -> None:
-    """Whether the start density has mass 1, where the energy depends on it: ρᵐ⁻¹ takes on any
-    factor of its own.
+    """Errors: `InputError` if the energy depends on the density and the mass ∫λ of the start
+    density λ differs from 1 by more than 6 standard errors and 2 %, or if λ is 0 or not finite at
+    samples of its own.
 
-    Compared with the Gaussian of its mean and covariance. Left untested where the two hardly
-    overlap (distant narrow modes), or where the density is defined on its support only.
+    A wrong constant in λ would enter the force as its power m−1. The mass is found by comparison
+    with the Gaussian of the same mean and covariance (see `log_mass`). It is not tested if the two
+    hardly overlap, as for distant narrow modes, or if log λ cannot be evaluated outside of the
+    support.
     """
     if not problem.energy.needs_density:
         return
@@ -39,12 +43,13 @@ def check_mass(problem: Problem) -> None:
     covariance = fitted.T.cov().reshape(start.dimension, start.dimension)
     try:
         gaussian = Gaussian(start.dimension, fitted.mean(0), covariance)
-    except InputError:  # samples on a plane
+    except InputError:  # The samples lie on a plane, so that their covariance is singular.
         return
     other = samples_to_check(gaussian.sample, len(own), seed=1)
     try:
-        there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)  # log of < 0
-    except Exception:  # may be defined on its support only
+        # NaN stands for a density of 0: the logarithm of a formula that is negative there.
+        there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)
+    except Exception:  # The density may be defined on its support only.
         return
     found = log_mass(here - gaussian.log_density(own), there - gaussian.log_density(other))
     if found.contributing_samples >= _FEWEST_CONTRIBUTING and abs(found.value) > max(
@@ -58,12 +63,16 @@ def check_mass(problem: Problem) -> None:
 
 
 def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) -> None:
-    """Whether the start's score belongs to its density, and whether so many samples tell the
-    force, where the energy depends on the density.
+    """E[f·a] = E[∂ₓφ·a − (∇·a) ∂φ/∂log ρ] for linear a(x): whether score and density agree.
 
-    Moved along x ↦ x + ε a(x) the density-dependent energy changes by E[f·a] = E[∂ₓφ·a −
-    (∇·a) ∂φ/∂log ρ]. Tried for all a that shift or stretch one axis along another, on one sample
-    of `tried`. The left side misses what a jump holds, and is wrong for a wrong score.
+    Both sides are the rate of change of the density-dependent energy E[φ] under x ↦ x + ε a(x), but
+    only f contains the score. The identity fails if the score is wrong, or if part of the force is
+    concentrated at a jump of the density. It is tested for shifts a = e_i and for the linear maps
+    a = (x_j − E[x_j]) e_i, on `tried` samples. Nothing is tested if the energy does not depend on
+    the density.
+
+    Errors: `InputError` if the identity fails by more than 6 standard errors and 2 %, or if the
+    standard error of E[f·a] on the `samples` samples of a step would exceed 50 %.
     """
     if not problem.energy.needs_density:
         return
@@ -78,7 +87,7 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
         velocities = torch.autograd.grad(value, (point, density), materialize_grads=True)
     arm = z - z.mean(0)
     scale = float(velocities[1].mean().abs())
-    if scale == 0.0:  # a factor of 0: there is nothing to tell
+    if scale == 0.0:  # The energy has the factor 0, and no force.
         return
     stretched = (force - velocities[0]) * arm + velocities[1][:, None]
     _refuse_poor_force(start, float(stretched.std(0).max()) / scale, samples)
@@ -101,14 +110,15 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
 
 
 def _product_moments(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """E[u_i v_j] and its standard error, (n, d), (n, e) → (d, e)."""
+    """E[u_i v_j] and its standard error, (d, e) each, from samples u, (n, d), and v, (n, e)."""
     mean = u.T @ v / len(u)
     square = (u * u).T @ (v * v) / len(u)
     return mean, ((square - mean * mean).clamp(min=0) / len(u)).sqrt()
 
 
 def _refuse_poor_force(start: Density, deviation: float, samples: int) -> None:
-    """`deviation`: of the virial of one sample, in units of its mean."""
+    """Errors: `InputError` if `samples` samples are too few to estimate the virial of the force,
+    whose relative standard deviation for a single sample is `deviation`."""
     noise = deviation / samples**0.5
     if noise > _MOST_NOISE:
         enough = math.ceil(samples * (noise / _MOST_NOISE) ** 2)

@@ -1,4 +1,4 @@
-"""The map at the start: the identity, each sample for itself, differentiable, smooth."""
+"""Checks of the map: it must begin as the identity, act on each sample alone, and be smooth."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..maps import PushForward
 from ..parallel import describe
 from ..problems import PotentialEnergy, Problem
 
-_FEW = 8  # samples on which the map is tried away from the identity
+_FEW = 8  # number of samples on which the map is tested at perturbed parameters
 
 
 def check_identity(map: PushForward, z: Tensor) -> None:
-    """Whether T(z) = z, exactly, at the initial parameters; z: (n, d)."""
+    """Errors: `InputError` unless T(z) = z exactly at the initial parameters, for z, (n, d)."""
     with torch.no_grad():
         x = map(z)
     if x.shape != z.shape:
@@ -31,7 +31,8 @@ def check_identity(map: PushForward, z: Tensor) -> None:
 
 
 def check_differentiable(map: PushForward, cloud: Cloud) -> None:
-    """Whether the map gives a volume, a carried score, and products J v and Jᵀu."""
+    """Errors: `InputError` unless log|det ∇T|, the transported score, and the products Jv and Jᵀu
+    with J = ∂T/∂θ can be computed at samples of `cloud`."""
     z, score = cloud.x[:4], cloud.score[:4]
     try:
         map.transport(z, score)
@@ -45,8 +46,11 @@ def check_differentiable(map: PushForward, cloud: Cloud) -> None:
 
 @torch.no_grad()
 def check_each_alone(problem: Problem, map: PushForward, z: Tensor) -> None:
-    """Whether potentials and the map, tried away from the identity, move each sample whatever the
-    others are; z: (n, d)."""
+    """Errors: `InputError` if V or T at a sample depends on the other samples with which it is
+    evaluated, as with batch normalisation or random numbers.
+
+    The map is evaluated at slightly perturbed parameters, as it is the identity at its own. z:
+    samples, (n, d), of which the first 8 are used."""
     z = z[:_FEW]
     for part in problem.energy.parts:
         if isinstance(part, PotentialEnergy):
@@ -62,8 +66,11 @@ def check_each_alone(problem: Problem, map: PushForward, z: Tensor) -> None:
 
 @torch.no_grad()
 def check_smooth(problem: Problem, map: PushForward, z: Tensor) -> None:
-    """Whether the map, where the density matters, is not made of linear pieces: its density jumps
-    where they meet; z: (n, d)."""
+    """Errors: `InputError` if the energy depends on the density and the map is piecewise linear, as
+    with ReLU activations: the density then jumps where pieces meet, which the score does not show.
+
+    The map is evaluated at slightly perturbed parameters. z: samples, (n, d), of which the first 8
+    are used."""
     if not problem.energy.needs_density:
         return
     z = z[:_FEW]
@@ -82,15 +89,17 @@ def check_smooth(problem: Problem, map: PushForward, z: Tensor) -> None:
 
 
 def _noise(theta: Tensor) -> Tensor:
-    """A tenth of a standard normal, the same on every rank."""
+    """Samples of N(0, 0.01) of the shape of θ, the same on every rank."""
     return 0.1 * torch.randn(theta.shape, generator=torch.Generator().manual_seed(0)).to(theta)
 
 
 def _rounding(z: Tensor) -> float:
+    """Relative difference that rounding alone may cause: √ε of the precision of `z`."""
     return float(torch.finfo(z.dtype).eps ** 0.5)
 
 
 def _refuse_coupling(what: str, together: Tensor, alone: Tensor) -> None:
+    """Errors: `InputError` if the values of a sample, evaluated with others and alone, differ."""
     apart = float((together - alone).abs().max())
     if apart > _rounding(alone) * (1.0 + float(alone.abs().max())):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What every rank has to begin with alike."""
+"""A check that all ranks begin with the same parameters and the same stored state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ..store import Checkpoint
 def check_same_everywhere(
     theta: Tensor, checkpoint: Checkpoint | None, communicator: Communicator
 ) -> None:
-    """The initial parameters, and the state that is taken up, are those of every rank."""
+    """Errors: `InputError` on every rank unless all have the same initial parameters `theta`, (p,),
+    and resume from the same `checkpoint`, or all from none. Collective; hashes are compared."""
     initial, taken_up = hashlib.sha256(theta.cpu().numpy().tobytes()), hashlib.sha256()
     if checkpoint is not None:
         taken_up.update(repr((checkpoint.time, checkpoint.step, checkpoint.step_size)).encode())

@@ -1,4 +1,4 @@
-"""Everything that is tried before a run, one after the other."""
+"""The list of checks before a run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .map import check_differentiable, check_each_alone, check_identity, check_s
 def check_start(
     problem: Problem, map: PushForward, evaluation: Ensemble, own: Sequence[Callable[[], None]]
 ) -> None:
-    """Energy, start density and map at the start, on this rank's part of the evaluation sample;
-    `own`: what the method wants to be tried.
+    """Check energy, start density and map on this rank's part of the evaluation sample, and make
+    the checks `own` of the method.
 
     Errors: `InputError` from the first check that fails."""
     first = evaluation.chunks[0]
@@ -35,12 +35,13 @@ def check_start(
 
 
 def check_particles(problem: Problem, evaluation: Ensemble) -> None:
-    """Whether there are particles enough for every interaction."""
+    """Errors: `InputError` if the evaluation sample has too few particles for an interaction."""
     for part in problem.energy.interactions:
         part.check_particles(evaluation.total)
 
 
 def check_cloud(problem: Problem, map: PushForward, cloud: Cloud) -> None:
-    """The energy at samples of the start density, and the map's being the identity there."""
+    """Errors: `InputError` unless start density and energy are finite at the samples of `cloud` and
+    the map leaves them where they are."""
     problem.check(cloud.x)
     check_identity(map, cloud.x)

@@ -1,4 +1,4 @@
-"""Pure functions of samples: errors, divergences, distances."""
+"""Figures of merit from samples: errors of maps, divergences, distances, masses."""
 
 from .divergences import affine_law, symmetric_kl
 from .errors import MapError, map_error

@@ -1,4 +1,4 @@
-"""Divergences between laws."""
+"""Kullback–Leibler divergences of Gaussians, and the Gaussian law of an affine image."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from ..parallel import Communicator, LocalCommunicator
 def affine_law(
     z: Tensor, x: Tensor, mean: Tensor, covariance: Tensor, communicator: Communicator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of x = B z + c for z ~ N(mean, covariance), B and c by least squares.
+    """(B m + c, B C Bᵀ): the law of B z + c for z ~ N(m, C), with B and c fitted to x ≈ B z + c.
 
-    Exact, without a sampling floor, when x is an affine function of z; the nearest Gaussian
-    otherwise. z, x: (n_local, d).
+    `z` and its images `x`, (n_local, d), are this rank's samples; the least-squares fit takes those
+    of all ranks. `mean` m, (d,), and `covariance` C, (d, d), are those of z in float64. The result,
+    a mean (d,) and a covariance (d, d), has no sampling error if x is an affine function of z.
+    Collective, one all-reduce; without a communicator, for one process.
     """
     communicator = communicator or LocalCommunicator()
     z, x = z.double(), x.double()
@@ -29,8 +31,8 @@ def affine_law(
 def symmetric_kl(
     mean: Tensor, covariance: Tensor, other_mean: Tensor, other_covariance: Tensor
 ) -> float:
-    """KL(p‖q) + KL(q‖p) = ½ [tr(Q⁻¹P + P⁻¹Q) − 2d + Δᵀ(P⁻¹ + Q⁻¹)Δ] of Gaussians p = N(m, P),
-    q = N(m', Q), Δ = m − m'. [VWGF 4.2]"""
+    """KL(p‖q) + KL(q‖p) = ½ [tr(Q⁻¹P + P⁻¹Q) − 2d + Δᵀ(P⁻¹ + Q⁻¹)Δ], Δ = m − m', for Gaussians
+    p = N(m, P) and q = N(m', Q) with means (d,) and covariances (d, d). [VWGF 4.2]"""
     d = mean.numel()
     P, Q = torch.linalg.inv(covariance), torch.linalg.inv(other_covariance)
     shift = mean - other_mean

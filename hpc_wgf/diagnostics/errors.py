@@ -1,4 +1,4 @@
-"""Error of a map against the exact one, an upper bound of W₂ without a sampling floor."""
+"""The distance of a map from the exact one: an upper bound of W₂ that is 0 for the exact map."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from ..ensemble import Ensemble
 
 @dataclass(frozen=True)
 class MapError:
-    """`absolute`: (E|T(z) − T_exact(z)|²)^½ ≥ W₂. `displacement`: (E|T_exact(z) − z|²)^½."""
+    """The error of a map T in mean square, and the distance by which to measure it."""
 
     absolute: float
+    """(E|T(z) − T_exact(z)|²)^½, at least the distance W₂ of the two images of the start density,
+    in units of x."""
     displacement: float
+    """(E|T_exact(z) − z|²)^½, how far the exact map moves the samples, in units of x."""
 
 
 def map_error(z: Tensor, x: Tensor, exact: Tensor, ensemble: Ensemble) -> MapError:
-    """z, x = T(z), exact = T_exact(z): (n_local, d), of the samples of `ensemble`."""
+    """(E|T(z) − T_exact(z)|²)^½ and (E|T_exact(z) − z|²)^½ over the samples of `ensemble`.
+
+    `z`, `x` = T(z) and `exact` = T_exact(z), (n_local, d) each, are those of this rank. Collective,
+    one all-reduce."""
     exact = exact.to(z.device)
     sums = torch.stack([(x.double() - exact).square().sum(), (exact - z.double()).square().sum()])
     absolute, displacement = ensemble.mean(sums).sqrt().tolist()

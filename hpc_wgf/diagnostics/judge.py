@@ -1,7 +1,8 @@
-"""How good a run is at one time: seen by a fixed sample that no step was fitted to.
+"""Evaluating the map of a flow at one time: its energy, its errors, its projection error.
 
-The judge knows problem, evaluation sample and map, and nothing of the method: it is the same for
-all of them, while a run goes on and long after.
+A map is evaluated on a fixed sample that is independent of those from which the steps are computed.
+The evaluation takes the problem, the sample and the map, and nothing of the method; it is therefore
+the same for all methods, during a run and afterwards from its store.
 """
 
 from __future__ import annotations
@@ -27,25 +28,28 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class Look:
-    """The evaluation sample behind a map."""
+    """The evaluation sample carried by a map T to a density ρ, and what is found there."""
 
     x: Tensor
-    """Images of this rank, (n_local, d)."""
+    """The images T(z) of this rank's samples, (n_local, d)."""
     log_density: Tensor
-    """log ρ there, (n_local,); not-a-number where the map has folded."""
+    """log ρ at the images, (n_local,). NaN where det ∇T ≤ 0."""
     energy: float
-    """F(ρ), mean over the sample."""
+    """F(ρ), estimated by its mean over the sample."""
     projection_error: float
-    """E|Jη + f|², where a velocity was given and the mean square exists."""
+    """E|Jη + f|², J = ∂T/∂θ, in units of |f|²: the part of the force f that the velocity η of the
+    parameters does not follow. NaN if no velocity was given, or if the mean square is infinite or
+    cannot be estimated from samples (see `residual_is_defined`)."""
     folded: int
-    """Samples, of all ranks, where det ∇T ≤ 0. Only an energy that does not depend on the density
-    gets that far."""
+    """Number of samples of all ranks at which det ∇T ≤ 0, that is, the map has folded. It can be
+    positive only for energies that do not depend on the density."""
     work: float
-    """E[f·Jη] of the parts of the energy that know positions alone."""
+    """E[f·Jη], where f is the force of those parts of the energy that do not depend on the density:
+    the rate of change of these parts along θ' = η. 0 if no velocity was given."""
 
 
 class Judge:
-    """Looks at maps on behalf of one problem."""
+    """Evaluates maps for one problem, on one sample of its start density."""
 
     columns: Sequence[Column] = (
         Column("energy", "time", "F(rho), mean over the evaluation sample", "F"),
@@ -66,6 +70,7 @@ class Judge:
         Column("projection_error_fresh", "step", "projection_error_fresh where the step begins",
                "x^2/t^2", optional=True),
     )  # fmt: skip
+    """The figures that the judge contributes to a run."""
 
     def __init__(self, problem: Problem, evaluation: Evaluation) -> None:
         self.problem, self.evaluation = problem, evaluation
@@ -73,7 +78,8 @@ class Judge:
         self._behind: tuple[tuple[Stage, ...], Ensemble] = ((), evaluation.ensemble)
 
     def _ensemble(self, map: MapState) -> Ensemble:
-        """The evaluation sample behind the frozen stages, carried there once."""
+        """The images of the evaluation sample under the frozen stages. They are kept, and computed
+        anew only when a stage has been added."""
         if self._behind[0] != map.stages:
             carried = self.evaluation.ensemble.carried(
                 map.stages, score=self.problem.energy.needs_density
@@ -82,11 +88,11 @@ class Judge:
         return self._behind[1]
 
     def look(self, map: MapState, velocity: Tensor | None = None) -> Look:
-        """The evaluation sample behind T, and with η = `velocity`, (p,), how well the map follows
-        the force. One all-reduce.
+        """Evaluate energy and density under `map`, and for a velocity η = θ', (p,), of the active
+        map's parameters also E|Jη + f|². Collective, one all-reduce and those of interactions.
 
-        Errors: `StepFailed` where the map has folded and the energy needs the density, or a value
-        is not finite."""
+        Errors: `StepFailed` if the map has folded at a sample and the energy depends on the
+        density, or if a value is not finite."""
         ensemble, energy = self._ensemble(map), self.problem.energy
         pushed = ensemble.push(map.active(), density=True, score=energy.needs_density)
         forces = ensemble.forces(energy, pushed, values=True)
@@ -110,14 +116,15 @@ class Judge:
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],
         forces: Sequence[ChunkForce], eta: Tensor,
     ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
-        """Of every chunk: Σφ, Σ|Jη + f|², Σ f·Jη and folded samples, (4,) in float64; and what
-        makes them worthless (see `unusable`)."""
+        """For every chunk Σφ, Σ|Jη + f|², Σf·Jη and the number of folded samples, (4,) in float64,
+        and the counts of samples that are `unusable`, (3,)."""
         linearizer = map.map.linearizer()
         needs_density = self.problem.energy.needs_density
         sums, counts = [], []
         for k, (cloud, force) in enumerate(zip(pushed, forces, strict=True)):
             assert force.value is not None
-            moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(eta)  # used once
+            # No budget: the linearisation is used once, so that nothing of it is worth keeping.
+            moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(eta)
             folded = (~cloud.unfolded).sum().double()
             work = ensemble.weighted(k, force.position * moved).double().sum()
             values = ensemble.weighted(k, force.value).double().sum()
@@ -128,8 +135,12 @@ class Judge:
         return sums, counts
 
     def rate(self, map: MapState, velocity: Tensor, look: Look) -> float:
-        """dF/dt of the evaluation sample's energy along θ' = η, exactly: E[f·Jη] of the parts that
-        know positions, and the derivative of the sample mean of those that know the density."""
+        """dF/dt = ∇_θF · η, for F the mean over the evaluation sample and η = `velocity`, (p,).
+
+        The derivative of this sample mean is exact: E[f·Jη] for the parts of the energy that do not
+        depend on the density, automatic differentiation for the others. `look` is what the method
+        of that name found for the same map and velocity. Collective if the energy depends on the
+        density."""
         if not self.problem.energy.needs_density:
             return look.work
         ensemble, active = self._ensemble(map), map.active()
@@ -142,7 +153,11 @@ class Judge:
     def figures(
         self, time: float, map: MapState, velocity: Tensor | None, look: Look
     ) -> dict[str, float]:
-        """Those of `columns` along `time`, from a look at the map with the same velocity."""
+        """The values at `time` of those `columns` that stored times have, by name.
+
+        `look` is what the method of that name found for the same `map` and `velocity`. A figure
+        that is not defined for the problem, as the error where no exact map is known, is NaN.
+        Collective."""
         log_partition, beta = self.problem.log_partition(), self.problem.energy.beta()
         error = self._map_error(time, look)
         return {
@@ -165,8 +180,8 @@ class Judge:
         return map_error(z, look.x, exact, ensemble)
 
     def _symmetric_kl(self, time: float, look: Look) -> float:
-        """Of the nearest Gaussian push-forward to the exact law, where that is Gaussian and there
-        are samples enough to fit one."""
+        """Symmetric KL divergence of the fitted Gaussian from the exact law. NaN where that is not
+        Gaussian, or where there are too few samples to fit an affine map."""
         problem, ensemble = self.problem, self.evaluation.ensemble
         if not isinstance(problem.exact, GaussianFlow) or ensemble.total <= problem.dimension:
             return _NAN

@@ -1,4 +1,4 @@
-"""The mass of a density that is known up to a factor."""
+"""The mass ∫λ of a density from its values at samples."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LogMass:
-    """`value`: log ∫ λ. `standard_error`: its standard error. `contributing_samples`: samples that
-    tell it, of those drawn from λ or of those drawn from the other density, whichever are fewer."""
+    """An estimate of the logarithm of the mass of a density λ."""
 
     value: float
+    """log ∫ λ."""
     standard_error: float
+    """Standard error of `value`."""
     contributing_samples: float
+    """Effective number of samples on which the estimate rests: Σσ, with the acceptance ratios σ of
+    `log_mass`, which is the same for both samples. A small number means that the two densities
+    hardly overlap."""
 
 
 def log_mass(own: Tensor, other: Tensor) -> LogMass:
-    """log ∫ λ from log λ − log g at n draws of λ/∫λ (`own`) and at n draws of a probability
-    density g (`other`; −∞ where λ is 0): the ℓ of the two acceptance ratios
+    """log ∫ λ = ℓ, where Σ_own σ(ℓ − u) = Σ_other σ(u − ℓ),  u = log(λ/g),  σ(t) = 1/(1 + e⁻ᵗ).
 
-        Σ_own σ(ℓ − u) = Σ_other σ(u − ℓ),   σ(t) = 1/(1 + e⁻ᵗ),
-
-    which of all estimates from both samples has the smallest variance (C. H. Bennett, J. Comput.
-    Phys. 22, 1976, eqs. 12a, 12b). As σ is bounded, neither tails nor narrow modes that g misses
-    can bias it unseen: they leave few samples that tell.
+    g is any probability density. `own`, (n,), holds u at n samples of λ/∫λ, and `other`, (n,),
+    holds u at n samples of g, −∞ where λ is 0. Of all estimates from both samples, this one has the
+    smallest variance asymptotically (C. H. Bennett, J. Comput. Phys. 22 (1976) 245, eqs. 12a, 12b).
+    As σ is bounded, tails and narrow modes that g misses cannot bias it without showing in a small
+    number of contributing samples.
     """
     finite = torch.cat([own, other[other.isfinite()]])
     low, high = float(finite.min()), float(finite.max())
-    for _ in range(200):  # halvings of an interval of doubles
+    for _ in range(200):  # Bisection ends where the interval cannot be halved in float64.
         middle = 0.5 * (low + high)
         if not low < middle < high:
             break

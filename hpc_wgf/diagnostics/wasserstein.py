@@ -6,9 +6,11 @@ from torch import Tensor
 
 
 def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
-    """W₂ of each marginal between two samples of one size: (E|x_(i) − y_(i)|²)^½, sorted.
+    """(1/n Σᵢ |x_(i) − y_(i)|²)^½ for each coordinate, x_(i) the i-th smallest value: W₂ of the
+    marginals of two samples.
 
-    x, y: (n, d) → (d,), float64. Its sampling floor falls as n^{−1/2}.
+    The samples `x` and `y` are of one size, (n, d); the result is (d,) in float64. Even for two
+    samples of one law it is positive, of order n^{−1/2}.
     """
     x_sorted, y_sorted = x.double().sort(0).values, y.double().sort(0).values
     return (x_sorted - y_sorted).square().mean(0).sqrt()

@@ -1,4 +1,4 @@
-"""The samples of a run: drawn, weighted, cut into chunks, shared over ranks, and averaged."""
+"""The samples of a run: they are drawn, shared among the ranks in chunks, and averaged here."""
 
 from .energy_gradient import GRADIENT_CHUNK, energy_gradient
 from .ensemble import Ensemble

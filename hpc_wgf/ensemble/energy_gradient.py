@@ -1,4 +1,4 @@
-"""∇_θ of the part of an energy that knows the density, by differentiating its sample mean."""
+"""The gradient in θ of the sample mean of an energy, for its parts that depend on the density."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from ..cloud import Cloud
 from ..maps import PushForward, flatten
 from ..problems import SumOfEnergies
 
-GRADIENT_CHUNK = 8192  # samples whose graph of log det ∇T is held at a time
+GRADIENT_CHUNK = 8192
+"""Number of samples that are differentiated together: it bounds the memory of the autograd graph of
+log|det ∇T|."""
 
 
 def energy_gradient(map: PushForward, energy: SumOfEnergies, chunk: Cloud) -> Tensor:
-    """∇_θ Σᵢ φ(T(zᵢ), log λ(zᵢ) − log|det ∇T(zᵢ)|) over the samples of a chunk, (p,).
+    """∇_θ Σᵢ φ(T_θ(zᵢ), log λ(zᵢ) − log|det ∇T_θ(zᵢ)|) over the samples zᵢ of a chunk, (p,).
 
-    φ is the integrand of the density-dependent parts, at the map's present parameters."""
+    φ(x, log ρ(x)) is the integrand of those parts of the energy that depend on the density. θ is
+    the present parameter vector of `map`, and λ is the density of the samples in `chunk`."""
     parts = [each.split(GRADIENT_CHUNK) for each in (chunk.x, chunk.log_density)]
     total = chunk.x.new_zeros(map.parameter_count())
     for z, log_density in zip(*parts, strict=True):

@@ -1,4 +1,4 @@
-"""n samples of all ranks: the one owner of their number, weights, chunks and sums."""
+"""Samples that are distributed over the ranks: their weights, their chunks, and means over all."""
 
 from __future__ import annotations
 
@@ -21,59 +21,64 @@ _CAUSES = ("the map has folded", "positions are not finite", "values are not fin
 
 @dataclass(frozen=True)
 class Ensemble:
-    """n samples of a density: λ itself, or the one to which frozen stages have carried it.
+    """n samples of a density, distributed over the ranks: of the start density λ, or of its image
+    under the frozen stages of a map.
 
-    A mean over them is (1/n) Σᵢ wᵢ aᵢ, wᵢ the importance weights (all 1 today), not normalised by
-    their sum. `mean` is the only place where a sum over samples becomes a mean over all ranks.
+    Expectations are estimated by E[a] ≈ (1/n) Σᵢ wᵢ aᵢ. The importance weights wᵢ are not
+    normalised by their sum; they are all 1 for samples that are drawn from the density itself.
     """
 
     chunks: Sequence[Cloud]
-    """This rank's samples, in groups that are pushed together."""
+    """The samples of this rank, in chunks of samples that are mapped together."""
     sizes: Sequence[Sequence[int]]
-    """For every rank the lengths of its chunks."""
+    """The number of samples in every chunk of every rank, indexed by rank and chunk."""
     communicator: Communicator
-    """The ranks."""
+    """The ranks over which the samples are distributed."""
     step: int = 0
-    """The step whose sample it is."""
+    """Number of the step for which the samples were drawn; 0 for samples that serve all steps."""
 
     @property
     def total(self) -> int:
-        """n, the samples of all ranks."""
+        """n, the number of samples of all ranks together."""
         return sum(map(sum, self.sizes))
 
     @property
     def points(self) -> list[Tensor]:
-        """Positions of every chunk of this rank, (n_chunk, d)."""
+        """The positions in every chunk of this rank, (n_chunk, d) each."""
         return [chunk.x for chunk in self.chunks]
 
     def carried(self, stages: Sequence[Stage], *, score: bool) -> Ensemble:
-        """The same samples behind frozen stages; with `score` the score is carried too."""
+        """The images of the samples under the frozen stages of a map, with their log-densities, and
+        with their scores if `score` is true (else these are NaN)."""
         if not stages:
             return self
         return replace(self, chunks=carry(stages, self.chunks, score=score))
 
     def weighted(self, chunk: int, values: Tensor) -> Tensor:
-        """wᵢ aᵢ of the samples of a chunk, (n_chunk, …)."""
+        """wᵢ aᵢ for the samples of chunk number `chunk` and their `values` a, (n_chunk, …)."""
         log_weight = self.chunks[chunk].log_weight
         if log_weight is None:
             return values
         return log_weight.exp().view(-1, *[1] * (values.ndim - 1)) * values
 
     def square(self, chunk: int, values: Tensor) -> Tensor:
-        """Σᵢ wᵢ |aᵢ|² over a chunk, in float64, 0-d."""
+        """Σᵢ wᵢ |aᵢ|² over the samples of chunk number `chunk`, for `values` a, (n_chunk, k). A
+        tensor without dimensions in float64."""
         log_weight = self.chunks[chunk].log_weight
         if log_weight is not None:
             values = (0.5 * log_weight).exp()[:, None] * values
         return values.double().square().sum()
 
     def mean(self, own: Tensor) -> Tensor:
-        """(1/n) of the sum over all ranks of `own`, which this rank has summed over its samples;
-        in place, one all-reduce."""
+        """(1/n) Σ_ranks `own`, of any shape, where `own` is this rank's (weighted) sum over its own
+        samples. It is overwritten with the result. Collective, one all-reduce."""
         return self.communicator.sum(own).div_(self.total)
 
     @torch.no_grad()
     def push(self, map: PushForward, *, density: bool, score: bool) -> list[Cloud]:
-        """T(z) of every chunk; log ρ with `density` or `score`, ∇ log ρ with `score`."""
+        """x = T(z) for every chunk of this rank, with log ρ(x) = log λ(z) − log|det ∇T(z)| if
+        `density` or `score` is true and ∇ log ρ(x) if `score` is true. What is not computed is
+        NaN."""
         if not (density or score):
             return [_moved(map, chunk) for chunk in self.chunks]
         scores = [chunk.score for chunk in self.chunks]
@@ -91,16 +96,19 @@ class Ensemble:
     def forces(
         self, energy: SumOfEnergies, pushed: Sequence[Cloud], *, values: bool = False
     ) -> list[ChunkForce]:
-        """f = ∇ δF/δρ at the images `pushed`; collective where particles interact. With `values`
-        also the integrand of F."""
+        """f = ∇ δF/δρ at the images `pushed` of this rank's chunks; with `values` also the
+        integrand φ of F ≈ (1/n) Σᵢ wᵢ φᵢ. Collective if the energy has interactions."""
         particles = Particles([cloud.x for cloud in pushed], self.sizes, self.communicator)
         return energy.forces(pushed, particles, values=values)
 
     def sum_or_fail(self, sums: Sequence[Tensor], counts: Sequence[Tensor]) -> Tensor:
-        """Σ over chunks and ranks of `sums`, in one float64 all-reduce that also carries every
-        rank's `counts` (see `unusable`).
+        """The sum of `sums`, (k,) for each chunk in float64, over all chunks and ranks: (k,).
 
-        Errors: `StepFailed` where a count is not 0."""
+        `counts`, (3,) for each chunk, are the numbers of samples that `unusable` finds. They are
+        reduced together with the sums. Collective, one all-reduce.
+
+        Errors: `StepFailed` on every rank if any count is positive; its message names the cause and
+        the ranks."""
         size, rank = self.communicator.size, self.communicator.rank
         mine = tree_sum(list(sums))
         placed = mine.new_zeros(len(_CAUSES), size)
@@ -115,16 +123,18 @@ class Ensemble:
 
 
 def _moved(map: PushForward, chunk: Cloud) -> Cloud:
-    """T(z) alone."""
+    """x = T(z) without density and score, which are NaN."""
     x = map(chunk.x)
     unknown = torch.full_like(x, _NAN)
     return Cloud(x, unknown[:, 0], unknown, chunk.positive, chunk.log_weight)
 
 
 def unusable(cloud: Cloud, values: Tensor, *, folded_count: bool) -> Tensor:
-    """Samples of a chunk that make a step worthless, (3,): folded ones, with `folded_count` (where
-    their density enters the energy), and those of positions or of `values`, (n, …), that are not
-    finite."""
+    """Numbers of samples of a chunk on account of which a step has to be rejected, (3,).
+
+    They count the samples with det ∇T ≤ 0 (0 unless `folded_count`: folding matters only to an
+    energy that depends on the density), those whose position is not finite, and those whose row of
+    `values`, (n, k), is not finite."""
     folded = ~cloud.unfolded if folded_count else ~cloud.unfolded & False
     lost = ~torch.isfinite(cloud.x).all(1)
     broken = ~torch.isfinite(values).all(1)

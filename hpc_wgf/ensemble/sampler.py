@@ -1,4 +1,4 @@
-"""Samples of the start density: those of a step, and the fixed ones on which a run is judged."""
+"""Drawing samples of the start density: new ones for every step, and a fixed evaluation sample."""
 
 from __future__ import annotations
 
@@ -13,59 +13,68 @@ from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Density
 from .ensemble import Ensemble
 
-_CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # samples that are pushed together, at most
+_CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # the most samples of a chunk
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The fixed sample on which every method is judged; no step is fitted to it."""
+    """The fixed sample of the start density on which the results of every method are evaluated. It
+    is independent of the samples from which the steps are computed."""
 
     blocks: SampleBlocks
-    """Numbered blocks of all its samples."""
+    """The numbered blocks in which the sample is drawn."""
     pieces: int
-    """In how many consecutive pieces, at least, ranks share it."""
+    """The sample is cut into at least so many pieces of consecutive blocks, and every rank has
+    whole pieces."""
     span: slice
-    """The numbers of this rank's samples among all."""
+    """The numbers of this rank's samples among those of all ranks."""
     ensemble: Ensemble
-    """Samples of the start density."""
+    """The samples themselves, distributed over the ranks."""
 
     @property
     def z(self) -> Tensor:
-        """This rank's samples, (n_local, d)."""
+        """The samples of this rank, (n_local, d)."""
         return torch.cat([chunk.x for chunk in self.ensemble.chunks])
 
 
-Parts = Sequence[Sequence[range]]  # for every rank, the blocks of each of its chunks
+Parts = Sequence[Sequence[range]]
+"""For every rank and each of its chunks, the numbers of the sample blocks that form the chunk."""
 
 
 class Sampler:
-    """Draws this rank's chunks of numbered samples, in one precision on the rank's device."""
+    """Draws samples of the start density in numbered blocks, each rank those of its own chunks.
+
+    A sample depends on the seed, the stream, the step and its number alone. All ranks together
+    therefore draw the same samples, however many ranks there are.
+    """
 
     def __init__(
         self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype
     ) -> None:
+        """Samples of `start` are made in precision `dtype` on the device of `communicator`."""
         self._start, self._communicator = start, communicator
         self._seed, self._dtype = seed, dtype
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
-        """The blocks of each chunk of `rank`, of `least` samples at least; on a GPU the fewest that
-        its memory bears, as small products would leave it idle."""
+        """The blocks of each chunk of `rank` for the sample of a step: on a CPU chunks of about
+        `least` samples or more, on a GPU as few chunks of at most 65 536 samples as possible."""
         ranks = self._communicator.size
-        if self._communicator.device.type == "cuda":
+        if self._communicator.device.type == "cuda":  # small products would leave it idle
             return blocks.grouped(blocks.own(rank, ranks, least), _GPU_CHUNK)
         return blocks.chunks(rank, ranks, least)
 
     def parts(self, blocks: SampleBlocks, least: int) -> Parts:
-        """The chunks of every rank."""
+        """The chunks of every rank for the sample of a step, as `chunks` has them."""
         key = (blocks, least)
-        if key not in self._known:  # of all ranks, at every step
+        if key not in self._known:  # Every step asks for the chunks of all ranks.
             ranks = range(self._communicator.size)
             self._known[key] = [self.chunks(blocks, least, rank) for rank in ranks]
         return self._known[key]
 
     def evaluation_chunks(self, blocks: SampleBlocks, pieces: int, rank: int) -> Sequence[range]:
-        """The chunks of the pieces of the evaluation sample that are those of `rank`."""
+        """The blocks of each chunk of `rank` for the evaluation sample in at least `pieces` pieces.
+        A chunk lies within one piece and has at most 2048 samples, on a GPU 65 536."""
         most = _GPU_CHUNK if self._communicator.device.type == "cuda" else _CPU_CHUNK
         return [
             chunk
@@ -74,14 +83,15 @@ class Sampler:
         ]
 
     def evaluation_parts(self, blocks: SampleBlocks, pieces: int) -> Parts:
-        """The same of every rank."""
+        """The chunks of every rank for the evaluation sample, as `evaluation_chunks` has them."""
         ranks = range(self._communicator.size)
         return [self.evaluation_chunks(blocks, pieces, rank) for rank in ranks]
 
     def draw(
         self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int = 0
     ) -> Ensemble:
-        """The samples of a step, or of another random stream."""
+        """The samples in `blocks` from the random numbers of a stream and a step. `parts` assigns
+        the blocks to the chunks of the ranks; this rank draws its own ones only."""
         mine = parts[self._communicator.rank]
         chunks = [self._chunk(blocks, part, stream, step) for part in mine]
         spans = [[blocks.span(part) for part in rank] for rank in parts]
@@ -89,7 +99,7 @@ class Sampler:
         return Ensemble(chunks, sizes, self._communicator, step)
 
     def evaluation(self, blocks: SampleBlocks, pieces: int) -> Evaluation:
-        """The evaluation sample, in chunks of pieces."""
+        """The evaluation sample in `blocks`, cut into at least `pieces` pieces."""
         parts = self.evaluation_parts(blocks, pieces)
         mine = parts[self._communicator.rank]
         span = blocks.span(range(mine[0].start, mine[-1].stop))

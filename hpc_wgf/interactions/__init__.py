@@ -1,4 +1,4 @@
-"""Interaction energies ½ ∬ J(x−y) ρ(x) ρ(y): kernels, and the routes by which they are summed."""
+"""Interaction energies ½ ∬ J(x−y) ρ(x) ρ(y): kernels, and the ways of summing over pairs."""
 
 from .energy import InteractionEnergy
 from .kernels import GaussianKernel, Kernel, PowerLaw, UserKernel

@@ -1,8 +1,8 @@
-"""Random batches: each particle meets only the few others of its batch.
+"""Random batches: each particle interacts only with the few others of its batch.
 
-The particles of a step are independent draws in no order, so that runs of consecutive ones are
-random batches as they stand: an unbiased estimate of the field in O(n · batch), without
-communication (S. Jin, L. Li, J.-G. Liu, J. Comput. Phys. 400 (2020) 108877).
+The field is estimated without bias and without communication, in O(n · batch) operations (S. Jin,
+L. Li, J.-G. Liu, J. Comput. Phys. 400 (2020) 108877). The particles of a step are independent
+samples that are not sorted; groups of consecutive ones are therefore random batches already.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from torch import Tensor
 from .kernels import Kernel
 from .tiles import pair_sums
 
-_GROUP = 1 << 17  # pairs summed at a time
+_GROUP = 1 << 17  # number of pairs that are summed together
 
 
 def batch_means(kernel: Kernel, x: Tensor, batch: int, *, potential: bool) -> Tensor:
-    """Means of ∇J(x−y) (and J) over the other members y of each particle's batch, for one chunk
-    (n, d): (n, d) or (n, d + 1). Batches have `batch` or a few more members; a particle alone in
-    its chunk meets nobody, and its means are 0."""
+    """(1/(b−1)) Σ_{y≠x} ∇J(x−y) over the b members y of the batch of each particle x: (n, d).
+
+    `x`, (n, d), is a chunk of particles, which is cut into batches of `batch` or a few more members
+    (of fewer if the chunk is smaller). With `potential` the mean of J(x−y) is appended as a last
+    column, (n, d + 1). The means of a particle that is alone in its chunk are 0."""
     if len(x) == 1:
         return x.new_zeros(1, x.shape[1] + potential)
     batches = max(1, len(x) // batch)

@@ -1,4 +1,4 @@
-"""The interaction energy and the choice of its route."""
+"""The interaction energy, and the choice of how its sums over pairs are computed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,11 @@ from .moments import moment_fields
 from .particles import Field, Particles
 from .ring import ring_sums
 
-_MOST_PAIRED = 1 << 17  # particles beyond which all pairs are left to those who ask for them
+_MOST_PAIRED = 1 << 17  # particles up to which the automatic route takes all pairs
 
 
 class InteractionEnergy:
-    """F = (c/2) ∬ J(x−y) ρ(x) ρ(y), f(x) = c ∫ ∇J(x−y) ρ(y) dy [PWGF (3.10)].
-
-    `factor`: c. `route`: automatic takes moments where the kernel allows it, else all pairs, and
-    random batches beyond 131 072 particles. `self_pairs`: whether a particle acts on itself (means
-    over n particles, the energy of the empirical measure) or not (means over n − 1, unbiased);
-    None leaves it out where the kernel is singular, and in batches always. `batch`: members of a
-    random batch, at most the particles that a rank computes together (512 or more; a GPU: all).
-    """
+    """F = (c/2) ∬ J(x−y) ρ(x) ρ(y), f(x) = c ∫ ∇J(x−y) ρ(y) dy [PWGF (3.10)]."""
 
     def __init__(
         self,
@@ -36,6 +29,22 @@ class InteractionEnergy:
         self_pairs: bool | None = None,
         batch: int = 64,
     ) -> None:
+        """`kernel`: J. `factor`: c.
+
+        `route`: how the sums over pairs are computed. `automatic` takes moments if the kernel
+        allows it, else all pairs, and random batches for more than 131 072 particles, unless
+        `self_pairs` is given as true.
+
+        `self_pairs`: whether the pairs x = y are included. With them, sums are divided by n, and F
+        is the energy of the empirical measure; without, they are divided by n − 1, and the estimate
+        is unbiased. By default they are included unless the kernel is singular; random batches
+        never include them.
+
+        `batch`: number of members of a random batch, at least 2. A batch lies within a chunk of
+        particles, which bounds it.
+
+        Errors: `InputError` for other values, and for options that exclude each other.
+        """
         route = Route(route)
         if not math.isfinite(factor):
             raise InputError(f"the factor of an interaction energy must be finite, got {factor}")
@@ -65,7 +74,7 @@ class InteractionEnergy:
         )
 
     def route_for(self, particles: int) -> Route:
-        """The route that is taken for so many particles of all ranks."""
+        """The route that is taken for `particles` particles, those of all ranks."""
         if self.route is not Route.AUTOMATIC:
             return self.route
         if self.kernel.even_powers() is not None:
@@ -74,7 +83,8 @@ class InteractionEnergy:
         return Route.PAIRS if few else Route.BATCHES
 
     def check_particles(self, particles: int) -> None:
-        """Errors: `InputError` where so many particles of all ranks are too few to meet."""
+        """Errors: `InputError` if there are fewer than two particles on all ranks together and a
+        particle does not act on itself."""
         if particles < 2 and not self.self_pairs:
             raise InputError(
                 f"{self} needs at least 2 particles, got {particles}: raise method.samples and "
@@ -82,7 +92,8 @@ class InteractionEnergy:
             )
 
     def fields(self, particles: Particles, *, potential: bool = False) -> list[Field]:
-        """The field at every chunk of this rank; collective."""
+        """f(x), and with `potential` also (c/2) ∫ J(x−y) ρ(y) dy, at this rank's particles: one
+        field for each chunk. Collective, unless random batches are taken."""
         route = self.route_for(particles.total)
         if route is Route.BATCHES:
             means = [
@@ -93,7 +104,7 @@ class InteractionEnergy:
         if route is Route.MOMENTS:
             powers = self.kernel.even_powers()
             assert powers is not None
-            # J(0) = 0: leaving a particle's action on itself out changes the divisor alone.
+            # As J(0) = 0, leaving out a particle's action on itself changes the divisor only.
             scale = self.factor * particles.total / self._partners(particles.total)
             scaled = {power: scale * c for power, c in powers.items()}
             return moment_fields(scaled, particles, potential)

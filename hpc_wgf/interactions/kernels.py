@@ -1,6 +1,6 @@
-"""Radial interaction kernels J(x) = j(|x|²), so that ∇J(x) = 2 j'(|x|²) x.
+"""Radial interaction kernels J(x) = j(|x|²), for which ∇J(x) = 2 j'(|x|²) x.
 
-Sums over pairs need nothing but the matrix of squared distances and two matrix products.
+Sums over pairs then need only the matrix of squared distances and two matrix products.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from ..errors import InputError
 
 
 class Kernel(ABC):
-    """J, by its value and its weight 2j' as functions of |x|².
-
-    `singular`: J or its weight is not finite at 0, so that a particle cannot act on itself.
-    """
+    """A radial kernel J(x) = j(|x|²). A subclass defines j and its weight 2j'."""
 
     singular: bool = False
+    """Whether j or j' is not finite at 0. A particle then cannot act on itself."""
 
     @abstractmethod
     def value(self, square: Tensor) -> Tensor:
@@ -29,18 +27,20 @@ class Kernel(ABC):
 
     @abstractmethod
     def weight(self, square: Tensor) -> Tensor:
-        """2 j'(|x|²): ∇J(x) = weight · x, of the shape of `square`."""
+        """2 j'(|x|²), of the shape of `square`: ∇J(x) = weight · x."""
 
     def even_powers(self) -> Mapping[int, float] | None:
-        """{q: c_q} with J(x) = Σ c_q |x|^q and q among 2 and 4, else None."""
+        """The coefficients {q: c_q} if J(x) = c₂|x|² + c₄|x|⁴, else None."""
         return None
 
     def exponent_at_zero(self) -> float | None:
-        """q with |J| ~ |x|^q, or J ~ log|x| for q = 0, where the kernel is singular, else None."""
+        """The exponent q with |J(x)| ~ |x|^q as x → 0, or 0 if J(x) ~ log|x|, for a singular
+        kernel; else None."""
         return None
 
     def check_dimension(self, dimension: int) -> None:
-        """Errors: `InputError` where ∬|J| ρρ is infinite for every bounded density."""
+        """Errors: `InputError` if J is not integrable at 0 in this dimension, so that ∬|J| ρρ is
+        infinite for every bounded density."""
         exponent = self.exponent_at_zero()
         if exponent is not None and exponent <= -dimension:
             raise InputError(
@@ -50,18 +50,20 @@ class Kernel(ABC):
             )
 
     def force_has_variance(self, dimension: int) -> bool:
-        """Whether ∫|∇J|² is finite near 0, so that E|f|² of a sample has a limit."""
+        """Whether |∇J|² is integrable at 0 in this dimension, so that the force between two random
+        particles has finite variance."""
         exponent = self.exponent_at_zero()
         return exponent is None or 2 * (exponent - 1) + dimension > 0
 
 
 class PowerLaw(Kernel):
-    """J(x) = |x|^a/a − |x|^b/b, attractive far away and repulsive nearby for a > b [PWGF (3.12)].
+    """J(x) = |x|^a/a − |x|^b/b, where |x|⁰/0 stands for log|x| [PWGF (3.12)].
 
-    An exponent 0 stands for the logarithm: |x|⁰/0 means log|x|.
+    For a > b it is attractive at distances above 1 and repulsive below.
     """
 
     def __init__(self, a: float = 4.0, b: float = 2.0) -> None:
+        """Errors: `InputError` unless the exponents are finite and differ."""
         if not (math.isfinite(a) and math.isfinite(b)) or a == b:
             raise InputError(
                 f"a power law |x|^a/a − |x|^b/b needs finite exponents that differ, got a = {a} "
@@ -89,14 +91,17 @@ class PowerLaw(Kernel):
 
 
 def _power(square: Tensor, q: float) -> Tensor:
-    """|x|^q/q, log|x| for q = 0."""
+    """|x|^q/q, or log|x| for q = 0."""
     return 0.5 * square.log() if q == 0 else square.pow(0.5 * q) / q
 
 
 class GaussianKernel(Kernel):
-    """J(x) = −A e^{−|x|²/(2σ²)}: attractive over a range σ for A > 0 [VWGF 4.4]."""
+    """J(x) = −A e^{−|x|²/(2σ²)}, attractive for A > 0 [VWGF 4.4]."""
 
     def __init__(self, amplitude: float = 1.0, width: float = 1.0) -> None:
+        """`amplitude`: A. `width`: σ > 0, in units of x.
+
+        Errors: `InputError` for other values."""
         if not (math.isfinite(amplitude) and width > 0 and math.isfinite(width)):
             raise InputError(
                 "a Gaussian kernel needs a finite amplitude and a positive width, "
@@ -115,9 +120,13 @@ class GaussianKernel(Kernel):
 
 
 class UserKernel(Kernel):
-    """A torch function j of |x|², elementwise and differentiable: J(x) = j(|x|²)."""
+    """J(x) = j(|x|²) with j given by a torch function."""
 
     def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None) -> None:
+        """`function`: j, elementwise on tensors of any shape and differentiable by torch. `name`:
+        what the descriptions of a run call it, by default the name of the function.
+
+        Errors: `InputError` if j fails at 1 or 4, or is not elementwise or not finite there."""
         self.function = function
         self.name = name or getattr(function, "__qualname__", repr(function))
         square = torch.tensor([0.0, 1.0, 4.0], dtype=torch.float64)
@@ -141,7 +150,8 @@ class UserKernel(Kernel):
         self.singular = not bool(finite[0])
 
     def __repr__(self) -> str:
-        # Values tell two functions of one name apart, so that a resumed run is the same one.
+        # A run is identified by its description when it is resumed. The values tell two functions
+        # of one name apart.
         values = self.value(torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)).tolist()
         return f"UserKernel({self.name}, j(0.5, 1, 4) = {values})"
 
@@ -149,7 +159,8 @@ class UserKernel(Kernel):
         if not self.singular:
             return None
         square = torch.tensor([1e-12, 1e-10], dtype=torch.float64)
-        near, far = self.weight(square).abs().log().tolist()  # |∇J| = weight · |x| ~ |x|^{q−1}
+        # As |∇J| = weight · |x| ~ |x|^{q−1}, the logarithmic slope of the weight is q − 2.
+        near, far = self.weight(square).abs().log().tolist()
         exponent = (near - far) / math.log(1e-1) + 2
         return exponent if math.isfinite(exponent) else None
 

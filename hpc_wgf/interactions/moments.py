@@ -1,6 +1,7 @@
-"""Even powers by moments: exact sums over all particles in O(n d²).
+"""Kernels of even powers: exact sums over all particles in O(n d²) operations, from moments.
 
-With y centred, m = E y, C = E[yyᵀ], q = E[|y|²y] and x centred likewise,
+With x and y relative to the mean of all particles y, and C = E[yyᵀ], q = E[|y|²y],
+
     E|x−y|² = |x|² + tr C,                                  E ∇½|x−y|² = x,
     E|x−y|⁴ = |x|⁴ + 4 xᵀCx + 2|x|² tr C − 4 x·q + E|y|⁴,   E ∇¼|x−y|⁴ = |x|²x + 2Cx + x tr C − q.
 """
@@ -19,11 +20,16 @@ from .particles import Field, Particles
 def moment_fields(
     powers: Mapping[int, float], particles: Particles, potential: bool
 ) -> list[Field]:
-    """The field of J = Σ c_q |x|^q, q = 2 and 4, for each chunk; two small all-reduces."""
+    """E[∇J(x−y)], and with `potential` also ½ E[J(x−y)], for J(x) = c₂|x|² + c₄|x|⁴.
+
+    `powers` are the coefficients {q: c_q}, and E is the mean over the particles y of all ranks. The
+    result is one field for each chunk of this rank. Collective, two all-reduces of d and of about
+    d² numbers."""
     n, communicator = particles.total, particles.communicator
     sums = [x.double().sum(0) for x in particles.chunks]
     mean = communicator.sum(tree_sum(sums)) / n
-    # In float64: single precision would round a distant mean by more than the particles' spread.
+    # Particles are centred in float64: far from the origin, the rounding error of their mean in
+    # single precision may exceed their spread.
     centred = [(x.double() - mean).to(x.dtype) for x in particles.chunks]
     d = mean.numel()
     parts = communicator.sum(tree_sum([_moments(x) for x in centred])) / n
@@ -44,7 +50,7 @@ def moment_fields(
 
 
 def _moments(x: Tensor) -> Tensor:
-    """Σxxᵀ, Σ|x|²x and Σ|x|⁴ over a chunk, flat, in float64."""
+    """Σxxᵀ, Σ|x|²x and Σ|x|⁴ over a chunk, joined to one vector, (d² + d + 1,) in float64."""
     x = x.double()
     square = (x * x).sum(1)
     return torch.cat([(x.T @ x).reshape(-1), square @ x, (square @ square)[None]])

@@ -1,12 +1,14 @@
-"""All pairs over all ranks: blocks of particles travel while the ranks compute with them.
+"""Sums over all pairs of particles on P ranks: blocks of particles travel from rank to rank.
 
-Each rank keeps its own particles and sees those of every other once, in size − 1 transfers; the
-next is posted before the current block is computed with. Memory is O(n/P).
+Each rank keeps its own particles and receives those of every other rank once, in P − 1 transfers. A
+transfer is started before the computation with the previous block, and runs during it. Memory is
+O(n/P).
 
-On a power of two of ranks P the k-th transfer is a swap with rank ⊕ k ⊕ (k−1), so that rank r
-meets the blocks r, r⊕1, r⊕2, …: complete subtrees of the tree of sums one after the other. Where
-their chunks are the same on any number of ranks, as a step's are, forces then are the same to the
-bit. Other numbers of ranks shift round a plain ring.
+If P is a power of two, the k-th transfer is an exchange with rank r ⊕ k ⊕ (k−1), ⊕ the bitwise
+exclusive or, so that rank r receives the blocks r ⊕ 1, r ⊕ 2, …. These are complete subtrees of the
+binary tree along which sums are taken. If, moreover, the chunks do not depend on the number of
+ranks, as those of a step's sample on a CPU, the sums are equal to the bit for P = 1, 2, 4, …. For
+other P, blocks are passed on round a ring.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from .tiles import pair_sums
 def ring_sums(
     kernel: Kernel, particles: Particles, *, self_pairs: bool, potential: bool
 ) -> list[Tensor]:
-    """For each chunk of this rank the sums of ∇J (and J) over the particles of all ranks, as
-    `pair_sums` has them."""
+    """Σ_y ∇J(x−y) over the particles y of all ranks, (n_chunk, d) for each chunk x of this rank.
+
+    With `potential`, ΣJ(x−y) is appended as a last column, (n_chunk, d + 1). `self_pairs`: whether
+    y = x is included. Collective."""
     mine = particles.communicator.rank
     sums = [TreeSum() for _ in particles.chunks]
     for owner, block in _travelling(particles):
@@ -39,12 +43,13 @@ def ring_sums(
 
 
 def _travelling(particles: Particles) -> Iterator[tuple[int, Tensor]]:
-    """(owner, its particles) for every rank, one's own first."""
+    """The rank and the particles of every block, that of this rank first. A block is valid until
+    the next one is asked for."""
     communicator = particles.communicator
     rank, size = communicator.rank, communicator.size
     counts = [sum(lengths) for lengths in particles.sizes]
     held = torch.cat(list(particles.chunks))
-    # Blocks differ in length: buffers hold the longest, and all of it travels.
+    # Blocks differ in length. Buffers have the length of the longest and are sent as a whole.
     held = torch.cat([held, held.new_zeros(max(counts) - len(held), held.shape[1])])
     arriving = torch.empty_like(held)
     owner = rank
@@ -61,7 +66,8 @@ def _travelling(particles: Particles) -> Iterator[tuple[int, Tensor]]:
 
 
 def _partners(rank: int, size: int, turn: int) -> tuple[int, int, int]:
-    """Whom to send to, whom to receive from, and whose particles then arrive."""
+    """For a transfer: the rank to send to, the rank to receive from, and the owner of the particles
+    that arrive."""
     if size & (size - 1) == 0:
         partner = rank ^ turn ^ (turn - 1)
         return partner, partner, rank ^ turn

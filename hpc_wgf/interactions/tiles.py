@@ -1,4 +1,4 @@
-"""All pairs between two sets of particles, in tiles of bounded memory."""
+"""Sums over all pairs between two sets of particles, in tiles of bounded memory."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from torch import Tensor
 
 from .kernels import Kernel
 
-# Entries of a tile: on a CPU a few of them fit a core's cache; a GPU needs many to be busy.
+# Number of pairs in a tile. On a CPU a few matrices of this size fit into a core's cache; a GPU
+# needs large ones to be busy.
 _TILE_CPU, _TILE_GPU = 1 << 17, 1 << 25
 
 
 def pair_sums(kernel: Kernel, x: Tensor, y: Tensor, *, same: bool, potential: bool) -> Tensor:
-    """Σ over y of ∇J(x−y), and of J(x−y) with `potential`: (…, n, d) or (…, n, d + 1).
+    """Σ_y ∇J(x−y), (…, n, d), for particles x, (…, n, d), and y, (…, m, d).
 
-    x: (…, n, d), y: (…, m, d). `same`: y is x, and no particle acts on itself.
+    With `potential`, Σ_y J(x−y) is appended as a last column, (…, n, d + 1). If y is x, `same`
+    leaves out the pairs of a particle with itself.
     """
     limit = _TILE_GPU if x.is_cuda else _TILE_CPU
     side = max(16, int(limit**0.5))
     columns = min(side, y.shape[-2])
     rows = max(1, limit // columns)
-    centre = x.mean(-2, keepdim=True)  # products of large coordinates would cancel
+    # Far from the origin, |x|² + |y|² − 2x·y would lose digits by cancellation.
+    centre = x.mean(-2, keepdim=True)
     x, y = x - centre, y - centre
     parts = []
     for i in range(0, x.shape[-2], rows):
@@ -36,13 +39,15 @@ def pair_sums(kernel: Kernel, x: Tensor, y: Tensor, *, same: bool, potential: bo
 
 
 def _tile(kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: bool) -> Tensor:
-    """One tile; pairs on its diagonal of offset `skip` are left out. So are, of a singular kernel,
-    particles that rounding has put in one place: by symmetry they do not push each other."""
+    """The sums of one tile, without the pairs on its diagonal of offset `skip`.
+
+    For a singular kernel, pairs at distance 0, to which rounding may have brought two particles,
+    are left out too, as if their forces on each other averaged to 0 by symmetry."""
     exact = kernel.singular or x.shape[-1] <= 2
     square = _squares_by_differences(x, y) if exact else _squares_by_products(x, y)
     met = square == 0 if kernel.singular else None
     if met is not None:
-        square.masked_fill_(met, 1.0)  # any distance at which the kernel is finite
+        square.masked_fill_(met, 1.0)  # Any distance at which the kernel is finite will do.
     weight = _without(kernel.weight(square), skip, met)
     if exact:
         columns = [_difference(x, y, k).mul_(weight).sum(-1) for k in range(x.shape[-1])]
@@ -56,6 +61,7 @@ def _tile(kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: boo
 
 
 def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:
+    """`pairs` with 0 for the pairs that are left out."""
     if met is not None:
         pairs = pairs.masked_fill_(met, 0.0)
     if skip is not None:
@@ -64,12 +70,13 @@ def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:
 
 
 def _difference(x: Tensor, y: Tensor, k: int) -> Tensor:
-    """x_k − y_k of all pairs, (…, n, m)."""
+    """x_k − y_k for all pairs, (…, n, m)."""
     return x[..., :, None, k] - y[..., None, :, k]
 
 
 def _squares_by_differences(x: Tensor, y: Tensor) -> Tensor:
-    """|x − y|² without cancellation: near pairs decide where the kernel is singular."""
+    """|x − y|² = Σ_k (x_k − y_k)², (…, n, m), with full relative accuracy for close pairs, which
+    dominate if the kernel is singular."""
     square = _difference(x, y, 0).square_()
     for k in range(1, x.shape[-1]):
         square.add_(_difference(x, y, k).square_())
@@ -77,7 +84,7 @@ def _squares_by_differences(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _squares_by_products(x: Tensor, y: Tensor) -> Tensor:
-    """|x|² + |y|² − 2 x·y."""
+    """|x − y|² = |x|² + |y|² − 2 x·y, (…, n, m), by one matrix product."""
     square = (x @ y.mT).mul_(-2)
     square += (x * x).sum(-1)[..., :, None]
     square += (y * y).sum(-1)[..., None, :]

@@ -1,4 +1,5 @@
-"""What is solved: energies, start densities, exact solutions, the catalogue of run files."""
+"""What is solved: energies, start densities and exact solutions, and the run files of named
+problems (in the folder catalogue)."""
 
 from .compact import Barenblatt, Box, Paraboloid
 from .densities import Density, Gaussian, Mixture, jump_of

@@ -1,9 +1,10 @@
 """Start densities of compact support: Barenblatt profiles, paraboloids, boxes.
 
-At the edge of a support the density vanishes like a power of a factor u → 0 and the score grows
-like 1/u; what enters a force, ρ^{m−1}∇ log ρ, has a limit. Samples lie on the edge, or by rounding
-a little outside: there u is held at the precision of the numbers, so that powers of the density
-times the score keep that limit. Farther outside the density is 0.
+At the edge of its support such a density vanishes like a power of a factor u → 0, and its score
+grows like 1/u. Their product ρ^{m−1} ∇ log ρ, which is the force, has a limit. Samples may lie on
+the edge or, by rounding, a little outside; there u is replaced by the size of its rounding error,
+so that density and score are finite and the product is close to its limit. Farther outside the
+density is 0.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from .matrices import VectorLike, vector
 class Paraboloid:
     """λ(z) = c (1 − |z−z₀|²/R²)₊^q,  c = Γ(d/2+q+1) / (π^{d/2} Γ(q+1) R^d).
 
-    q = 1 in one dimension is ¾(1 − z²)₊ for R = 1. |z−z₀|²/R² ~ Beta(d/2, q+1), so that samples
-    are exact.
+    Samples are exact, as |z−z₀|²/R² ~ Beta(d/2, q+1). For d = q = R = 1 and z₀ = 0 this is the
+    parabola ¾(1 − z²)₊.
     """
 
     def __init__(
         self, dimension: int, centre: VectorLike = 0.0, radius: float = 1.0, exponent: float = 1.0
     ) -> None:
+        """`centre`: z₀, a number for all coordinates or (d,). `radius`: R > 0. `exponent`: q > 0.
+
+        Errors: `InputError` for other values."""
         if not (radius > 0 and math.isfinite(radius)):
             raise InputError(f"the radius of a paraboloid must be positive, got {radius}")
         if not (exponent > 0 and math.isfinite(exponent)):
@@ -54,7 +58,7 @@ class Paraboloid:
         return self.centre + torch.from_numpy(self.radius * np.sqrt(square) * direction)
 
     def _factor(self, z: Tensor) -> Tensor:
-        """u = 1 − |z−z₀|²/R², (n,), 0 outside."""
+        """u = 1 − |z−z₀|²/R², (n,), at least its rounding error near the edge and 0 outside."""
         scaled = (z - self.centre.to(z)) / self.radius
         return _held(1 - (scaled * scaled).sum(1), self.dimension)
 
@@ -77,13 +81,17 @@ class Barenblatt(Paraboloid):
         α = d/(d(m−1) + 2),  k = (m−1)α/(2md),
         C = [(k/π)^{d/2} Γ(d/2) / B(d/2, m/(m−1))]^{1/γ},  γ = d/2 + 1/(m−1).
 
-    The printed C has a factor d in its denominator that gives mass 1/d. Along the flow samples
-    scale like t^{α/d}.
+    The paper prints C with another factor d in its denominator, which would give mass 1/d. The
+    flow moves samples by x ∝ t^{α/d}. `alpha` is α.
     """
 
     def __init__(
         self, dimension: int, m: float, time: float = 1.0, centre: VectorLike = 0.0
     ) -> None:
+        """`m`: the exponent m > 1. `time`: t > 0. `centre`: the origin of x, a number for all
+        coordinates or (d,).
+
+        Errors: `InputError` for other values."""
         if not (m > 1 and math.isfinite(m)):
             raise InputError(f"a Barenblatt profile needs m above 1, got m = {m}")
         if not (time > 0 and math.isfinite(time)):
@@ -102,15 +110,20 @@ class Barenblatt(Paraboloid):
 
 
 class Box:
-    """Uniform on [low, high]ᵈ; with a ramp w > 0 convolved with a uniform density of that width.
+    """λ = Π_j λ_j(z_j), λ_j the density of U[low_j, high_j] + U[−w/2, w/2], the sum of two
+    independent uniform variables.
 
-    Each coordinate is then a trapezoid, flat up to w/2 inside the faces and 0 from w/2 outside
-    them: the sum of two uniform variables.
+    For w = 0 this is the uniform density of a box, which jumps at the faces. For w > 0 it is
+    continuous: each λ_j is a trapezoid whose sides rise over a width w about the faces.
     """
 
     def __init__(
         self, dimension: int, low: VectorLike = -1.0, high: VectorLike = 1.0, ramp: float = 0.0
     ) -> None:
+        """`low` < `high`: opposite corners, a number for all coordinates or (d,). `ramp`: w, at
+        most the shortest side of the box.
+
+        Errors: `InputError` for other values."""
         self.dimension = dimension
         self.low = vector(low, dimension, "the lower corner of the box")
         self.high = vector(high, dimension, "the upper corner of the box")
@@ -138,7 +151,7 @@ class Box:
         return z + self.ramp * (torch.from_numpy(random.random((count, self.dimension))) - 0.5)
 
     def _height(self, z: Tensor) -> Tensor:
-        """Height of each coordinate's trapezoid over that of its flat part, (n, d)."""
+        """λ_j(z_j) divided by its maximum, (n, d)."""
         depth = torch.minimum(z - self.low.to(z), self.high.to(z) - z)
         if self.ramp == 0:
             slack = 8 * torch.finfo(z.dtype).eps * (1 + z.abs())
@@ -164,6 +177,7 @@ class Box:
 
 
 def _held(u: Tensor, size: float) -> Tensor:
-    """u no smaller than its rounding error, of numbers of the given size; 0 below minus that."""
+    """u raised to its rounding error if it is less, for u computed from numbers of the given size;
+    0 where u is negative beyond rounding."""
     least = 4 * size * torch.finfo(u.dtype).eps
     return torch.where(u < -16 * least, 0.0, u.clamp(min=least))

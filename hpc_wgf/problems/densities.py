@@ -1,4 +1,4 @@
-"""Start densities λ: exact samples, log-density and score."""
+"""Start densities λ on ℝᵈ: exact samples, log λ, and the score ∇ log λ."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class Density(Protocol):
     """A probability density on ℝᵈ that can be sampled exactly."""
 
     dimension: int
+    """The dimension d."""
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        """(count, d) in float64 on the CPU: independent draws, in no order (random batches of
-        interacting particles are runs of them)."""
+        """`count` independent samples, (count, d) in float64 on the CPU. They must not be sorted,
+        as random batches of interacting particles are taken from consecutive samples."""
         ...
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -33,12 +34,13 @@ class Density(Protocol):
         ...
 
     def jump(self) -> str | None:
-        """Where the density jumps, in words, or None where it is continuous."""
+        """Where the density jumps, as a sentence without full stop for error messages; None for a
+        continuous density. A density of one's own may lack this method if it is continuous."""
         ...
 
 
 def jump_of(density: Density) -> str | None:
-    """`Density.jump`, which a user's density may leave out where there is none."""
+    """`Density.jump()` of `density`, or None if it lacks this method."""
     declared = getattr(density, "jump", None)
     return None if declared is None else declared()
 
@@ -47,6 +49,10 @@ class Gaussian:
     """N(m, C): log λ(z) = −½ (z−m)ᵀ C⁻¹ (z−m) − ½ log det(2πC)."""
 
     def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
+        """`mean` m: a number for all coordinates, or (d,). `covariance` C: a number c for c·I, (d,)
+        for a diagonal, or (d, d).
+
+        Errors: `InputError` for wrong shapes, or if C is not symmetric positive definite."""
         self.dimension = dimension
         self.mean = vector(mean, dimension, "the mean of the Gaussian")
         self.covariance = spd_matrix(covariance, dimension, "the covariance of the Gaussian")
@@ -74,9 +80,13 @@ class Gaussian:
 
 
 class Mixture:
-    """Σ_k π_k λ_k of densities of one dimension, weights π_k > 0 normalised to sum 1."""
+    """λ = Σ_k π_k λ_k with weights π_k > 0, Σ_k π_k = 1."""
 
     def __init__(self, components: Sequence[Density], weights: Sequence[float] | None = None):
+        """`components`: the densities λ_k, of one dimension. `weights`: positive numbers, which are
+        divided by their sum; equal by default.
+
+        Errors: `InputError` for no components, differing dimensions, or unfit weights."""
         if not components:
             raise InputError("a mixture needs at least one component")
         dimensions = {component.dimension for component in components}
@@ -103,7 +113,7 @@ class Mixture:
         return drawn[chosen, torch.arange(count)]
 
     def _joint(self, z: Tensor) -> Tensor:
-        """log π_k λ_k(z), (n, components)."""
+        """log(π_k λ_k(z)), (n, components)."""
         logs = [part.log_density(z) for part in self.components]
         return torch.stack(logs, 1) + self.weights.log().to(z)
 
@@ -111,7 +121,8 @@ class Mixture:
         return torch.logsumexp(self._joint(z), 1)
 
     def score(self, z: Tensor) -> Tensor:
-        shares = torch.softmax(self._joint(z), 1).nan_to_num()  # outside of every support
+        # Outside of every support the shares are 0/0; the score is 0 there.
+        shares = torch.softmax(self._joint(z), 1).nan_to_num()
         scores = torch.stack([part.score(z) for part in self.components], 1)
         return (shares[:, :, None] * scores).sum(1)
 

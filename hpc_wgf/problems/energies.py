@@ -1,4 +1,4 @@
-"""Energies F(ρ) of a density known by samples, and the forces f = ∇ δF/δρ at them."""
+"""Energies F(ρ) and forces f = ∇ δF/δρ, evaluated at samples of the density ρ."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from .potentials import Potential, SumOfPotentials
 
 
 class LocalEnergy(Protocol):
-    """F(ρ) = E_ρ[φ], φ a function of x and ρ(x); every particle moves with velocity −f."""
+    """F(ρ) = E_ρ[φ(x, ρ(x))], an energy without interaction. Particles move by x' = −f(x)."""
 
     needs_density: bool
+    """Whether φ depends on ρ(x), and not on x alone."""
 
     def integrand(self, x: Tensor, log_density: Tensor) -> Tensor:
-        """φ with F ≈ mean of φ over the samples, (n,); differentiable in both arguments."""
+        """φ at the samples `x`, (n, d), where log ρ is `log_density`, (n,): (n,), differentiable in
+        both arguments."""
         ...
 
     def force(self, cloud: Cloud) -> Tensor:
-        """f = ∇ δF/δρ at the samples, (n, d)."""
+        """f = ∇ δF/δρ at the samples of `cloud`, (n, d)."""
         ...
 
 
 Energy = LocalEnergy | InteractionEnergy
+"""A part of an energy."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class PotentialEnergy:
     """F = ∫ V ρ, f = ∇V."""
 
     potential: Potential
+    """The potential V."""
     needs_density = False
 
     def __post_init__(self) -> None:
@@ -56,9 +60,10 @@ class PotentialEnergy:
 
 @dataclass(frozen=True)
 class Entropy:
-    """F = β ∫ ρ log ρ, f = β ∇ log ρ: diffusion with coefficient β ≥ 0."""
+    """F = β ∫ ρ log ρ, f = β ∇ log ρ: the energy of diffusion, ∂ₜρ = β Δρ."""
 
     beta: float = 1.0
+    """The diffusion coefficient β ≥ 0."""
     needs_density = True
 
     def __post_init__(self) -> None:
@@ -77,15 +82,17 @@ class Entropy:
 
 @dataclass(frozen=True)
 class InternalEnergy:
-    """F = c/(m−1) ∫ ρᵐ, f = c m ρ^{m−1} ∇ log ρ, m > 1: the porous medium equation
+    """F = c/(m−1) ∫ ρᵐ, f = c m ρ^{m−1} ∇ log ρ, m > 1: the energy of the porous medium equation
     ∂ₜρ = c Δρᵐ [PWGF (3.8), (3.9)].
 
-    ρ^{m−1} is taken from log ρ, which spans any number of magnitudes; at the edge of a compact
-    support it is the smooth power that the density provides (see `compact`).
+    ρ^{m−1} is computed as e^{(m−1) log ρ}, which neither overflows nor underflows before the power
+    itself does. At the edge of a compact support f has a limit (see the module `compact`).
     """
 
     m: float
+    """The exponent m > 1."""
     factor: float = 1.0
+    """The factor c ≥ 0."""
     needs_density = True
 
     def __post_init__(self) -> None:
@@ -112,12 +119,14 @@ class InternalEnergy:
 
 @dataclass(frozen=True)
 class ChunkForce:
-    """f at the samples of a chunk, (n, d) each: of the parts that know x alone, and of those that
-    know the density (None without any). `value`: φ, (n,), where asked for."""
+    """The force f at the samples of a chunk, in two summands, and the integrand of the energy."""
 
     position: Tensor
+    """The force of the potentials and interactions, (n, d)."""
     density: Tensor | None
+    """The force of the parts that depend on ρ(x), (n, d). None if there are none."""
     value: Tensor | None
+    """The integrand φ, whose mean over the samples is F, (n,). None if it was not asked for."""
 
     @property
     def total(self) -> Tensor:
@@ -126,9 +135,10 @@ class ChunkForce:
 
 
 class SumOfEnergies:
-    """F = Σ_i F_i."""
+    """F = Σᵢ Fᵢ, with the parts sorted into interactions, parts of x alone, and parts of ρ(x)."""
 
     def __init__(self, parts: Sequence[Energy]):
+        """Errors: `InputError` if there are no parts."""
         if not parts:
             raise InputError("an energy needs at least one part")
         self.parts = list(parts)
@@ -146,18 +156,21 @@ class SumOfEnergies:
         return bool(self.of_density)
 
     def density_integrand(self, x: Tensor, log_density: Tensor) -> Tensor:
-        """φ of the parts that know the density, (n,); differentiable."""
+        """Σφ over the parts that depend on ρ(x), at x, (n, d), where log ρ is `log_density`, (n,):
+        (n,), differentiable in both arguments."""
         return _added([part.integrand(x, log_density) for part in self.of_density], x[:, 0])
 
     def density_force(self, cloud: Cloud) -> Tensor:
-        """f of the same parts, (n, d)."""
+        """Σf over the parts that depend on ρ(x), at the samples of `cloud`: (n, d)."""
         return _added([part.force(cloud) for part in self.of_density], cloud.x)
 
     def forces(
         self, clouds: Sequence[Cloud], particles: Particles, *, values: bool = False
     ) -> list[ChunkForce]:
-        """f, and φ with `values`, at every chunk of this rank; collective where particles
-        interact. `particles`: the same samples with those of the other ranks."""
+        """f, and with `values` also φ, at the samples of every chunk of this rank.
+
+        `particles` are the same samples together with those of the other ranks. Collective if there
+        are interactions."""
         fields = [part.fields(particles, potential=values) for part in self.interactions]
         result = []
         for k, cloud in enumerate(clouds):
@@ -181,7 +194,8 @@ class SumOfEnergies:
         return result
 
     def potential(self) -> Potential | None:
-        """The whole potential V where the energy is Fokker–Planck's ∫Vρ + β∫ρ log ρ."""
+        """The sum V of all potentials if the energy is ∫Vρ + β∫ρ log ρ, that of a Fokker–Planck
+        equation; else None."""
         potentials = [part.potential for part in self.parts if isinstance(part, PotentialEnergy)]
         known = all(isinstance(part, PotentialEnergy | Entropy) for part in self.parts)
         if not potentials or not known:
@@ -191,10 +205,10 @@ class SumOfEnergies:
         return SumOfPotentials([(1.0, potential) for potential in potentials])
 
     def beta(self) -> float:
-        """The whole diffusion coefficient."""
+        """The sum β of the diffusion coefficients of all entropies; 0 if there are none."""
         return sum(part.beta for part in self.parts if isinstance(part, Entropy))
 
 
 def _added(parts: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Σ parts, zeros of the shape of `like` for none."""
+    """The sum of the tensors, or zeros of the shape of `like` if there are none."""
     return torch.stack(list(parts)).sum(0) if parts else torch.zeros_like(like)

@@ -1,4 +1,4 @@
-"""Symmetric matrices as users give them: checked, completed, in float64."""
+"""Vectors and symmetric matrices in the short forms that users may give, checked and completed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from torch import Tensor
 from ..errors import InputError
 
 MatrixLike = float | Sequence[float] | Sequence[Sequence[float]] | Tensor
+"""A symmetric matrix: a number c for c·I, d numbers for a diagonal, or (d, d)."""
 VectorLike = float | Sequence[float] | Tensor
+"""A vector: a number for d equal entries, or (d,)."""
 _ROUNDING = 1e-10
 
 
 def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
-    """(d,) in float64; a single number stands for d equal entries."""
+    """`value` as a tensor (d,) in float64; a single number stands for d equal entries.
+
+    Errors: `InputError` for a dimension below 1, another shape, or entries that are not finite. It
+    names the vector by `what`."""
     if not (isinstance(dimension, int) and dimension >= 1):
         raise InputError(f"the dimension must be a whole number from 1 on, got {dimension!r}")
     v = torch.as_tensor(value, dtype=torch.float64)
@@ -32,7 +37,13 @@ def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
 
 
 def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
-    """(d, d) symmetric positive definite, float64. A number c means c·I, a list its diagonal."""
+    """`value` as a symmetric positive definite matrix, (d, d) in float64.
+
+    A number c stands for c·I, a vector for a diagonal matrix. An asymmetry of the size of rounding
+    errors is removed.
+
+    Errors: `InputError` for another shape, entries that are not finite, or a matrix that is not
+    symmetric or not positive definite. It names the matrix by `what`."""
     m = torch.as_tensor(value, dtype=torch.float64)
     if m.ndim == 0:
         m = m * torch.eye(dimension, dtype=torch.float64)
@@ -45,7 +56,8 @@ def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
         )
     if not bool(torch.isfinite(m).all()):
         raise InputError(f"{what} has entries that are not finite")
-    # In units of the axes: small entries of a product of matrices carry the rounding of large ones.
+    # Asymmetry is measured relative to the diagonal entries of its row and column: the small
+    # entries of a product of matrices carry the rounding errors of the large ones.
     scale = m.diagonal().abs().sqrt()
     if bool(((m - m.T).abs() > _ROUNDING * torch.outer(scale, scale)).any()):
         raise InputError(
@@ -61,14 +73,16 @@ def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
 
 
 def spd_function(matrix: Tensor, function: str) -> Tensor:
-    """f(M) for symmetric positive definite M: `function` is "sqrt" or "rsqrt"."""
+    """M^½ or M^{−½} of a symmetric positive definite matrix M, (d, d), for a `function` "sqrt" or
+    "rsqrt"."""
     values, vectors = torch.linalg.eigh(matrix)
     roots = values.sqrt() if function == "sqrt" else values.rsqrt()
     return (vectors * roots) @ vectors.T
 
 
 def random_spd(dimension: int, seed: int, smallest: float, largest: float) -> Tensor:
-    """Q diag(λ) Qᵀ with Haar-random Q and λ ~ U[smallest, largest], float64."""
+    """Q diag(λ) Qᵀ with a Haar-distributed orthogonal matrix Q and independent eigenvalues
+    λᵢ ~ U[smallest, largest]: (d, d) in float64, determined by `seed`."""
     generator = torch.Generator().manual_seed(seed)
     normal = torch.randn(dimension, dimension, generator=generator, dtype=torch.float64)
     Q, R = torch.linalg.qr(normal)

@@ -14,16 +14,17 @@ from .matrices import MatrixLike, VectorLike, spd_matrix, vector
 
 
 class Potential(ABC):
-    """V with ∇V by automatic differentiation; `+` adds potentials.
+    """A potential V: ℝᵈ → ℝ. The sum of two potentials is a potential.
 
-    `dimension`: d where the potential has one of its own, else None.
+    A subclass defines V; its gradient is found by automatic differentiation.
     """
 
     dimension: int | None = None
+    """The dimension d for which V is defined, or None if it is defined for all."""
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """V(x), (n, d) → (n,), differentiable."""
+        """V(x), (n, d) → (n,), differentiable in x."""
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇V(x), (n, d) → (n, d)."""
@@ -33,11 +34,11 @@ class Potential(ABC):
         return gradient
 
     def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
-        """v_j with V(x) = Σ_j v_j(x_j) where V is separable, else None."""
+        """The function v_j: (n,) → (n,) of one coordinate if V(x) = Σ_j v_j(x_j), else None."""
         return None
 
     def log_partition(self, beta: float) -> float | None:
-        """log ∫ e^{−V/β} dx where it is known, else None."""
+        """log ∫ e^{−V/β} dx for β > 0 if it is known in closed form, else None."""
         return None
 
     def __add__(self, other: Potential) -> Potential:
@@ -48,6 +49,10 @@ class Quadratic(Potential):
     """V(x) = ½ (x−μ)ᵀ Σ⁻¹ (x−μ)."""
 
     def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
+        """`mean` μ: a number for all coordinates, or (d,). `covariance` Σ: a number c for c·I, (d,)
+        for a diagonal, or (d, d).
+
+        Errors: `InputError` for wrong shapes, or if Σ is not symmetric positive definite."""
         self.dimension = dimension
         self.mean = vector(mean, dimension, "the mean of the quadratic potential")
         self.covariance = spd_matrix(
@@ -74,9 +79,10 @@ class Quadratic(Potential):
 
 
 class StyblinskiTang(Potential):
-    """V(x) = c Σ_j (x_j⁴ − 16 x_j² + 5 x_j), c = 3/50 [PWGF (5.1)]."""
+    """V(x) = c Σ_j (x_j⁴ − 16 x_j² + 5 x_j) in any dimension [PWGF (5.1)]."""
 
     def __init__(self, factor: float = 3 / 50):
+        """`factor`: c, by default that of the paper."""
         self.factor = factor
 
     def __repr__(self) -> str:
@@ -93,9 +99,10 @@ class StyblinskiTang(Potential):
 
 
 class Rosenbrock(Potential):
-    """V(x) = c Σ_k 10 (x_{k+1} − x_k²)² + (x_k − 1)², c = 3/50 [PFPE 6.2.2]."""
+    """V(x) = c Σ_k [10 (x_{k+1} − x_k²)² + (x_k − 1)²], 1 ≤ k < d, for d ≥ 2 [PFPE 6.2.2]."""
 
     def __init__(self, factor: float = 3 / 50):
+        """`factor`: c, by default that of the paper."""
         self.factor = factor
 
     def __repr__(self) -> str:
@@ -109,15 +116,21 @@ class Rosenbrock(Potential):
 
 
 class GaussianMixture(Potential):
-    """V(x) = −log Σ_k a_k exp(−½ |x − μ_k|²/σ²): minus the log of an unnormalised target.
+    """V(x) = −log Σ_k a_k exp(−½ |x − μ_k|²/σ²), so that e^{−V} is an unnormalised Gaussian
+    mixture.
 
-    With β = 1 the flow runs to the mixture of equal-width Gaussians N(μ_k, σ²I), weights ∝ a_k.
+    For β = 1 the Fokker–Planck equation converges to the mixture of the Gaussians N(μ_k, σ²I) with
+    weights proportional to a_k.
     """
 
     def __init__(
         self, means: Sequence[Sequence[float]] | Tensor, variance: float,
         weights: Sequence[float] | None = None,
     ):  # fmt: skip
+        """`means`: the μ_k, (components, d). `variance`: σ² > 0, in each coordinate. `weights`: the
+        a_k > 0, equal by default.
+
+        Errors: `InputError` for wrong shapes, or numbers that are not positive."""
         self.means = torch.as_tensor(means, dtype=torch.float64)
         if self.means.ndim != 2 or self.means.numel() == 0:
             raise InputError(
@@ -154,7 +167,8 @@ class GaussianMixture(Potential):
         return (x - shares @ self.means.to(x)) / self.variance
 
     def nearest_mode(self, x: Tensor) -> Tensor:
-        """The component most likely to have produced x, (n, d) → (n,)."""
+        """The number k of the component with the greatest a_k exp(−½ |x − μ_k|²/σ²), that is, the
+        one most likely to have produced x: (n, d) → (n,)."""
         return self._logits(x).argmax(1)
 
     def log_partition(self, beta: float) -> float | None:
@@ -165,9 +179,12 @@ class GaussianMixture(Potential):
 
 
 class SumOfPotentials(Potential):
-    """V = Σ_i c_i V_i; sums within are dissolved."""
+    """V = Σᵢ cᵢ Vᵢ."""
 
     def __init__(self, terms: Sequence[tuple[float, Potential]]):
+        """`terms`: the pairs (cᵢ, Vᵢ). A term that is a sum itself is replaced by its terms.
+
+        Errors: `InputError` if the potentials differ in dimension."""
         self.terms: list[tuple[float, Potential]] = [
             (factor * inner, part)
             for factor, term in terms
@@ -205,8 +222,11 @@ class SumOfPotentials(Potential):
         return self.terms[0][1].log_partition(beta)
 
     def as_quadratic(self) -> tuple[Quadratic, float] | None:
-        """The quadratic potential and the constant that the sum is, where all terms are quadratic
-        and the sum is positive definite: with P = Σ c Σ⁻¹, Pμ = Σ c Σ⁻¹μ."""
+        """(W, k) with V = W + k, W a quadratic potential and k a constant; None unless all terms
+        are quadratic and their sum is positive definite.
+
+        W has precision P = Σᵢ cᵢ Pᵢ and mean μ with Pμ = Σᵢ cᵢ Pᵢ μᵢ, for terms with precision Pᵢ
+        and mean μᵢ."""
         parts = [(c, term) for c, term in self.terms if isinstance(term, Quadratic)]
         if len(parts) < len(self.terms):
             return None
@@ -223,9 +243,11 @@ class SumOfPotentials(Potential):
 
 
 class UserPotential(Potential):
-    """A torch function (n, d) → (n,); `name` stands for it where a run is described."""
+    """V given by a torch function."""
 
     def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None):
+        """`function`: V, (n, d) → (n,), differentiable by torch. `name`: what the descriptions of
+        a run call it, by default the name of the function."""
         self.function = function
         self.name = name or getattr(function, "__qualname__", repr(function))
 

@@ -21,20 +21,20 @@ from .exact import ExactMap, exact_map
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Problem:
-    """∂ₜρ = ∇·(ρ ∇ δF/δρ), ρ(start_time) = λ, until the time `until`."""
+    """∂ₜρ = ∇·(ρ ∇ δF/δρ) for start_time ≤ t ≤ until, with ρ(start_time) = λ."""
 
     energy: SumOfEnergies
-    """F, the sum of its parts."""
+    """The energy F, the sum of its parts."""
     start: Density
-    """The start density λ."""
+    """The start density λ on ℝᵈ."""
     until: float
-    """Time at which the run ends."""
+    """The time at which the flow ends."""
     start_time: float
-    """Time at which it begins."""
+    """The time at which the flow begins."""
     name: str
-    """Of the problem, in reports and stores."""
+    """Name of the problem in reports and stores."""
     exact: ExactMap | None
-    """The exact map, where one is known."""
+    """The map that carries λ along the exact flow, or None if it is not known."""
 
     def __init__(
         self,
@@ -46,11 +46,14 @@ class Problem:
         name: str = "unnamed",
         exact: ExactMap | None = None,
     ) -> None:
-        """`energy`: a part of F, or several to be added up. `exact`: found by itself for
-        Fokker–Planck flows with a quadratic or a separable potential, and for the porous medium
-        equation from a Barenblatt profile.
+        """A flow of `energy`, one part of F or several that are added up, from the density `start`.
 
-        Errors: `InputError` for what is no energy or density, or does not fit together.
+        If `exact` is not given, the exact map is found automatically for Fokker–Planck equations
+        from a Gaussian with a quadratic potential, or with a separable one and independent
+        coordinates, and for the porous medium equation from a Barenblatt profile.
+
+        Errors: `InputError` if an object is no energy or no density, if dimensions differ, or if
+        the times are not finite and increasing.
         """
         self._set(until=_end(until, start_time), start_time=float(start_time), name=name)
         parts = list(energy) if isinstance(energy, Sequence) else [energy]
@@ -64,7 +67,9 @@ class Problem:
             object.__setattr__(self, name, value)
 
     def replace(self, *, until: float) -> Problem:
-        """The same problem with another end; the exact map is not computed anew."""
+        """The same problem with another end time. The exact map is shared, not computed anew.
+
+        Errors: `InputError` if the end is not after the start."""
         other = copy.copy(self)
         other._set(until=_end(until, self.start_time))
         return other
@@ -74,17 +79,19 @@ class Problem:
 
     @property
     def dimension(self) -> int:
+        """d, the dimension of space."""
         return self.start.dimension
 
     def log_partition(self) -> float | None:
-        """log Z of the stationary density e^{−V/β}/Z where known: then KL(ρ‖ρ_∞) = F/β + log Z."""
+        """log Z of the stationary density ρ_∞ = e^{−V/β}/Z, with which KL(ρ‖ρ_∞) = F(ρ)/β + log Z.
+        None if the energy is not ∫Vρ + β∫ρ log ρ with β > 0, or if Z is not known."""
         potential, beta = self.energy.potential(), self.energy.beta()
         return potential.log_partition(beta) if potential is not None and beta > 0 else None
 
     def check(self, z: Tensor) -> None:
-        """Evaluate the energy and its force once at start samples z, (n, d).
+        """Evaluate the start density, the energy and its force once at start samples z, (n, d).
 
-        Errors: `InputError` naming what is of the wrong shape or not finite.
+        Errors: `InputError` if one of them fails, has the wrong shape or is not finite.
         """
         cloud = Cloud(z, self.start.log_density(z), self.start.score(z))
         _check_start(self.start, cloud)
@@ -93,7 +100,7 @@ class Problem:
 
 
 def _end(until: float, start_time: float) -> float:
-    """The end of a run, after its start."""
+    """The end time as a float. Errors: `InputError` unless it is finite and after the start."""
     if not (math.isfinite(until) and math.isfinite(start_time)):
         raise InputError(f"times must be finite, got {start_time} to {until}")
     if not until > start_time:
@@ -105,7 +112,7 @@ def _end(until: float, start_time: float) -> float:
 
 
 def _check_kinds(parts: Sequence[Energy], start: Density) -> None:
-    """Whether these are energies and a density, by what they can do."""
+    """Errors: `InputError` unless these are energies and a density, judged by their attributes."""
     for name in ("dimension", "sample", "log_density", "score"):
         if not hasattr(start, name):
             raise InputError(
@@ -121,7 +128,8 @@ def _check_kinds(parts: Sequence[Energy], start: Density) -> None:
 
 
 def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
-    """Whether potentials and kernels are of the start's dimension."""
+    """Errors: `InputError` if a potential or a kernel does not allow the dimension of the start
+    density."""
     for part in energy.parts:
         if isinstance(part, PotentialEnergy):
             own = part.potential.dimension
@@ -135,7 +143,7 @@ def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
 
 
 def _check_start(start: Density, cloud: Cloud) -> None:
-    """Whether log density and score are tensors of the samples' shape."""
+    """Errors: `InputError` unless log-density and score are tensors that fit the samples' shape."""
     for what, value, shape in (
         ("log density", cloud.log_density, cloud.x.shape[:1]),
         ("score", cloud.score, cloud.x.shape),
@@ -153,7 +161,7 @@ def _check_start(start: Density, cloud: Cloud) -> None:
 
 
 def _check_part(part: Energy, cloud: Cloud) -> None:
-    """Whether a part of the energy and its force are finite at the samples."""
+    """Errors: `InputError` unless a part of the energy and its force are finite at the samples."""
     try:
         values = _tried(part, cloud)
     except InputError:
@@ -174,8 +182,8 @@ def _check_part(part: Energy, cloud: Cloud) -> None:
 
 
 def _tried(part: Energy, cloud: Cloud) -> dict[str, Tensor]:
-    """Value and force of a part, by what they are called in errors."""
-    if isinstance(part, InteractionEnergy):  # a few particles show what the kernel can do
+    """Integrand and force of a part of the energy, by their names in error messages."""
+    if isinstance(part, InteractionEnergy):  # A few particles suffice to evaluate the kernel.
         few = Particles([cloud.x[:64]], [[len(cloud.x[:64])]], LocalCommunicator())
         if few.total < 2:
             return {}

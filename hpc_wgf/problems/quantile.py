@@ -1,9 +1,11 @@
-"""The one-dimensional Fokker–Planck equation by finite volumes, and its quantile map.
+"""The one-dimensional Fokker–Planck equation by finite volumes, and the map of its quantiles.
 
     ∂ₜρ = ∂ₓ(v'ρ + β ∂ₓρ)
-Chang–Cooper fluxes keep mass and the stationary state e^{−v/β} exactly (J. S. Chang, G. Cooper,
-J. Comput. Phys. 6 (1970) 1); Crank–Nicolson in time, whose steps grow with it from the start's own
-time scale, after four implicit Euler steps that damp what the first one excites (R. Rannacher,
+
+Chang–Cooper fluxes preserve the mass and the stationary density e^{−v/β} exactly (J. S. Chang,
+G. Cooper, J. Comput. Phys. 6 (1970) 1). The time integration is Crank–Nicolson with steps that
+begin at a fraction of the start density's own time scale and grow with time. The first step is
+replaced by four implicit Euler steps, which damp the high frequencies of the start (R. Rannacher,
 Numer. Math. 43 (1984) 309).
 """
 
@@ -13,32 +15,36 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 import numpy as np
-import scipy  # its parts are imported when first used: every rank of every job starts with this
+import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
 from torch import Tensor
 
-_TAIL = 6.5  # standard deviations of the start that the grid resolves
-_WIDEST = 1000.0  # widest window, over the start's, for potentials that confine nothing
-_STEP = 5e-4  # the longest, in units of time
-_LATE = 5e-3  # of the growth: what steps may be of the time passed however long that is
-_FIRST = 1e-3  # the first step, in units of the start's own time
-_TRUSTED = 5.5  # normal quantiles up to which the cumulated mass is free of rounding
+_TAIL = 6.5  # half-width of the grid about the start, in its standard deviations
+_WIDEST = 1000.0  # largest such half-width, relative to that, for potentials that do not confine
+_STEP = 5e-4  # default longest step, in units of time
+_LATE = 5e-3  # the longest step may always be this fraction of growth · t
+_FIRST = 1e-3  # the first step, in units of the start's own time scale
+_TRUSTED = 5.5  # normal quantiles up to which the cumulated mass is accurate
 
 
 class CoordinateFlow:
-    """z ↦ Q_t(Φ((z − m)/σ)) for the start N(m, σ²) of one coordinate.
+    """z ↦ Q_t(Φ((z − m)/σ)), Q_t the quantile function of the solution ρ(t) from N(m, σ²).
 
-    `cells`: of the grid, by default enough to resolve the start. `step`, `growth`: the largest
-    time step, absolute (by default 5e-4, or more for a start that changes slowly) and as a share
-    of the time passed; after long times the first gives way. The error falls with the square of
-    all, but with `cells` alone where diffusion is weak on the grid, as fluxes are then upwind.
-    Times are computed when first asked for and kept.
+    The error is of second order in cell width and step. Where diffusion is weak on the scale of a
+    cell, it is of first order in the cell width, as the fluxes are then upwind. Densities are
+    computed when first asked for and kept.
     """
 
     def __init__(
         self, v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, *,
         cells: int | None = None, step: float | None = None, growth: float = 0.02,
     ):  # fmt: skip
+        """Potential `v`, (n,) → (n,), diffusion coefficient `beta` > 0, `mean` m, `deviation` σ.
+
+        `cells`: number of cells of the grid, by default enough to resolve the start density.
+        A time step at time t is at most `growth` · t and at most `step`, by default 5e-4 or, if
+        longer, 1/64 of the time scale on which the start density changes. At late times the second
+        bound is raised to `growth` · t/200."""
         self._mean, self._deviation = mean, deviation
         own = self._own_time(v, beta)
         self._step, self._growth = step or max(_STEP, own / 64), growth
@@ -54,22 +60,23 @@ class CoordinateFlow:
         self._known: dict[int, np.ndarray] = {0: start / (start.sum() * self._dx)}
 
     def coarser(self, v: Callable[[Tensor], Tensor], beta: float) -> CoordinateFlow:
-        """The same on half the cells in steps twice as long: off by four times as much."""
+        """The same flow on half the cells in steps twice as long, with four times the error."""
         return CoordinateFlow(
             v, beta, self._mean, self._deviation,
             cells=(len(self.faces) - 1) // 2, step=2 * self._step, growth=2 * self._growth,
         )  # fmt: skip
 
     def _own_time(self, v: Callable[[Tensor], Tensor], beta: float) -> float:
-        """In which the start changes: 1/(β/σ² + max |v''|), v'' where the start has mass."""
+        """1/(β/σ² + max |v''|), v'' where the start density has mass: the time scale on which it
+        changes."""
         half = _TAIL * self._deviation
         window = torch.linspace(self._mean - half, self._mean + half, 2001, dtype=torch.float64)
         bend = v(window).diff(n=2) / (window[1] - window[0]) ** 2
         return 1.0 / (beta / self._deviation**2 + float(bend.abs().max()))
 
     def _domain(self, v: Callable[[Tensor], Tensor], beta: float) -> tuple[float, float]:
-        """Where the start or the stationary state e^{−v/β} has mass to speak of, in a window
-        that grows until v confines that state to its inside."""
+        """An interval outside of which both the start density and the stationary density e^{−v/β}
+        are negligible. It is looked for in a window that grows until the latter is."""
         reach = half = _TAIL * self._deviation
         while True:
             window = torch.linspace(
@@ -84,8 +91,10 @@ class CoordinateFlow:
         return min(float(inside[0]), self._mean - reach), max(float(inside[-1]), self._mean + reach)
 
     def density(self, t: float) -> np.ndarray:
-        """Cell averages of ρ(t), (cells,). Whole steps from the start and one shorter one: the
-        same bits whatever times were asked for before, so that a resumed run sees the same."""
+        """Cell averages of ρ(t), (cells,).
+
+        They are computed by whole steps from the start and one shorter step. The result therefore
+        does not depend on which times were asked for before, and a resumed run finds the same."""
         whole = self._steps_to(t)
         if whole == 0:
             return self._damped(self._known[0], t)
@@ -93,7 +102,7 @@ class CoordinateFlow:
         return self._crank_nicolson(rho, rest) if rest > 1e-12 * t else rho
 
     def _steps_to(self, t: float) -> int:
-        """Whole steps that end at t or before."""
+        """Number of whole steps that end at t or before."""
         times = self._times
         while times[-1] <= t:
             longest = max(self._step, _LATE * self._growth * times[-1])
@@ -101,7 +110,7 @@ class CoordinateFlow:
         return bisect_right(times, t * (1 + 1e-12)) - 1
 
     def _at(self, count: int) -> np.ndarray:
-        """ρ after `count` ≥ 1 whole steps, kept."""
+        """Cell averages of ρ after `count` ≥ 1 whole steps; they are kept."""
         if count not in self._known:
             done = max(known for known in self._known if known < count)
             rho = self._known[done]
@@ -112,6 +121,7 @@ class CoordinateFlow:
         return self._known[count]
 
     def _damped(self, rho: np.ndarray, duration: float) -> np.ndarray:
+        """ρ after four implicit Euler steps of a quarter of `duration` each."""
         for _ in range(4):
             rho = self._implicit(rho, 0.25 * duration)
         return rho
@@ -120,6 +130,7 @@ class CoordinateFlow:
         return self._implicit(rho + 0.5 * dt * self._apply(rho), 0.5 * dt)
 
     def _apply(self, rho: np.ndarray) -> np.ndarray:
+        """Aρ, the rate of change of the cell averages."""
         upper, diagonal, lower = self._bands
         rate = diagonal * rho
         rate[:-1] += upper[1:] * rho[1:]
@@ -127,18 +138,19 @@ class CoordinateFlow:
         return rate
 
     def _implicit(self, rho: np.ndarray, dt: float) -> np.ndarray:
+        """(I − dt A)⁻¹ρ: one implicit Euler step."""
         matrix = -dt * self._bands
         matrix[1] += 1.0
         return np.asarray(scipy.linalg.solve_banded((1, 1), matrix, rho))
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        """The exact map of this coordinate, (n,) → (n,) in float64."""
+        """Q_t(Φ((z − m)/σ)), (n,) → (n,) in float64."""
         if t == 0.0:
             return z.double()
         mass = np.clip(self.density(t), 0.0, None) * self._dx
         below = np.concatenate([[0.0], np.cumsum(mass)])
         above = np.concatenate([np.cumsum(mass[::-1])[::-1], [0.0]])
-        # Normal quantiles from the nearer tail, where the cumulated mass has all its digits.
+        # Mass is cumulated from the nearer end, where its sum is small and so are rounding errors.
         quantile = scipy.special.ndtri
         scores = np.where(below < above, quantile(below), -quantile(above))
         keep = np.abs(scores) < _TRUSTED
@@ -147,17 +159,17 @@ class CoordinateFlow:
         inverse = scipy.interpolate.PchipInterpolator(known, places, extrapolate=False)
         s = (z.double().numpy() - self._mean) / self._deviation
         x = inverse(np.clip(s, known[0], known[-1]))
-        # Beyond the trusted range (one sample in 10⁷) the map goes on as a straight line.
+        # Beyond the trusted range, where one sample in 10⁷ lies, the map is continued linearly.
         slopes = inverse.derivative()(known[[0, -1]])
         x += slopes[0] * np.minimum(s - known[0], 0.0) + slopes[1] * np.maximum(s - known[-1], 0.0)
         return torch.from_numpy(x)
 
 
 def _chang_cooper(v: np.ndarray, beta: float, dx: float) -> np.ndarray:
-    """Bands (upper, diagonal, lower) of the finite-volume generator, (3, cells), no-flux ends.
+    """The matrix A of ρ' = Aρ by its bands (upper, diagonal, lower), (3, cells).
 
-    Flux at a face, with w = (v_{i+1} − v_i)/β: J = −β/dx [B(−w) ρ_{i+1} − B(w) ρ_i],
-    B(w) = w/(e^w − 1); it vanishes for ρ ∝ e^{−v/β}.
+    The flux at a face is J = −β/dx [B(−w) ρ_{i+1} − B(w) ρ_i] with w = (v_{i+1} − v_i)/β and
+    B(w) = w/(e^w − 1). It vanishes for ρ ∝ e^{−v/β}, and at both ends of the grid.
     """
     w = np.diff(v) / beta
     rate = beta / dx**2
@@ -171,7 +183,8 @@ def _chang_cooper(v: np.ndarray, beta: float, dx: float) -> np.ndarray:
 
 
 def _bernoulli(w: np.ndarray) -> np.ndarray:
+    """w/(e^w − 1), by its Taylor polynomial near 0."""
     small = np.abs(w) < 1e-8
     safe = np.where(small, 1.0, w)
-    with np.errstate(over="ignore"):  # then 0, as it is
+    with np.errstate(over="ignore"):  # e^w = ∞ gives the correct limit 0.
         return np.where(small, 1 - 0.5 * w, safe / np.expm1(safe))

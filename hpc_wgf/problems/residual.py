@@ -1,4 +1,4 @@
-"""Whether the mean square of the force, and of what a map leaves of it, exists."""
+"""Whether the mean square of the force, and with it the projection error, is finite."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from .problem import Problem
 
 
 def residual_is_defined(problem: Problem) -> bool:
-    """Whether E|f|² is finite and seen by samples: not where the force of a density-dependent
-    energy is concentrated at a jump of the start density, nor where a kernel is so singular that
-    the force between two particles has no variance."""
+    """Whether E|f|², and thereby E|Jη + f|², is finite and can be estimated from samples.
+
+    It cannot if the energy depends on the density and the start density jumps, as part of the force
+    is then concentrated at the jump, nor if a kernel is so singular that the force between two
+    particles has infinite variance."""
     at_a_jump = jump_of(problem.start) is not None and problem.energy.needs_density
     return not at_a_jump and all(
         part.kernel.force_has_variance(problem.dimension) for part in problem.energy.interactions

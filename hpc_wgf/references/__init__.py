@@ -1,4 +1,4 @@
-"""Reference solutions by methods that share nothing with the solver they judge."""
+"""Reference solutions by a method that is independent of the solver that is tested against them."""
 
 from .finite_volume import (
     Evolution,

@@ -1,7 +1,8 @@
-"""Computes the stored references: `python -m hpc_wgf.references [NAME …]`.
+"""Computing the stored reference solutions: `python -m hpc_wgf.references [NAME …]`.
 
-Each is computed twice, the second time on a grid twice as coarse, and stored with what the two
-differ by. All have m = 3; the porous media have c = 1 and no interaction.
+Each is computed on two grids, the second of half as many cells along each axis, and stored with the
+difference of the two solutions. All have the exponent m = 3. Those of the porous medium equation
+have the factor c = 1 and no interaction.
 """
 
 from __future__ import annotations
@@ -24,31 +25,42 @@ from .finite_volume import Evolution, GradientFlow, Grid, coarsened, evolve, pro
 Array = np.ndarray
 _TRACERS = 2000
 _SEED = 20150
-# Weight, mean along every axis, variance.
+# The components' weights, means (the same along every axis) and variances.
 _MIXTURE = ((0.2, 0.0, 0.1), (0.8, 2.0, 0.2))
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One problem, the grid it is solved on and what is kept of the solution."""
+    """A problem, the grid on which it is solved, and what is stored of the solution."""
 
     grid: Grid
-    averages: Callable[[Grid], Array]  # of the start, up to a factor
-    draw: Callable[[np.random.Generator, int], Array]  # samples of the start, (k, d)
+    """The grid of the more accurate solution."""
+    averages: Callable[[Grid], Array]
+    """Cell averages of the start density on a grid, up to a constant factor."""
+    draw: Callable[[np.random.Generator, int], Array]
+    """Draws k samples of the start density, (k, d)."""
     times: tuple[float, ...]
-    join: int  # cells along each axis that make one of the stored density
-    tracers_every: int = 1  # of the times
+    """The times that are stored, the start first."""
+    join: int
+    """Factor by which the density is coarsened along each axis before it is stored."""
+    tracers_every: int = 1
+    """Tracers are stored at the first time and at every `tracers_every`-th after it."""
     diffusion: float = 1.0
+    """The factor c of the internal energy."""
     kernel: Callable[..., Array] | None = None
-    glance: tuple[float, ...] = ()  # later times to print only, on a grid twice as coarse
+    """The interaction kernel W, a function of d coordinate arrays; None for no interaction."""
+    glance: tuple[float, ...] = ()
+    """Times at which the energy on the coarser grid is printed, to see how the flow goes on."""
 
     def solve(self, grid: Grid, times: tuple[float, ...], z: Array | None = None) -> Evolution:
+        """The solution at `times` on `grid`, with tracers from the points z, (k, d)."""
         flow = GradientFlow(grid, exponent=3.0, diffusion=self.diffusion, kernel=self.kernel)
         rho = self.averages(grid)
         return evolve(flow, rho / (rho.sum() * grid.volume), times, z)
 
     def samples(self) -> Array:
-        """Rounded as they are stored, so that the tracers start at the stored points."""
+        """Samples of the start density, (k, d) in float64. They are rounded to float32, in which
+        they are stored, so that the tracers start exactly at the stored points."""
         z = self.draw(np.random.default_rng(_SEED), _TRACERS)
         return z.astype(np.float32).astype(np.float64)
 
@@ -78,7 +90,8 @@ def _trapezoid_averages(grid: Grid, half: float, ramp: float) -> Array:
 
 
 def _trapezoid_cdf(x: Array, half: float, ramp: float) -> Array:
-    """Of the sum of uniforms on [−half, half] and [−ramp, ramp], ramp ≤ half."""
+    """Distribution function of U[−half, half] + U[−ramp, ramp], a sum of independent variables, for
+    ramp ≤ half."""
 
     def risen(s: Array) -> Array:
         if ramp == 0.0:
@@ -107,7 +120,7 @@ def _mixture(dimension: int, low: float, high: float, cells: int, join: int) -> 
 
 def _trapezoid_1d(half: float, ramp: float) -> Reference:
     return Reference(
-        Grid((-2.4,), (2.4,), (1440,)),  # the corners lie on faces, on the coarse grid too
+        Grid((-2.4,), (2.4,), (1440,)),  # The trapezoid's corners are faces of both grids.
         partial(_trapezoid_averages, half=half, ramp=ramp),
         partial(_trapezoid_samples, dimension=1, half=half, ramp=ramp),
         (0.0, 0.25, 0.5, 0.75, 1.0),
@@ -135,7 +148,8 @@ REFERENCES = {
 
 
 def compute(reference: Reference, path: Path) -> None:
-    """Solves one reference, prints how well, and stores it."""
+    """Solve one reference problem on both grids, store the solution as a NumPy archive at `path`,
+    and print its energies and the difference to the coarser grid."""
     began = time.perf_counter()
     z = reference.samples()
     fine = reference.solve(reference.grid, reference.times, z)
@@ -171,7 +185,7 @@ def compute(reference: Reference, path: Path) -> None:
 
 
 def _root_mean_square(difference: Array) -> float:
-    """Root of the mean of |·|² over points, (k, d)."""
+    """(E|x|²)^½ over points x, (k, d)."""
     return float(np.sqrt((difference**2).sum(axis=1).mean()))
 
 
@@ -188,7 +202,7 @@ def main(
     ] = None,
     out: Annotated[Path, typer.Option(help="the folder to write to")] = Path("data/references"),
 ) -> None:
-    """Computes references and stores each in OUT/NAME.npz."""
+    """Compute reference solutions and store each in OUT/NAME.npz."""
     unknown = sorted(set(names or []) - set(REFERENCES))
     if unknown:
         raise InputError(f"no reference named {unknown[0]!r}; there are {', '.join(REFERENCES)}")

@@ -1,11 +1,12 @@
-"""Nonlinear, nonlocal diffusion on a grid by finite volumes, and its exact flow map.
+"""Nonlinear, nonlocal diffusion by finite volumes on a grid, with the map of its flow.
 
     ∂ₜρ = ∇·(ρ ∇ξ),   ξ = c m/(m−1) ρ^{m−1} + W∗ρ,   F = c/(m−1) ∫ρᵐ + ½ ∬ W(x−y) ρ(x) ρ(y)
-The upwind scheme of J. A. Carrillo, A. Chertock, Y. Huang, Commun. Comput. Phys. 17 (2015) 233:
-second order in space, mass conserved, positive under its time-step bound; in time the third-order
-strong-stability-preserving Runge–Kutta method (S. Gottlieb, C.-W. Shu, Math. Comp. 67 (1998) 73).
-Tracers x' = −∇ξ(x) ride on the same stages: from samples z of the start they give X(t; z), the
-map of the flow, sample by sample.
+
+In space this is the upwind scheme of J. A. Carrillo, A. Chertock, Y. Huang, Commun. Comput. Phys.
+17 (2015) 233. It is of second order, conserves mass, and keeps the density positive under a bound
+on the time step. In time it is the third-order strong-stability-preserving Runge–Kutta method
+(S. Gottlieb, C.-W. Shu, Math. Comp. 67 (1998) 73). Tracers x' = −∇ξ(x) are integrated with the same
+stages; from samples z of the start density they give the map z ↦ X(t; z) of the flow.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ from scipy import fft
 from ..errors import InputError, RunError
 
 Array = np.ndarray
-_SLACK = 0.9  # share of the proven bounds that a step takes
-_STAGES = ((0.0, 1.0), (0.75, 0.25), (1 / 3, 2 / 3))  # shares of the step's start, of Euler's step
-_HALVINGS = 30
+_SLACK = 0.9  # length of a step relative to the proven bound
+_STAGES = ((0.0, 1.0), (0.75, 0.25), (1 / 3, 2 / 3))  # weights of the step's start and Euler's step
+_HALVINGS = 30  # most times that a step is halved
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Equal cells over the box low ≤ x ≤ high; one entry per axis."""
+    """A grid of equal cells over the box low ≤ x ≤ high in ℝᵈ."""
 
     low: tuple[float, ...]
+    """The lower corner of the box, d numbers."""
     high: tuple[float, ...]
+    """The upper corner of the box, d numbers."""
     cells: tuple[int, ...]
+    """The number of cells along each axis, at least 4."""
 
     def __post_init__(self) -> None:
         if not len(self.low) == len(self.high) == len(self.cells) > 0:
@@ -42,6 +46,7 @@ class Grid:
 
     @property
     def dimension(self) -> int:
+        """d."""
         return len(self.cells)
 
     @property
@@ -52,17 +57,22 @@ class Grid:
 
     @property
     def volume(self) -> float:
+        """Volume of a cell."""
         return prod(self.steps)
 
     def faces(self, axis: int) -> Array:
-        """(cells + 1,), the two ends of the box included."""
+        """Coordinates of the faces along an axis, (cells + 1,), the ends of the box included."""
         return np.linspace(self.low[axis], self.high[axis], self.cells[axis] + 1)
 
     def centres(self, axis: int) -> Array:
+        """Coordinates of the cells' centres along an axis, (cells,)."""
         faces = self.faces(axis)
         return np.asarray(0.5 * (faces[1:] + faces[:-1]))
 
     def coarser(self, factor: int = 2) -> Grid:
+        """The grid whose cells are `factor` cells of this one along each axis.
+
+        Errors: `InputError` if a number of cells is not a multiple of `factor`."""
         if any(n % factor for n in self.cells):
             raise InputError(f"{self.cells} cells cannot be joined {factor} by {factor}")
         return Grid(self.low, self.high, tuple(n // factor for n in self.cells))
@@ -70,28 +80,38 @@ class Grid:
 
 @dataclass(frozen=True)
 class Evolution:
-    """What `evolve` saw at its times, the start first. n cells per axis, k tracers, s times."""
+    """A solution at s times, the start first, on n₁ × … × n_d cells, with k tracers."""
 
-    times: Array  # (s,)
-    density: Array  # (s, n₁, …, n_d), cell averages
-    tracers: Array  # (s, k, d)
-    energy: Array  # (s,)
-    second_moment: Array  # (s,), E|x|²
-    mean: Array  # (s, d)
+    times: Array
+    """The times, (s,)."""
+    density: Array
+    """Cell averages of ρ, (s, n₁, …, n_d)."""
+    tracers: Array
+    """Positions of the tracers, (s, k, d)."""
+    energy: Array
+    """F(ρ), (s,)."""
+    second_moment: Array
+    """E|x|², (s,)."""
+    mean: Array
+    """E[x], (s, d)."""
     steps: int
+    """Number of time steps that were taken."""
 
 
 class GradientFlow:
-    """The scheme on one grid: rates of cell averages and velocities at faces.
+    """∂ₜρ = ∇·(ρ ∇ξ), ξ = c m/(m−1) ρ^{m−1} + W∗ρ, discretised in space on a grid.
 
-    `exponent`, `diffusion`: m > 1 and c ≥ 0. `kernel`: W of d arrays of coordinate differences,
-    even, smooth enough for the midpoint rule; None for no interaction.
+    Arguments `rho` of its methods are cell averages of ρ, (n₁, …, n_d).
     """
 
     def __init__(
         self, grid: Grid, *, exponent: float = 2.0, diffusion: float = 0.0,
         kernel: Callable[..., Array] | None = None,
     ):  # fmt: skip
+        """`exponent`: m > 1. `diffusion`: c ≥ 0. `kernel`: W as a function of d arrays of
+        coordinate differences, even, and smooth enough for the midpoint rule; None for none.
+
+        Errors: `InputError` for other values."""
         if exponent <= 1.0 or diffusion < 0.0:
             raise InputError(f"need m > 1 and c ≥ 0, got m = {exponent}, c = {diffusion}")
         self.grid, self.exponent, self.diffusion = grid, exponent, diffusion
@@ -99,7 +119,7 @@ class GradientFlow:
         self._kernel = None if kernel is None else self._transformed(kernel)
 
     def _transformed(self, kernel: Callable[..., Array]) -> Array:
-        """Transform of W at all differences of centres, laid round the zero-padded torus."""
+        """Fourier transform of W at all differences of cell centres, on the zero-padded torus."""
         offsets = []
         for length, dx in zip(self._shape, self.grid.steps, strict=True):
             index = np.arange(length)
@@ -110,14 +130,14 @@ class GradientFlow:
         return np.asarray(fft.rfftn(values)) * self.grid.volume
 
     def interaction(self, rho: Array) -> Array:
-        """W∗ρ at the centres."""
+        """W∗ρ at the cell centres, (n₁, …, n_d), by fast Fourier transforms."""
         if self._kernel is None:
             return np.zeros_like(rho)
         padded = fft.irfftn(fft.rfftn(rho, self._shape) * self._kernel, self._shape)
         return np.asarray(padded)[tuple(slice(n) for n in self.grid.cells)]
 
     def potential(self, rho: Array) -> Array:
-        """ξ at the centres."""
+        """ξ at the cell centres, (n₁, …, n_d)."""
         if self.diffusion == 0.0:
             return self.interaction(rho)
         m = self.exponent
@@ -125,13 +145,15 @@ class GradientFlow:
         return np.asarray(pressure if self._kernel is None else pressure + self.interaction(rho))
 
     def energy(self, rho: Array) -> float:
+        """F = c/(m−1) ∫ρᵐ + ½ ∬ W(x−y) ρ(x) ρ(y), by the midpoint rule."""
         m = self.exponent
         local = self.diffusion / (m - 1) * rho**m
         return float((local + 0.5 * rho * self.interaction(rho)).sum()) * self.grid.volume
 
     def rate(self, rho: Array) -> tuple[Array, list[Array]]:
-        """∂ₜρ of the cells, and for each axis u = −∂ξ at the faces between cells, which are one
-        fewer than the cells along that axis. Nothing passes the ends of the box."""
+        """∂ₜρ of the cell averages, and the velocity −∂ξ/∂x_j at the faces between cells for each
+        axis j. There are n_j − 1 such faces along axis j. The flux through the boundary of the box
+        is 0."""
         xi = self.potential(rho)
         rate = np.zeros_like(rho)
         velocities = []
@@ -146,8 +168,8 @@ class GradientFlow:
         return rate, velocities
 
     def longest_step(self, rho: Array, velocities: Sequence[Array]) -> float:
-        """Δt that keeps cells positive, 2d Δt max|u| ≤ Δx, and the diffusion D = c m ρ^{m−1}
-        stable, 2 Δt D Σ Δx⁻² ≤ 1."""
+        """0.9 of the greatest Δt for which cell averages stay positive, 2d Δt max|u| ≤ Δx for the
+        `velocities` u, and diffusion with D = c m max ρ^{m−1} is stable, 2 Δt D Σ_j Δx_j⁻² ≤ 1."""
         steps = self.grid.steps
         m = self.exponent
         diffusivity = self.diffusion * m * float(rho.max()) ** (m - 1)
@@ -160,9 +182,13 @@ class GradientFlow:
 def evolve(
     flow: GradientFlow, rho: Array, times: Sequence[float], tracers: Array | None = None
 ) -> Evolution:
-    """From the cell averages ρ at times[0], through the other times, which must rise.
+    """The solution of ∂ₜρ = ∇·(ρ ∇ξ) at increasing `times`, of which the first is the start.
 
-    rho: (n₁, …, n_d); tracers: (k, d), none by default.
+    `rho`: cell averages of the start density, (n₁, …, n_d). `tracers`: points, (k, d), that move by
+    x' = −∇ξ(x); none by default.
+
+    Errors: `InputError` for unfit shapes, negative densities, or times that do not increase;
+    `RunError` if no time step keeps the density positive.
     """
     grid = flow.grid
     x = np.zeros((0, grid.dimension)) if tracers is None else np.array(tracers, dtype=float)
@@ -173,7 +199,7 @@ def evolve(
     t, steps, rows = times[0], 0, []
     for target in times:
         while t < target:
-            # A last step of rounding's size would only cost one more evaluation.
+            # A remainder of the size of rounding errors is not worth a step of its own.
             rho, x, dt = _step(flow, rho, x, target - t)
             t = target if target - t - dt < 1e-12 * abs(target) else t + dt
             steps += 1
@@ -183,8 +209,10 @@ def evolve(
 
 
 def _step(flow: GradientFlow, rho: Array, x: Array, most: float) -> tuple[Array, Array, float]:
-    """One Runge–Kutta step of at most `most`; shorter when a later stage, whose velocities the
-    bound has not seen, would lose positivity."""
+    """One Runge–Kutta step of length `most` or less: the new ρ and tracers, and the length.
+
+    The bound on the length is that of the velocities at its start. The step is halved if a later
+    stage, whose velocities may be larger, does not stay positive."""
     first = flow.rate(rho)
     dt = min(most, flow.longest_step(rho, first[1]))
     for _ in range(_HALVINGS):
@@ -193,7 +221,7 @@ def _step(flow: GradientFlow, rho: Array, x: Array, most: float) -> tuple[Array,
             rate, velocities = first if stage == 0 else flow.rate(now)
             places = kept * x + moved * (places + dt * _at_points(flow.grid, velocities, places))
             now = kept * rho + moved * (now + dt * rate)
-            if not now.min() >= 0.0:  # not-a-number fails too
+            if not now.min() >= 0.0:  # written so that NaN fails too
                 break
         else:
             return now, places, dt
@@ -202,14 +230,16 @@ def _step(flow: GradientFlow, rho: Array, x: Array, most: float) -> tuple[Array,
 
 
 def _at_points(grid: Grid, velocities: Sequence[Array], x: Array) -> Array:
-    """Velocities at points, (k, d), multilinear between faces and straight on beyond the last."""
+    """Velocities at points x, (k, d) → (k, d), by multilinear interpolation between faces and
+    linear extrapolation beyond the outermost ones."""
     result = np.empty_like(x)
     if x.shape[0] == 0:
         return result
     for component, u in enumerate(velocities):
         below, weights = [], []
         for axis, n in enumerate(u.shape):
-            first = 1.0 if axis == component else 0.5  # faces along their axis, centres across
+            # A velocity is given at faces along its own axis and at centres along the others.
+            first = 1.0 if axis == component else 0.5
             s = (x[:, axis] - grid.low[axis]) / grid.steps[axis] - first
             index = np.clip(s.astype(np.intp), 0, n - 2)
             below.append(index)
@@ -226,15 +256,17 @@ def _at_points(grid: Grid, velocities: Sequence[Array], x: Array) -> Array:
 
 
 def _cut(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
+    """The index that takes start:stop along an axis."""
     return (slice(None),) * axis + (slice(start, stop),)
 
 
 def _upwind(rho: Array, u: Array, axis: int) -> Array:
-    """ρu at the faces between cells, ρ reconstructed from the side the flow comes from."""
+    """The flux ρu at the faces between cells, with ρ reconstructed from the upwind cell."""
     jumps = np.diff(rho, axis=axis)
     left, right = jumps[_cut(axis, None, -1)], jumps[_cut(axis, 1, None)]
-    # Half a cell of minmod(2 left, central, 2 right). Written in jumps, not slopes, so that
-    # rounding cannot make the reconstruction negative.
+    # `half` is the change of ρ over half a cell with the slope minmod(2 left, central, 2 right). It
+    # is written in differences of ρ, not in slopes, so that rounding cannot make the reconstruction
+    # negative.
     central = 0.25 * (left + right)
     half = np.zeros_like(rho)
     inner = half[_cut(axis, 1, -1)]
@@ -246,8 +278,8 @@ def _upwind(rho: Array, u: Array, axis: int) -> Array:
 
 
 def _moments(grid: Grid, rho: Array) -> tuple[float, Array]:
-    """E|x|² and the mean, (d,). Averages over cells widen a law by Δx²/12 along each axis
-    (Sheppard's correction)."""
+    """E|x|² and E[x], (d,). Averaging over cells widens a law by Δx²/12 along each axis, which is
+    subtracted (Sheppard's correction)."""
     second, mean = 0.0, np.empty(grid.dimension)
     for axis, dx in enumerate(grid.steps):
         others = tuple(k for k in range(grid.dimension) if k != axis)
@@ -259,7 +291,8 @@ def _moments(grid: Grid, rho: Array) -> tuple[float, Array]:
 
 
 def cell_averages(grid: Grid, density: Callable[..., Array], points: int = 5) -> Array:
-    """Averages of a function of d coordinate arrays by Gauss–Legendre in each cell."""
+    """Averages of `density`, a function of d coordinate arrays, over the cells: (n₁, …, n_d), by
+    Gauss–Legendre quadrature with `points` nodes along each axis of a cell."""
     nodes, weights = np.polynomial.legendre.leggauss(points)
     total = np.zeros(grid.cells)
     for corner in product(range(points), repeat=grid.dimension):
@@ -272,7 +305,8 @@ def cell_averages(grid: Grid, density: Callable[..., Array], points: int = 5) ->
 
 
 def product_averages(grid: Grid, cumulated: Sequence[Callable[[Array], Array]]) -> Array:
-    """Exact averages of a product of one-dimensional laws, by their distribution functions."""
+    """Exact averages over the cells, (n₁, …, n_d), of a density with independent coordinates, from
+    the distribution functions `cumulated` of the coordinates."""
     total = np.ones(())
     for axis, function in enumerate(cumulated):
         share = np.diff(function(grid.faces(axis))) / grid.steps[axis]
@@ -281,6 +315,7 @@ def product_averages(grid: Grid, cumulated: Sequence[Callable[[Array], Array]]) 
 
 
 def coarsened(rho: Array, factor: int) -> Array:
-    """Averages over blocks of `factor` cells along every axis."""
+    """Averages of `rho`, (n₁, …, n_d), over blocks of `factor` cells along every axis. The numbers
+    of cells must be multiples of `factor`."""
     shape = [part for n in rho.shape for part in (n // factor, factor)]
     return np.asarray(rho.reshape(shape).mean(axis=tuple(range(1, 2 * rho.ndim, 2))))
