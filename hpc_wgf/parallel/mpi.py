@@ -106,7 +106,7 @@ class MPICommunicator:
                 if tests > _SPIN:
                     if self._found():
                         raise CommunicationError("another rank has failed")
-                    time.sleep(0)  # Lets another rank run, if there are more than cores.
+                    time.sleep(0)  # Lets another rank run on the same core.
         except (CommunicationError, self._mpi.Exception) as error:
             self._kept += [requests, *buffers]
             raise CommunicationError(f"a collective failed: {error}") from error
