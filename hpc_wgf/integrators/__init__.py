@@ -1,4 +1,4 @@
-"""Runge–Kutta schemes as data, one step for all of them; stabilised steps; controllers."""
+"""Explicit integrators of y' = f(y): Runge–Kutta schemes, stabilised ones, step-size control."""
 
 from .controller import Controller, FixedStep, PIController, Verdict
 from .runge_kutta import runge_kutta_step

@@ -9,30 +9,37 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Verdict:
-    """`factor`: the next step over the present one. `error`: the accepted step's error over the
-    tolerance, to be handed back with the next one (1 where there is none)."""
+    """What a controller decides about a step."""
 
     accept: bool
+    """Whether the step counts; else it is repeated with another size."""
     factor: float
+    """The size of the next step over that of this one."""
     error: float
+    """Error over tolerance of the last accepted step, which is `previous` in the next call of
+    `Controller.judge`; 1 where there is none."""
 
 
 class Controller(Protocol):
-    """Judges a step by the norm of its error estimate."""
+    """Accepts or rejects steps by their estimated errors, and chooses the size of the next."""
 
     def judge(self, error: float | None, previous: float) -> Verdict:
-        """`error`: norm of the estimate (None without one). `previous`: `Verdict.error` of the
-        last accepted step, 1 at the start."""
+        """The verdict on a step.
+
+        `error`: norm of its error estimate, None for a scheme without one. `previous`:
+        `Verdict.error` of the last accepted step, 1 at the start.
+        """
         ...
 
     def after_failure(self) -> float | None:
-        """Factor for a step that could not be completed; None where steps may not change."""
+        """The factor by which to shorten a step that could not be completed; None where the size
+        of steps may not change."""
         ...
 
 
 @dataclass(frozen=True)
 class FixedStep:
-    """Every step is accepted, none is changed."""
+    """Accepts every step, and changes no step size."""
 
     def judge(self, error: float | None, previous: float) -> Verdict:
         return Verdict(True, 1.0, 1.0)
@@ -43,16 +50,24 @@ class FixedStep:
 
 @dataclass(frozen=True)
 class PIController:
-    """factor = s ε^{−0.7/k} ε_prev^{0.4/k}, ε = error/tolerance, k the order of the error + 1.
+    """factor = s ε^{−0.7/k} ε_prev^{0.4/k}, ε = error/tolerance, where a step is accepted (ε ≤ 1).
 
-    K. Gustafsson, ACM Trans. Math. Softw. 17 (1991) 533. `tolerance`: largest error of a step.
+    A rejected step is repeated with the factor s ε^{−1/k}. `judge` raises `ValueError` for a step
+    without an error estimate.
+
+    Source: K. Gustafsson, ACM Trans. Math. Softw. 17 (1991) 533.
     """
 
     tolerance: float
+    """The largest error of an accepted step, in the units of the error."""
     order: int
+    """k, the power of h in the error estimate."""
     safety: float = 0.9
+    """s, below 1, so that few steps are rejected."""
     smallest: float = 0.2
+    """The smallest factor."""
     largest: float = 3.0
+    """The largest factor."""
 
     def judge(self, error: float | None, previous: float) -> Verdict:
         if error is None:

@@ -13,10 +13,11 @@ from .tableau import Tableau
 def runge_kutta_step(
     rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, tableau: Tableau
 ) -> tuple[Tensor, Tensor | None]:
-    """y₊ = y + h Σ b_i k_i and the error estimate h Σ (b_i − b̂_i) k_i, None where b̂ is missing.
+    """y₊ = y + h Σ b_i k_i, and the error estimate h Σ (b_i − b̂_i) k_i, both of the shape of y.
 
-    `first`: k_1 = f(y), which a rejected and repeated step need not compute again. Whatever
-    `rhs` raises passes through.
+    `rhs`: f. `first`: k_1 = f(y), so that a step repeated with another size need not evaluate it
+    again. `step`: h. `tableau`: the coefficients; without b̂ the estimate is None. Exceptions of
+    `rhs` are not caught.
     """
     slopes = [first]
     for row in tableau.a:

@@ -1,4 +1,4 @@
-"""Schemes by name: how y' = f(y) is followed over one step."""
+"""One step of y' = f(y) by schemes that are chosen by name."""
 
 from __future__ import annotations
 
@@ -18,39 +18,53 @@ from .stabilised import (
 )
 from .tableau import TABLEAUX, Tableau
 
-_ESTIMATE_LASTS = 10  # steps for which an estimate of the spectral radius is kept
+_ESTIMATE_LASTS = 10  # Steps that share an estimate of the spectral radius, which changes slowly.
 
 
 class Advanced(NamedTuple):
-    """y₊, the error estimate where it was asked for, and what the scheme remembers."""
+    """The result of one step of a scheme."""
 
     y: Tensor
+    """y₊, the approximation of y(t + h)."""
     error: Tensor | None
+    """An estimate of the error of y₊, of its shape; None where none was asked for or is known."""
     memory: Any
+    """What the scheme wants back at its next step; None for nothing."""
 
 
 class Scheme(Protocol):
-    """An explicit scheme. `error_order`: the power of h in its error estimate, None without one."""
+    """An explicit one-step scheme for y' = f(y).
+
+    It has no state of its own: what it remembers from step to step, its `memory`, goes into
+    `advance` and comes out of it. At the start it is None.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name by which run files choose it."""
+        ...
 
     @property
-    def order(self) -> int: ...
+    def order(self) -> int:
+        """The order of convergence."""
+        ...
 
     @property
-    def error_order(self) -> int | None: ...
+    def error_order(self) -> int | None:
+        """The power of h in the error estimate; None without an estimate."""
+        ...
 
     def first_stage(self, step: float, memory: Any) -> float:
-        """How far the first slope is followed before another is computed."""
+        """The part of a step of size `step`, in units of t, over which f(y) alone is followed,
+        before f is evaluated again."""
         ...
 
     def state_dict(self, memory: Any) -> Mapping[str, Any]:
-        """What it remembers, as tensors and numbers by name."""
+        """The memory as tensors and numbers by name, so that it can be stored."""
         ...
 
     def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
-        """The memory that `state_dict` took apart."""
+        """The memory from the parts that `state_dict` has returned."""
         ...
 
     def advance(
@@ -64,17 +78,22 @@ class Scheme(Protocol):
         estimate: bool,
         memory: Any,
     ) -> Advanced:
-        """One step. `first`: f(y), which a rejected and repeated step need not compute again.
-        `norm`: |·| of a difference of two y. `estimate`: whether an error estimate is wanted.
-        Whatever `rhs` raises passes through."""
+        """y(t) ↦ y(t + h), one step.
+
+        `rhs`: f. `first`: f(y), so that a step repeated with another size need not evaluate it
+        again. `step`: h. `norm`: the norm of a difference of two y. `estimate`: whether an error
+        estimate is wanted. `memory`: that of the step before, None at the start. Exceptions of
+        `rhs` are not caught.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class RungeKutta:
-    """The scheme of a tableau; it remembers nothing."""
+    """The Runge–Kutta scheme of a tableau, which has no memory."""
 
     tableau: Tableau
+    """Its coefficients."""
 
     @property
     def name(self) -> str:
@@ -106,21 +125,30 @@ class RungeKutta:
 
 
 class _Spectrum(NamedTuple):
-    """The spectral radius of f', its eigenvector, and the steps since it was estimated."""
+    """An estimate of the spectral radius of f'."""
 
     radius: float
+    """σ, in 1/t."""
     vector: Tensor
+    """An approximation of the eigenvector, of the shape of y."""
     age: int
+    """Steps since the estimate."""
 
 
 @dataclass(frozen=True)
 class Chebyshev:
-    """Runge–Kutta–Chebyshev of order two, with as many stages as the spectrum of f' asks for: the
-    estimate is made at the first step and every tenth, and between them remembered."""
+    """Runge–Kutta–Chebyshev of order two, with as many stages as the spectral radius of f' demands.
+
+    The radius is estimated at the first step and at every tenth after it; in between it is kept as
+    the memory of the scheme. See `chebyshev_step` and `spectral_radius`.
+    """
 
     name: str = "rkc2"
+    """The name by which run files choose it."""
     order: int = 2
+    """The order of convergence."""
     error_order: int | None = 3
+    """The power of h in the error estimate."""
 
     def first_stage(self, step: float, memory: Any) -> float:
         return step * first_node(2 if memory is None else stages_for(step, memory.radius))
@@ -147,4 +175,5 @@ class Chebyshev:
 
 
 SCHEMES: dict[str, Scheme] = {name: RungeKutta(tableau) for name, tableau in TABLEAUX.items()}
+"""All schemes by name."""
 SCHEMES["rkc2"] = Chebyshev()

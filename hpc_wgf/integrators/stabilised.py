@@ -1,7 +1,7 @@
-"""Runge–Kutta–Chebyshev steps of y' = f(y): order two, and as many stages as stability asks for.
+"""Runge–Kutta–Chebyshev steps of y' = f(y): order two, and as many stages as stability demands.
 
-For a Jacobian with eigenvalues near the negative real axis, to −σ: s stages carry a step of about
-0.65 s²/σ, where s steps of Heun's scheme together carry 2 s/σ.
+They are made for Jacobians with eigenvalues near the negative real axis, from −σ to 0. A step of s
+stages is stable up to h ≈ 0.65 s²/σ, while s steps of Heun's scheme together reach 2 s/σ.
 
 Source: B. P. Sommeijer, L. F. Shampine, J. G. Verwer, J. Comput. Appl. Math. 88 (1998) 315.
 """
@@ -16,30 +16,37 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-_DAMPING = 2 / 13
-_PER_SQUARE = 1.54  # s² − 1 ≥ 1.54 hσ, as in the code of the source; 1.531 is the limit of large s
+_DAMPING = 2 / 13  # ε of the source, which widens the stability region about the real axis.
+_PER_SQUARE = 1.54  # s² − 1 ≥ 1.54 hσ, as in the code of the source; the limit of large s is 1.531.
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """D_j = μ D_{j−1} + ν D_{j−2} + μ̃ h F_{j−1} + γ̃ h F_0 with D_j = Y_j − Y_0."""
+    """D_j = μ D_{j−1} + ν D_{j−2} + μ̃ h F_{j−1} + γ̃ h F_0 with D_j = Y_j − Y_0, one stage."""
 
     mu: float
+    """μ."""
     nu: float
+    """ν."""
     mu_tilde: float
+    """μ̃."""
     gamma_tilde: float
+    """γ̃."""
 
 
 def chebyshev_step(
     rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, stages: int
 ) -> Tensor:
-    """y₊ = Y_s of the recurrence Y_0 = y, Y_1 = y + μ̃_1 h F_0, Y_2, … of order two.
+    """y₊ = Y_s of the three-term recurrence Y_0 = y, Y_1 = y + μ̃_1 h F_0, Y_2, …, of order two.
 
-    `first`: F_0 = f(y). `stages`: s ≥ 2, the first included: s − 1 evaluations. Whatever `rhs`
-    raises passes through. Five vectors are held, y and `first` among them, for any s.
+    `rhs`: f. `first`: F_0 = f(y). `step`: h. `stages`: s ≥ 2, of which `first` is one, so that f is
+    evaluated s − 1 times. Exceptions of `rhs` are not caught. Five vectors are held, y and `first`
+    among them, whatever s is.
 
-    Carried along are the D_j = Y_j − y: the recurrence magnifies rounding by about s², and so it
-    is that of the step and not that of y.
+    The recurrence is one for D_j = Y_j − y: it magnifies rounding errors by about s², and those of
+    D_j are smaller than those of Y_j.
+
+    Errors: `ValueError` for fewer than 2 stages.
     """
     initial, later = _coefficients(stages)
     older, newer = torch.zeros_like(y), first * (step * initial)
@@ -52,25 +59,25 @@ def chebyshev_step(
 def chebyshev_error(y: Tensor, y_plus: Tensor, first: Tensor, last: Tensor, step: float) -> Tensor:
     """0.8 (y − y₊) + 0.4 h (f(y) + f(y₊)), an estimate of a step's error of its order, h³.
 
-    It is h³y'''/15 between exact values, and for the step itself 1.2 (s = 2) to 1.8 (many stages)
-    times its error. `first`: f(y); `last`: f(y₊), which the next step can use as its first.
+    Between exact values it is h³y'''/15; for a step it is 1.2 times (s = 2) to 1.8 times (many
+    stages) its error. `first`: f(y). `last`: f(y₊), which is `first` of the next step. `step`: h.
     """
     error = torch.sub(y, y_plus).mul_(0.8)
     return error.add_(first, alpha=0.4 * step).add_(last, alpha=0.4 * step)
 
 
 def first_node(stages: int) -> float:
-    """c_1 = μ̃_1: the part of the step that f(y) is followed before another slope is computed."""
+    """c_1 = μ̃_1 of a step of s `stages`: the fraction of h over which f(y) alone is followed."""
     return _coefficients(stages)[0]
 
 
 def largest_step(stages: int, spectral_radius: float) -> float:
-    """h = (s² − 1)/(1.54 σ), the largest step for which s stages are stable."""
+    """h = (s² − 1)/(1.54 σ), the largest step for which s stages are stable; infinite for σ = 0."""
     return (stages**2 - 1) / (_PER_SQUARE * spectral_radius) if spectral_radius else math.inf
 
 
 def stages_for(step: float, spectral_radius: float) -> int:
-    """The least s ≥ 2 with h ≤ (s² − 1)/(1.54 σ).
+    """The least s ≥ 2 with h ≤ (s² − 1)/(1.54 σ), for which a step of size h is stable.
 
     Errors: `ValueError` where hσ is negative or not finite.
     """
@@ -100,16 +107,20 @@ def spectral_radius(
 ) -> tuple[float, Tensor]:
     """σ = 1.2 |f(y + εv) − f(y)|/ε after power iterations v ← f(y + εv) − f(y), |v| = 1; and v.
 
-    `first`: f(y). `norm`: |·|, at best one in which f' is symmetric: the quotients then rise from
-    below. They end at `evaluations` of them, or once they change by less than `change`; a spectrum
-    that is not crowded below its end gives σ between its radius and 1.2 times that. `guess`: v of
-    an earlier call, by default f(y). To it is added as much of a fixed random vector, the same on
-    every rank and device: what starts as an eigenvector would never see a larger eigenvalue.
+    σ estimates the spectral radius of f'(y), in 1/t. `rhs`: f. `first`: f(y). `norm`: |·|, best one
+    in which f' is symmetric, as the quotients then increase towards the radius. The iterations end
+    after `evaluations` of f, or once the quotients change by less than the fraction `change`. If
+    few eigenvalues lie just below the radius, σ is between it and 1.2 times it, `safety` being 1.2.
 
-    ε = √δ max(|y|, h|f(y)|), δ = `accuracy` being the relative error of f and h = `step` the step
-    at hand. The difference then stands hσ/√δ above the errors of f, and curvature along |y| enters
-    with √δ. Give `step` wherever y may be near 0. (The source takes δ to be the machine epsilon and
-    h = 0: errors of 10⁻⁴ in f would be all one sees.)
+    `guess`: v of an earlier call, by default f(y). A fixed random vector of the same norm, equal on
+    all ranks and devices, is added to it: iterations that start from an eigenvector would never
+    find a larger eigenvalue.
+
+    ε = √δ max(|y|, h|f(y)|), δ = `accuracy` being the relative error of f, and h = `step` the size
+    of the coming step. The difference then exceeds the errors of f by the factor hσ/√δ, while the
+    curvature of f contributes in proportion to √δ. `step` must be given where y may be near 0.
+    The source has for δ the machine epsilon and h = 0, with which errors of 10⁻⁴ in f would
+    dominate the difference.
     """
     epsilon = accuracy**0.5 * (max(norm(y), step * norm(first)) or 1.0)
     v = _direction(first if guess is None else guess, norm)
@@ -124,7 +135,7 @@ def spectral_radius(
 
 
 def _direction(start: Tensor, norm: Callable[[Tensor], float]) -> Tensor:
-    """`start` and a random vector of the same norm."""
+    """`start` plus a random vector of the same norm; that vector alone for `start` = 0."""
     generator = torch.Generator().manual_seed(0)
     fresh = torch.randn(start.shape, generator=generator, dtype=torch.float64).to(start)
     size = norm(start)
@@ -136,7 +147,7 @@ def _direction(start: Tensor, norm: Callable[[Tensor], float]) -> Tensor:
 def _combine(
     older: Tensor, newer: Tensor, slope: Tensor, first: Tensor, step: float, s: _Stage
 ) -> None:
-    """D_j in the place of D_{j−2}."""
+    """D_j, written over D_{j−2}."""
     older.mul_(s.nu).add_(newer, alpha=s.mu)
     older.add_(slope, alpha=step * s.mu_tilde).add_(first, alpha=step * s.gamma_tilde)
 

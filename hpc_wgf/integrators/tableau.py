@@ -1,4 +1,4 @@
-"""Butcher tableaux: a scheme is data, checked when it is made.
+"""Butcher tableaux of explicit Runge–Kutta schemes, checked for consistency when they are made.
 
 Source of all schemes: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential
 Equations I, 2nd ed. (1993), Ch. II; bosh32: P. Bogacki, L. F. Shampine, Appl. Math. Lett. 2
@@ -13,18 +13,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tableau:
-    """Explicit scheme y₊ = y + h Σ b_i k_i, k_i = f(y + h Σ_j a_ij k_j), of order `order`.
+    """The explicit scheme y₊ = y + h Σ b_i k_i, k_i = f(y + h Σ_{j<i} a_ij k_j), of s stages.
 
-    `a`: rows of the stages after the first. `error`: b − b̂ with b̂ of a lower order, or None
-    for a scheme without an error estimate.
+    Errors: `ValueError` where the numbers of stages differ, a row of a does not sum to its c_i, the
+    weights do not sum to 1, or the error weights not to 0.
     """
 
     name: str
+    """The name by which run files choose it."""
     order: int
+    """The order of convergence."""
     a: tuple[tuple[float, ...], ...]
+    """The rows of a_ij, j < i, of the stages after the first."""
     b: tuple[float, ...]
+    """The weights b_i, (s,)."""
     c: tuple[float, ...]
+    """The nodes c_i = Σ_j a_ij, (s,)."""
     error: tuple[float, ...] | None = None
+    """b − b̂ with weights b̂ of the order below, (s,); None for a scheme without error estimate."""
 
     def __post_init__(self) -> None:
         stages = len(self.b)

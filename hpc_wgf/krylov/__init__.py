@@ -1,4 +1,4 @@
-"""Krylov solvers on plain vectors: they know neither ranks nor maps."""
+"""MINRES and LSMR for operators given by products with plain vectors; no ranks, no maps."""
 
 from .lsmr import lsmr
 from .minres import minres

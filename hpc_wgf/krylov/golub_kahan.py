@@ -16,14 +16,20 @@ from .stats import dot
 
 @dataclass
 class DampedLeastSquares:
-    """Â = [A; √σ I] L⁻ᵀ: damping bears on x = L⁻ᵀy and not on y, so that it is rows of Â."""
+    """min ‖Â y − (b; 0)‖ over y = Lᵀx, Â = [A; √σ I] L⁻ᵀ: damped least squares, preconditioned.
+
+    The damping acts on x and not on y, and therefore enters by rows of Â.
+    """
 
     A: LeastSquaresOperator
+    """A, of any shape and rank."""
     shift: float
+    """σ ≥ 0."""
     preconditioner: SplitPreconditioner
+    """L of L Lᵀ ≈ AᵀA + σI."""
 
     def residuals(self, x: Tensor, b: Tensor) -> tuple[float, float]:
-        """‖g‖ and ‖L⁻¹g‖ of g = Aᵀ(b − A x) − σx, recomputed."""
+        """‖g‖ and ‖L⁻¹g‖ of g = Aᵀ(b − A x) − σx, evaluated at x, (p,), by one product."""
         r = self.A.matvec(x).neg_().add_(b)
         g = self.A.rmatvec(r).sub_(x, alpha=self.shift)
         return _norm(g).item(), _norm(self.preconditioner.solve_lower(g)).item()
@@ -31,37 +37,59 @@ class DampedLeastSquares:
 
 @dataclass
 class Bidiagonalisation:
-    """The recurrences' state, named as in the source. Scalars are 0-d float64 tensors on the
-    device of x, so that an iteration reads nothing back to the host."""
+    """The state of the recurrences, in the notation of the source.
+
+    Scalars are 0-d float64 tensors on the device of x, so that an iteration reads nothing back to
+    the host. r̂ = (b; 0) − Â y is the residual of the preconditioned system.
+    """
 
     x: Tensor
-    u: Tensor  # rows of A
-    u_shift: Tensor  # rows of √σ I
+    """The iterate, (p,)."""
+    u: Tensor
+    """The left Lanczos vector, its rows of A."""
+    u_shift: Tensor
+    """The left Lanczos vector, its rows of √σ I, (p,)."""
     v: Tensor
-    w: Tensor  # L⁻ᵀ v
-    h: Tensor  # h and h̄ of the source times L⁻ᵀ, so that x needs no product with it
+    """The right Lanczos vector, (p,)."""
+    w: Tensor
+    """L⁻ᵀ v, (p,)."""
+    h: Tensor
+    """L⁻ᵀ times h of the source, (p,), so that the update of x needs no product with L⁻ᵀ."""
     h_bar: Tensor
+    """L⁻ᵀ times h̄ of the source, (p,)."""
     alpha: Tensor
+    """α, on the diagonal of the bidiagonal matrix."""
     alpha_bar: Tensor
+    """ᾱ of the first rotation."""
     rho: Tensor
+    """ρ of the first rotation."""
     rho_bar: Tensor
+    """ρ̄ of the second rotation."""
     c_bar: Tensor
+    """c̄, the cosine of the second rotation."""
     s_bar: Tensor
-    zeta_bar: Tensor  # its modulus is ‖L⁻¹(Aᵀr − σx)‖
+    """s̄, the sine of the second rotation."""
+    zeta_bar: Tensor
+    """ζ̄, with |ζ̄| = ‖L⁻¹(Aᵀr − σx)‖."""
     norm_b: Tensor
-    norm_r: Tensor  # that of LSQR, whose first rotation is the same: at most ‖r̂‖
-    norm_a: Tensor  # largest column of the bidiagonal matrix, an estimate of ‖Â‖ from below
+    """‖b‖."""
+    norm_r: Tensor
+    """‖r̂‖ of the iterate of LSQR, whose first rotation is the same: at most ‖r̂‖ of this one."""
+    norm_a: Tensor
+    """The largest column of the bidiagonal matrix, an estimate of ‖Â‖ from below."""
 
     def floor(self) -> Tensor:
-        """What rounding leaves of ‖Âᵀr̂‖. An iterate that goes on below it gains nothing, and runs
-        away along the null space (rule S2 of the source, with an ATOL of eight epsilons, and r
-        not below what rounding leaves of it)."""
+        """8 ε ‖Â‖ (‖r̂‖ + ‖b‖/800), 0-d: what rounding leaves of ‖Âᵀr̂‖, ε the machine epsilon.
+
+        An iteration that goes on below it gains nothing and drifts along the null space. It is
+        rule S2 of the source with ATOL = 8 ε, and with rounding errors of r̂ itself, by ‖b‖.
+        """
         eps = torch.finfo(self.x.dtype).eps
         return eps * self.norm_a * (8 * self.norm_r + 0.01 * self.norm_b)
 
 
 def start(problem: DampedLeastSquares, b: Tensor) -> tuple[Bidiagonalisation, float]:
-    """The state before the first iteration, and ‖Aᵀb‖."""
+    """The state before the first iteration, at x = 0, and ‖Aᵀb‖; b: rows, as A has them."""
     beta = problem.A.norm(b)
     one, zero = torch.ones_like(beta), torch.zeros_like(beta)
     u = b * _quotient(one, beta).to(b.dtype)
@@ -81,7 +109,8 @@ def start(problem: DampedLeastSquares, b: Tensor) -> tuple[Bidiagonalisation, fl
 
 
 def advance(problem: DampedLeastSquares, k: Bidiagonalisation) -> None:
-    """One step of the bidiagonalisation, two plane rotations, one update of x; one product."""
+    """One iteration, in place: a step of the bidiagonalisation, two plane rotations, and the
+    update of x; one product with A and one with Aᵀ. Below `Bidiagonalisation.floor` x stays."""
     above = k.zeta_bar.abs() > k.floor()
     beta = _next_left(problem, k)
     _next_right(problem, k, beta)

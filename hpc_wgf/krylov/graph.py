@@ -1,4 +1,4 @@
-"""An iteration that does the same at the same addresses, replayed as a CUDA graph."""
+"""An iteration that runs the same kernels at the same addresses, replayed as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import torch
 
-_WARM_UP = 3  # runs before the recording: libraries allocate their workspaces in the first ones
+_WARM_UP = 3  # Runs before the recording, in which libraries allocate their workspaces.
 
 
 def replayed(step: Callable[[], None], device: torch.device, *, wanted: bool) -> Callable[[], None]:
-    """`step`, on a GPU and where `wanted` as a recorded graph: its few hundred small kernels are
-    then one launch. It must read nothing back to the host."""
+    """`step` itself, or on a GPU, if `wanted`, a function that replays it as a CUDA graph.
+
+    The few hundred small kernels of an iteration are then one launch. `step` must read nothing
+    back to the host, and find its arguments at the same addresses in every call.
+    """
     return _Replayed(step, device) if wanted and device.type == "cuda" else step
 
 
@@ -24,7 +27,7 @@ class _Replayed:
     def __call__(self) -> None:
         self._runs += 1
         if self._runs <= _WARM_UP:
-            # what is recorded must have run before on a stream that is not the default one
+            # What is recorded must have run before, on a stream that is not the default one.
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 self._step()

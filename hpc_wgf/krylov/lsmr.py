@@ -1,8 +1,9 @@
 """LSMR for min ‖A x − b‖² + σ‖x‖², A of any shape and rank.
 
-Minimises ‖L⁻¹(Aᵀr − σx)‖, r = b − A x, over the growing Krylov space of L⁻¹(AᵀA + σI)L⁻ᵀ: with
-L = I the residual of MINRES on the normal equations, but with the rounding errors of A and not of
-AᵀA. Where A has a null space, σ = 0 and L = I, the limit is the solution of minimum norm.
+Every iterate minimises ‖L⁻¹(Aᵀr − σx)‖, r = b − A x, over the Krylov space of L⁻¹(AᵀA + σI)L⁻ᵀ. For
+L = I these are the iterates of MINRES on the normal equations, but with the rounding errors of A
+in place of those of AᵀA. Where A has a null space, σ = 0 and L = I, the limit is the solution of
+minimum norm.
 
 Source: D. C.-L. Fong, M. A. Saunders, SIAM J. Sci. Comput. 33 (2011) 2950.
 """
@@ -38,14 +39,18 @@ def lsmr(
 ) -> tuple[Tensor, SolveStats]:
     """Solve min ‖A x − b‖² + σ‖x‖² to ‖Aᵀ(b − A x) − σx‖ ≤ rtol ‖Aᵀb‖, from x = 0.
 
-    b: rows, as A has them; x: (p,). `shift`: σ ≥ 0. `preconditioner`: L of L Lᵀ ≈ AᵀA + σI.
-    `max_steps`: most products, one with A and one with Aᵀ counting as one product together; the
-    Aᵀb of the start is not counted. `check_every`: iterations between two looks at the residual;
-    the only host synchronisations. The residual is recomputed before it is called converged (one
-    product); while it is not borne out, the iteration goes on with a sharper target. It ends as
-    stagnated at about 8 ε ‖Â‖‖r‖ in the preconditioned norm, ε being the machine epsilon.
+    b: rows, as A has them; x: (p,). `shift`: σ ≥ 0. `preconditioner`: L of L Lᵀ ≈ AᵀA + σI; the
+    tolerance is on the Euclidean norm all the same. `max_steps`: the largest number of products,
+    one with A and one with Aᵀ together counting as one; Aᵀb at the start is not counted.
+    `check_every`: iterations between two checks of the residual, which alone make the host wait.
 
-    Errors: `InputError` for rtol below ten machine epsilons of b's precision, or σ < 0.
+    A solve that has converged by its recurrences is checked by recomputing the residual, at one
+    product; where that is above the tolerance, the iteration goes on to a smaller target. Where
+    rounding allows no further progress, at about 8 ε ‖Â‖‖r̂‖ (see `golub_kahan`), the solve ends as
+    stagnated. `SolveStats` tells how it ended.
+
+    Errors: `InputError` for rtol below ten machine epsilons of b's precision or not below 1, for
+    σ < 0, `max_steps` < 2 or `check_every` < 1.
     """
     check_rtol(rtol, b.dtype)
     if max_steps < 2 or check_every < 1:
@@ -56,7 +61,8 @@ def lsmr(
     state, norm_atb = start(system, b)
     if norm_atb == 0.0:
         return state.x, SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
-    # In the preconditioned norm the recurrence measures ‖L⁻¹(Aᵀr − σx)‖; `target` translates.
+    # The recurrences know ‖L⁻¹(Aᵀr − σx)‖ only. `target` is the value of it, relative to that at
+    # the start, at which the Euclidean norm is expected to reach the tolerance.
     scale = float(state.zeta_bar)
     target, best, steps, products = rtol, float("inf"), 0, 0
     while True:
@@ -72,7 +78,7 @@ def lsmr(
         products += 1
         true, found = system.residuals(state.x, b)
         true, found = true / norm_atb, found / scale
-        # Each target is at most half the last: where the residual has not followed, it is rounding.
+        # Each target is at most half the last. A residual that has not followed is one of rounding.
         stuck = at_floor or (claimed <= target and found > 0.75 * best)
         status = _verdict(true, rtol, stuck, products >= max_steps - 1)
         if status is not None:
@@ -81,7 +87,7 @@ def lsmr(
 
 
 def _verdict(true: float, rtol: float, stuck: bool, exhausted: bool) -> Status | None:
-    """How the solve ends with the recomputed residual `true`, None where it goes on."""
+    """How the solve ends with the relative recomputed residual `true`; None where it goes on."""
     if not true < float("inf"):
         return Status.NOT_FINITE
     if true <= rtol:

@@ -1,7 +1,7 @@
 """MINRES for (A + σI) x = b, A symmetric: definite, indefinite or singular.
 
-Minimises ‖b − (A + σI) x‖ over the growing Krylov space (‖·‖ of M⁻¹ with a preconditioner M). For
-a consistent singular system, started from 0, the limit is the minimum-norm solution.
+Every iterate minimises ‖b − (A + σI) x‖ over the Krylov space; with a preconditioner M the norm is
+that of M⁻¹. For a consistent singular system without one the limit is the minimum-norm solution.
 
 Sources: C. C. Paige, M. A. Saunders, SIAM J. Numer. Anal. 12 (1975) 617; the preconditioned
 recurrence as in S.-C. T. Choi, C. C. Paige, M. A. Saunders, SIAM J. Sci. Comput. 33 (2011) 1810.
@@ -24,10 +24,10 @@ from .stats import EarlyStopping, SolveStats, Status, check_rtol, dot
 Preconditioner = Callable[[Tensor], Tensor]
 
 
-# ‖A r‖/(‖A‖‖r‖) at which a residual is taken for that of least squares. On singular, inconsistent
+# At this ‖A r‖/(‖A‖‖r‖) a residual is taken to be that of least squares. On singular, inconsistent
 # systems the recurrence reaches about 1e-9 in double and 2e-5 in single precision before the
-# iterate runs away along the null space; consistent systems stay above, but for eigenvalues
-# below these fractions of ‖A‖.
+# iterate drifts along the null space. Consistent systems stay above these limits, unless they have
+# eigenvalues below these fractions of ‖A‖.
 _LEAST_SQUARES_LIMIT = {torch.float64: 1.5e-8, torch.float32: 1e-4}
 
 
@@ -36,33 +36,49 @@ class _Scalars:
     """0-d float64 tensors on the device of b, so that an iteration reads nothing back."""
 
     beta: Tensor
+    """β of the last Lanczos step."""
     old_beta: Tensor
+    """β of the step before."""
     dbar: Tensor
+    """δ̄ of the last rotation."""
     epsln: Tensor
+    """ε of the last rotation."""
     phibar: Tensor
+    """φ̄, the norm of the residual in the norm of the iteration."""
     cs: Tensor
+    """The cosine of the last rotation."""
     sn: Tensor
-    norm_ar: Tensor  # ‖A r‖ of the previous iterate, in the norm of the iteration
-    norm_a: Tensor  # largest column of the tridiagonal matrix, an estimate of ‖A‖ from below
-    residual: Tensor  # ‖r‖, Euclidean
+    """The sine of the last rotation."""
+    norm_ar: Tensor
+    """‖A r‖ of the previous iterate, in the norm of the iteration."""
+    norm_a: Tensor
+    """The largest column of the tridiagonal matrix, an estimate of ‖A‖ from below."""
+    residual: Tensor
+    """‖r‖ in the Euclidean norm."""
 
 
 @dataclass
 class _Lanczos:
-    """The recurrences' state, written in place: an iteration finds all of it where it was.
-
-    r1, r2: the last two Lanczos vectors times their β; y: M⁻¹ r2; w, w2: the last two directions;
-    r: the residual b − A x as the recurrence has it."""
+    """The state of the recurrences, vectors (p,); updated in place, so that no address changes."""
 
     x: Tensor
+    """The iterate."""
     r: Tensor
+    """The residual b − (A + σI) x by its recurrence."""
     r1: Tensor
+    """The Lanczos vector before the last, times its β."""
     r2: Tensor
+    """The last Lanczos vector, times its β."""
     y: Tensor
+    """M⁻¹ r2."""
     v: Tensor
+    """M⁻¹ times the last Lanczos vector; also scratch space."""
     w: Tensor
+    """The last direction in which x moved."""
     w2: Tensor
+    """The direction before it; also scratch space."""
     scalars: _Scalars
+    """The scalars of the recurrences."""
 
 
 def minres(
@@ -79,14 +95,18 @@ def minres(
 ) -> tuple[Tensor, SolveStats]:
     """Solve (A + σI) x = b to ‖b − (A + σI) x‖ ≤ rtol ‖b‖, from x = 0.
 
-    b: (p,). `preconditioner`: v ↦ M⁻¹v, symmetric positive definite; the tolerance is on the
-    Euclidean norm all the same. `max_steps`: most products with A. `check_every`: iterations
-    between two looks at the residual; the only host synchronisations. The residual is recomputed
-    before it is called converged (one product); while it is not borne out, the iteration goes on
-    with a sharper target. `early_stopping`: seen at every look, it may end the iteration, and the
-    solution is then the best that it has seen. `graph`: replay the iteration as a CUDA graph.
+    b, x: (p,). `preconditioner`: v ↦ M⁻¹v, symmetric positive definite; the tolerance is on the
+    Euclidean norm all the same. `max_steps`: the largest number of products with A, those of
+    checks included. `check_every`: iterations between two checks of the residual, which alone make
+    the host wait. `early_stopping`: updated at every check; it may end the iteration, and x is then
+    the best iterate that it has been given. `graph`: on a GPU, replay iterations as a CUDA graph.
 
-    Errors: `InputError` for rtol below ten machine epsilons of b's precision.
+    A solve that has converged by its recurrences is checked by recomputing the residual, at one
+    product; where that is above the tolerance, the iteration goes on to a smaller target.
+    `SolveStats` tells how the solve ended.
+
+    Errors: `InputError` for rtol below ten machine epsilons of b's precision or not below 1, for
+    `max_steps` < 2 or `check_every` < 1.
     """
     check_rtol(rtol, b.dtype)
     if max_steps < 2 or check_every < 1:
@@ -148,7 +168,7 @@ def _start(b: Tensor, precondition: Preconditioner) -> _Lanczos:
 
 
 def _advance(A: LinearOperator, s: _Lanczos, shift: float, precondition: Preconditioner) -> None:
-    """One Lanczos step, one plane rotation, one update of x; one product."""
+    """One iteration: a Lanczos step, a plane rotation, and the update of x; one product."""
     c, dtype = s.scalars, s.x.dtype
     torch.mul(s.y, _inverse(c.beta).to(dtype), out=s.v)
     y = A.matvec(s.v)
@@ -161,14 +181,14 @@ def _advance(A: LinearOperator, s: _Lanczos, shift: float, precondition: Precond
     s.r2.copy_(y)
     s.y.copy_(precondition(s.r2))
     delta, old_epsln, gamma, phi = _rotate(c, alpha, dot(s.r2, s.y).clamp_min(0.0).sqrt(), dtype)
-    # w ← (v − ε w2 − δ w)/γ, the older direction making room for it
+    # w ← (v − ε w2 − δ w)/γ is built in w2, whose direction is not needed any more.
     s.w2.mul_(old_epsln.neg().to(dtype)).add_(s.v).addcmul_(s.w, delta.to(dtype), value=-1)
     s.w2.mul_(_inverse(gamma).to(dtype))
     s.x.addcmul_(s.w2, phi.to(dtype))
     s.v.copy_(s.w)
     s.w.copy_(s.w2)
     s.w2.copy_(s.v)
-    # r ← s² r − c φ̄ v₊ with v₊ = r2/β: the Euclidean residual of the preconditioned iteration too
+    # r ← s² r − c φ̄ r2/β is the Euclidean residual in a preconditioned iteration, too.
     s.r.mul_((c.sn * c.sn).to(dtype))
     s.r.addcmul_(s.r2, (c.phibar * c.cs * _inverse(c.beta)).to(dtype), value=-1)
     c.residual.copy_(dot(s.r, s.r).sqrt())
@@ -177,13 +197,13 @@ def _advance(A: LinearOperator, s: _Lanczos, shift: float, precondition: Precond
 def _rotate(
     c: _Scalars, alpha: Tensor, beta: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The next plane rotation: (δ, ε of the step before, γ, φ)."""
+    """The next plane rotation: δ, ε of the step before, γ and φ."""
     coupled = torch.where(c.old_beta > 0, c.beta, torch.zeros_like(c.beta))
     c.old_beta.copy_(c.beta)
     c.norm_a.copy_(torch.maximum(c.norm_a, (coupled**2 + alpha**2 + beta**2).sqrt()))
-    # A Krylov space that is exhausted leaves rounding noise: take it for the zero it stands for.
+    # In an exhausted Krylov space β is 0 but for rounding errors, and is then set to 0.
     noise = torch.finfo(dtype).eps * c.norm_a
-    # `beta > noise` is false for not-a-number, which must not be taken for an end.
+    # A β that is not a number must not be: `beta <= noise` is false for it.
     c.beta.copy_(torch.where(beta <= noise, torch.zeros_like(beta), beta))
     old_epsln = c.epsln.clone()
     delta = c.cs * c.dbar + c.sn * alpha
@@ -200,15 +220,18 @@ def _rotate(
 
 
 class _Seen(NamedTuple):
-    """What a look at the recurrences shows."""
+    """What a check reads of the recurrences."""
 
     residual: float
+    """‖r‖ in the Euclidean norm."""
     beta: float
-    at_least_squares: bool  # ‖A r‖ ≪ ‖A‖‖r‖: no direction left in which the residual falls
+    """β of the last Lanczos step; not finite where a product is not."""
+    at_least_squares: bool
+    """Whether ‖A r‖ ≪ ‖A‖‖r‖, so that the residual falls in no direction any more."""
 
 
 def _look(s: _Lanczos) -> _Seen:
-    """All that is read of an iteration, in one synchronisation with the host."""
+    """The state of the iteration on the host, by one synchronisation."""
     c = s.scalars
     read = torch.stack([c.residual, c.beta, c.norm_ar, c.norm_a, c.phibar]).tolist()
     residual, beta, norm_ar, norm_a, phibar = read
@@ -224,5 +247,5 @@ def _true_residual(A: LinearOperator, x: Tensor, b: Tensor, shift: float) -> flo
 
 
 def _inverse(a: Tensor) -> Tensor:
-    """1/a, and 0 for 0: an exhausted Krylov space adds nothing."""
+    """1/a, and 0 for a = 0, so that an exhausted Krylov space adds nothing."""
     return torch.where(a == 0, a, 1 / a)

@@ -1,4 +1,4 @@
-"""What a Krylov solver asks of a matrix, and of a preconditioner."""
+"""What Krylov solvers need of a matrix and of a preconditioner."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from torch import Tensor
 
 
 class LinearOperator(Protocol):
-    """A symmetric matrix A known by its products."""
+    """A symmetric matrix A, (p, p), given by its products with vectors."""
 
     def matvec(self, v: Tensor) -> Tensor:
-        """A v, (p,) → (p,), in a tensor of its own."""
+        """A v, (p,) → (p,), in a tensor that the caller may change."""
         ...
 
 
 class LeastSquaresOperator(Protocol):
-    """A matrix A of many rows, known by its products.
+    """A matrix A of p columns and any number of rows, given by its products with vectors.
 
-    A tensor of rows may have any shape, and its rows may lie on several processes, of which only
-    this class knows; vectors of length p are the same on all of them.
+    A vector of rows is a tensor of any shape, and may be distributed over several processes, of
+    which the solver need not know; vectors of length p are the same on all of them.
     """
 
     def matvec(self, v: Tensor) -> Tensor:
-        """A v, (p,) → rows, in a tensor of its own."""
+        """A v, (p,) → rows, in a tensor that the caller may change."""
         ...
 
     def rmatvec(self, u: Tensor) -> Tensor:
-        """Aᵀ u, rows → (p,), summed over all rows, in a tensor of its own."""
+        """Aᵀ u, rows → (p,), summed over all processes, in a tensor that the caller may change."""
         ...
 
     def norm(self, u: Tensor) -> Tensor:
-        """‖u‖ over all rows, 0-d, in float64 and on the device of the vectors."""
+        """‖u‖ over the rows of all processes, 0-d in float64, on the device of the vectors."""
         ...
 
 
 class SplitPreconditioner(Protocol):
-    """M = L Lᵀ ≈ AᵀA + σI, given by the inverses of its factors; arguments stay as they are."""
+    """M = L Lᵀ ≈ AᵀA + σI, given by solves with its factors; they do not change their arguments."""
 
     def solve_upper(self, v: Tensor) -> Tensor:
         """L⁻ᵀ v, (p,) → (p,)."""
@@ -50,9 +50,10 @@ class SplitPreconditioner(Protocol):
 
 @dataclass(frozen=True)
 class DenseOperator:
-    """A symmetric matrix given in full, (p, p)."""
+    """A symmetric matrix A given by its entries."""
 
     matrix: Tensor
+    """A, (p, p)."""
 
     def matvec(self, v: Tensor) -> Tensor:
         return self.matrix @ v

@@ -1,4 +1,4 @@
-"""What the solvers share: how a solve ended, the check of a tolerance, the dot product."""
+"""What the solvers share: how a solve ended, early stopping, the dot product."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import InputError
 
 
 class Status(StrEnum):
-    """How a solve ended, as the sentence the user reads."""
+    """How a solve ended, as a sentence for the user."""
 
     CONVERGED = "The true residual is within the tolerance."
     ZERO_RIGHT_HAND_SIDE = "The right-hand side is zero, and so is the solution."
@@ -32,23 +32,33 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class SolveStats:
-    """What a solve did. Residuals are relative: ‖r‖/‖b‖ (MINRES), ‖Aᵀr‖/‖Aᵀb‖ (LSMR)."""
+    """How a solve ended, what it took, and how far it came.
+
+    The relative residual is ‖b − (A + σI)x‖/‖b‖ in MINRES, ‖Aᵀ(b − Ax) − σx‖/‖Aᵀb‖ in LSMR.
+    """
 
     status: Status
+    """How the solve ended."""
     products: int
+    """Products with A, those of checks included; in LSMR pairs of one with A and one with Aᵀ."""
     claimed_residual: float
+    """The relative residual by the recurrences; in LSMR in the norm of L⁻¹, relative to its value
+    at the start."""
     true_residual: float
+    """The relative residual recomputed from x; it may be not a number where a product was not."""
 
     @property
     def converged(self) -> bool:
+        """Whether x is a solution: within the tolerance, exact, or the best by early stopping."""
         return self.status in (Status.CONVERGED, Status.ZERO_RIGHT_HAND_SIDE, Status.VALIDATION)
 
 
 class EarlyStopping:
-    """Ends an iteration once a quadratic has not fallen for `patience` looks in a row.
+    """Ends an iteration once q(x) has had no new minimum at `patience` updates in a row.
 
-    `quadratic`: x ↦ q(x), of data that the system was not made from: it falls while the iteration
-    learns what both share, and rises when it begins to fit what is noise.
+    `quadratic`: x ↦ q(x), a quadratic function with q(0) = 0, of validation data that are
+    independent of those of the system. It falls while the iteration fits what both have in common,
+    and rises once the iteration fits noise.
     """
 
     def __init__(self, quadratic: Callable[[Tensor], float], patience: int = 3) -> None:
@@ -57,8 +67,11 @@ class EarlyStopping:
         self._best: Tensor | None = None
 
     def update(self, x: Tensor) -> Tensor | None:
-        """Look at x, (p,): None to go on, else the x of the least q seen (0 where none was below
-        q(0) = 0)."""
+        """Evaluate q at the iterate x, (p,), which is copied where it is the best so far.
+
+        Returns None to go on, and to end the iteration the x of the least q, which is 0 where no
+        q has been below q(0) = 0. That tensor is the object's own.
+        """
         value = self._quadratic(x)
         if self._best is None:
             self._best = torch.zeros_like(x)
@@ -71,7 +84,10 @@ class EarlyStopping:
 
 
 def check_rtol(rtol: float, dtype: torch.dtype) -> None:
-    """Errors: `InputError` for a tolerance below ten machine epsilons of `dtype`, or from 1 on."""
+    """Check that 10 ε ≤ rtol < 1, ε being the machine epsilon of `dtype`.
+
+    Errors: `InputError` where it is not so.
+    """
     if not rtol < 1:
         raise InputError(f"rtol is a fraction of the right-hand side, below 1: got {rtol:g}")
     floor = 10 * torch.finfo(dtype).eps

@@ -13,7 +13,10 @@ from .linearization import Chunk, Linearizer, Matrices, Workspace
 
 
 class Affine(PushForward):
-    """T(z) = z + A z + b: carries Gaussians to Gaussians. θ = (A, b), p = d² + d."""
+    """T(z) = z + A z + b, A (d, d), b (d,). It maps Gaussians to Gaussians.
+
+    θ = (A, b), p = d² + d.
+    """
 
     def __init__(self, dimension: int) -> None:
         super().__init__(dimension)
@@ -42,7 +45,7 @@ class Affine(PushForward):
 
 
 class _AffineLinearizer(Linearizer):
-    """Kept for a sample: (z, 1). θ packed: (A, b)."""
+    """Keeps (z, 1) of every sample; θ is packed as the matrix (A, b)."""
 
     def __init__(self, map: Affine, workspace: Workspace | None) -> None:
         d = map.dimension

@@ -1,7 +1,7 @@
-"""What a map is, apart from its parameters: as plain data that a store holds, and back.
+"""The description of a map without its parameters, as JSON that a store holds; and back.
 
-A frozen map of a run has to be made again when the run is resumed or read. Together with its
-parameters the description is enough, so that no code has to be stored.
+The frozen maps of a run are built anew when the run is resumed or read. Their descriptions and
+parameters are enough for that, so that a store holds no code.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
 
 
 def described(map: PushForward) -> str:
-    """The map as JSON, from which `rebuilt` makes it again; for one of a user's, which plain data
-    cannot describe, its words."""
+    """JSON from which `rebuilt` builds a map of the same kind and size.
+
+    A user's own map cannot be described by plain data: its JSON holds the kind "user" and the
+    map's `repr`, which `rebuilt` refuses.
+    """
     try:
         return json.dumps(map.architecture())
     except InputError:
@@ -39,9 +42,12 @@ def described(map: PushForward) -> str:
 
 
 def rebuilt(text: str) -> PushForward:
-    """The map that `described` has put into words, at initial parameters of no meaning.
+    """The map that `described` has described.
 
-    Errors: `InputError` where this version cannot make such a map.
+    Its parameters are initial values and not those of the map described: set them by
+    `PushForward.set_theta`.
+
+    Errors: `InputError` for a damaged description, or a kind of map that cannot be built.
     """
     try:
         description = json.loads(text)

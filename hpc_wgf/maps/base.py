@@ -1,8 +1,8 @@
-"""What every push-forward map gives.
+"""What every push-forward map provides: images, volumes, scores and linearisations.
 
 With x = T_θ(z) and λ the density of z, the density of x and its score are
     log ρ(x) = log λ(z) − log|det ∇T(z)|,   s(x) = ∇T(z)^{-T} [∇ log λ(z) − ∇_z log|det ∇T(z)|]
-[PWGF §3]. A map only states its own part of the recursion; compositions chain the parts.
+[PWGF §3]. Every map evaluates its own factors; a `Composition` applies the formulas map by map.
 """
 
 from __future__ import annotations
@@ -17,27 +17,32 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .linearization import Linearization, Linearizer, Workspace
 
-_CACHED = 1 << 16  # activations of one layer, half a MiB in float64
+_CACHED = 1 << 16  # Activations of one layer, half a MiB in float64, stay in a core's cache.
 
 
 class Transported(NamedTuple):
-    """Samples carried by a map: images, volumes and, when asked for, scores.
-
-    x: (n, d). log_det: (n,), log|det ∇T|. positive: (n,) bool, det ∇T > 0 in every layer
-    (the map has not folded). score: (n, d), ∇T^{-T}(s − ∇ log|det ∇T|), or None.
-    """
+    """Images of n samples z under a map T, with changes of volume and, if asked for, scores."""
 
     x: Tensor
+    """T(z), (n, d)."""
     log_det: Tensor
+    """log|det ∇T(z)|, (n,)."""
     positive: Tensor
+    """Whether det ∇T(z) > 0 in every layer of the map, (n,) bool; elsewhere the map has folded."""
     score: Tensor | None
+    """The score at x, ∇T^{-T}(s − ∇ log|det ∇T|), (n, d), s the score at z; None without s."""
 
 
 class PushForward(nn.Module, ABC):
-    """A map T_θ: ℝᵈ → ℝᵈ that is the identity, exactly, at its initial parameters.
+    """A map T_θ: ℝᵈ → ℝᵈ that is exactly the identity at its initial parameters.
 
-    (A user's own module may not be; `solve` refuses it then.)
+    A user's own module may be another map at the start; `solve` refuses it then.
+
+    Errors: `InputError` for a dimension below 1.
     """
+
+    dimension: int
+    """d."""
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
@@ -51,19 +56,21 @@ class PushForward(nn.Module, ABC):
 
     @abstractmethod
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        """Images and volumes of z, and the score carried along where one is given, (n, d).
+        """T(z), log|det ∇T(z)| and, where `score` is given, the score at T(z).
 
-        Without a score, differentiable in θ and z.
+        z: (n, d), samples of a density. `score`: the score of that density at z, (n, d). Without
+        it the result is differentiable in θ and z.
         """
 
     @torch.no_grad()
     def transport_chunks(
         self, chunks: Sequence[Tensor], scores: Sequence[Tensor] | None = None
     ) -> list[Transported]:
-        """`transport` of several groups of samples, (n_chunk, d), with their scores where given.
+        """`transport` of several chunks of samples, (n_chunk, d) each, and of their `scores`.
 
-        The results are parts of tensors of all groups, made beforehand: kept one by one they would
-        come to lie where large temporary tensors have been, and the process grow severalfold.
+        The results are views of tensors for all chunks together, which are allocated beforehand.
+        Results allocated one by one would fragment the memory that large temporary tensors leave
+        free, and the process would grow severalfold.
         """
         total = sum(map(len, chunks))
         x, carried = (chunks[0].new_empty(total, self.dimension) for _ in range(2))
@@ -86,15 +93,21 @@ class PushForward(nn.Module, ABC):
 
     @abstractmethod
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
-        """What linearisations at the present parameters, of several groups of samples, share."""
+        """The source of linearisations at the present parameters, at any number of chunks.
+
+        `workspace`: the buffers of their products; by default new ones.
+        """
 
     def linearize(self, z: Tensor) -> Linearization:
-        """The linearisation in θ (and z) at the present parameters, z: (n, d)."""
+        """J = ∂_θT(z) and ∇T(z) at the present parameters, z: (n, d)."""
         return self.linearizer().linearize(z)
 
     def chunk_size(self) -> int:
-        """The least number of samples that are linearised together, on a CPU: enough that calls
-        cost little, few enough that the widest layer's activations stay in a core's cache."""
+        """The least number of samples to linearise together on a CPU.
+
+        It is large enough for the overhead of calls to be small, and small enough for the
+        activations of the widest layer to stay in a core's cache.
+        """
         widest = max(max(parameter.shape, default=1) for parameter in self.parameters())
         return max(512, _CACHED // widest)
 
@@ -108,21 +121,21 @@ class PushForward(nn.Module, ABC):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def get_theta(self) -> Tensor:
-        """A copy of θ, (p,)."""
+        """A copy of θ, (p,): all parameters, flattened, one after another."""
         return torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters()])
 
     def set_theta(self, theta: Tensor) -> None:
-        """Put θ, (p,), into the parameters."""
+        """Copy θ, (p,), into the parameters. Errors: `InputError` for another length."""
         for parameter, part in zip(self.parameters(), self.split(theta), strict=True):
             parameter.data.copy_(part)
 
     def at(self, theta: Tensor) -> Self:
-        """This map with θ, (p,), put into its parameters."""
+        """This map itself, after `set_theta(theta)`."""
         self.set_theta(theta)
         return self
 
     def architecture(self) -> dict[str, Any]:
-        """Plain data from which `maps.rebuilt` makes the same map, but for its parameters.
+        """Plain data from which `maps.rebuilt` builds a map of the same kind and size.
 
         Errors: `InputError` for a map that plain data cannot describe.
         """
@@ -132,7 +145,10 @@ class PushForward(nn.Module, ABC):
         )
 
     def split(self, v: Tensor) -> Iterator[Tensor]:
-        """The parts of a θ-vector, (p,), as views in the parameters' shapes and order."""
+        """The parts of a vector v, (p,), as views in the parameters' shapes and order.
+
+        Errors: `InputError` for another length.
+        """
         if v.numel() != self.parameter_count():
             raise InputError(
                 f"a parameter vector of length {v.numel()} for a map with "
@@ -144,7 +160,7 @@ class PushForward(nn.Module, ABC):
 
 
 def flatten(*parts: Tensor) -> Tensor:
-    """The θ-vector whose `split` gives back `parts`."""
+    """The vector of length p whose `PushForward.split` gives back `parts`."""
     return torch.cat([part.reshape(-1) for part in parts])
 
 
@@ -154,6 +170,9 @@ def identity_like(z: Tensor) -> Tensor:
 
 
 def signed_volume(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """log|det| and det > 0 of (…, k, k) matrices. Not-a-number counts as not positive."""
+    """log|det A| and whether det A > 0, (…) each, of matrices A, (…, k, k).
+
+    A determinant that is not a number counts as not positive.
+    """
     sign, log_abs = torch.linalg.slogdet(matrix)
     return log_abs, sign > 0

@@ -1,6 +1,7 @@
-"""Block flow: T(x) = x + U tanh(W x + b), a planar flow's layers side by side.
+"""Block flow: T(x) = x + U tanh(W x + b), h planar layers that act on the same x.
 
-With D = diag(tanh'(Wx + b)), ∇T = I + U D W. Determinant and inverse cost min(d, h)³ a sample:
+With D = diag(tanh'(Wx + b)), ∇T = I + U D W. For a sample its determinant and inverse cost
+O(min(d, h)³):
     det(I_d + U D W) = det(I_h + D K),  K = W U                                      (Sylvester)
     (I_d + U D W)^{-T} = I_d − Wᵀ D (I_h + D K)^{-T} Uᵀ                               (Woodbury)
 """
@@ -19,14 +20,18 @@ from .features import FeatureOptions, initial_features
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
 
-# (inverse of the small matrix, score, tanh'' at the pre-activations) ↦ carried score
+# (M⁻¹ of the smaller matrix M, score at x, tanh''(Wx + b)) ↦ score at T(x)
 _Carry = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class BlockFlow(PushForward):
-    """One block of width h. θ = (W (h, d), b (h,), U (d, h)), p = h(2d + 1); U = 0 at the start.
+    """T(x) = x + U tanh(W x + b) of width h: W (h, d), b (h,), U (d, h).
 
-    Stack several in a `Composition`; K blocks of width 1 are a planar flow.
+    θ = (W, b, U), p = h(2d + 1). At the start U = 0, and W and b are those of `initial_features`,
+    which takes the options. A `Composition` stacks several blocks; K blocks of width 1 are a
+    planar flow of K layers.
+
+    Errors: `InputError` for features that do not fit the dimension.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class BlockFlow(PushForward):
         return Transported(x, log_det, positive, carry(inverse, score, -2 * a * slope))
 
     def _over_space(self, slope: Tensor) -> tuple[Tensor, _Carry]:
-        """The d × d form: M = I + U D W, (d, d, n)."""
+        """M = I + U D W = ∇T, (d, d, n), and the score from its inverse."""
         d, h = self.U.shape
         outer = self.U[:, None] * self.W.T  # (i, j, k): u_ik w_kj, so that no (n, h, d) is formed
         gradient = (outer.view(d * d, h) @ slope.T).view(d, d, -1)
@@ -75,7 +80,7 @@ class BlockFlow(PushForward):
         return gradient, carry
 
     def _over_width(self, slope: Tensor) -> tuple[Tensor, _Carry]:
-        """The h × h form: M = I + D K, (h, h, n)."""
+        """M = I + D K, (h, h, n), and the score from its inverse."""
         K = self.W @ self.U
         gradient = slope.T[:, None] * K[:, :, None]
         gradient.diagonal().add_(1.0)
@@ -101,7 +106,7 @@ def _transposed_times(matrices: Tensor, vectors: Tensor) -> Tensor:
 
 
 class _BlockLinearizer(Linearizer):
-    """Kept for a sample: (x, 1), a. θ packed: (W, b), U."""
+    """Keeps (x, 1) and a = tanh(Wx + b) of every sample; θ is packed as (W, b) and U."""
 
     def __init__(self, map: BlockFlow, workspace: Workspace | None) -> None:
         self.W, self.U = map.W.detach().clone(), map.U.detach().clone()

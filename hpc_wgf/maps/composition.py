@@ -16,7 +16,10 @@ from .linearization import Chunk, Linearizer, Matrices, Workspace
 
 
 class Composition(PushForward):
-    """Parts in the order in which they act; θ is theirs in the same order."""
+    """T = T_L ∘ … ∘ T_1 of the parts T_1, …, T_L; θ consists of theirs in the same order.
+
+    Errors: `InputError` for no part, a part that stands twice, or parts of different dimensions.
+    """
 
     def __init__(self, *parts: PushForward) -> None:
         if not parts:
@@ -55,7 +58,7 @@ class Composition(PushForward):
 
 
 class _ChainLinearizer(Linearizer):
-    """The parts' linearizers, which share their widest buffers."""
+    """The linearizers of the parts; the largest of their buffers are shared."""
 
     def __init__(self, maps: Sequence[PushForward], workspace: Workspace) -> None:
         self.parts = [map.linearizer(workspace) for map in maps]
@@ -95,12 +98,12 @@ class _ChainLinearizer(Linearizer):
 
 
 class _ChainChunk:
-    """dx_ℓ = J_ℓ v_ℓ + ∇T_ℓ dx_{ℓ−1}, and its transpose."""
+    """dx_ℓ = J_ℓ v_ℓ + ∇T_ℓ dx_{ℓ−1} for ℓ = 1 … L, and its transpose from L down to 1."""
 
     def __init__(self, shared: _ChainLinearizer, parts: list[Chunk]) -> None:
         self.shared, self.parts = shared, parts
         ends = [0, *accumulate(len(part.shapes) for part in shared.parts)]
-        self.own = [slice(*edges) for edges in pairwise(ends)]  # of the matrices
+        self.own = [slice(*edges) for edges in pairwise(ends)]  # each part's matrices
 
     def fill(self, z: Tensor) -> Tensor:
         for part in self.parts:

@@ -1,10 +1,10 @@
-"""Volumes and inverses of many small matrices at once, by elimination over all samples.
+"""Determinants and inverses of many small matrices, by Gaussian elimination of all at once.
 
-LAPACK takes one small matrix at a time and spends most of it on overheads. Here a step of the
-elimination is one operation on all samples, which come last in memory: (k, k, n). Pivots are not
-exchanged. As matrices near the identity hardly need that, and others might, the multipliers are
-watched: where one is larger than partial pivoting would allow by far, LAPACK takes the matrix. The
-choice is made sample by sample, so that it does not depend on how samples are shared out.
+LAPACK factors one matrix after another, and for small ones most of its time is overhead. Here a
+step of the elimination is one operation on the matrices of all n samples, (k, k, n), without
+pivoting, which matrices near the identity hardly need. Where a multiplier |A_ij/A_jj| exceeds 16
+(with partial pivoting none exceeds 1), or the result is not finite, LAPACK takes that matrix. This
+is decided for each matrix alone, so that it does not depend on how samples are cut into chunks.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from torch import Tensor
 
 from .base import signed_volume
 
-_LARGEST = 24  # k, beyond which LAPACK is as fast
-_MOST_BYTES = 4 << 20  # of the matrices eliminated together: they should stay in cache
-_MOST_MULTIPLIED = 16.0  # multiplier without exchange of pivots; with it, 1
+_LARGEST = 24  # For larger k, LAPACK is as fast.
+_MOST_BYTES = 4 << 20  # Matrices that are eliminated together should stay in cache.
+_MOST_MULTIPLIED = 16.0  # Larger multipliers would magnify rounding errors too much.
 
 
 def volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """log|det| (n,) and det > 0 (n,) of (k, k, n). Not-a-number counts as not positive."""
+    """log|det A| and whether det A > 0, (n,) each, of n matrices A stored as (k, k, n).
+
+    A determinant that is not a number counts as not positive.
+    """
     if not _fits(matrices):
         return signed_volume(matrices.permute(2, 0, 1))
     return _signed(*_joined([_volume(part) for part in _parts(matrices)]))
 
 
 def inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The inverses (k, k, n), and `volume`, of (k, k, n)."""
+    """A⁻¹, (k, k, n), and log|det A| and det A > 0 as of `volume`, of n matrices A, (k, k, n)."""
     if not _fits(matrices):
         whole = matrices.permute(2, 0, 1)
         inverses = torch.linalg.inv_ex(whole).inverse.permute(1, 2, 0)
@@ -37,7 +40,7 @@ def inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _fits(matrices: Tensor) -> bool:
-    """Whether elimination is faster here; it is not made to be differentiated."""
+    """Whether to eliminate here: small matrices on a CPU, and no gradient, as it works in place."""
     on_cpu = matrices.device.type == "cpu"
     return on_cpu and len(matrices) <= _LARGEST and not matrices.requires_grad
 
@@ -56,7 +59,7 @@ def _signed(sign: Tensor, log_abs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """sign and log|det|, by A_{>j,>j} ← A_{>j,>j} − (A_{>j,j}/A_jj) A_{j,>j} for all j."""
+    """Sign and log|det|, by A_{>j,>j} ← A_{>j,>j} − (A_{>j,j}/A_jj) A_{j,>j} for all j."""
     left, determinant = matrices.clone(), _one(matrices)
     multiplied = torch.zeros_like(determinant)
     for _ in range(len(matrices) - 1):
@@ -75,7 +78,7 @@ def _volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The inverses too, by Gauss–Jordan elimination in place."""
+    """Inverses, signs and log|det|, by Gauss–Jordan elimination in place."""
     left, determinant = matrices.clone(), _one(matrices)
     multiplied = torch.zeros_like(determinant)
     for j in range(len(matrices)):
@@ -93,7 +96,7 @@ def _inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if len(odd):
         whole = matrices[:, :, odd].permute(2, 0, 1)
         sign[odd], log_abs[odd] = torch.linalg.slogdet(whole)
-        # One by one: in a batch the bits that LAPACK returns depend on a matrix's place in memory.
+        # One by one, as in a batch the bits that LAPACK returns depend on a matrix's address.
         inverses = [torch.linalg.inv_ex(one.clone()).inverse for one in whole]
         left[:, :, odd] = torch.stack(inverses, 2)
     return left, sign, log_abs
@@ -108,6 +111,6 @@ def _largest(multiplied: Tensor, factors: Tensor) -> Tensor:
 
 
 def _odd(multiplied: Tensor, log_abs: Tensor) -> Tensor:
-    """Samples that want an exchange of pivots, or whose determinant has left the numbers."""
+    """The matrices that need pivoting, or whose determinant under- or overflows."""
     sound = (multiplied <= _MOST_MULTIPLIED) & log_abs.isfinite()
     return (~sound).nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""Initial features of tanh layers: directions w and offsets b of tanh(w·x + b)."""
+"""Initial weights of tanh features: directions w and offsets b of tanh(w·x + b)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from ..errors import InputError
 
 
 class FeatureOptions(TypedDict, total=False):
-    """`features`: random (the default) or axis. `scale`: steepness, default 1. `spread`: how far
-    from `centre` (a number or one per axis, default 0) the kinks lie, default 2. `seed`."""
+    """The options of `initial_features`, which are those of every map of tanh features."""
 
     features: Features
+    """Random directions (the default), or directions along the axes."""
     scale: float
+    """Steepness, in 1/x: |w| = `scale` along axes, E|w|² = `scale`² for random w; 1 by default."""
     spread: float
+    """Largest distance of the hyperplanes w·x + b = 0 from `centre`, in x; 2 by default."""
     centre: float | Sequence[float] | Tensor
+    """The point about which these lie, a number or one for each axis, in x; 0 by default."""
     seed: int
+    """Seed of the random numbers; 0 by default."""
 
 
 def initial_features(
@@ -33,10 +37,13 @@ def initial_features(
     centre: float | Sequence[float] | Tensor = 0.0,
     seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """W (count, d) and b (count,), float64, so that the kinks w·x + b = 0 cover the start.
+    """W (count, d) and b (count,) of tanh(W x + b), in float64, for the options `FeatureOptions`.
 
-    Kinks lie at distances up to `spread` from the centre along each feature: evenly for axis
-    features, b + w·centre ~ U[−spread, spread]·|w| for random ones.
+    The hyperplanes w·x + b = 0, where a feature changes most, have distances of up to `spread`
+    from `centre`: evenly spaced ones along an axis, and for random w ~ N(0, scale²I/d) those of
+    b + w·centre ~ U[−spread, spread]·|w|.
+
+    Errors: `InputError` for a centre whose length is not d.
     """
     W, b = _about_the_origin(features, count, dimension, scale, spread, seed)
     middle = torch.as_tensor(centre, dtype=torch.float64)
@@ -61,7 +68,7 @@ def _about_the_origin(
         return W, spread * offsets * W.norm(dim=1)
     W = torch.zeros(count, dimension, dtype=torch.float64)
     axis = torch.arange(count) % dimension
-    turn = torch.arange(count) // dimension  # how many features this axis had before
+    turn = torch.arange(count) // dimension  # features that this axis has already
     per_axis = torch.bincount(axis, minlength=dimension)[axis]
     W[torch.arange(count), axis] = scale
     offsets = (2 * turn + 1) / per_axis - 1

@@ -1,4 +1,4 @@
-"""The layers of a linearised map: where every weight stands in θ, and what it does."""
+"""The layers of a linearised map: where every weight stands in θ, and how it moves T."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ParameterLayer:
-    """Parameters W (h, k) that act by s = W a: for directions e of ℝᵈ, eᵀ ∂T/∂W = B_e ⊗ a.
-
-    sensitivity: B = eᵀ ∂T/∂s, (n, number of directions, h). input: a, (n, k). index: (h, k), the
-    place of every entry of W in θ.
-    """
+    """eᵀ ∂T/∂W = B_e ⊗ a for directions e of ℝᵈ, of weights W (h, k) that enter T by s = W a."""
 
     sensitivity: Tensor
+    """B_e = eᵀ ∂T/∂s for every sample and direction, (n, number of directions, h)."""
     input: Tensor
+    """a for every sample, (n, k)."""
     index: Tensor
+    """The place of every entry of W in θ, (h, k)."""
 
     def moved(self, offset: int) -> ParameterLayer:
-        """The same layer where `offset` parameters stand before it."""
+        """The same layer as a part of a map where `offset` other parameters come before it."""
         return replace(self, index=self.index + offset)
 
     def double(self) -> ParameterLayer:
@@ -30,8 +29,11 @@ class ParameterLayer:
 
 
 def weight_index(h: int, k: int, weights: int, bias: int | None, device: torch.device) -> Tensor:
-    """`ParameterLayer.index` of W (h, k) that begins at `weights` in θ, row by row, and of its
-    bias (h,) that begins at `bias` and takes the last column, (h, k + 1)."""
+    """`ParameterLayer.index` of W (h, k), whose entries stand in θ from `weights` on, row by row.
+
+    With `bias`, the place in θ from which on the bias (h,) stands, it is the index of (W, bias),
+    (h, k + 1).
+    """
     index = weights + torch.arange(h * k, device=device).view(h, k)
     if bias is None:
         return index
@@ -39,5 +41,5 @@ def weight_index(h: int, k: int, weights: int, bias: int | None, device: torch.d
 
 
 def samples_first(rows: Tensor) -> Tensor:
-    """(k, n) → (n, k), in a tensor of its own."""
+    """The transpose, (k, n) → (n, k), as a contiguous copy."""
     return rows.T.clone(memory_format=torch.contiguous_format)

@@ -1,8 +1,9 @@
-"""J = ∂_θ T(z) and ∇T(z) at fixed θ and z, and the products J v, Jᵀu, JᵀJ v.
+"""J = ∂_θ T(z) and ∇T(z) at fixed θ and samples z, and the products J v, Jᵀu, JᵀJ v.
 
-Inside, samples lie in the last axis, (k, n): a row of ones then carries the biases, any number of
-rows is one operand of a matrix product, and Σ over the samples is an inner product of long rows.
-θ-vectors are packed into the matrices of that form, once a product for all groups of samples.
+Here the samples of a chunk are the last axis of every array, (k, n): biases are then one more
+column of a weight matrix, whose input is a row of ones, and a sum over samples is an inner product
+of long contiguous rows. A vector of length p is rearranged ("packed") into such weight matrices
+once for a product, whatever the number of chunks.
 """
 
 from __future__ import annotations
@@ -17,45 +18,52 @@ from torch import Tensor
 
 from .layer import ParameterLayer, samples_first
 
+# A packed vector of length p: the weight matrices of the layers, with the biases as last columns.
 Matrices = Sequence[Tensor]
 
-_CACHE = 1 << 31  # bytes that the linearisations of one θ keep on a CPU, per rank
+_CACHE = 1 << 31  # Bytes that the linearisations of one θ may keep on a CPU, for each rank.
 
 
 class Chunk(Protocol):
-    """J at one group of samples. What a method returns lies in buffers that the next call, of any
-    chunk of the same `Linearizer`, writes over; arguments stay as they are."""
+    """J and ∇T at the n samples of one chunk, the samples being the last axis of every array.
+
+    Results lie in buffers that the next call for any chunk of the same `Linearizer` overwrites;
+    arguments are not changed.
+    """
 
     def fill(self, z: Tensor) -> Tensor:
-        """Keep at z, (d, n), what the products need; T(z), (d, n)."""
+        """Evaluate T at z, (d, n), and keep what the products need; returns T(z), (d, n)."""
         ...
 
     def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
-        """J v + ∇T dz, (d, n); dz: (d, n)."""
+        """J v + ∇T dz, (d, n), of v packed as `direction` and dz, (d, n), or None for 0."""
         ...
 
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
-        """`grads` ← Jᵀu, packed; with `inputs` ∇Tᵀu, (d, n); u: (d, n)."""
+        """`grads` ← Jᵀu, packed, u: (d, n); returns ∇Tᵀu, (d, n), with `inputs`, else None."""
         ...
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """See `Linearization.layers`."""
+        """The layers of θ along directions: see `Linearization.layers`."""
         ...
 
 
 class Workspace:
-    """Buffers by name, each as long as the largest group of samples needs."""
+    """Scratch buffers by name, each as large as the largest chunk of samples has needed so far."""
 
     def __init__(self) -> None:
         self._buffers: dict[Hashable, Tensor] = {}
 
     @property
     def nbytes(self) -> int:
-        """Memory of all buffers."""
+        """Memory of all buffers, in bytes."""
         return sum(buffer.nbytes for buffer in self._buffers.values())
 
     def take(self, name: Hashable, rows: int, samples: int, like: Tensor) -> Tensor:
-        """(rows, samples), not initialised, in the buffer of that name."""
+        """An uninitialised matrix (rows, samples) in the buffer `name`.
+
+        The buffer is allocated, or enlarged, where needed, with dtype and device of `like`.
+        """
         held = self._buffers.get(name)
         if held is None or held.numel() < rows * samples:
             held = self._buffers[name] = like.new_empty(rows * samples)
@@ -63,12 +71,30 @@ class Workspace:
 
 
 class Linearizer(ABC):
-    """θ held fixed: what its linearisations at several groups of samples share.
+    """A map at fixed θ, from which its linearisations at chunks of samples are made.
 
-    `dimension`: d. `rows`: numbers kept for a sample. `shapes`: of the matrices of a packed
-    θ-vector, one after another. `places`: where their entries stand in θ; None where a subclass
-    packs. Packing only changes the order, so that it may come before or after any sum.
+    It owns their buffers, and knows how vectors of length p are packed into weight matrices.
+    Packing only permutes the entries, and so commutes with every sum of vectors.
+
+    `places`: for every matrix the places of its entries in θ; None where a subclass overrides
+    `direction`, `matrices` and `unpacked`. `like`: a tensor of the map's dtype and device.
+    `workspace`: the buffers; None for new ones.
     """
+
+    dimension: int
+    """d."""
+    like: Tensor
+    """A tensor of the map's dtype and device."""
+    rows: int
+    """How many numbers a linearisation keeps for a sample."""
+    shapes: list[tuple[int, ...]]
+    """Shapes of the matrices of a packed vector."""
+    sizes: list[int]
+    """Numbers of entries of these matrices."""
+    workspace: Workspace
+    """The buffers of the products."""
+    kept_bytes: int
+    """Memory of all linearisations that have been kept, in bytes."""
 
     def __init__(
         self,
@@ -92,19 +118,20 @@ class Linearizer(ABC):
 
     @abstractmethod
     def chunk(self, storage: Tensor) -> Chunk:
-        """A chunk that keeps what it needs in `storage`, (rows, n)."""
+        """An empty chunk of n samples, which keeps what it needs in `storage`, (rows, n)."""
 
     @property
     def bytes_per_sample(self) -> int:
-        """Memory that a kept linearisation takes for a sample."""
+        """Memory of a kept linearisation for each of its samples, in bytes."""
         return self.rows * self.like.element_size()
 
     @torch.no_grad()
     def linearize(self, z: Tensor, *, budget: int | None = None) -> Linearization:
-        """The linearisation at z, (n, d): kept while all that this object keeps takes `budget`
-        bytes at most, recomputed in every product otherwise, with the same results to the bit.
+        """The linearisation at z, (n, d), for products with J and ∇T.
 
-        The budget is 2 GiB by default, on a GPU a quarter of its memory.
+        What the products need is kept in memory if `kept_bytes` then does not exceed `budget`, and
+        recomputed in every product otherwise; the results are the same to the bit. The budget, in
+        bytes, is 2 GiB by default, on a GPU a quarter of its memory.
         """
         n = z.shape[0]
         nbytes = n * self.bytes_per_sample
@@ -117,37 +144,47 @@ class Linearizer(ABC):
         return Linearization(self, chunk, None, nbytes=nbytes)
 
     def direction(self, v: Tensor) -> Matrices:
-        """What products with v, (p,), need of it: its matrices."""
+        """v, (p,), packed for products with J; it may hold further columns that they need."""
         return self.matrices(v.index_select(0, self._order))
 
     def packed(self) -> Tensor:
-        """A packed θ-vector, not initialised."""
+        """An uninitialised vector of p entries in packed order."""
         return self.like.new_empty(sum(self.sizes))
 
     def matrices(self, packed: Tensor) -> Matrices:
-        """The matrices of a packed θ-vector, as views; high ones lie there column by column, since
-        g aᵀ is formed faster with the operand of fewer rows first."""
+        """The matrices of a packed vector, as views of it.
+
+        Those with more rows than columns are stored column by column, since a product g aᵀ is
+        formed faster with the operand of fewer rows first.
+        """
         return [
             part.view(h, k) if h <= k else part.view(k, h).T
             for part, (h, k) in zip(packed.split(self.sizes), self.shapes, strict=True)
         ]
 
     def unpacked(self, packed: Tensor) -> Tensor:
-        """The θ-vector, (p,), in a tensor of its own."""
+        """A packed vector in the order of θ, (p,), as a copy."""
         return torch.empty_like(packed).index_copy_(0, self._order, packed)
 
     def buffer(self, name: str, rows: int, samples: int) -> Tensor:
-        """(rows, samples), for this map's chunks alone."""
+        """An uninitialised buffer (rows, samples), which the chunks of this map alone use."""
         return self.workspace.take((self, name), rows, samples, self.like)
 
     def shared_buffer(self, turn: int, rows: int, samples: int) -> Tensor:
-        """One of two, (rows, samples), that the parts of a composition share."""
+        """One of two uninitialised buffers (rows, samples) that all parts of a composition share.
+
+        `turn`: even numbers name one of them, odd numbers the other.
+        """
         return self.workspace.take(turn % 2, rows, samples, self.like)
 
 
 class Linearization:
-    """J = ∂_θ T(z) and ∇T(z) at fixed θ and z. `nbytes`: the memory in which it is kept; 0 where
-    it is recomputed in each product."""
+    """J = ∂_θ T(z) and ∇T(z) at fixed θ and n samples z, as products with vectors."""
+
+    linearizer: Linearizer
+    """The map at θ, from which this linearisation was made."""
+    nbytes: int
+    """Memory of what is kept for the products; 0 where it is recomputed in each of them."""
 
     def __init__(
         self, linearizer: Linearizer, chunk: Chunk, z: Tensor | None, *, nbytes: int
@@ -162,42 +199,50 @@ class Linearization:
 
     @torch.no_grad()
     def jvp(self, v: Tensor, dz: Tensor | None = None) -> Tensor:
-        """J v + ∇T dz: (p,), (n, d) → (n, d)."""
+        """J v + ∇T dz, (n, d); v: (p,), dz: (n, d), or None for 0."""
         direction = self.linearizer.direction(v)
         return samples_first(self._filled().push(direction, None if dz is None else dz.T))
 
     @torch.no_grad()
     def vjp(self, u: Tensor, *, inputs: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Jᵀ u: (n, d) → (p,), summed over the samples; with `inputs` also ∇Tᵀ u, (n, d)."""
+        """Jᵀu, (p,), summed over the samples, and with `inputs` ∇Tᵀu, (n, d); u: (n, d)."""
         packed = self.linearizer.packed()
         back = self._filled().pull(u.T, self.linearizer.matrices(packed), inputs=inputs)
         return self.linearizer.unpacked(packed), None if back is None else samples_first(back)
 
     @torch.no_grad()
     def gram(self, direction: Matrices, packed: Tensor) -> None:
-        """`packed` ← Jᵀ(J v), `direction` being the linearizer's of v. Allocates nothing of the
-        length of the samples."""
+        """`packed` ← Jᵀ(J v), packed, for `direction` = `linearizer.direction(v)`.
+
+        No memory is allocated whose size grows with the number of samples.
+        """
         chunk = self._filled()
         chunk.pull(chunk.push(direction, None), self.linearizer.matrices(packed), inputs=False)
 
     @torch.no_grad()
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """The layers of θ, seen by `directions` e, (n, number, d); and eᵀ∇T, of the same shape."""
+        """eᵀJ by layers of θ, and eᵀ∇T, for several directions e of ℝᵈ at every sample.
+
+        `directions`: (n, number of directions, d); eᵀ∇T has the same shape.
+        """
         return self._filled().layers(directions)
 
 
 def damp_(change: Tensor, a: Tensor) -> Tensor:
-    """change ∘ (1 − a²), in place: the slope of a = tanh(s) without a copy of it in memory."""
+    """change ∘ (1 − a²), in place: the product with tanh'(s), a = tanh(s), in one operation."""
     return torch.ops.aten.tanh_backward.grad_input(change, a, grad_input=change)
 
 
 def default_budget(like: Tensor) -> int:
-    """Bytes that the linearisations of one θ may keep, per rank."""
+    """Bytes that the linearisations of one θ may keep on the device of `like`, for each rank."""
     if not like.is_cuda:
         return budget_on(None)
     return budget_on(torch.cuda.get_device_properties(like.device).total_memory)
 
 
 def budget_on(gpu_memory: int | None) -> int:
-    """The same on a GPU of so many bytes, or on a CPU."""
+    """Bytes that the linearisations of one θ may keep, for each rank.
+
+    `gpu_memory`: the memory of the GPU in bytes, of which it is a quarter; None for a CPU, 2 GiB.
+    """
     return _CACHE if gpu_memory is None else gpu_memory // 4

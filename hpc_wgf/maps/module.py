@@ -18,10 +18,16 @@ from .volume import transport_by_gradient
 
 
 class ModuleMap(PushForward):
-    """T(z) = N_θ(z) for a module N: (n, d) → (n, d), acting on each sample alone.
+    """T(z) = N_θ(z) for a `module` N: (n, d) → (n, d) that acts on each sample alone.
 
-    With `anchored`, T(z) = z + N_θ(z) − N_θ₀(z), the identity at the start whatever N is.
-    Slower than the built-in maps: J v evaluates the module anew, and products allocate.
+    With `anchored`, T(z) = z + N_θ(z) − N_θ₀(z), θ₀ being the initial parameters, which is the
+    identity at the start whatever N is. `chunk`: samples whose scores are computed together, which
+    bounds the memory. It is slower than the built-in maps, since J v evaluates the module again,
+    and every product allocates memory.
+
+    Errors: `InputError` for what is no `nn.Module`, for a module without parameters or with frozen
+    ones, and for batch normalisation or dropout in training mode, with which an image depends on
+    more than its sample.
     """
 
     def __init__(
@@ -63,7 +69,7 @@ class ModuleMap(PushForward):
 
     def _apply_at(self, parameters: dict[str, Tensor], z: Tensor) -> Tensor:
         x = functional_call(self.module, parameters, (z,))
-        if x.shape != z.shape:  # which adding z to it may hide
+        if x.shape != z.shape:  # Broadcasting z + x would hide it.
             raise InputError(
                 f"the module returned shape {tuple(x.shape)} for samples of shape {tuple(z.shape)}"
             )
@@ -87,7 +93,8 @@ class ModuleMap(PushForward):
 
 
 class _ModuleLinearizer(Linearizer):
-    """Kept: the graph of one evaluation, which serves every Jᵀu. θ packed is θ."""
+    """Keeps the autograd graph of one evaluation, from which every Jᵀu is made; θ is packed as it
+    is."""
 
     def __init__(self, map: ModuleMap, workspace: Workspace | None) -> None:
         self.map = map
@@ -110,7 +117,7 @@ class _ModuleLinearizer(Linearizer):
 
     @cached_property
     def _graph_bytes(self) -> int:
-        """Memory of the graph for a sample."""
+        """Memory of the graph for each sample: a difference, as parts do not grow with samples."""
         return (self._saved_bytes(4) - self._saved_bytes(2)) // 2
 
     def _saved_bytes(self, samples: int) -> int:
@@ -125,11 +132,11 @@ class _ModuleLinearizer(Linearizer):
         try:
             with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
                 graph = self.evaluate(z)
-        except RuntimeError as error:  # as for layers of another width
+        except RuntimeError as error:  # for example, layers of another width
             raise InputError(
                 f"the module cannot be evaluated at samples of shape {tuple(z.shape)}: {error}"
             ) from error
-        del graph  # until here, so that no address is used twice
+        del graph  # Kept until here, so that no address is used twice.
         return sum(kept.values())
 
     @property
@@ -137,7 +144,10 @@ class _ModuleLinearizer(Linearizer):
         return self._graph_bytes
 
     def evaluate(self, z: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        """T(z) with its graph, and the parameters and samples at its root."""
+        """T(z), (n, d), with its autograd graph, and the parameters and samples at its root.
+
+        Errors: `InputError` where the module returns another shape than z has.
+        """
         with torch.enable_grad():
             parameters = {name: v.detach().requires_grad_() for name, v in self.parameters.items()}
             point = z.detach().clone().requires_grad_()
@@ -148,7 +158,7 @@ class _ModuleLinearizer(Linearizer):
 
 
 class _ModuleChunk:
-    """J v by forward, Jᵀu by reverse differentiation."""
+    """J v by forward and Jᵀu by reverse automatic differentiation."""
 
     def __init__(self, shared: _ModuleLinearizer) -> None:
         self.shared = shared
@@ -172,7 +182,7 @@ class _ModuleChunk:
         return found[-1].T if inputs else None
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """All of θ as one layer with the input 1: its sensitivity is eᵀJ itself."""
+        """All of θ as one layer with the input 1, whose sensitivity is eᵀJ itself."""
         z = self.z.detach()
 
         def pulled(z: Tensor, e: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -17,10 +17,13 @@ from .volume import transport_by_gradient
 
 
 class ResidualPerceptron(PushForward):
-    """T(z) = z + W_L tanh(… tanh(W_0 z + b_0) …) + b_L.
+    """T(z) = z + W_L tanh(… tanh(W_0 z + b_0) …) + b_L with hidden layers of the given `widths`.
 
-    θ = (W_0, b_0, …, W_L, b_L). Only the last layer is 0 at the start: with all layers small,
-    nothing but the last bias could move.
+    θ = (W_0, b_0, …, W_L, b_L). Only the last layer is 0 at the start: were all of them 0, only
+    its bias would have a gradient that is not 0. The options are those of `initial_features` for
+    the first layer. `chunk`: samples whose scores are computed together, which bounds the memory.
+
+    Errors: `InputError` for no hidden layer, or features that do not fit the dimension.
     """
 
     def __init__(
@@ -54,12 +57,12 @@ class ResidualPerceptron(PushForward):
 
     @property
     def weights(self) -> list[Tensor]:
-        """W_0 … W_L."""
+        """W_0, …, W_L."""
         return list(self.layers)[0::2]
 
     @property
     def biases(self) -> list[Tensor]:
-        """b_0 … b_L."""
+        """b_0, …, b_L."""
         return list(self.layers)[1::2]
 
     def _activations(self, z: Tensor) -> list[Tensor]:
@@ -73,7 +76,7 @@ class ResidualPerceptron(PushForward):
         return z + torch.addmm(self.biases[-1], self._activations(z)[-1], self.weights[-1].T)
 
     def _with_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """T and ∇T = I + W_L D_L W_{L−1} … D_1 W_0, the product taken from the right."""
+        """T(z), and ∇T = I + W_L D_L W_{L−1} … D_1 W_0, D_ℓ = diag(tanh'), from the right."""
         inputs = self._activations(z)
         gradient = self.weights[0].expand(z.shape[0], -1, -1)
         for a, W in zip(inputs[1:], self.weights[1:], strict=True):
@@ -89,7 +92,8 @@ class ResidualPerceptron(PushForward):
 
 
 class _PerceptronLinearizer(Linearizer):
-    """Kept for a sample: (z, 1), (a_1, 1), …, (a_L, 1). θ packed: (W_0, b_0), …, (W_L, b_L)."""
+    """Keeps (z, 1), (a_1, 1), …, (a_L, 1) of every sample, a_ℓ the activations of hidden layer ℓ;
+    θ is packed as (W_0, b_0), …, (W_L, b_L)."""
 
     def __init__(self, map: ResidualPerceptron, workspace: Workspace | None) -> None:
         pairs = zip(map.weights, map.biases, strict=True)
@@ -116,7 +120,8 @@ class _PerceptronLinearizer(Linearizer):
 
 
 class _PerceptronChunk:
-    """ds_ℓ = dW_ℓ a_ℓ + db_ℓ + W_ℓ da_ℓ, da_{ℓ+1} = a'_ℓ ∘ ds_ℓ; backwards the transpose."""
+    """ds_ℓ = dW_ℓ a_ℓ + db_ℓ + W_ℓ da_ℓ, da_{ℓ+1} = tanh'(s_ℓ) ∘ ds_ℓ, a_0 = z; and the transpose
+    from the last layer to the first."""
 
     def __init__(self, shared: _PerceptronLinearizer, storage: Tensor) -> None:
         n, weights = storage.shape[1], shared.weights

@@ -14,7 +14,13 @@ from .planar_linearization import PlanarLinearizer
 
 
 class PlanarFlow(PushForward):
-    """K planar layers. θ = (W (K, d), b (K,), U (K, d)), p = K(2d + 1); U = 0 at the start."""
+    """f_K ∘ … ∘ f_1, f_k(x) = x + u_k tanh(w_k·x + b_k) [PWGF (5.2)], of K `layers`.
+
+    θ = (W, b, U), p = K(2d + 1): w_k and u_k are the rows of W and U, (K, d); b is (K,). At the
+    start U = 0, and W and b are those of `initial_features`, which takes the options.
+
+    Errors: `InputError` for features that do not fit the dimension.
+    """
 
     def __init__(
         self,
@@ -38,8 +44,8 @@ class PlanarFlow(PushForward):
         return x
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        """Per layer, with a = tanh(w·x + b), a' = 1 − a², a'' = −2aa', g = w·u:
-        det = 1 + a'g;  s ← s − w a''g/det;  s ← s − w a'(u·s)/det."""
+        """See `PushForward.transport`. Layer by layer, with a = tanh(w·x + b), a' = 1 − a²,
+        a'' = −2aa' and g = w·u: det = 1 + a'g;  s ← s − w a''g/det;  s ← s − w a'(u·s)/det."""
         x = z
         log_det = torch.zeros_like(z[:, 0])
         positive = torch.ones_like(log_det, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Linearisation of a planar flow, all layers at once."""
+"""Linearisation of a planar flow, by products with the weights of all layers together."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from torch import Tensor
 from .layer import ParameterLayer, weight_index
 from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
 
-_FEW = 4  # dimensions in which the sensitivities of all layers are kept
+_FEW = 4  # In at most so many dimensions the d sensitivities of every layer are kept.
 
 
 class PlanarLinearizer(Linearizer):
-    """Kept for a sample: (z, 1), a, and in few dimensions B = ∂T/∂e, (K, d).
-    θ packed: (W, b), U."""
+    """A planar flow at fixed θ = (`W` (K, d), `b` (K,), `U` (K, d)).
+
+    For every sample are kept (z, 1), the activations a, (K,), and in at most 4 dimensions the
+    sensitivities B, (K, d), of `_PlanarChunk`. θ is packed as (W, b) and U.
+    """
 
     def __init__(self, W: Tensor, b: Tensor, U: Tensor, workspace: Workspace | None) -> None:
         self.W, self.U, self.joined = W, U, torch.cat([W, b[:, None]], 1)
@@ -35,7 +38,7 @@ class PlanarLinearizer(Linearizer):
     def direction(self, v: Tensor) -> Matrices:
         joined, dU = super().direction(v)
         dW = joined[:, : self.dimension]
-        mixed = torch.tril(dW @ self.U.T + self.W @ dU.T, -1)  # (k, j): the change of w_k·u_j
+        mixed = torch.tril(dW @ self.U.T + self.W @ dU.T, -1)  # (k, j): change of w_k·u_j
         return [torch.cat([joined, mixed], 1), dU]
 
     def chunk(self, storage: Tensor) -> Chunk:
@@ -43,9 +46,9 @@ class PlanarLinearizer(Linearizer):
 
 
 class _PlanarChunk:
-    """All layers at once.
+    """J by a triangular system for all layers together, solved once and for all in B.
 
-    x_k = z + Σ_{j<k} a_j u_j, so the change of the pre-activations solves the triangular system
+    x_k = z + Σ_{j<k} a_j u_j, so that the changes ds_k of w_k·x_k + b_k solve
         ds_k = e_k + Σ_{j<k} (u_j·w_k) a'_j ds_j,
         e_k = z·dw_k + db_k + w_k·dz + Σ_{j<k} a_j (u_j·dw_k + du_j·w_k),
     and dT = dz + Σ_k a_k du_k + (a'_k ds_k) u_k = dz + Σ_k a_k du_k + B_k e_k.
@@ -116,7 +119,7 @@ class _PlanarChunk:
         return g
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """All of θ as one layer with the input 1: its sensitivity is eᵀJ itself."""
+        """All of θ as one layer with the input 1, whose sensitivity is eᵀJ itself."""
         (K, d), n = self.shared.W.shape, self.z.shape[1]
         back, count = directions.clone(), directions.shape[1]
         rows = self.z.new_empty(n, count, K * (2 * d + 1))
@@ -135,7 +138,7 @@ class _PlanarChunk:
 
 
 class _SolvingChunk(_PlanarChunk):
-    """The triangular system solved in each product: in many dimensions B would be long."""
+    """J by the same system, solved in each product: in many dimensions B would take much memory."""
 
     def _fill_sensitivities(self) -> None:
         return

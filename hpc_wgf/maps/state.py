@@ -3,8 +3,9 @@
     T = S_θ ∘ S_k ∘ … ∘ S_1
 
 A single smooth map cannot carry every flow for long. It may be frozen at a stored time; a new map,
-the identity at first, then goes on in the space of its images. Samples carried through the frozen
-stages with density and score are to the active map what samples of the start density were before.
+the identity at first, then acts on its images. The active map needs samples with their density and
+score: those of the start density for the first map, and afterwards the same samples carried
+through the frozen stages.
 """
 
 from __future__ import annotations
@@ -22,37 +23,39 @@ from .base import PushForward, Transported
 
 @dataclass(frozen=True)
 class Stage:
-    """A map that is frozen: S_k with its parameters inside."""
+    """A frozen map S_k with its parameters."""
 
     map: PushForward
-    """On the device and in the precision of the run; nothing changes its parameters any more."""
+    """S_k, on the device and in the precision of the run; its parameters never change."""
 
     @classmethod
     def freeze(cls, map: PushForward, theta: Tensor) -> Stage:
-        """A copy of `map` at θ, (p,)."""
+        """The stage of a copy of `map` at θ, (p,)."""
         return cls(copy.deepcopy(map).at(theta).requires_grad_(False))
 
 
 @dataclass(frozen=True)
 class MapState:
-    """Frozen stages S_1 … S_k, in the order in which they act, and the active map at θ."""
+    """T = S_θ ∘ S_k ∘ … ∘ S_1: frozen stages, and the active map S_θ at its parameters θ."""
 
     stages: tuple[Stage, ...]
+    """S_1, …, S_k, in the order in which they act."""
     map: PushForward
-    """The active map; whatever parameters it has at the moment, those of this state are `theta`."""
+    """The active map. Its own parameters may be any at the moment; those meant are `theta`."""
     theta: Tensor
-    """Parameters of the active map, (p,); p may differ from stage to stage."""
+    """θ, (p,); p may differ from stage to stage."""
 
     def moved(self, theta: Tensor) -> MapState:
-        """The same with other parameters, (p,), of the active map."""
+        """This state with other parameters, (p,), of the active map."""
         return replace(self, theta=theta)
 
     def active(self) -> PushForward:
-        """The active map with θ put into it."""
+        """The active map, after its parameters have been set to θ."""
         return self.map.at(self.theta)
 
     def stacked(self, map: PushForward) -> MapState:
-        """The present map frozen, with `map` at its own parameters on top of it."""
+        """The state in which the active map has become the last stage, and `map`, at its own
+        parameters, the active one."""
         stages = (*self.stages, Stage.freeze(self.map, self.theta))
         return MapState(stages, map, map.get_theta())
 
@@ -65,7 +68,7 @@ class MapState:
         return x
 
     def carry(self, start: Cloud) -> Cloud:
-        """Samples of the start density carried through all of T, with density and score."""
+        """The images T(z) of samples of the start density, with their density and score."""
         (cloud,) = carry(self.stages, [start])
         image = self.active().transport(cloud.x, cloud.score)
         return _carried(cloud, image)
@@ -73,11 +76,12 @@ class MapState:
 
 @torch.no_grad()
 def carry(stages: Sequence[Stage], clouds: Sequence[Cloud], *, score: bool = True) -> list[Cloud]:
-    """The images of `clouds` under frozen stages: x = S_k(… S_1(z)), with
+    """The images x = S_k(… S_1(z)) of samples under frozen stages, with
 
         log ρ(x) = log λ(z) − Σ_j log|det ∇S_j|
 
-    and, with `score`, ∇ log ρ(x) by the recursion of `PushForward.transport`."""
+    and, with `score`, ∇ log ρ(x) by `PushForward.transport`; without it the score is not a number,
+    unless there are no stages. `clouds`: chunks of samples z with their density and score."""
     result = list(clouds)
     for stage in stages:
         scores = [cloud.score for cloud in result] if score else None

@@ -1,4 +1,4 @@
-"""Volume and score of a map from its spatial gradient ∇T, by automatic differentiation."""
+"""Change of volume and score under a map from its ∇T, by automatic differentiation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ WithGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 def transport_by_gradient(
     with_gradient: WithGradient, z: Tensor, score: Tensor | None, *, chunk: int
 ) -> Transported:
-    """`PushForward.transport` for a map that knows ∇T; the score in chunks of samples, since
-    differentiating log|det ∇T| keeps (chunk, d, width) intermediates per layer."""
+    """`PushForward.transport` of a map that can evaluate ∇T.
+
+    `with_gradient`: z ↦ (T(z), ∇T(z)), (n, d) → (n, d), (n, d, d), differentiable in z. `chunk`:
+    samples whose scores are computed together; to differentiate log|det ∇T|, (chunk, d, width)
+    numbers are kept for every layer.
+    """
     if score is None:
         x, gradient = with_gradient(z)
         return Transported(x, *signed_volume(gradient), None)
@@ -36,7 +40,7 @@ def _with_score(
         point = z.detach().requires_grad_()
         x, gradient = with_gradient(point)
         log_det, positive = signed_volume(gradient)
-        # a linear map's volume is the same everywhere
+        # Where T is linear, log|det ∇T| does not depend on z, and its gradient is made to be 0.
         (slope,) = torch.autograd.grad(log_det.sum(), point, materialize_grads=True)
     inner = (score - slope)[:, :, None]
     carried = torch.linalg.solve_ex(gradient.detach().mT, inner).result[:, :, 0]

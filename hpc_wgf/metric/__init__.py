@@ -1,4 +1,4 @@
-"""The pullback metric Ĝ as a linear operator, and preconditioners that know its samples."""
+"""The pullback metric Ĝ as a linear operator, and its preconditioners, made from few samples."""
 
 from .choice import (
     PreconditionerBuild,

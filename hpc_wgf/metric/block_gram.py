@@ -1,4 +1,4 @@
-"""Diagonal blocks of Ĝ, factored: all of it as one block, or one for each output coordinate."""
+"""Diagonal blocks of Ĝ from a subsample: Ĝ as one block, or a block for each output coordinate."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from .subsample import Subsample
 
 @dataclass(frozen=True)
 class Block:
-    """Parameters that are taken together, all pairs of them. `units`: for every layer the rows of
-    its W that belong to the block; `index`: the places of all in θ, (q,)."""
+    """q parameters, the rows and columns of one diagonal block of Ĝ."""
 
     units: Sequence[Tensor]
+    """For every layer the rows of its W, its hidden units, that belong to the block."""
     index: Tensor
+    """The places of the parameters in θ, (q,)."""
 
     def of(self, layers: Sequence[ParameterLayer]) -> list[ParameterLayer]:
-        """The part of the layers that belongs to the block."""
+        """The layers restricted to the rows in the block; layers without any are left out."""
         return [
             replace(layer, sensitivity=layer.sensitivity[:, :, rows], index=layer.index[rows])
             for layer, rows in zip(layers, self.units, strict=True)
@@ -31,29 +32,35 @@ class Block:
 
 
 def one_block(layers: Sequence[ParameterLayer]) -> Block:
-    """All parameters together: Ĝ itself."""
+    """One block of all parameters, whose part of Ĝ is Ĝ itself."""
     units = [torch.arange(len(layer.index), device=layer.index.device) for layer in layers]
     return _block(layers, units)
 
 
 def blocks_by_output(layers: Sequence[ParameterLayer], energy: Sequence[Tensor]) -> list[Block]:
-    """One block for each output coordinate, of the hidden units that move it most. `energy`: for
-    every layer E[B²], (d, h)."""
+    """A block for each output coordinate, of the hidden units that move it most.
+
+    `energy`: for every layer E[B²], (d, h), from `mean_energies`. Coordinates that no unit moves
+    most have no block.
+    """
     owned = [_owned(_owners(each), len(each)) for each in energy]
     blocks = [_block(layers, units) for units in zip(*owned, strict=True)]
     return [block for block in blocks if len(block.index)]
 
 
 def _owned(owners: Tensor, outputs: int) -> Sequence[Tensor]:
-    """For each output the hidden units it owns, in rising order."""
+    """For each output the hidden units that belong to it, in rising order."""
     each = torch.arange(outputs, device=owners.device)
     counts = (owners == each[:, None]).sum(1)
     return owners.argsort(stable=True).split(counts.tolist())
 
 
 def _owners(energy: Tensor) -> Tensor:
-    """The output of every hidden unit, (d, h) → (h,): that of whose motion it makes the largest
-    share, as coordinates may differ in scale; in turn where it moves none."""
+    """The output to which each hidden unit belongs, (d, h) → (h,).
+
+    It is the one in whose energy Σ_h E[B²] the unit has the largest share, since coordinates may
+    differ in scale. Units that move no output are dealt out in turn.
+    """
     d, h = energy.shape
     share = energy / energy.sum(1, keepdim=True).clamp(min=torch.finfo(energy.dtype).tiny)
     in_turn = torch.arange(h, device=energy.device) % d
@@ -66,7 +73,10 @@ def _block(layers: Sequence[ParameterLayer], units: Sequence[Tensor]) -> Block:
 
 
 def mean_energies(sample: Subsample, layers: Sequence[ParameterLayer]) -> list[Tensor]:
-    """E[B²] of every layer over the subsample, (d, h) each; `layers`: of any of its samples."""
+    """E[B²] of every layer over the subsample of all ranks, (d, h) each, in float64; collective.
+
+    `layers`: those of `layers_at`, for their shapes.
+    """
     shapes = [layer.sensitivity.shape[1:] for layer in layers]
 
     def add(total: Tensor, chunk: list[ParameterLayer]) -> None:
@@ -79,7 +89,8 @@ def mean_energies(sample: Subsample, layers: Sequence[ParameterLayer]) -> list[T
 
 
 def gram(sample: Subsample, block: Block) -> Tensor:
-    """E[JᵀJ] over the subsample for the parameters of a block, (q, q) in float64."""
+    """E[JᵀJ] over the subsample of all ranks, J the derivative of T in the parameters of the block:
+    (q, q) in float64; collective."""
     size = len(block.index)
 
     def add(total: Tensor, layers: list[ParameterLayer]) -> None:
@@ -89,9 +100,13 @@ def gram(sample: Subsample, block: Block) -> Tensor:
 
 
 def probed_grams(sample: Subsample, blocks: Sequence[Block]) -> list[Tensor]:
-    """The same for every block in the mean over random signs s: E[(sᵀJ)ᵀ sᵀJ], a row a sample.
-    Of a block whose units move one output only it is the same; every other is about as good a
-    preconditioner, and d times cheaper. The products are those of the run's precision."""
+    """E[(sᵀJ)ᵀ sᵀJ] of every block, s ∈ {±1}ᵈ drawn at random for each sample, so that E[ssᵀ] = I.
+
+    In the mean over s this is `gram`, but with one row sᵀJ for each sample in place of the d rows
+    of J. For a block whose units move one output only both are equal; elsewhere it makes about as
+    good a preconditioner. Each is (q, q) in float64, of products in the run's precision;
+    collective.
+    """
     sizes = [len(block.index) for block in blocks]
 
     def add(total: Tensor, layers: list[ParameterLayer]) -> None:
@@ -106,5 +121,5 @@ def probed_grams(sample: Subsample, blocks: Sequence[Block]) -> list[Tensor]:
 
 
 def _row(layer: ParameterLayer) -> Tensor:
-    """sᵀ∂T/∂W of a layer seen in one direction: (n, h k)."""
+    """sᵀ ∂T/∂W of a layer whose sensitivity is that of the one direction s, (n, h k)."""
     return (layer.sensitivity[:, 0, :, None] * layer.input[:, None, :]).flatten(1)

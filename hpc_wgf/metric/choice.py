@@ -1,4 +1,4 @@
-"""Which preconditioner, and how it is made from a subsample."""
+"""Choice of a preconditioner of Ĝ, and its construction from a subsample."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ from .nystrom import nystrom
 from .preconditioner import DiagonalBlocks, GramModel
 from .subsample import Subsample, axes_fit, layers_at
 
-_DENSE = 1024  # parameters up to which all of Ĝ is one block
-_ROWS = 1_000_000  # d p² up to which Ĝ is made from rows of J, 4 GFlop for 2000 samples
-_BLOCK = 2048  # most parameters of a block elsewhere: q² numbers, q³/3 operations to factor it
+_DENSE = 1024  # With at most so many parameters all of Ĝ is one block.
+_ROWS = 1_000_000  # For larger d p², Ĝ from rows of J costs over 4 GFlop for 2000 samples.
+_BLOCK = 2048  # Larger blocks cost too much: q² numbers, and q³/3 operations to factor them.
 
-_OWNING = 256  # samples that say which output a unit moves
+_OWNING = 256  # So many samples suffice to tell which output a unit moves most.
 
 
 @dataclass(frozen=True)
 class PreconditionerBuild:
-    """What was made: what is known of Ĝ, and the floating-point operations that it took."""
+    """An approximation of Ĝ, and what it has cost."""
 
     model: GramModel
+    """The approximation, from which preconditioners are made for any shift."""
     operations: float
+    """Floating-point operations to build it from the samples of all ranks, and to factor it."""
 
 
 def default_preconditioner(map: PushForward) -> Preconditioning:
-    """The kind that `automatic` stands for."""
+    """The kind that `Preconditioning.AUTOMATIC` stands for, for this map in the force form."""
     parameters, d = map.parameter_count(), map.dimension
     if not _layered(layers_at(map)):
         rows = d * parameters * parameters
@@ -51,18 +53,26 @@ def default_preconditioner(map: PushForward) -> Preconditioning:
 
 
 def _layered(layers: Sequence[ParameterLayer]) -> bool:
-    """Whether the layers have inputs of their own: else they are rows of J."""
+    """Whether a layer has inputs of its own; else the sensitivities are the rows of J."""
     return any(layer.index.shape[1] > 1 for layer in layers)
 
 
 def subsample_size(map: PushForward) -> int:
-    """Samples of a subsample: 2000, or enough for four rows of J a parameter of a block."""
+    """How many samples a subsample should have, of all ranks.
+
+    They are 2000, or as many as give four rows of J (d for each sample) for each parameter of the
+    largest block.
+    """
     return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
 
 
 def build(sample: Subsample, kind: Preconditioning, shift: float) -> PreconditionerBuild:
-    """The preconditioner of a kind from the subsample of all ranks; collective, and the same bits
-    on every rank. `shift`: ε/‖Ĝ‖, which nystrom resolves."""
+    """An approximation of Ĝ of the given kind, from the subsample of all ranks.
+
+    `kind`: neither automatic nor none. Blocks by outputs that would be too large are replaced by
+    Kronecker factors. `shift`: ε/‖Ĝ‖ for the shifted metric Ĝ + εI, down to which Nyström's
+    approximation resolves eigenvalues. Collective, with the same bits on every rank.
+    """
     if kind is Preconditioning.NYSTROM:
         return _nystrom(sample, shift)
     if kind is Preconditioning.KRONECKER:
@@ -90,7 +100,8 @@ def _outputs(sample: Subsample) -> PreconditionerBuild:
 def _built(
     blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float
 ) -> PreconditionerBuild:
-    """From so many rows of J and as many operations; each block is still to be factored."""
+    """The blocks as means over `rows` rows of J, which took `work` operations; factoring a block
+    of q parameters is counted as q³ more."""
     model = DiagonalBlocks(grams, [block.index for block in blocks], rows)
     return PreconditionerBuild(model, work + sum(float(len(gram)) ** 3 for gram in grams))
 

@@ -16,7 +16,8 @@ from ..parallel import TreeBuffers, tree_sum
 
 @dataclass(frozen=True)
 class GramOperator:
-    """Ĝ without its matrix: a product is local J v, local Jᵀ(J v), one all-reduce of p numbers."""
+    """Ĝ as an operator, without its matrix: J v and Jᵀ(J v) on each rank, one all-reduce of p
+    numbers for each product."""
 
     chunks: Sequence[Linearization]
     """J on each chunk of this rank's samples."""
@@ -28,7 +29,7 @@ class GramOperator:
         return TreeBuffers(self.chunks[0].linearizer.packed)
 
     def matvec(self, v: Tensor) -> Tensor:
-        """Ĝ v, (p,) → (p,)."""
+        """Ĝ v, (p,) → (p,); collective."""
         linearizer = self.chunks[0].linearizer
         direction = linearizer.direction(v)
         for J in self.chunks:
@@ -37,6 +38,9 @@ class GramOperator:
         return self.ensemble.mean(linearizer.unpacked(self._tree.total()))
 
     def square_norm(self, v: Tensor) -> float:
-        """vᵀĜv = E|J v|²: the mean squared movement of the samples; one all-reduce of a number."""
+        """vᵀĜv = E|J v|², v: (p,), the mean squared velocity of the samples for θ' = v.
+
+        Collective, one all-reduce of a number; summed in float64.
+        """
         parts = [self.ensemble.square(k, J.jvp(v)) for k, J in enumerate(self.chunks)]
         return float(self.ensemble.mean(torch.stack([tree_sum(parts)])))

@@ -1,5 +1,7 @@
-"""Kronecker factors E[BᵀB] ⊗ E[aaᵀ] of the layers' diagonal blocks: exact where B or a is the same
-for all samples, as for the last layer of a map."""
+"""Kronecker factors E[BᵀB] ⊗ E[aaᵀ] ≈ E[BᵀB ⊗ aaᵀ] of the diagonal block of Ĝ of each layer.
+
+They are exact where B or a is the same for all samples, as B is for the last layer of a map.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from .subsample import Subsample
 
 
 def kronecker_factors(sample: Subsample, layers: Sequence[ParameterLayer]) -> KroneckerFactors:
-    """Of every layer over the subsample; `layers`: of any of its samples."""
+    """E[BᵀB], (h, h), and E[aaᵀ], (k, k), of every layer over the subsample of all ranks.
+
+    B and a are `sensitivity` and `input` of `ParameterLayer`. `layers`: those of `layers_at`, for
+    their shapes and places in θ. Collective.
+    """
 
     def add(total: Tensor, chunk: Sequence[ParameterLayer]) -> None:
         factors = [factor for layer in chunk for factor in _factors(layer.double())]
@@ -29,6 +35,6 @@ def kronecker_factors(sample: Subsample, layers: Sequence[ParameterLayer]) -> Kr
 
 
 def _factors(layer: ParameterLayer) -> tuple[Tensor, Tensor]:
-    """(Σ BᵀB, Σ aaᵀ)."""
+    """Σ BᵀB, (h, h), and Σ aaᵀ, (k, k), over the samples of a chunk."""
     rows = layer.sensitivity.flatten(0, 1)
     return rows.T @ rows, layer.input.T @ layer.input

@@ -1,8 +1,8 @@
-"""Parts of the matrix of Ĝ from the layers of the map.
+"""Entries of Ĝ for the parameters of two layers W and W', without forming the rows of J.
 
-For layers with ∂T/∂W = B ⊗ a and ∂T/∂W' = B' ⊗ a', summed over samples (and directions),
-    Ĝ_{(h,k),(h',k')} = Σ (Σ_e B_eh B'_eh') a_k a'_k':
-d times cheaper than forming the rows of J.
+With eᵀ ∂T/∂W = B_e ⊗ a and eᵀ ∂T/∂W' = B'_e ⊗ a' at every sample, and sums over samples,
+    n Ĝ_{(h,k),(h',k')} = Σ (Σ_e B_eh B'_eh') a_k a'_k',
+which is d times cheaper than the product of rows of J.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from ..maps import ParameterLayer
 
 
 def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
-    """Σ JᵀJ over the samples for the parameters of `layers`, in the order of the layers, each
-    row by row: (q, q) in float64, q the sum of their sizes."""
+    """Σ JᵀJ over the samples of a chunk for the q parameters of all `layers`, (q, q) in float64.
+
+    The parameters are ordered layer by layer, and the weights of a layer row by row.
+    """
     layers = [layer.double() for layer in layers]
     ends = torch.tensor([layer.index.numel() for layer in layers]).cumsum(0).tolist()
     total = layers[0].input.new_zeros(ends[-1], ends[-1])
@@ -32,8 +34,11 @@ def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
 
 
 def _pair(one: ParameterLayer, other: ParameterLayer) -> Tensor:
-    """The block of two layers, (h k, h' k'). One product of matrices, whichever of four arranges
-    the sum over samples with the fewest intermediate numbers."""
+    """The entries for two layers, (h k, h' k'), by one product of matrices.
+
+    Of four ways to arrange the sum over samples as a product, the one with the fewest intermediate
+    numbers is taken.
+    """
     a, c = one.input, other.input
     (n, k), m = a.shape, c.shape[1]
     h, g = one.sensitivity.shape[2], other.sensitivity.shape[2]

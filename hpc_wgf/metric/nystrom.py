@@ -1,6 +1,9 @@
-"""Nyström's approximation of Ĝ from r products at once (Z. Frangella, J. A. Tropp, M. Udell,
-SIAM J. Matrix Anal. Appl. 44 (2023) 718, Alg. 2.1), in float64: its small eigenvalues would be
-noise in single precision."""
+"""Randomised Nyström approximation Ĝ ≈ U Λ Uᵀ from one product of Ĝ with r random vectors.
+
+It is computed in float64, since in single precision its small eigenvalues would be noise.
+
+Source: Z. Frangella, J. A. Tropp, M. Udell, SIAM J. Matrix Anal. Appl. 44 (2023) 718, Alg. 2.1.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,11 @@ _FIRST_RANK, _MOST_RANK = 32, 512
 
 
 def nystrom(sample: Subsample, parameters: int, shift: float) -> LowRank:
-    """Ĝ of the subsample to the rank at which its own eigenvalues fall to the shift, ε‖Ĝ‖ for
-    `shift` = ε: doubled until then, and cut there."""
+    """Ĝ ≈ U Λ Uᵀ of the subsample, with the eigenvalues that exceed `shift` times the largest.
+
+    The rank is doubled, from 32 up to 512, until the approximation has smaller eigenvalues than
+    that. `parameters`: p. Collective.
+    """
     rank = min(_FIRST_RANK, parameters)
     while True:
         found = _of_rank(sample, parameters, rank)
@@ -45,11 +51,14 @@ def _of_rank(sample: Subsample, parameters: int, rank: int) -> LowRank:
 
 
 def gram_product(sample: Subsample, V: Tensor) -> Tensor:
-    """Ĝ V over the subsample, (p, r) → (p, r): all columns in the same matrix products."""
+    """Ĝ V over the subsample of all ranks, (p, r) → (p, r) in float64; collective.
+
+    All columns share the same products of matrices.
+    """
 
     def add(total: Tensor, layers: Sequence[ParameterLayer]) -> None:
         layers = [layer.double() for layer in layers]
-        moved = sum(_pushed(layer, V) for layer in layers)  # J V, (n, e, r)
+        moved = sum(_pushed(layer, V) for layer in layers)  # J V, (n, directions, r)
         assert isinstance(moved, Tensor)
         for layer in layers:
             pulled = layer.sensitivity.mT @ moved  # (n, h, r)
@@ -59,5 +68,5 @@ def gram_product(sample: Subsample, V: Tensor) -> Tensor:
 
 
 def _pushed(layer: ParameterLayer, V: Tensor) -> Tensor:
-    """B (V_layer a): (n, e, r)."""
+    """The layer's part of J V, B (V_layer a), (n, number of directions, r)."""
     return layer.sensitivity @ torch.einsum("nk,hkr->nhr", layer.input, V[layer.index])

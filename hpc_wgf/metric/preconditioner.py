@@ -1,7 +1,7 @@
 """Preconditioners M ≈ Ĝ + εI of the shifted metric, factored as M = L Lᵀ in float64.
 
-M⁻¹ is applied as L⁻ᵀ(L⁻¹ v) with the same rounded factor twice: symmetric and positive in any
-precision.
+M⁻¹ v is L⁻ᵀ(L⁻¹ v) with the same rounded factor twice, so that it is symmetric and positive
+definite in any precision.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-_NOISE = 500.0  # measured best between 200 and 2000, for q/m from 0.1 to 0.3
-_KRONECKER_DAMPING = 3e-4  # of ‖Ĝ‖; measured best between 1e-4 and 1e-3
+# By measurement, values from 200 to 2000 are about equally good for q/m from 0.1 to 0.3.
+_NOISE = 500.0
+# A part of ‖Ĝ‖; by measurement, values from 1e-4 to 1e-3 are about equally good.
+_KRONECKER_DAMPING = 3e-4
 
 
 class Preconditioner(Protocol):
-    """M⁻¹ and its factors, on vectors of length p."""
+    """M⁻¹ = L⁻ᵀ L⁻¹ of a symmetric positive definite M = L Lᵀ, (p, p), as products with vectors."""
 
     def __call__(self, v: Tensor) -> Tensor:
         """M⁻¹ v, (p,) → (p,)."""
@@ -36,41 +38,51 @@ class Preconditioner(Protocol):
 
 
 class GramModel(Protocol):
-    """What is known of Ĝ: from it a preconditioner is made for any shift."""
+    """An approximation of Ĝ, from which preconditioners of Ĝ + εI are made for any ε."""
 
     @property
     def norm(self) -> float:
-        """The largest eigenvalue."""
+        """‖Ĝ‖, the largest eigenvalue of the approximation."""
         ...
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
-        """The preconditioner of Ĝ + εI for vectors of `dtype`."""
+        """The preconditioner of Ĝ + εI, ε = `shift`, for vectors of `dtype`."""
         ...
 
 
 class Symmetric(Protocol):
     """M^{−½}, symmetric."""
 
-    def solve_upper(self, v: Tensor) -> Tensor: ...
+    def solve_upper(self, v: Tensor) -> Tensor:
+        """M^{−½} v, (p,) → (p,)."""
+        ...
 
 
 @dataclass(frozen=True)
 class DiagonalBlocks:
-    """Diagonal blocks of Ĝ. `matrices`: (q, q) each, float64; `indices`: their places in θ;
-    `rows`: of J that they are the mean of, m. The fewer rows, the less the small eigenvalues are
-    worth: M takes the larger shift ε(1 + 500 (q/m)²), which also lets it last for longer."""
+    """Ĝ ≈ its diagonal blocks, each the mean over m rows of J.
+
+    The fewer rows, the larger the errors of the small eigenvalues. A block of q parameters takes
+    the larger shift ε(1 + 500 (q/m)²) therefore, with which it also serves at more values of θ.
+    """
 
     matrices: Sequence[Tensor]
+    """The blocks, (q, q) each, in float64."""
     indices: Sequence[Tensor]
+    """The places in θ of the parameters of each block, (q,) each."""
     rows: float = math.inf
+    """m; infinite for exact blocks."""
 
     @cached_property
     def norm(self) -> float:
         return float(torch.stack([_norm(matrix) for matrix in self.matrices]).max())
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
-        """By Cholesky; where the subsample leaves a block too near to singular for it, its own
-        shift is raised tenfold until it can be factored."""
+        """M = L Lᵀ by Cholesky factorisation, block by block.
+
+        The shift of a block that rounding makes indefinite is raised tenfold until it can be
+        factored.
+        """
         groups: dict[int, list[int]] = {}
         for k, matrix in enumerate(self.matrices):
             groups.setdefault(len(matrix), []).append(k)
@@ -87,10 +99,12 @@ class DiagonalBlocks:
 
 @dataclass(frozen=True)
 class _BlockCholesky:
-    """Blocks of equal size stacked: `inverses` L⁻¹, (number, q, q); `indices` (number, q)."""
+    """M⁻¹ = L⁻ᵀ L⁻¹ by the inverse factors of blocks, those of equal size stacked."""
 
     inverses: Sequence[Tensor]
+    """L⁻¹ of the blocks of each size q, (number, q, q)."""
     indices: Sequence[Tensor]
+    """Their places in θ, (number, q)."""
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.solve_upper(self.solve_lower(v))
@@ -104,14 +118,16 @@ class _BlockCholesky:
     def _apply(self, v: Tensor, matrices: Sequence[Tensor]) -> Tensor:
         result = torch.empty_like(v)
         for matrix, index in zip(matrices, self.indices, strict=True):
-            # As a row from the left: a batch of columns takes MKL four times as long.
+            # Vectors are rows, as products with a batch of columns take MKL four times as long.
             result[index] = (v[index][:, None, :] @ matrix.mT)[:, 0]
         return result
 
 
 def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
-    """L⁻¹ of A + εI = L Lᵀ for every A of a stack, (number, q, q); not a number where A is not
-    finite, which the solve then reports."""
+    """L⁻¹ of A + εI = L Lᵀ for every A of a stack, (number, q, q).
+
+    It is not a number where A is not finite, which the solve then reports.
+    """
     diagonal = matrices.diagonal(dim1=1, dim2=2)
     shifts = (1e-15 * diagonal.amax(1)).clamp(min=shift)
     while True:
@@ -127,18 +143,26 @@ def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tens
 
 @dataclass(frozen=True)
 class KroneckerFactors:
-    """Per layer E[BᵀB] ⊗ E[aaᵀ], each factor by its eigenvalues and eigenvectors: of `outer`
-    (h,), (h, h) and of `inner` (k,), (k, k). `indices`: (h, k), places in θ."""
+    """Ĝ ≈ one block E[BᵀB] ⊗ E[aaᵀ] for each layer, by eigenvalues and eigenvectors of the factors.
+
+    The shift of M is at least 3·10⁻⁴ ‖Ĝ‖: what the factors miss is far larger than ε.
+    """
 
     outer: Sequence[tuple[Tensor, Tensor]]
+    """Eigenvalues μ, (h,), rising, and eigenvectors, (h, h), of E[BᵀB] for every layer."""
     inner: Sequence[tuple[Tensor, Tensor]]
+    """Eigenvalues ν, (k,), rising, and eigenvectors, (k, k), of E[aaᵀ] for every layer."""
     indices: Sequence[Tensor]
+    """The places in θ of every layer's weights, (h, k)."""
 
     @classmethod
     def of(
         cls, pairs: Sequence[tuple[Tensor, Tensor]], indices: Sequence[Tensor]
     ) -> KroneckerFactors:
-        """From the factors (E[BᵀB], E[aaᵀ]) of every layer, float64."""
+        """The approximation from the factors (E[BᵀB], E[aaᵀ]) of every layer, in float64.
+
+        `indices`: the places in θ of every layer's weights, (h, k).
+        """
         outer = [_eigen(B) for B, _ in pairs]
         return cls(outer, [_eigen(A) for _, A in pairs], indices)
 
@@ -148,7 +172,7 @@ class KroneckerFactors:
         return max(float(B[0][-1] * A[0][-1]) for B, A in pairs)
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
-        # What the factors miss is far larger than ε: dividing by less would magnify it.
+        # What the factors miss is far larger than ε, and dividing by less would magnify it.
         parts, shift = [], max(shift, _KRONECKER_DAMPING * self.norm)
         for (mu, P), (nu, Q), index in zip(self.outer, self.inner, self.indices, strict=True):
             scale = (mu[:, None] * nu[None, :] + shift).rsqrt()
@@ -161,6 +185,7 @@ class _Kronecker:
     """M^{−½} W = P ((Pᵀ W Q) / √(μ ⊗ ν + ε)) Qᵀ in every layer."""
 
     parts: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]
+    """For every layer P (h, h), 1/√(μ ⊗ ν + ε) (h, k), Q (k, k), and the places in θ (h, k)."""
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.solve_upper(self.solve_upper(v))
@@ -176,13 +201,17 @@ class _Kronecker:
 
 @dataclass(frozen=True)
 class LowRank:
-    """Ĝ ≈ U Λ Uᵀ, U (p, r) orthonormal, Λ (r,) falling: Nyström's approximation.
+    """Ĝ ≈ U Λ Uᵀ of rank r.
 
-    M = U (Λ + ε) Uᵀ + (λ_r + ε)(I − U Uᵀ) (Z. Frangella, J. A. Tropp, M. Udell, SIAM J. Matrix
-    Anal. Appl. 44 (2023) 718, eq. 5.3, times λ_r + ε)."""
+    The preconditioner is M = U (Λ + ε) Uᵀ/(λ_r + ε) + I − U Uᵀ, λ_r the least eigenvalue: an
+    approximation of Ĝ + εI but for the factor 1/(λ_r + ε), on which iterates do not depend
+    (Z. Frangella, J. A. Tropp, M. Udell, SIAM J. Matrix Anal. Appl. 44 (2023) 718, eq. 5.3).
+    """
 
     values: Tensor
+    """The diagonal of Λ, (r,), falling."""
     vectors: Tensor
+    """U, (p, r), with orthonormal columns."""
 
     @property
     def norm(self) -> float:
@@ -196,10 +225,12 @@ class LowRank:
 
 @dataclass(frozen=True)
 class _LowRank:
-    """M^{−½} v = v + U (s − 1) Uᵀ v, but for a common factor."""
+    """M^{−½} v = v + U (s − 1) Uᵀ v, s_i² = (λ_r + ε)/(λ_i + ε)."""
 
     scale: Tensor
+    """s − 1, (r,)."""
     vectors: Tensor
+    """U, (p, r)."""
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.solve_upper(self.solve_upper(v))
@@ -216,7 +247,7 @@ def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _norm(matrix: Tensor) -> Tensor:
-    """Largest eigenvalue of a positive matrix by power iterations, to a few per cent; 0-d."""
+    """The largest eigenvalue of a positive matrix by power iterations, to a few per cent, 0-d."""
     v = torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device)
     v = v + 0.1 * torch.arange(len(v), dtype=v.dtype, device=v.device).sin()
     for _ in range(12):

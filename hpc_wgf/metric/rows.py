@@ -1,4 +1,4 @@
-"""J itself as the matrix of a least-squares problem, its rows shared out over the ranks."""
+"""J as the matrix of a least-squares problem whose rows are distributed over the ranks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from ..parallel import TreeSum, tree_sum
 
 @dataclass(frozen=True)
 class JacobianRows:
-    """A = J/√n, so that AᵀA = Ĝ. Rows are those of this rank's chunks, (n_local, d)."""
+    """A = J/√n, n the samples of all ranks, so that AᵀA = Ĝ.
+
+    A vector of rows has d entries for each sample; a rank holds those of its own samples,
+    (n_local, d).
+    """
 
     chunks: Sequence[Linearization]
     """J on each chunk of this rank's samples."""
@@ -31,7 +35,7 @@ class JacobianRows:
         return torch.cat([J.jvp(v) for J in self.chunks]).div_(self.ensemble.total**0.5)
 
     def rmatvec(self, u: Tensor) -> Tensor:
-        """Jᵀ u/√n, (n_local, d) → (p,): one all-reduce of p numbers."""
+        """Jᵀ u/√n, (n_local, d) → (p,), summed over all ranks by one all-reduce of p numbers."""
         total = TreeSum()
         for J, part in zip(self.chunks, u.split(self._lengths), strict=True):
             total.add(J.vjp(part)[0])
@@ -39,6 +43,6 @@ class JacobianRows:
         return summed.div_(self.ensemble.total**0.5)
 
     def norm(self, u: Tensor) -> Tensor:
-        """‖u‖ over all ranks, 0-d, float64: one all-reduce of a number."""
+        """‖u‖ over the rows of all ranks, 0-d in float64, by one all-reduce of a number."""
         parts = [part.double().square().sum() for part in u.split(self._lengths)]
         return self.ensemble.communicator.sum(tree_sum(parts)[None])[0].sqrt()

@@ -1,4 +1,4 @@
-"""The few samples from which a preconditioner of Ĝ is made: their number does not grow with n."""
+"""The samples from which a preconditioner of Ĝ is made, whose number does not grow with n."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from torch import Tensor
 from ..maps import ParameterLayer, PushForward
 from ..parallel import Communicator, TreeBuffers
 
-_MOST_CHUNKS = 4  # chunks of all ranks that give samples: 500 each keep matrix products large
-_MOST_DIRECTIONS = 64  # up to this dimension every coordinate is a direction; above, random signs
-_ENTRIES = 1 << 22  # numbers in the layers of a chunk, about
+_MOST_CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products.
+_MOST_DIRECTIONS = 64  # In higher dimensions, so many random signs take the place of the axes.
+_ENTRIES = 1 << 22  # About so many numbers of layers are held at a time, to bound the memory.
 
-# Adds to a tensor what a chunk's layers contribute, seen in directions e with Σ eeᵀ = I.
+# Adds to a tensor, in place, the sum over samples of what layers along directions contribute.
 Contribution = Callable[[Tensor, list[ParameterLayer]], None]
 
 
 @dataclass(frozen=True)
 class Subsample:
-    """The first samples of some chunks. `pieces`: this rank's, by the number of the chunk among
-    all, (m_chunk, d); `lengths`: of all ranks' pieces. Sums go up the tree of all chunks, so that
-    they are the same bits on 1, 2, 4, … ranks."""
+    """m of the n samples of all ranks: the first ones of some of their chunks.
+
+    Means are summed along the binary tree of all chunks, so that 1, 2, 4, … ranks give the same
+    bits.
+    """
 
     map: PushForward
+    """The map, at the parameters for which Ĝ is approximated."""
     pieces: Mapping[int, Tensor]
+    """This rank's samples, (m_chunk, d) for each chunk, by the chunk's number among all ranks."""
     lengths: Sequence[int]
+    """How many samples each piece has, of all ranks."""
     communicator: Communicator
+    """The ranks."""
 
     @classmethod
     def of(
@@ -39,7 +45,11 @@ class Subsample:
         wanted: int,
         communicator: Communicator,
     ) -> Subsample:
-        """About `wanted` of the samples, `chunks` being this rank's and `sizes` all lengths."""
+        """About `wanted` samples.
+
+        `chunks`: this rank's samples, (n_chunk, d) each. `sizes`: the lengths of the chunks of
+        every rank.
+        """
         lengths = [length for rank in sizes for length in rank]
         stride = max(1, len(lengths) // _MOST_CHUNKS)
         per_chunk = -(-wanted // len(lengths[::stride]))
@@ -51,17 +61,20 @@ class Subsample:
 
     @property
     def total(self) -> int:
-        """m, over all ranks."""
+        """m, the samples of all ranks."""
         return sum(self.lengths)
 
     @property
     def directions(self) -> int:
-        """Number of directions e in which the layers are seen."""
+        """For how many directions e, with Σ eeᵀ = I, `mean` evaluates eᵀJ at each sample."""
         return min(self.map.dimension, _MOST_DIRECTIONS)
 
     def mean(self, add: Contribution, shape: Sequence[int], *, probes: int | None = None) -> Tensor:
-        """The mean of a contribution over the subsample of all ranks, of this shape in float64.
-        `probes`: directions of random signs in place of the axes, as many for every sample."""
+        """The mean of a contribution over the subsample of all ranks, of `shape` in float64.
+
+        `add`: adds to a tensor of this shape the sum over the samples of some layers. `probes`: so
+        many directions of random signs for each sample, in place of `directions` axes. Collective.
+        """
         chunk = self._chunk(self.directions if probes is None else probes)
         device = self.communicator.device
         sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
@@ -75,14 +88,14 @@ class Subsample:
         return self.communicator.sum(mine).div_(self.total)
 
     def fewer(self, wanted: int) -> Subsample:
-        """The first samples of this one, about so many of all ranks."""
+        """The first samples of every piece, about `wanted` of all ranks together."""
         share = min(1.0, wanted / self.total)
         lengths = [max(1, round(share * length)) for length in self.lengths]
         pieces = {k: z[: max(1, round(share * len(z)))] for k, z in self.pieces.items()}
         return replace(self, pieces=pieces, lengths=lengths)
 
     def _chunk(self, directions: int) -> int:
-        """Samples whose layers are held at a time."""
+        """How many samples' layers are held at a time."""
         layers = layers_at(self.map)
         outputs = sum(layer.sensitivity.shape[2] for layer in layers)
         inputs = sum(layer.input.shape[1] for layer in layers)
@@ -90,12 +103,12 @@ class Subsample:
 
 
 def axes_fit(dimension: int) -> bool:
-    """Whether the directions of a subsample are the axes, all of them, not random signs."""
+    """Whether the directions of a subsample are all d axes, rather than random signs."""
     return dimension <= _MOST_DIRECTIONS
 
 
 def layers_at(map: PushForward) -> list[ParameterLayer]:
-    """The layers at one point, for their shapes and their places in θ."""
+    """The layers of a map at one sample, for their shapes and places in θ."""
     z = next(map.parameters()).new_zeros(1, map.dimension)
     return _layers(map, z, _directions(z, torch.Generator()))
 
@@ -106,7 +119,7 @@ def _layers(map: PushForward, z: Tensor, directions: Tensor) -> list[ParameterLa
 
 
 def _directions(z: Tensor, generator: torch.Generator) -> Tensor:
-    """The axes, or in a high dimension random signs. (n, number, d)"""
+    """The axes, or in a high dimension random signs, (n, number, d)."""
     n, d = z.shape
     if axes_fit(d):
         return torch.eye(d, dtype=z.dtype, device=z.device).repeat(n, 1, 1)
@@ -114,7 +127,7 @@ def _directions(z: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _signs(z: Tensor, number: int, generator: torch.Generator) -> Tensor:
-    """Directions e of random signs: Σ eeᵀ = I in the mean. (n, number, d)"""
+    """Directions e of random signs with Σ eeᵀ = I in the mean, (n, number, d)."""
     n, d = z.shape
     signs = torch.randint(0, 2, (n, number, d), generator=generator)
     return ((2 * signs - 1) / number**0.5).to(z)

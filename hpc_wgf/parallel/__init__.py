@@ -1,4 +1,4 @@
-"""Ranks: communicators, numbered sample blocks and their random streams."""
+"""Ranks, the processes of a run: their communication, and samples that do not depend on them."""
 
 from .blocks import RandomStream, SampleBlocks, TreeBuffers, TreeSum, samples_to_check, tree_sum
 from .communicator import Communicator, LocalCommunicator, agreed, describe

@@ -1,7 +1,8 @@
-"""Numbered sample blocks: the same samples on any number of ranks.
+"""Numbered sample blocks, and sums along a binary tree: equal results on any number of ranks.
 
-n samples are cut into blocks of one fixed size (the last may be shorter). Block b of step k
-is drawn from its own counter-based stream (seed, purpose, k, b), so who draws it is free.
+n samples are cut into blocks of one fixed size (the last may be shorter). Block b of step k is
+drawn from a counter-based random stream of its own, (seed, `RandomStream`, k, b), so that any rank
+may draw it.
 """
 
 from __future__ import annotations
@@ -17,28 +18,39 @@ from torch import Tensor
 
 from ..errors import InputError
 
+# (generator, n) ↦ n samples of a density, (n, d) in float64 on the CPU
 Sampler = Callable[[np.random.Generator, int], Tensor]
 
-_CHECKED = 4096  # samples of a block, where something is tried before a run
-_CHUNK = 512  # samples of a chunk, at least, where nothing is known of the map
+_CHECKED = 4096  # Samples of a block in checks before a run.
+_CHUNK = 512  # The least samples of a chunk, where no map tells a better number.
 
 
 class RandomStream(IntEnum):
-    """What a stream is for; streams of different purposes never meet."""
+    """What random samples are for; samples of different purposes are independent."""
 
     STEP = 1
+    """The samples of a step."""
     EVALUATION = 2
+    """The fixed samples on which every method is judged."""
     CHECK = 3
+    """Samples for checks before a run."""
     VALIDATION = 4
+    """Samples that tell when a solve begins to fit the noise of those of the step."""
     ANALYSIS = 5
+    """New samples of a stored run."""
 
 
 @dataclass(frozen=True)
 class SampleBlocks:
-    """`total` samples in blocks of `size`."""
+    """n samples in numbered blocks, to be distributed over ranks.
+
+    Errors: `InputError` for numbers below 1.
+    """
 
     total: int
+    """n, the samples of all ranks."""
     size: int
+    """Samples of a block; the last block may be shorter."""
 
     def __post_init__(self) -> None:
         if self.total < 1 or self.size < 1:
@@ -46,53 +58,63 @@ class SampleBlocks:
 
     @classmethod
     def automatic(cls, total: int, size: int | None = None) -> SampleBlocks:
-        """Blocks of `size`, by default a 1024th of the samples and at least 16 of them."""
+        """`total` samples in blocks of `size`, by default total/1024, but at least 16."""
         return cls(total, size or max(16, total // 1024))
 
     @property
     def count(self) -> int:
-        """Number of blocks."""
+        """The number of blocks."""
         return -(-self.total // self.size)
 
     def span(self, blocks: range) -> slice:
-        """The sample numbers of consecutive `blocks`."""
+        """The numbers of the samples in consecutive `blocks`."""
         return slice(blocks.start * self.size, min(blocks.stop * self.size, self.total))
 
     def chunks(self, rank: int, ranks: int, samples: int = _CHUNK) -> list[range]:
-        """Groups of blocks of `rank`: the leaves of the binary tree along which sums are taken.
+        """The chunks of `rank` out of `ranks`: consecutive blocks, whose samples are summed first.
 
-        Their number is a power of two that the samples and the least of them in a chunk alone
-        decide (`samples`; at least 4 chunks), so that on 1, 2, 4, … ranks the same numbers are
-        added in the same order, and results are equal to the bit. With more ranks than that,
-        every rank has one chunk, and results agree to rounding.
+        Sums over samples are taken along a binary tree of the chunks of all ranks. Their number is
+        a power of two fixed by n and by the least number of `samples` in a chunk (but at least 4
+        chunks), not by the number of ranks. Hence 1, 2, 4, … ranks add the same numbers in the
+        same order, and results are equal to the bit. With more ranks than chunks every rank has
+        one chunk, and results agree to rounding.
+
+        Errors: `InputError` for more ranks than blocks.
         """
         number, mine = self._leaf_numbers(rank, ranks, samples)
         edges = [k * self.count // number for k in range(mine.start, mine.stop + 1)]
         return [range(*pair) for pair in pairwise(edges)]
 
     def own(self, rank: int, ranks: int, samples: int = _CHUNK) -> range:
-        """All blocks of `rank`: those of its chunks."""
+        """All blocks of `rank`, which are those of its `chunks`."""
         number, mine = self._leaf_numbers(rank, ranks, samples)
         return range(mine.start * self.count // number, mine.stop * self.count // number)
 
     def _leaf_numbers(self, rank: int, ranks: int, samples: int) -> tuple[int, range]:
-        """How many chunks there are, and which of them are those of `rank`."""
+        """How many chunks all ranks have together, and which of them are those of `rank`."""
         self._refuse(ranks, self.count, "sample blocks")
         wanted = max(4, self.total // samples)
         number = max(1 << (min(wanted, self.count).bit_length() - 1), ranks)
         return number, range(rank * number // ranks, (rank + 1) * number // ranks)
 
     def grouped(self, blocks: range, samples: int) -> list[range]:
-        """Consecutive `blocks` in the fewest equal groups of `samples` samples at most, or of one
-        block."""
+        """Consecutive `blocks`, cut into the fewest groups of about equal length that have at
+        most `samples` samples each, or are one block."""
         most = max(1, samples // self.size)
         number = -(-len(blocks) // most)
         edges = [blocks.start + k * len(blocks) // number for k in range(number + 1)]
         return [range(*pair) for pair in pairwise(edges)]
 
     def pieces(self, number: int, rank: int, ranks: int) -> list[range]:
-        """The blocks of each piece of `rank`, consecutive as ranks are: at least `number` pieces
-        and one a rank, of equal length (the last may be shorter), or one per block."""
+        """The blocks of each piece of `rank`, for samples of which consecutive ranks own
+        consecutive pieces.
+
+        All pieces have the same number of blocks, but for the last, which may be shorter. There are
+        at least `number` of them, and at least one for each rank; or one for each block, where
+        there are fewer blocks than that.
+
+        Errors: `InputError` for more ranks than pieces.
+        """
         length = self.blocks_per_piece(max(number, ranks))
         pieces = -(-self.count // length)
         self._refuse(ranks, pieces, "sample blocks")
@@ -100,13 +122,19 @@ class SampleBlocks:
         return [range(k * length, min((k + 1) * length, self.count)) for k in mine]
 
     def blocks_per_piece(self, number: int) -> int:
-        """Whole blocks in each of at least `number` pieces."""
+        """How many whole blocks a piece has, where there are to be at least `number` pieces."""
         return max(1, self.count // number)
 
     def draw(
         self, sampler: Sampler, blocks: range, *, seed: int, stream: RandomStream, step: int = 0
     ) -> Tensor:
-        """Samples of `blocks`, (n_local, d) in float64 on the CPU."""
+        """The samples of `blocks`, (n_local, d) in float64 on the CPU.
+
+        `sampler`: draws from the density. `seed`, `stream`, `step`: choose the random numbers,
+        together with the number of each block.
+
+        Errors: `InputError` where the sampler returns no tensor, or one of another shape.
+        """
         parts = []
         for block in blocks:
             key = np.random.SeedSequence((seed, int(stream), step, block))
@@ -134,13 +162,16 @@ class SampleBlocks:
 
 
 def samples_to_check(sampler: Sampler, count: int, seed: int = 0) -> Tensor:
-    """(count, d), on which something is tried before a run: the same on every rank."""
+    """Samples for checks before a run, (count, d) in float64, the same on every rank."""
     blocks = SampleBlocks(count, min(count, _CHECKED))
     return blocks.draw(sampler, range(blocks.count), seed=seed, stream=RandomStream.CHECK)
 
 
 def tree_sum(parts: list[Tensor]) -> Tensor:
-    """Σ parts along a binary tree: neighbours first, then neighbouring pairs, …"""
+    """Σ parts along a binary tree: first neighbours are added, then neighbouring pairs, and so on.
+
+    `parts`: at least one tensor, all of the same shape.
+    """
     while len(parts) > 1:
         pairs = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)]
         parts = pairs + parts[len(parts) & ~1 :]
@@ -148,13 +179,17 @@ def tree_sum(parts: list[Tensor]) -> Tensor:
 
 
 class TreeSum:
-    """`tree_sum` of parts that arrive one by one, keeping log₂ of their number: equal to the bit
-    for a power of two of parts, whose subtrees may arrive in either order."""
+    """`tree_sum` of parts that arrive one by one, of which about log₂ of their number are kept.
+
+    For a power of two of parts the result equals that of `tree_sum` to the bit, even where two
+    subtrees arrive in exchanged order.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, Tensor]] = []  # (level, sum of 2^level parts)
 
     def add(self, part: Tensor) -> None:
+        """Take in the next part; all parts have the same shape."""
         level = 0
         while self._waiting and self._waiting[-1][0] == level:
             part = self._waiting.pop()[1] + part
@@ -162,7 +197,7 @@ class TreeSum:
         self._waiting.append((level, part))
 
     def total(self) -> Tensor:
-        """The sum of all parts added so far."""
+        """The sum of all parts so far, of which there must be one."""
         result = self._waiting[-1][1]
         for _, part in reversed(self._waiting[:-1]):
             result = part + result
@@ -170,8 +205,10 @@ class TreeSum:
 
 
 class TreeBuffers:
-    """`TreeSum` of vectors that are written in place: its buffers, log₂ of their number and one,
-    are allocated once and serve one sum after another."""
+    """`TreeSum` of parts that are written into buffers, which serve one sum after another.
+
+    For 2^k parts, k + 1 buffers are needed. `allocate`: returns a new buffer; all have one shape.
+    """
 
     def __init__(self, allocate: Callable[[], Tensor]) -> None:
         self._allocate = allocate
@@ -179,20 +216,20 @@ class TreeBuffers:
         self._levels: list[int] = []  # buffer k holds the sum of 2^level parts
 
     def next(self) -> Tensor:
-        """The buffer into which the next part is to be written before `add`."""
+        """The buffer into which the next part is to be written, before `add` is called."""
         if len(self._levels) == len(self._buffers):
             self._buffers.append(self._allocate())
         return self._buffers[len(self._levels)]
 
     def add(self) -> None:
-        """Take in the part that lies in the buffer of `next`."""
+        """Take in the part that has been written into the buffer of `next`."""
         self._levels.append(0)
         while len(self._levels) > 1 and self._levels[-1] == self._levels[-2]:
             self._fold()
             self._levels[-1] += 1
 
     def total(self) -> Tensor:
-        """The sum of all parts, in a buffer that the next sum writes over."""
+        """The sum of all parts, in a buffer that the next sum overwrites; begins a new sum."""
         while len(self._levels) > 1:
             self._fold()
         self._levels.clear()

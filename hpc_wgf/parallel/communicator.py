@@ -1,4 +1,4 @@
-"""What the numerics ask of a set of ranks, and the single-process answer."""
+"""Communication between the ranks of a run, and its trivial case of one process."""
 
 from __future__ import annotations
 
@@ -12,54 +12,72 @@ from ..errors import InputError, RunError
 
 
 class Communicator(Protocol):
-    """Ranks 0 … size−1 that call the same collectives in the same order.
+    """The ranks 0, …, size − 1 of a run, which call the same collectives in the same order.
 
-    Collectives raise `CommunicationError` when another rank is gone.
+    `sum`, `exchange` and `gather` are collective, and raise `CommunicationError` when another rank
+    has ended or failed.
     """
 
     rank: int
+    """The number of this process."""
     size: int
+    """The number of ranks."""
     device: torch.device
+    """Where this rank computes: the CPU, or a GPU."""
     capturable: bool
     """Whether `sum` can be recorded in a CUDA graph."""
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Σ over ranks, written into `tensor` and returned; the same bits on every rank.
+        """Σ over ranks of `tensor`, written into it and returned; the same bits on every rank.
 
-        On the CPU and a power of two of ranks the sum goes up a binary tree of the ranks, as
-        `tree_sum` does within one (see `pairwise_sum`)."""
+        On CPUs and for a power of two of ranks, ranks are added along a binary tree, as are the
+        chunks of one rank by `tree_sum` (see `pairwise_sum`).
+        """
         ...
 
     def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
-        """Post the transfer of `send` to rank `to` and of rank `source`'s tensor into `receive`;
-        the function that is returned waits for both. Until then neither may be touched."""
+        """Begin to send `send` to rank `to`, and to receive rank `source`'s tensor in `receive`.
+
+        The function that is returned waits for both transfers. Until it has been called, neither
+        tensor may be used.
+        """
         ...
 
     def gather(self, item: Any) -> list[Any]:
-        """The picklable `item` of every rank, by rank. Slow: for set-up and failure only."""
+        """The `item` of every rank, in the order of ranks.
+
+        Items of any type that can be pickled; slow, and therefore for set-up and failures only.
+        """
         ...
 
     def report_failure(self, message: str) -> bool:
-        """Leave `message` where the other ranks find it when their collectives break; True if
-        this report was the first of all ranks."""
+        """Report a failure of this rank to all others; not collective.
+
+        Returns whether it is the first report of all ranks.
+        """
         ...
 
     def reported_failure(self, wait: float) -> str | None:
-        """The first failure reported by any rank, waiting up to `wait` seconds for one."""
+        """The message of the first failure that any rank has reported.
+
+        Waits for one for at most `wait` seconds, and returns None if there is none.
+        """
         ...
 
     def close(self) -> None:
-        """Release the connection."""
+        """Release the connection to the other ranks, at the end of a run without failure."""
         ...
 
     def abort(self, status: int) -> NoReturn:
-        """End this process with `status` after a failure, without waiting for the other ranks,
-        and those too where they would not find out by themselves."""
+        """End this process with the exit status `status` after a failure.
+
+        The other ranks, if they do not notice the failure by themselves, are ended too.
+        """
         ...
 
 
 class LocalCommunicator:
-    """One process: every collective is the identity."""
+    """A single process, for which every collective is the identity."""
 
     rank = 0
     size = 1
@@ -92,10 +110,14 @@ class LocalCommunicator:
 
 
 class agreed:
-    """Context in which an exception on any rank becomes the same exception on all.
+    """A context in which an exception on any rank becomes an exception on all ranks.
 
-    For set-up code that may fail on some ranks only (a missing file on one node): without
-    it, the healthy ranks would wait for ever in their next collective.
+    It is for set-up code that may fail on some ranks only, as where a file is missing on one node:
+    the other ranks would wait for ever in their next collective. Leaving the context is collective.
+
+    Errors: where every rank has wrong input, or there is only one rank, the rank's own exception;
+    else on every rank the message of the first rank that failed, as `InputError` where it was one,
+    and as `RunError` otherwise.
     """
 
     def __init__(self, communicator: Communicator) -> None:
@@ -116,13 +138,13 @@ class agreed:
         rank, (is_input, message) = failed[0]
         who, everywhere = f"rank {rank}", len(failed) == self._communicator.size
         if everywhere and (is_input or len(failed) == 1):
-            return  # the same mistake on all: the original exception says it best
+            return  # Where all make the same mistake, the original exception says it best.
         if everywhere:
             who = f"all {len(failed)} ranks"
         raise (InputError if is_input else RunError)(f"{who}: {message}") from error
 
 
 def describe(error: BaseException) -> str:
-    """`message` of our own errors; `Type: message` of others, whose type is half the cause."""
+    """The message of this package's own errors; of others with the type, which tells much."""
     text = str(error)
     return text if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""From the environment of a launcher to the communicator of this process."""
+"""The communicator of this process, from the environment variables of its launcher."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ _entered: TorchCommunicator | MPICommunicator | None = None
 
 
 def communicator_from_environment(device: str = "auto", comm: str = "auto") -> Communicator:
-    """The communicator that this process's launcher asks for, the same object at every call.
+    """The communicator of all processes that the launcher has started together.
 
-    `device`: "cpu", "cuda", or "auto" (a GPU for each rank of this node if there are as many).
-    `comm`: "torch" (torch.distributed), "mpi" (mpi4py), or "auto": MPI under mpirun,
-    torch.distributed under torchrun, srun and the DeepSpeed launcher, none in a process without a
-    launcher. Errors: `InputError` for what the machine or the launcher cannot give.
+    `device`: "cpu", "cuda", or "auto", which takes GPUs if this node has one for each of its ranks.
+    `comm`: "torch" (torch.distributed), "mpi" (mpi4py), or "auto", which takes MPI under mpirun,
+    torch.distributed under torchrun, srun and the DeepSpeed launcher, and `LocalCommunicator` in a
+    process without a launcher. While a communicator between processes is open, later calls return
+    it. On a CPU torch is set to one thread, unless OMP_NUM_THREADS is set.
+
+    Errors: `InputError` for an unknown name, for what the launcher does not tell or the machine
+    does not have, and where the ranks do not meet.
     """
     global _entered
     if _entered is not None and not _entered.closed:
@@ -61,8 +65,11 @@ def _device(name: str, place: Place) -> torch.device:
 
 
 def one_thread() -> None:
-    """One thread per rank unless OMP_NUM_THREADS says otherwise: ranks are the parallelism,
-    spinning threads of neighbouring ranks cost far more than they bring, and the order of sums
-    within a product must not depend on the number of ranks."""
+    """Set torch to one thread, unless OMP_NUM_THREADS is set.
+
+    The parallelism is that of ranks. Idle threads of several ranks, which spin, would cost far
+    more time than they save, and the order of the sums in a matrix product, which depends on the
+    number of threads, must not depend on the number of ranks.
+    """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)

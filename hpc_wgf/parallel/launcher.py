@@ -1,4 +1,4 @@
-"""Where a process stands among its ranks, as its launcher's environment variables tell it."""
+"""The place of a process among its ranks, from the environment variables of its launcher."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from enum import StrEnum
 from ..errors import InputError
 
 _LOCAL = "127.0.0.1"
-_PORTS = range(15_000, 32_000)  # below those that systems give to outgoing connections
+_PORTS = range(15_000, 32_000)  # Systems give higher ones to outgoing connections.
 
 
 class Launcher(StrEnum):
-    """Who started this process."""
+    """The program that has started this process, as error messages name it."""
 
     NONE = "none"
     TORCH = "torchrun or the DeepSpeed launcher"
@@ -25,26 +25,33 @@ class Launcher(StrEnum):
 
     @property
     def is_mpi(self) -> bool:
-        """Whether it starts MPI programs only."""
+        """Whether this launcher starts MPI programs only."""
         return self in (Launcher.OPEN_MPI, Launcher.HYDRA)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Rank `rank` of `size`, `local_rank` of the `local_size` on this node.
+    """The place of a process among the ranks of its run and on its node.
 
-    `address`, `port`: where rank 0 can be met; None where the launcher does not tell.
-    `bound`: whether this rank sees no GPUs but its own (`srun --gpus-per-task=1`).
+    Errors: `InputError` for a rank that is negative or not below the number of ranks.
     """
 
     launcher: Launcher = Launcher.NONE
+    """The program that has started the process."""
     rank: int = 0
+    """Its number among all ranks."""
     size: int = 1
+    """The number of ranks."""
     local_rank: int = 0
+    """Its number among the ranks of its node."""
     local_size: int = 1
+    """The number of ranks of its node."""
     address: str | None = None
+    """The host where rank 0 can be met; None where the launcher does not tell."""
     port: int | None = None
+    """The port there; None where the launcher does not tell."""
     bound: bool = False
+    """Whether the process sees no GPUs but its own (`srun --gpus-per-task=1`)."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.rank < self.size and 0 <= self.local_rank < self.local_size):
@@ -55,18 +62,19 @@ class Place:
             )
 
     def gpu(self, visible: int) -> int | None:
-        """Which of the `visible` GPUs is this rank's own; None if there are fewer than ranks."""
+        """The number of this rank's GPU among the `visible` ones; None if there are too few."""
         if self.bound and visible:
             return 0
         return self.local_rank if self.local_size <= visible else None
 
 
 def find_place(environment: Mapping[str, str]) -> Place:
-    """The place that `environment` (as a rule `os.environ`) tells of.
+    """The place of this process, from the variables of `environment`, as a rule `os.environ`.
 
-    The innermost launcher counts: torchrun may be started by srun, and the mpirun of a Slurm job
-    by srun as well, which leaves SLURM_PROCID of mpirun's daemons behind. MASTER_ADDR and
-    MASTER_PORT, where set, take the place of what the launcher says.
+    Of several launchers the innermost counts: srun may have started torchrun, or the daemons of
+    mpirun, whose SLURM_PROCID is then in the environment. MASTER_ADDR and MASTER_PORT, where set,
+    replace what the launcher says. Without a launcher it is rank 0 of 1.
+
     Errors: `InputError` for values that are no numbers or contradict each other.
     """
     for variables, place in (
@@ -84,7 +92,7 @@ def find_place(environment: Mapping[str, str]) -> Place:
 
 def _torch(environment: Mapping[str, str]) -> Place:
     local_rank = _number(environment, "LOCAL_RANK", 0)
-    # LOCAL_SIZE is the DeepSpeed launcher's name for it.
+    # The DeepSpeed launcher calls it LOCAL_SIZE.
     here = "LOCAL_WORLD_SIZE" if "LOCAL_WORLD_SIZE" in environment else "LOCAL_SIZE"
     return Place(
         Launcher.TORCH,
@@ -142,7 +150,7 @@ def _slurm(environment: Mapping[str, str]) -> Place:
         local_rank,
         local_size,
         *_master(environment, head, "SLURM_JOB_ID", "SLURM_STEP_ID"),
-        # "1" or, with the kind of the GPU, "a100:1"
+        # The value is "1" or, with the kind of the GPU, "a100:1".
         bound=environment.get("SLURM_GPUS_PER_TASK", "").rpartition(":")[2] == "1",
     )
 
@@ -150,8 +158,11 @@ def _slurm(environment: Mapping[str, str]) -> Place:
 def _master(
     environment: Mapping[str, str], address: str | None, *job: str | None
 ) -> tuple[str | None, int | None]:
-    """Address and port of rank 0. The port is derived from the variables that name the `job`, so
-    that all ranks find the same one, and jobs that share a node different ones as a rule."""
+    """Address and port of rank 0.
+
+    The port is derived from the variables that name the `job`, so that all its ranks find the same
+    one, while jobs that share a node find different ones, as a rule.
+    """
     name = "/".join(environment.get(variable, "") for variable in job if variable).strip("/")
     port = _PORTS[zlib.crc32(name.encode()) % len(_PORTS)] if name else None
     if "MASTER_PORT" in environment:
@@ -160,13 +171,14 @@ def _master(
 
 
 def first_host(names: str) -> str | None:
-    """The first name of a Slurm node list: "a[03-07,9],b" → "a03"; None for an empty one."""
+    """The first name in a Slurm node list, as "a03" in "a[03-07,9],b"; None for an empty list."""
     first = re.match(r"(?:[^,\[]|\[[^\]]*\])+", names)
     return re.sub(r"\[([^\],-]*)[^\]]*\]", r"\1", first.group()) if first else None
 
 
 def _tasks_on(counts: str, node: int) -> int:
-    """Entry `node` of Slurm's run-length list: "4(x2),3" is 4, 4, 3. One entry holds for all."""
+    """Entry `node` of Slurm's run-length list, in which "4(x2),3" is 4, 4, 3; beyond its end the
+    last entry, as a single one holds for all nodes."""
     expanded: list[int] = []
     for count in counts.split(","):
         found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", count)

@@ -1,4 +1,4 @@
-"""Ranks by MPI, through mpi4py."""
+"""Communication between ranks by MPI, through mpi4py."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from ..errors import CommunicationError
 from .mpi_library import is_cuda_aware, load
 from .pairwise import pairwise_sum
 
-_SPIN = 200  # tests of a transfer, some 0.1 ms, before a look at the failures
-_GRACE = 0.5  # seconds in which the notes of ranks that fail at the same time arrive
-_PATIENCE = 5.0  # seconds that a silent rank leaves the speaking one
-_DELIVERY = 0.2  # seconds in which mpirun passes on what the speaking rank said
+_SPIN = 200  # Tests of a transfer, about 0.1 ms, before reports of failures are looked for.
+_GRACE = 0.5  # Seconds in which the reports of ranks that fail at the same time arrive.
+_PATIENCE = 5.0  # Seconds in which the rank that has reported first ends all others.
+_DELIVERY = 0.2  # Seconds in which mpirun passes on what that rank has printed.
 
 
 class MPICommunicator:
-    """All ranks of MPI_COMM_WORLD.
+    """The `Communicator` of all ranks of MPI_COMM_WORLD.
 
-    Tensors travel as bytes, and `pairwise_sum` adds them in torch: no MPI datatype is involved,
-    which some libraries lack (bfloat16) or reduce in memory order whatever the strides. No call
-    blocks inside the library, so that every wait ends once another rank has reported a failure.
-    Errors: `InputError` where mpi4py is missing; `CommunicationError` from every collective after
-    such a report. Of a rank that is killed, mpirun learns first, and ends the others.
+    Tensors are sent as bytes, and added in torch by `pairwise_sum`: MPI datatypes are not used,
+    as some libraries lack one (bfloat16), or reduce in the order of memory whatever the strides.
+    No call blocks inside the library, so that every wait ends once another rank has reported a
+    failure. If a rank is killed, mpirun ends the others.
+
+    Errors: `InputError` where mpi4py or an MPI library is missing; `CommunicationError` in every
+    collective after another rank has reported a failure.
     """
 
     capturable = False
@@ -38,18 +40,18 @@ class MPICommunicator:
         self._mpi = load()
         self.device = device
         self.closed = False
-        # Communicators of our own: our messages never meet those of a user's code.
+        # With communicators of our own, our messages cannot be mistaken for those of a user's code.
         self._ranks = self._mpi.COMM_WORLD.Dup()
         self._failures = self._mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._ranks.Get_rank(), self._ranks.Get_size()
         self._on_device = device.type == "cuda" and is_cuda_aware(self._mpi)
-        self._notes: dict[int, str] = {}  # by rank
-        self._kept: list[object] = []  # buffers the library may still read or write
+        self._notes: dict[int, str] = {}  # reports of failures, by rank
+        self._kept: list[object] = []  # buffers that the library may still read or write
 
     def sum(self, tensor: Tensor) -> Tensor:
         if self._reachable(tensor):
             return pairwise_sum(self, tensor)
-        return tensor.copy_(pairwise_sum(self, tensor.cpu()))  # staged once, not in every round
+        return tensor.copy_(pairwise_sum(self, tensor.cpu()))  # Staged once, not in every round.
 
     def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
         outgoing, incoming = send.detach().contiguous(), receive
@@ -59,7 +61,7 @@ class MPICommunicator:
             near = receive.device if self._on_device else "cpu"
             incoming = torch.empty(receive.shape, dtype=receive.dtype, device=near)
         if outgoing.is_cuda or incoming.is_cuda:
-            torch.cuda.current_stream(self.device).synchronize()  # MPI knows nothing of streams
+            torch.cuda.current_stream(self.device).synchronize()  # MPI does not know streams.
         requests = [
             self._ranks.Irecv(self._bytes(incoming), source),
             self._ranks.Isend(self._bytes(outgoing), to),
@@ -73,7 +75,7 @@ class MPICommunicator:
         return wait
 
     def _reachable(self, tensor: Tensor) -> bool:
-        """Whether the library can read the memory of `tensor`; else it is staged on the host."""
+        """Whether the library can access the memory of `tensor`; else the host keeps a copy."""
         return tensor.device.type == "cpu" or self._on_device
 
     def _bytes(self, tensor: Tensor) -> list[Any]:
@@ -93,7 +95,10 @@ class MPICommunicator:
         ]
 
     def _complete(self, requests: list[Any], *buffers: object) -> None:
-        """Wait for `requests`, which read and write `buffers`, or for a failure."""
+        """Wait for `requests`, which read and write `buffers`.
+
+        Errors: `CommunicationError` where a request fails, or another rank reports a failure.
+        """
         tests = 0
         try:
             while not self._mpi.Request.Testall(requests):
@@ -101,13 +106,13 @@ class MPICommunicator:
                 if tests > _SPIN:
                     if self._found():
                         raise CommunicationError("another rank has failed")
-                    time.sleep(0)  # lets another rank run where there are more ranks than cores
+                    time.sleep(0)  # Lets another rank run on the same core.
         except (CommunicationError, self._mpi.Exception) as error:
             self._kept += [requests, *buffers]
             raise CommunicationError(f"a collective failed: {error}") from error
 
     def report_failure(self, message: str) -> bool:
-        """As the protocol says; of ranks that report at the same time the lowest is the first."""
+        """See `Communicator`. Of ranks that report at the same time the lowest is the first."""
         if self._found():
             return False
         note = np.frombuffer(message.encode() or b" ", np.uint8)
@@ -130,7 +135,7 @@ class MPICommunicator:
         return self._notes[min(self._notes)] if self._notes else None
 
     def _found(self) -> bool:
-        """Take in the notes that have arrived; whether there is one."""
+        """Receive the reports of failures that have arrived, and return whether there is any."""
         status = self._mpi.Status()
         while self._failures.Iprobe(self._mpi.ANY_SOURCE, self._mpi.ANY_TAG, status):
             note = np.empty(status.Get_count(self._mpi.BYTE), np.uint8)
@@ -144,11 +149,12 @@ class MPICommunicator:
         self._ranks.Free()
 
     def abort(self, status: int) -> NoReturn:
-        """Ends all ranks. One that leaves the word to another waits to be ended by it."""
+        """End all ranks. Where another rank has reported first, wait to be ended by it."""
         sys.stdout.flush()
         sys.stderr.flush()
         leaves_the_word = self._notes and self.rank not in self._notes
-        # Open MPI's banner, were it first, would run into our message (openpmix/prrte#1905).
+        # Wait, as Open MPI's own message could otherwise come in the middle of ours
+        # (openpmix/prrte#1905).
         time.sleep(_PATIENCE if leaves_the_word else _DELIVERY)
         self._mpi.COMM_WORLD.Abort(status)
         raise SystemExit(status)

@@ -1,4 +1,4 @@
-"""The MPI library behind mpi4py: whether it is there, fits its launcher, and knows of GPUs."""
+"""The MPI library behind mpi4py: whether it exists, fits its launcher, and can use GPU memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from .launcher import Launcher, Place
 
 
 def load() -> ModuleType:
-    """`mpi4py.MPI`; the import initialises MPI. Errors: `InputError` where there is none."""
+    """The module `mpi4py.MPI`, whose import initialises MPI.
+
+    Errors: `InputError` where mpi4py, or an MPI library for it, is missing.
+    """
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py finds no MPI library
@@ -22,10 +25,10 @@ def load() -> ModuleType:
 
 
 def mpi_place(told: Place) -> Place:
-    """Rank, size and the like as MPI has them, which must be what the launcher has `told`.
+    """The place of this process according to MPI, compared with that `told` by the launcher.
 
-    Errors: `InputError` where they differ: an MPI library that does not understand its launcher
-    starts as many worlds of one rank as there are processes, without a word.
+    Errors: `InputError` where rank or size differ. An MPI library that does not understand its
+    launcher silently makes every process rank 0 of 1.
     """
     mpi = load()
     world = mpi.COMM_WORLD
@@ -52,10 +55,10 @@ def mpi_place(told: Place) -> Place:
 
 
 def is_cuda_aware(mpi: ModuleType) -> bool:
-    """Whether the library reads and writes the memory of GPUs.
+    """Whether the MPI library can read and write the memory of GPUs.
 
-    Open MPI and MPICH answer by an extension of the standard that mpi4py leaves out; a library
-    without it counts as one that does not.
+    Open MPI and MPICH tell it by a function beyond the standard, which mpi4py does not wrap. A
+    library without this function is taken to be one that cannot. `mpi`: the module of `load`.
     """
     try:
         query = ctypes.CDLL(mpi.__file__).MPIX_Query_cuda_support

@@ -1,4 +1,4 @@
-"""Sums over ranks along the binary tree of `tree_sum`, made of transfers between pairs."""
+"""Sums over ranks along a binary tree, by transfers between pairs of ranks."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from torch import Tensor
 
 
 class Exchanging(Protocol):
-    """The part of a communicator that the sum needs."""
+    """The part of a `Communicator` that `pairwise_sum` needs."""
 
     rank: int
+    """The number of this process."""
     size: int
+    """The number of ranks."""
 
     def exchange(self, send: Tensor, to: int, receive: Tensor, source: int) -> Callable[[], None]:
-        """As `Communicator.exchange`."""
+        """See `Communicator.exchange`."""
         ...
 
 
 def pairwise_sum(ranks: Exchanging, tensor: Tensor) -> Tensor:
-    """Σ over `ranks`, written into `tensor` (any shape and strides) and returned.
+    """Σ over `ranks` of `tensor`, of any shape and strides, written into it and returned.
 
     All-reduce by recursive doubling: after k rounds a rank holds the sum of the 2ᵏ ranks of its
-    subtree. As a + b = b + a, all ranks get the same bits, and the order of addition is that of
-    one process going up the same binary tree (R. Thakur, R. Rabenseifner, W. Gropp, Int. J. High
-    Perform. Comput. Appl. 19 (2005) 49, §4.4). Ranks beyond the largest power of two are added
-    to the first ones before and told the result after.
+    subtree. As a + b = b + a, all ranks get the same bits, and for a power of two of ranks the
+    order of addition is that of `tree_sum`. Ranks beyond the largest power of two are added to the
+    first ones beforehand, and receive the result afterwards.
+
+    Errors: `CommunicationError` where another rank has ended or failed.
+
+    Source: R. Thakur, R. Rabenseifner, W. Gropp, Int. J. High Perform. Comput. Appl. 19 (2005) 49,
+    §4.4.
     """
     total = tensor.contiguous()
     other = torch.empty_like(total)

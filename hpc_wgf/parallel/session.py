@@ -1,4 +1,4 @@
-"""One end for all ranks: a failure anywhere ends every rank with one message and a status."""
+"""A run on several ranks: a failure of any rank ends all of them, with one message."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _EXIT_INPUT, _EXIT_RUN = 2, 1
 
 @contextmanager
 def distributed(device: str = "auto", comm: str = "auto") -> Iterator[Communicator]:
-    """The communicator of this process, chosen by `device` (auto, cpu, cuda) and `comm` (auto,
-    torch, mpi); on an exception, the process ends.
+    """A context with the communicator of this process; an exception in it ends the process.
 
-    The rank that fails first says why on standard error; the others, whose collectives break,
-    find its note and end without a word. Status 2 for wrong input, 1 for all else.
-    Set HPC_WGF_TRACEBACK=1 to see where an unexpected exception came from.
+    `device` (auto, cpu, cuda) and `comm` (auto, torch, mpi) are those of
+    `communicator_from_environment`. The rank that fails first prints the reason to standard error;
+    the others, whose collectives fail in consequence, end silently. The exit status is 2 for
+    `InputError`, else 1. With HPC_WGF_TRACEBACK set in the environment, that rank also prints the
+    traceback.
     """
     try:
         communicator = communicator_from_environment(device, comm)
@@ -40,11 +41,13 @@ def distributed(device: str = "auto", comm: str = "auto") -> Iterator[Communicat
 
 
 def _speaks(error: InputError) -> bool:
-    """Whether this process speaks for all, or for those of its node, while they cannot talk with
-    each other."""
+    """Whether this process prints an error that arose before ranks could communicate.
+
+    Rank 0 prints for all; an error that concerns one node is printed by its first rank.
+    """
     try:
         place = find_place(os.environ)
-    except InputError:  # nobody knows who is first
+    except InputError:  # No process knows which is the first.
         return True
     return (place.local_rank if isinstance(error, PlaceError) else place.rank) == 0
 
@@ -53,7 +56,7 @@ def _say(communicator: Communicator, error: Exception) -> None:
     where = f"rank {communicator.rank}: " if communicator.size > 1 else ""
     if isinstance(error, CommunicationError):
         if communicator.reported_failure(wait=5.0) is not None:
-            return  # the rank that failed has said why
+            return  # The rank that has failed prints the reason.
         message = f"{where}lost contact with the other ranks: {error}"
     elif isinstance(error, WgfError):
         message = str(error)

@@ -1,4 +1,4 @@
-"""The signals by which a scheduler asks a job to make room."""
+"""The signals by which a scheduler asks a job to stop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 _ASK = (signal.SIGUSR1, signal.SIGTERM)
-_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: not finished, to be started again
+_STOPPED = 75  # EX_TEMPFAIL of sysexits.h tells that a job is to be started again.
 
 
 class StopRequest:
-    """Whether this process has been asked to stop. Call it: `solve(…, stop=request)`."""
+    """A function without arguments: whether this process has been asked to stop.
+
+    It is made for the argument `stop` of `solve`.
+    """
+
+    asked: bool
+    """Whether a signal has been received."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -26,8 +32,11 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """SIGUSR1 and SIGTERM (of Slurm's --signal, of preemption, of `scancel`) are noted, not obeyed
-    at once. Further ones change nothing: launchers send them again and again."""
+    """A context in which SIGUSR1 and SIGTERM do not end the process, but set `StopRequest.asked`.
+
+    Slurm sends them by --signal, at preemption, and by `scancel`. They may arrive repeatedly, as
+    launchers forward them; afterwards the former handlers are restored.
+    """
     request = StopRequest()
     before = {number: signal.signal(number, request._note) for number in _ASK}
     try:
@@ -38,6 +47,9 @@ def stop_request() -> Iterator[StopRequest]:
 
 
 def status_of_stop(environment: Mapping[str, str]) -> int:
-    """75 of a run that was stopped and is to be started again; 0 where torchrun, which restarts
-    ranks that end with any other status, would not let it rest."""
+    """The exit status of a run that was stopped and is to be started again: 75.
+
+    It is 0 under a torchrun that restarts ranks, as that would restart them for any other status.
+    `environment`: as a rule `os.environ`.
+    """
     return 0 if int(environment.get("TORCHELASTIC_MAX_RESTARTS", "0")) else _STOPPED

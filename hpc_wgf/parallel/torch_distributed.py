@@ -1,4 +1,4 @@
-"""Ranks by torch.distributed: gloo between CPUs, NCCL between GPUs."""
+"""Communication between ranks by torch.distributed: gloo between CPUs, NCCL between GPUs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ from .pairwise import pairwise_sum
 
 _FAILURE, _LEFT, _DEVICE = "hpc_wgf/failure", "hpc_wgf/left", "hpc_wgf/device"
 _CONNECTED, _COMPLETE = "hpc_wgf/connected", "hpc_wgf/complete"
-_SETTLING = 0.05  # seconds without the interpreter's lock, which such a thread waits for
-_PATIENCE = 5.0  # seconds that rank 0, whose process may hold the notes, leaves the others to read
+_SETTLING = 0.05  # Seconds in which a thread of a closed group gets the interpreter's lock.
+_PATIENCE = 5.0  # Seconds in which others read reports, which the process of rank 0 may hold.
 _R = TypeVar("_R")
 
 
 class TorchCommunicator:
-    """The default process group of all ranks, which meet at the address and port of `place`.
+    """The `Communicator` of all ranks by the default process group of torch.distributed.
 
-    Errors: `InputError` where the place names none, `CommunicationError` from every collective
-    once a peer is gone.
+    `place`: that of this process, with the address and port at which the ranks meet. `device`:
+    where this rank computes. `timeout`: seconds after which a rank no longer waits for others.
+
+    Errors: `InputError` where the place has no address or port, the ranks do not meet, or their
+    devices differ in kind; `CommunicationError` in every collective after a rank has ended.
     """
 
     def __init__(self, place: Place, device: torch.device, timeout: float = 600.0) -> None:
@@ -59,7 +62,7 @@ class TorchCommunicator:
             ) from error
 
     def _agree_on_device(self) -> None:
-        """gloo and NCCL cannot talk with each other."""
+        """Refuse ranks on CPUs together with ranks on GPUs: gloo and NCCL cannot communicate."""
         mine = self.device.type
         if self.rank == 0:
             self._store.set(_DEVICE, mine)
@@ -71,8 +74,10 @@ class TorchCommunicator:
             )
 
     def _await_all(self, patience: timedelta) -> None:
-        """A rank that failed while another is not yet connected to it would look like one that
-        never came."""
+        """Wait until all ranks have connected.
+
+        A rank that failed before would be mistaken for one that never came.
+        """
         if self._store.add(_CONNECTED, 1) == self.size:
             self._store.set(_COMPLETE, "")
         self._store.wait([_COMPLETE], patience)
@@ -102,7 +107,7 @@ class TorchCommunicator:
         note = f"{self.rank}|{message}"
         try:
             return bool(self._store.compare_set(_FAILURE, "", note).decode() == note)
-        except RuntimeError:  # the store's host is gone: nobody is left to read the note
+        except RuntimeError:  # The store's host has ended: no rank is left to read the report.
             return True
 
     def reported_failure(self, wait: float) -> str | None:
@@ -119,24 +124,24 @@ class TorchCommunicator:
     def close(self) -> None:
         self.closed = True
         dist.destroy_process_group()
-        # A group that a reference cycle keeps has threads: one that drops its last tensor while the
-        # interpreter ends would end the process with SIGABRT. Without the group they are joined.
+        # A group kept alive by a reference cycle has threads, and one that frees its last tensor
+        # while the interpreter ends would abort the process. Collecting the group joins them.
         gc.collect()
         time.sleep(_SETTLING)
 
     def abort(self, status: int) -> NoReturn:
-        """The other ranks find their collectives broken, or are ended by the launcher."""
+        """End this process. The collectives of other ranks fail, or the launcher ends them."""
         sys.stdout.flush()
         sys.stderr.flush()
-        with suppress(RuntimeError):  # the store's host is gone
+        with suppress(RuntimeError):  # The store's host may have ended.
             left = self._store.add(_LEFT, 1)
             if self.rank == 0 and left < self.size:
-                threading.Thread(target=self.close, daemon=True).start()  # wakes the others
+                threading.Thread(target=self.close, daemon=True).start()  # Wakes the others.
             end = time.monotonic() + _PATIENCE
             while self.rank == 0 and left < self.size and time.monotonic() < end:
                 time.sleep(0.01)
                 left = self._store.add(_LEFT, 0)
-        os._exit(status)  # no clean-up, which would wait for the others
+        os._exit(status)  # A clean-up would wait for the others.
 
     @staticmethod
     def _collective(call: Callable[..., _R], *arguments: Any) -> _R:
