@@ -1,1 +1,1 @@
-"""Benchmarks: every figure is a ratio of two times taken in turn in the same run."""
+"""Benchmarks: ways to compute the same are timed in turn, in rounds A B A B … of one run."""

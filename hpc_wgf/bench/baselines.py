@@ -1,4 +1,4 @@
-"""Products with Ĝ as others form them, and the method on such products."""
+"""Baselines: products with Ĝ by automatic differentiation, and PWGF with such products."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from ..metric import GramOperator
 
 
 def torch_func_product(map: PushForward, groups: Sequence[Tensor], v: Tensor, n: int) -> Tensor:
-    """Ĝ v = (1/n) Σ Jᵀ(J v), by torch.func's jvp and vjp on every group of samples (n_k, d);
-    v: (p,)."""
+    """Ĝ v = (1/n) Σ Jᵀ(J v) by torch.func's jvp and vjp, (p,) → (p,).
+
+    `groups`: samples that are taken together, (n_k, d) each; `n`: samples of all ranks.
+    """
     parameters = {name: value.detach() for name, value in map.named_parameters()}
     tangents = dict(zip(parameters, map.split(v), strict=True))
     total = torch.zeros_like(v)
@@ -34,8 +36,10 @@ def torch_func_product(map: PushForward, groups: Sequence[Tensor], v: Tensor, n:
 
 
 def double_backward_product(map: PushForward, z: Tensor, v: Tensor) -> Tensor:
-    """Ĝ v as the papers' codes have it: J v = ∂_u ⟨Jᵀu, v⟩, by differentiating a gradient whose
-    graph is built for every product; then Jᵀ by a gradient. z: (n, d), v: (p,)."""
+    """Ĝ v = Jᵀ(J v)/n with J v = ∂_u ⟨Jᵀu, v⟩, as in the papers' codes; z: (n, d), v: (p,) → (p,).
+
+    The gradient Jᵀu is differentiated, whose graph is built anew in every product.
+    """
     parameters = list(map.parameters())
     with torch.enable_grad():
         x = map(z)
@@ -49,11 +53,12 @@ def double_backward_product(map: PushForward, z: Tensor, v: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TorchFuncGram(GramOperator):
-    """Ĝ whose products are torch.func's. `groups`: this rank's samples, (n_k, d) each; the
-    parameters are those that `map` has at the time."""
+    """Ĝ at the present parameters of a map, its products by `torch_func_product`."""
 
     map: PushForward
+    """The map T."""
     groups: Sequence[Tensor]
+    """The samples of this rank in groups that are taken together, (n_k, d) each."""
 
     def matvec(self, v: Tensor) -> Tensor:
         n = self.ensemble.total
@@ -61,8 +66,7 @@ class TorchFuncGram(GramOperator):
 
 
 class TorchFuncPWGF(PWGF):
-    """The method with nothing but its products replaced, by torch.func on its own groups of
-    samples."""
+    """PWGF with products by torch.func, on the chunks of samples that PWGF itself uses."""
 
     def system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
         system = super().system(map, ensemble)
@@ -75,7 +79,7 @@ class TorchFuncPWGF(PWGF):
 
 
 class WholeTorchFuncPWGF(TorchFuncPWGF):
-    """The same on all samples of a rank at once."""
+    """PWGF with products by torch.func, on all samples of a rank at once."""
 
     def _grouped(self, system: NormalEquations) -> list[Tensor]:
         return [torch.cat(system.points)]

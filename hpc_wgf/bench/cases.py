@@ -1,4 +1,4 @@
-"""Maps whose products are timed, with the systems as the method makes them."""
+"""Maps whose products with Ĝ are timed, and their linear systems as PWGF assembles them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from ..problems import Gaussian, PotentialEnergy, Problem, Quadratic
 
 @dataclass(frozen=True)
 class Case:
-    """A map in a dimension and the samples on which its product is timed."""
+    """A map and the samples on which its product with Ĝ is timed."""
 
     dimension: int
+    """Dimension d of the samples."""
     samples: int
+    """Number n of samples, unless another is asked for."""
     make: Callable[[int], PushForward]
+    """Makes the map from d."""
 
 
 CASES = {
@@ -31,10 +34,11 @@ CASES = {
     "planar-40-d2": Case(2, 12_000, lambda d: PlanarFlow(d, 40)),
     "block-448-d5": Case(5, 10_000, lambda d: BlockFlow(d, 448)),
 }
+"""All cases by name."""
 
 
 def case_named(name: str) -> Case:
-    """Errors: `InputError` with the known names."""
+    """The case of that name. Errors: `InputError` with the known names."""
     if name not in CASES:
         raise InputError(f"there is no case {name!r}: choose from {', '.join(CASES)}")
     return CASES[name]
@@ -43,8 +47,11 @@ def case_named(name: str) -> Case:
 def assembled(
     case: Case, samples: int, dtype: torch.dtype, communicator: Communicator
 ) -> tuple[PushForward, NormalEquations]:
-    """The map, away from the identity so that no weight is 0, and its system on samples of a
-    Gaussian in a quadratic potential, which adds next to nothing."""
+    """The map of a case and its system Ĝη = −∇F on `samples` Gaussian samples; collective.
+
+    Noise is added to the parameters, since some weights are 0 at the start. The energy is a
+    quadratic potential, which costs next to nothing.
+    """
     d = case.dimension
     problem = Problem([PotentialEnergy(Quadratic(d))], Gaussian(d), until=1.0)
     options = PWGFOptions(samples=samples, dtype=dtype, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""`hpc-wgf bench`: product, solve, step, ring, store, scaling, recipe."""
+"""The command `bench` with its subcommands: product, solve, step, ring, store, scaling, recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all benchmarks are asked on the command line, and how their rows are handed over."""
+"""Options that the commands of benchmarks share, and how their rows are shown or written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ Out = Annotated[
 
 
 def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]) -> None:
-    """Measure on the ranks of this launch and hand the rows over as asked."""
+    """Measure on the ranks of this launch, and show or write the rows on rank 0.
+
+    `context`: the command and its options, which are written with the rows; among them are device,
+    comm, as_json and out. `measure`: makes the rows, on every rank.
+    """
     from ..parallel import distributed
     from .record import record
 

@@ -1,4 +1,4 @@
-"""Solves of one system with and without a preconditioner, ended at a given projection error."""
+"""Solves of one system with and without a preconditioner, stopped at a given projection error."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from ..methods.pwgf.solver import MetricSolver
 from ..metric.preconditioner import GramModel
 from ..parallel import tree_sum
 
-_SHIFTS = 4  # tenfold smaller ones that are tried
-_TIGHT = 1e-9  # a tolerance that never ends a solve which is to be ended by its projection error
+_SHIFTS = 4  # so many shifts are tried, each a tenth of the one before
+_TIGHT = 1e-9  # so small a tolerance that the projection error ends the solve first
 
 
 @dataclass(frozen=True)
 class Solves:
-    """A system, and the two ways to solve it."""
+    """The system Ĝη = −∇F, and the solves of it with and without a preconditioner."""
 
     runner: PWGF
+    """The method whose system it is."""
     options: PWGFOptions
+    """Its options."""
     system: NormalEquations
+    """Ĝ, −∇F and the forces."""
 
     def plain(self) -> tuple[Tensor, SolveStats]:
+        """η, (p,), and how the solve ended, without a preconditioner, to the tolerance `rtol`."""
         options = replace(self.options, preconditioner=Preconditioning.NONE)
         return self._solver(options).solve(self.runner.setting.map, self.system, None, None)[:2]
 
     def build(self) -> GramModel:
-        """What the method's own kind of preconditioner knows of Ĝ, from a subsample."""
+        """The model of Ĝ from a subsample, of which the method's kind of preconditioner is made."""
         return (
             self._solver(self.options)
             .build(self.runner.setting.map, self.system.ensemble, self.shift)
@@ -41,7 +45,7 @@ class Solves:
 
     @property
     def shift(self) -> float:
-        """ε/‖Ĝ‖ with which the method begins."""
+        """The shift ε/‖Ĝ‖ with which the method begins."""
         return self._solver(self.options).first_shift()
 
     def _solver(self, options: PWGFOptions) -> MetricSolver:
@@ -51,7 +55,11 @@ class Solves:
     def preconditioned(
         self, model: GramModel, shift: float, most: int, early_stopping: EarlyStopping | None = None
     ) -> tuple[Tensor, SolveStats]:
-        """At most so many products, the one that verifies the residual included."""
+        """η, (p,), and how the solve ended, with the preconditioner of `model`.
+
+        `shift`: ε/‖Ĝ‖. `most`: products at most, the one that verifies the residual included.
+        `early_stopping`: may end the solve before.
+        """
         epsilon, b = shift * model.norm, self.system.b
         return minres(
             self.system.gram,
@@ -67,8 +75,11 @@ class Solves:
     def as_good(
         self, model: GramModel, bound: float, most: int
     ) -> tuple[float, Tensor, SolveStats]:
-        """The preconditioned solve that ends as soon as δ ≤ `bound`, and its shift: the largest
-        of the method's own and smaller ones with which it gets there, as a shift costs δ."""
+        """The shift, η and the end of a preconditioned solve that stops as soon as δ ≤ `bound`.
+
+        The shift is the largest for which δ gets there, as a shift makes δ larger: the method's own
+        or a tenth, a hundredth or a thousandth of it. `most`: products at most with each of them.
+        """
         shift = self.shift
         for smaller in range(_SHIFTS):
             eta, stats = self.preconditioned(model, shift, most, UntilAsGood(self, bound))
@@ -78,7 +89,7 @@ class Solves:
         return shift, eta, stats
 
     def projection_error(self, eta: Tensor) -> float:
-        """δ = E|Jη + f|² [PWGF (3.27)], in units of f²."""
+        """δ = E|Jη + f|² on the samples of the system [PWGF (3.27)], in units of f²; η: (p,)."""
         gram, forces = self.system.gram, self.system.forces
         pairs = zip(gram.chunks, forces, strict=True)
         ensemble = self.system.ensemble
@@ -87,7 +98,7 @@ class Solves:
 
 
 class UntilAsGood(EarlyStopping):
-    """Ends an iteration at the first x whose projection error is not above a bound."""
+    """Ends the iteration at the first iterate whose projection error is at most a bound."""
 
     def __init__(self, solves: Solves, bound: float) -> None:
         self._solves, self._bound = solves, bound

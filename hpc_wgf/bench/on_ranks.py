@@ -1,4 +1,4 @@
-"""Run under a launcher: times products of one case on all ranks and prints a JSON object.
+"""A program for a launcher: times products of one case on all ranks and prints a JSON object.
 
 Usage: torchrun --nproc-per-node 2 -m hpc_wgf.bench.on_ranks CASE SAMPLES PRODUCTS DEVICE
 """
@@ -18,8 +18,11 @@ from .cases import assembled, case_named
 
 
 def main(case: str, samples: int, products: int, device: str) -> None:
-    """Medians over the products and over as many all-reduces alone, the largest of all ranks; all
-    else, as the work of a product and the rate of matrix products, is the first rank's."""
+    """Time products with Ĝ, and as many all-reduces alone, and print the figures on rank 0.
+
+    Seconds are medians, the largest of all ranks. All other figures are those of rank 0: memory,
+    work of a product, rate of matrix products.
+    """
     with distributed(device) as communicator:
         on = communicator.device
         _, system = assembled(case_named(case), samples, torch.float64, communicator)

@@ -1,4 +1,4 @@
-"""The benchmarks of single parts: product, solve, ring, store."""
+"""The commands of benchmarks of single parts: product, solve, ring, store."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def solve_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """One solve with and without preconditioner, to the same projection error.
+    """One linear solve with and without preconditioner, to the same projection error.
 
     Example: `hpc-wgf bench solve --case porous-5d --samples 100000`
     """
@@ -66,7 +66,7 @@ def ring_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Pair interactions: tiles, moments, batches; on several ranks their ring.
+    """Sums over pairs of particles: all pairs (on several ranks in a ring), moments, batches.
 
     Example: `torchrun --nproc-per-node 2 -m hpc_wgf bench ring --samples 20000`
     """

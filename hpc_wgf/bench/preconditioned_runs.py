@@ -1,5 +1,8 @@
-"""Whole runs with and without a preconditioner, all else as in the problem's run file: seconds to
-the same error, each side with the loosest solver tolerance that reaches it."""
+"""Whole runs with and without a preconditioner: seconds to the same error.
+
+All else is as in the problem's run file, but for the tolerance of the solver: each side has the
+loosest one with which it reaches the error.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,14 @@ def rows(
     problems: Sequence[str], settings: Sequence[str], error: float, rounds: int, stored: int,
     communicator: Communicator,
 ) -> list[Row]:  # fmt: skip
-    """One row a problem. `settings`: "a.b=value" for its run file; `error`: to be reached, over
-    the displacement; `stored`: rows of a run.
+    """One row for each problem, by default for each of `PROBLEMS`.
 
-    Errors: `InputError` where no tolerance reaches the error."""
+    `settings`: "a.b=value" for their run files. `error`: the map error that is to be reached, over
+    the displacement. `stored`: stored times of a run, at which errors are measured. Medians are of
+    so many `rounds`.
+
+    Errors: `InputError` where no tolerance reaches the error.
+    """
     return [
         _row(name, settings, error, rounds, stored, communicator) for name in problems or PROBLEMS
     ]

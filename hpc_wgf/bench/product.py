@@ -1,4 +1,4 @@
-"""The product with Ĝ, against torch.func, double backward and the rate of matrix products."""
+"""The product with Ĝ against torch.func, double backward and the rate of matrix products."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from .baselines import double_backward_product, torch_func_product
 from .cases import assembled, case_named
 from .record import Row
 
-_AGREEMENT = {"float64": 1e-8, "float32": 1e-3}  # ‖difference‖/‖Ĝv‖
-_LONG_ENOUGH = 0.03  # seconds that a product is repeated for, to be timed well with warm caches
+_AGREEMENT = {"float64": 1e-8, "float32": 1e-3}  # bounds of ‖difference‖/‖Ĝv‖
+_LONG_ENOUGH = 0.03  # seconds; shorter products are repeated, to be timed with warm caches
 
 
 def rows(
     cases: Sequence[str], samples: int | None, dtype: str, rounds: int, device: torch.device
 ) -> list[Row]:
-    """One row a case. Errors: `RunError` where two ways give different vectors."""
+    """One row for each case. `samples`: in place of those of the case; `dtype`: float64 or float32.
+
+    Errors: `InputError` for an unknown case, `RunError` where two ways give different products.
+    """
     return [_row(name, samples, dtype, rounds, device) for name in cases]
 
 
@@ -50,7 +53,10 @@ def _row(name: str, samples: int | None, dtype: str, rounds: int, device: torch.
 
 
 def check_agreement(case: str, products: dict[str, Callable[[], Tensor]], bound: float) -> None:
-    """Errors: `RunError` where a product differs from the first by more than `bound`, relative."""
+    """Check that all products agree with the first, up to `bound` relative to its norm.
+
+    Errors: `RunError` for the first one that does not.
+    """
     names = list(products)
     reference = products[names[0]]()
     for name in names[1:]:

@@ -1,4 +1,4 @@
-"""Products on several ranks against one: every number of ranks is launched in turn."""
+"""Seconds of a product with Ĝ over the number of ranks, each of which is launched in turn."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _LAUNCHER = (
 )  # fmt: skip
 _PRODUCTS = 5  # timed in every launch
 _PATIENCE = 600.0  # seconds
-# Of one rank, read by `hpc-wgf plan --calibration`: flops and bytes moved are those of a product.
+# Figures for `hpc-wgf plan --calibration`. Flops and bytes moved are those of a product on rank 0.
 _FOR_PLANS = ("seconds_all_reduce", "flops", "bytes_moved", "matmul_gflops")
 
 
 def rows(ranks: Sequence[int], case: str, samples: int, rounds: int, device: str) -> list[Row]:
-    """One row a number of ranks, `ratio` the speed over that of the first. Errors: `InputError`
-    under a launcher, `RunError` where a launch fails."""
+    """One row for each number of ranks; its `ratio` is the speed over that of the first number.
+
+    `samples`: n of all ranks together. Errors: `InputError` for an unknown case or if this process
+    was itself started by a launcher, `RunError` where a launch fails.
+    """
     case_named(case)
     if find_place(os.environ).launcher is not Launcher.NONE:
         raise InputError("scaling over ranks launches them itself: start it as one process")

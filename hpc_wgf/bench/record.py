@@ -1,4 +1,4 @@
-"""Rows of a benchmark: shown as a table, printed for machines, kept in a file."""
+"""Rows of a benchmark: shown as a table, printed as JSON, written to a file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from rich.table import Table
 from ..profiling.machine import described, versions
 
 Row = dict[str, Any]
+"""Figures of one measurement by name."""
 
 
 def record(
     rows: Sequence[Row], configuration: Mapping[str, Any], device: torch.device,
     *, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
-    """Show the rows and, with `out`, write them with all that they depend on."""
+    """Print the rows, as a table or as JSON, and write them to the file `out` if one is given.
+
+    The file also has the configuration, the versions of the packages, and the machine.
+    """
     rows = [{key: _plain(value) for key, value in row.items()} for row in rows]
     if out is not None:
         everything = {

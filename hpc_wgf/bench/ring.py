@@ -1,5 +1,6 @@
-"""Pair interactions: all pairs, in tiles on one rank and round the ring on several, against moments
-and random batches."""
+"""Sums over pairs of particles by their routes: all pairs (on several ranks in a ring), moments,
+random batches.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +25,21 @@ _BATCH = 64
 def rows(
     dimensions: Sequence[int], samples: int, dtype: str, rounds: int, communicator: Communicator
 ) -> list[Row]:
-    """One row a dimension, kernel and route; collective."""
+    """One row for each dimension, kernel and route, with `samples` particles in all; collective."""
     return [row for d in dimensions for row in _rows(d, samples, dtype, rounds, communicator)]
 
 
 def pair_flops(dimension: int) -> int:
-    """Operations a pair, the kernel's own function not counted: in matrix form x·y and the
-    weighted sum over y, 4 d; up to the plane by differences, squares and weighted sums, 6 d."""
+    """Floating-point operations for a pair of particles, without those of the kernel function.
+
+    4 d by matrix multiplications, for x·y and the weighted sum over y; 6 d where d ≤ 2, as
+    differences, squares and weighted sums are then formed.
+    """
     return 6 * dimension if dimension <= 2 else 4 * dimension
 
 
 def drawn(d: int, samples: int, dtype: torch.dtype, communicator: Communicator) -> Particles:
-    """Particles of a Gaussian, this rank's chunks as a step has them."""
+    """Particles from N(0, I) in dimension d, `samples` of all ranks, in chunks as in a step."""
     blocks, ranks = SampleBlocks.automatic(samples), communicator.size
     parts = [blocks.chunks(rank, ranks) for rank in range(ranks)]
     spans = [[blocks.span(part) for part in of_rank] for of_rank in parts]
@@ -76,7 +80,7 @@ def _rows(d: int, samples: int, dtype: str, rounds: int, communicator: Communica
 def _row(
     kernel: str, route: Route, d: int, samples: int, rate: float, seconds: float, ranks: int
 ) -> Row:
-    """`pairs`: those that are met, and for the moments those that are accounted for."""
+    """`pairs`: those that are computed, and with moments those that the sums account for."""
     pairs = samples * (_BATCH if route is Route.BATCHES else samples)
     flops = None if route is Route.MOMENTS else pair_flops(d)
     return {

@@ -1,4 +1,4 @@
-"""The benchmarks of steps and whole runs: step, scaling, recipe."""
+"""The commands of benchmarks of steps and whole runs: step, scaling, recipe."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ class Comparison(StrEnum):
     """What `bench step` compares."""
 
     SCHEMES = "schemes"
+    """Runge–Kutta schemes (see `schemes`)."""
     PRECONDITIONER = "preconditioner"
+    """Runs with and without preconditioner (see `preconditioned_runs`)."""
     PLANAR = "planar"
+    """40 planar layers, with products by this package and by torch.func (see `planar_run`)."""
 
 
 class Over(StrEnum):
     """What `bench scaling` varies."""
 
     SAMPLES = "samples"
+    """The number n of samples."""
     DIMENSION = "dimension"
+    """The dimension d."""
     RANKS = "ranks"
+    """The number of ranks, for the same n."""
 
 
 def step_command(

@@ -1,4 +1,4 @@
-"""Seconds a step against the number of samples and against the dimension."""
+"""Seconds of a step over the number of samples and over the dimension."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..profiling.machine import peak_mebibytes
 from .record import Row
 from .steps import Steps
 
-_EVALUATED = 1024  # samples of the evaluation sample, which no step here looks at
+_EVALUATED = 1024  # size of the evaluation sample, which steps alone do not use
 
 
 def over_samples(
     samples: Sequence[int], width: int, rounds: int, communicator: Communicator
 ) -> list[Row]:
-    """porous-5d with an affine map and one block, one row a number of samples."""
+    """One row for each number of samples: porous-5d, an affine map and a block of that width."""
     problem, _, options = load_problem("porous-5d", "method.scheme=heun", "method.tolerance=none")
 
     def runner(n: int) -> PWGF:
@@ -37,7 +37,7 @@ def over_samples(
 def over_dimension(
     dimensions: Sequence[int], samples: int, width: int, rounds: int, communicator: Communicator
 ) -> list[Row]:
-    """The separable Styblinski–Tang flow with a block of fixed width, one row a dimension."""
+    """One row for each dimension: the separable Styblinski–Tang flow, a block of fixed width."""
 
     def runner(d: int) -> PWGF:
         energy: list[Energy] = [PotentialEnergy(StyblinskiTang()), Entropy(1.0)]
@@ -52,8 +52,10 @@ def over_dimension(
 def _rows(
     over: str, values: Sequence[int], runner: Callable[[int], PWGF], rounds: int
 ) -> list[Row]:
-    """Steps of all in turn. The peak of memory is read after the first step of each, in rising
-    order, so that it is its own."""
+    """Rows of steps that are timed in turn, by value in rising order.
+
+    The peak of memory is read after the first step of each value, and so is not that of a larger.
+    """
     values = sorted(values)
     steps, peaks = [], []
     for value in values:
@@ -87,7 +89,7 @@ def _row(over: str, value: int, steps: Steps, peak: float, exponent: float) -> R
 
 
 def growth_exponent(values: Sequence[int], seconds: Sequence[float]) -> float:
-    """The slope of log seconds over log values by least squares; not a number for one value."""
+    """α of seconds ∝ valueᵅ by least squares of the logarithms; not-a-number for one value."""
     if len(set(values)) < 2:
         return math.nan
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])

@@ -1,4 +1,4 @@
-"""Whole runs of one problem by several schemes."""
+"""Whole runs of one problem by several Runge–Kutta schemes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ def rows(
     problem: str, schemes: Sequence[str], tolerance: float | None, settings: Sequence[str],
     rounds: int, stored: int, communicator: Communicator,
 ) -> list[Row]:  # fmt: skip
-    """One row a scheme: with `tolerance` where the scheme can hold to one, else with the fixed
-    step of the run file. `settings`: "a.b=value" for it; `stored`: rows of a run."""
+    """One row for each scheme, all of them if `schemes` is empty: the run of the median time.
+
+    A scheme with an error estimate has steps by `tolerance` (that of the run file for None), others
+    have the fixed step of the run file. `settings`: "a.b=value" for the run file. `stored`: stored
+    times, at which errors are measured.
+    """
     flow, map, options = load_problem(problem, *settings)
     contenders = {
         scheme: Contender(flow, map, _options(options, scheme, tolerance), communicator, stored)
@@ -40,7 +44,7 @@ def _options(options: PWGFOptions, scheme: str, tolerance: float | None) -> PWGF
     try:
         return replace(fixed, scheme=scheme, tolerance=wanted)
     except InputError:
-        return replace(fixed, scheme=scheme)  # refuses a scheme that is not known
+        return replace(fixed, scheme=scheme)  # raises for an unknown scheme
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""One solve with and without a preconditioner, to the same projection error."""
+"""One linear solve with and without a preconditioner, to the same projection error."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from .equal_error import Solves
 from .record import Row
 
 CASES = {"porous-5d": 100_000, "styblinski-tang-30d": None, "porous-2d": None, "porous-15d": None}
-_FRACTION = 1 / 3  # of the problem's time, at which the system is made
-_COARSE = ("method.rtol=1e-3", "output.every=1")  # what the state is reached with
+"""Problems by name, with the number of samples; None for that of the run file."""
+_FRACTION = 1 / 3  # The system is that at this fraction of the problem's time span.
+_COARSE = ("method.rtol=1e-3", "output.every=1")  # settings of the run up to that time
 _COARSE_SAMPLES = 2000
 
 
@@ -29,12 +30,17 @@ def rows(
     cases: Sequence[str], samples: int | None, settings: Sequence[str], rounds: int,
     communicator: Communicator,
 ) -> list[Row]:  # fmt: skip
-    """One row a problem; `settings`: "a.b=value" for its run file."""
+    """One row for each problem named in `cases`; collective.
+
+    `samples`: n in place of that of `CASES`. `settings`: "a.b=value" for the run files.
+
+    Errors: `InputError` where the method of a problem uses no preconditioner.
+    """
     return [_row(name, samples, settings, rounds, communicator) for name in cases]
 
 
 def state_of(name: str, settings: Sequence[str], communicator: Communicator) -> Tensor:
-    """θ, (p,), at a third of the problem's time, by a coarse run of few samples."""
+    """θ, (p,), at a third of the problem's time span, by a coarse run of at most 2000 samples."""
     problem, _, method = load_problem(name, *settings)
     until = problem.start_time + _FRACTION * (problem.until - problem.start_time)
     few = min(method.samples, _COARSE_SAMPLES)

@@ -1,4 +1,4 @@
-"""Consecutive steps of a method, timed one by one."""
+"""Consecutive steps of PWGF, timed one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from ..profiling.timing import Times, seconds_of
 
 
 class Steps:
-    """A run that has not been observed: steps of the fixed size of the options from the start."""
+    """A run without rows, observers and step control: steps of the fixed size of the options.
+
+    `products`: products with Ĝ in each of the steps that have been timed.
+    """
 
     def __init__(self, runner: PWGF) -> None:
         self.runner, self._state = runner, runner.start()
@@ -18,23 +21,26 @@ class Steps:
 
     @property
     def number(self) -> int:
-        """Steps of this size from the start of the problem to its end."""
+        """How many such steps lead from the start time of the problem to its end."""
         problem = self.runner.problem
         return round((problem.until - problem.start_time) / self.runner.options.step_size)
 
     @property
     def times(self) -> Times:
-        """Of the steps that have been timed."""
+        """Seconds of the steps that have been timed, one by one."""
         return Times(tuple(self._seconds))
 
     def warm_up(self) -> None:
-        """A step that is not counted: at the identity nothing but the last layer of a map moves,
-        and a preconditioner that serves many steps is made."""
+        """Take a step that is not counted.
+
+        The first step is unlike the others: at the identity only the last layer of a map moves, and
+        a preconditioner is made that serves many steps.
+        """
         self._step()
         self.products.clear()
 
     def measure(self, steps: int = 1) -> None:
-        """So many further steps."""
+        """Take and time so many further steps."""
         for _ in range(steps):
             self._seconds.append(seconds_of(self._step, self.runner.communicator.device))
 

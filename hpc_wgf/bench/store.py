@@ -1,4 +1,4 @@
-"""Committing a row of a run to its store, against a plain save of the same bytes."""
+"""Seconds to commit a row of a run to its store, against a plain save of the same arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..run.loop import COLUMNS
 from ..store import RunWriter, Stage, StoreShape, blocks_per_shard, default_shards
 from .record import Row
 
-_PIECES = 16  # in which a run on up to as many ranks shares its evaluation sample
+_PIECES = 16  # pieces of the evaluation sample, as a run on at most 16 ranks has them
 _COLUMNS = (*COLUMNS, *Judge.columns, *PWGF.columns)
 
 
@@ -79,7 +79,10 @@ def _shape(samples: int, dimension: int, parameters: int) -> StoreShape:
 def rows(
     samples: list[int], dimension: int, parameters: int, rounds: int, folder: Path | None
 ) -> list[Row]:
-    """One row a number of samples; `folder`: where the store is made for the while."""
+    """One row for each number of samples n, of a store with (n, d) particles and p parameters.
+
+    `folder`: where a temporary store is made; None for the system's temporary folder.
+    """
     return [_row(n, dimension, parameters, rounds, folder) for n in samples]
 
 

@@ -1,4 +1,4 @@
-"""A run from start to end with all that it took, in memory."""
+"""Whole runs from start to end, timed, with their errors and work; nothing is written."""
 
 from __future__ import annotations
 
@@ -20,29 +20,40 @@ from ..run.schedule import Schedule
 
 @dataclass(frozen=True)
 class WholeRun:
-    """`error`: (E|T − T_exact|²)^½ over the displacement, the largest over the stored times; not
-    a number without an exact map. `seconds`: from the making of the method to the last row."""
+    """What a run took, and how accurate it is."""
 
     seconds: float
+    """Seconds from the making of the method to the last row."""
     error: float
+    """(E|T − T_exact|²)^½ over the displacement, the largest at a stored time; not-a-number without
+    an exact map."""
     steps: int
+    """Accepted steps."""
     solves: int
+    """Linear solves."""
     products: int
+    """Products with Ĝ."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """What is run. `rows`: stored times after the start, each of which ends a step."""
+    """A run that is to be compared with others."""
 
     problem: Problem
+    """The equation, its start density and its time span."""
     map: PushForward
+    """The map at its initial parameters, which stay as they are."""
     options: PWGFOptions
+    """The options of the method."""
     communicator: Communicator
+    """The ranks."""
     rows: int = 5
+    """Stored times after the start, equally spaced; each ends a step."""
     method: type[PWGF] = PWGF
+    """The method, perhaps with other products."""
 
     def run(self) -> WholeRun:
-        """Errors: `RunError` where the run cannot go on."""
+        """Carry out the run and time it; collective. Errors: `RunError` where it cannot go on."""
         memory = MemoryRecorder()
         begun, until = self.problem.start_time, self.problem.until
 
@@ -60,7 +71,7 @@ class Contender:
         return WholeRun(seconds, error, len(columns["step_time"]), **sums)
 
     def tried(self) -> WholeRun | RunError:
-        """The run, or why it could not go on."""
+        """The run, or the error that ended it."""
         try:
             return self.run()
         except RunError as failure:
@@ -68,12 +79,15 @@ class Contender:
 
 
 def worst_error(error: np.ndarray, displacement: np.ndarray) -> float:
-    """max error/displacement over the rows after the first, at which nothing has moved."""
+    """max error/displacement over the stored times, (rows,) each.
+
+    The first is left out, as nothing has moved there.
+    """
     return float(np.max(error[1:] / displacement[1:]))
 
 
 def in_turn(contenders: dict[str, Contender], rounds: int) -> dict[str, list[WholeRun]]:
-    """Rounds of A B A B …"""
+    """The runs of each contender by its name, carried out in rounds A B A B …"""
     found: dict[str, list[WholeRun]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
@@ -82,5 +96,5 @@ def in_turn(contenders: dict[str, Contender], rounds: int) -> dict[str, list[Who
 
 
 def middle(runs: list[WholeRun]) -> WholeRun:
-    """The run of the median time."""
+    """The run whose time is the median."""
     return sorted(runs, key=lambda each: each.seconds)[len(runs) // 2]

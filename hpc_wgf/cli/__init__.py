@@ -1,4 +1,4 @@
-"""The command line. Whatever needs torch is imported by the command that needs it."""
+"""The command line. torch takes seconds to import: only the commands that need it import it."""
 
 from .app import app, main
 

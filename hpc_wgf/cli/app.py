@@ -62,7 +62,8 @@ def launched(
         int | None, typer.Option("--local_rank", "--local-rank", hidden=True)
     ] = None,
 ) -> None:
-    # The DeepSpeed launcher hands every rank the option local_rank; LOCAL_RANK says the same.
+    """Options in front of a command."""
+    # The DeepSpeed launcher gives every rank the option local_rank, which LOCAL_RANK says already.
     return
 
 
@@ -79,9 +80,12 @@ app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Entry point: errors of ours end with one line and status 2 or 1."""
+    """Entry point of `hpc-wgf`.
+
+    An error of this package ends the program with one line and status 2 for `InputError`, else 1.
+    """
     if "" not in sys.path:
-        sys.path.insert(0, "")  # a user's own "module:name" beside the run file
+        sys.path.insert(0, "")  # "module:name" in run files begins at the working directory
     try:
         app()
     except WgfError as error:

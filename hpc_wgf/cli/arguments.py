@@ -11,12 +11,12 @@ from ..config import catalogue
 
 
 def names_from(incomplete: str) -> list[str]:
-    """For shell completion: named problems."""
+    """The named problems that begin with `incomplete`, for shell completion."""
     return [name for name in catalogue.names() if name.startswith(incomplete)]
 
 
 def sources_from(incomplete: str) -> list[str]:
-    """For shell completion: named problems, and run files beside what has been typed."""
+    """The named problems and the run files that begin with `incomplete`, for shell completion."""
     typed = Path(incomplete)
     folder = typed if incomplete.endswith("/") else typed.parent
     own = [str(path) for path in folder.glob("*") if path.suffix.lower() == ".toml"]

@@ -1,4 +1,4 @@
-"""The keys of run files, for people."""
+"""The keys of run files as tables in a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..config.keys import DescribedTable
 
 
 def print_keys(tables: Sequence[DescribedTable]) -> None:
-    """One table of keys for each table of a run file."""
+    """Print the keys of each table with type, default, unit and description."""
     console = Console()
     for number, table in enumerate(tables):
         if number:

@@ -1,4 +1,4 @@
-"""What a run will take, before it is started."""
+"""The command `plan`: what a run will take, before it is started."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
 ) -> None:
-    """Memory, traffic and seconds a step of a job, and the largest n that fits.
+    """Memory, communication and seconds a step of a job, and the largest n that fits its memory.
 
     Example: `hpc-wgf plan porous-15d --set method.samples=1000000 --nodes 64 --gpus-per-node 8
     --device h100`

@@ -1,4 +1,4 @@
-"""What can be run: named problems, their run files, the keys of run files."""
+"""The commands `list`, `show` and `keys`: named problems, their run files, keys of run files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .keys import print_keys
 
 
 def list_problems(as_json: AsJson = False) -> None:
-    """Named problems. Example: `hpc-wgf list`"""
+    """List the named problems. Example: `hpc-wgf list`"""
     problems = catalogue.listed()
     if as_json:
         print(json.dumps([problem._asdict() for problem in problems], ensure_ascii=False))
@@ -29,7 +29,7 @@ def list_problems(as_json: AsJson = False) -> None:
 
 
 def show(name: NamedProblem) -> None:
-    """The run file of a named problem. Example: `hpc-wgf show ou-10d > mine.toml`"""
+    """Print the run file of a named problem. Example: `hpc-wgf show ou-10d > mine.toml`"""
     print(catalogue.text(name), end="")
 
 
@@ -42,7 +42,7 @@ def keys(
         bool, typer.Option("--json-schema", help="a JSON schema of run files, for editors")
     ] = False,
 ) -> None:
-    """The keys of run files: type, default, unit, meaning.
+    """List the keys of run files: type, default, unit, meaning.
 
     Example: `hpc-wgf keys map.block`, or `hpc-wgf keys --json-schema > run-file.json`
     """

@@ -1,4 +1,4 @@
-"""Running problems, and going on with runs that were stopped."""
+"""The commands `run` and `resume`: solve a problem, and continue a run that was stopped."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def run(
     device: Device = "auto",
     comm: Comm = "auto",
 ) -> None:
-    """Solve a problem into a new store.
+    """Solve a problem and write the run to a new store.
 
-    On SIGUSR1 or SIGTERM the run stops after the present step, status 75, and can be resumed.
+    On SIGUSR1 or SIGTERM the run stops after the present step with status 75, to be resumed.
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
@@ -41,7 +41,7 @@ def run(
     with distributed(device, comm) as communicator:
         run_file = load(name, settings or [], read_input=lambda: _standard_input(communicator))
         path = out or Path("runs") / f"{run_file.problem.name}.zarr"
-        # As one rank sees the folder: by now others may find the one that it makes.
+        # Rank 0 decides for all: when the others look, its store may already be there.
         begun = go_on and communicator.gather(os.path.lexists(path))[0]
         _run(run_file, path, communicator, resume=begun)
 
@@ -54,7 +54,7 @@ def resume(
     device: Device = "auto",
     comm: Comm = "auto",
 ) -> None:
-    """Go on from the last committed row, bit for bit as if never interrupted.
+    """Continue a run from the last state in its store, bit for bit as if never interrupted.
 
     Example: `hpc-wgf resume ou.zarr --until 3`
     """
@@ -77,13 +77,13 @@ def resume(
 
 
 def _standard_input(communicator: Communicator) -> str:
-    """What rank 0 reads there, on all ranks: launchers leave the others without it."""
+    """Standard input as rank 0 reads it, on all ranks: launchers give it to that one alone."""
     texts = communicator.gather(sys.stdin.read() if communicator.rank == 0 else "")
     return str(texts[0])
 
 
 def _run(run_file: RunFile, path: Path, communicator: Communicator, *, resume: bool) -> None:
-    """Solve and report. Ends the program with a status of its own where the run was stopped."""
+    """Solve and report; where the run was stopped on request, end the program with its status."""
     from ..parallel import status_of_stop, stop_request
     from ..report import print_summary
     from ..solution import solve

@@ -1,4 +1,4 @@
-"""What a stored run says of itself, and whether it is whole."""
+"""The commands `report` and `check`: the figures of a stored run, and whether it is intact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def report(
         Path | None, typer.Option(help="also draw samples, energy and error to this file")
     ] = None,
 ) -> None:
-    """What a stored run says of itself. Example: `hpc-wgf report ou.zarr --json`"""
+    """Energies, errors and work of a stored run. Example: `hpc-wgf report ou.zarr --json`"""
     from ..report import Summary, draw, print_summary
     from ..store import open_run
 
@@ -33,7 +33,7 @@ def report(
 
 
 def check_store(path: StorePath) -> None:
-    """Whether every committed row of a store can be read and is whole; status 1 where not.
+    """Check that every committed row of a store can be read and is intact; status 1 where not.
 
     Example: `hpc-wgf check ou.zarr`
     """

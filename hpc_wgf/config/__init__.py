@@ -1,6 +1,6 @@
-"""Run files: tables that are checked, every key documented, and that build what they describe.
+"""Run files: tables whose keys are checked and documented, and that build what they describe.
 
-Nothing here needs torch before a table is built.
+Nothing here imports torch before a table is built.
 """
 
 from . import catalogue

@@ -1,4 +1,4 @@
-"""Named problems: run files of the package, and how a name or a path becomes a run file."""
+"""Named problems, the run files of this package; how a name or a path becomes a run file."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from .toml import merged, parse_toml, read_toml, with_settings
 
 _FOLDER = Path(str(files("hpc_wgf") / "problems" / "catalogue"))
 STANDARD_INPUT = "-"
-"""In place of a name: the run file is read from standard input."""
+"""Given in place of a name, it says that the run file is read from standard input."""
 
 
 class Listed(NamedTuple):
-    """A named problem, in a few words."""
+    """A named problem as `hpc-wgf list` shows it."""
 
     name: str
-    """By which it is run."""
+    """The name by which it is run."""
     dimension: int
-    """d of x ∈ ℝᵈ."""
+    """Dimension d of x ∈ ℝᵈ."""
     until: float
-    """Time at which it ends."""
+    """Time at which the run ends."""
     title: str
-    """One line."""
+    """One line that says what is solved."""
 
 
 def names() -> list[str]:
-    """All named problems."""
+    """The names of all named problems, sorted."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def listed() -> list[Listed]:
-    """All named problems. Their files are read, not checked: that would take seconds."""
+    """All named problems, sorted by name.
+
+    Their run files are read but not checked, since checking all of them takes seconds.
+    """
     problems = [tables_of(name)["problem"] for name in names()]
     return [
         Listed(each["name"], each["dimension"], float(each["until"]), each.get("title", ""))
@@ -47,7 +50,10 @@ def listed() -> list[Listed]:
 
 
 def text(name: str) -> str:
-    """The run file of a named problem. Errors: `InputError` with the nearest known name."""
+    """The text (TOML) of the run file of a named problem.
+
+    Errors: `InputError` for an unknown name, with the nearest known one.
+    """
     if name not in names():
         raise InputError(
             f"there is no problem named {name!r}{nearest(name, names(), cutoff=0.4)}: "
@@ -62,11 +68,13 @@ def load(
     *,
     read_input: Callable[[], str] | None = None,
 ) -> RunFile:
-    """The run file of a name, of a path, or for "-" of standard input, with settings "a.b=value".
+    """The run file of a name, of a path, or for "-" of standard input, checked.
 
-    A path ends in .toml (of any case) or is that of an existing file; a named problem goes before a
-    file of its name. A file may say base = "NAME or FILE" at its top, seen from its own folder: it
-    then changes that run file. `read_input`: gives the text of standard input in its place.
+    A path ends in .toml (in upper or lower case) or leads to an existing file; a name stands for
+    the named problem even where a file has that name too. With base = "NAME or FILE" at its top, a
+    file changes that run file; the path is relative to the folder of the file that names it.
+    `settings`: each "a.b=value" changes one value in the end. `read_input`: a function that gives
+    the text of standard input, in place of `sys.stdin`.
 
     Errors: `InputError`, one line for each thing that is wrong.
     """
@@ -74,7 +82,11 @@ def load(
 
 
 def tables_of(name_or_file: str, read_input: Callable[[], str] | None = None) -> dict[str, Any]:
-    """The tables of a run file laid over those of its bases, not yet checked."""
+    """The tables of a run file merged over those of its bases, not yet checked.
+
+    The arguments are those of `load`. Errors: `InputError` for an unknown name, for a file that
+    cannot be read, and for one that is its own base.
+    """
     if name_or_file == STANDARD_INPUT:
         given = sys.stdin.read() if read_input is None else read_input()
         tables = parse_toml(given, "standard input")
@@ -84,18 +96,18 @@ def tables_of(name_or_file: str, read_input: Callable[[], str] | None = None) ->
 
 
 def _found(name_or_file: str, folder: Path) -> Path:
-    """Where the run file lies; `folder`: where relative paths begin."""
+    """The path of a run file; `folder`: where relative paths begin."""
     path = folder / name_or_file
     if path.suffix.lower() == ".toml":
         return path
     if name_or_file not in names() and path.is_file():
         return path
-    text(name_or_file)  # refuses unknown names
+    text(name_or_file)  # raises for an unknown name
     return _FOLDER / f"{name_or_file}.toml"
 
 
 def _with_base(tables: dict[str, Any], folder: Path, chain: list[str]) -> dict[str, Any]:
-    """`chain`: the files on the way here, each the base of the one before it."""
+    """The tables over those of their base; `chain`: files, each the base of the one before it."""
     if "base" not in tables:
         return tables
     base = tables.pop("base")

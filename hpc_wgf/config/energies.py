@@ -1,4 +1,4 @@
-"""The parts of an energy: potentials, terms of the density, interactions."""
+"""The parts of an energy: potentials, functionals of the density, interactions."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 
 class EntropyTable(Table):
-    """β ∫ ρ log ρ: diffusion."""
+    """F = β ∫ ρ log ρ: diffusion with coefficient β."""
 
     kind: Literal["entropy"]
+    """Tag that selects this energy."""
     beta: Annotated[Number, Unit("x²/time")] = 1.0
-    """Diffusion coefficient, not negative."""
+    """Diffusion coefficient β ≥ 0."""
 
     def build(self) -> Entropy:
         from ..problems import Entropy
@@ -39,13 +40,14 @@ class EntropyTable(Table):
 
 
 class InternalTable(Table):
-    """factor/(m−1) ∫ ρᵐ: the porous medium equation, ∂ₜρ = factor · Δρᵐ."""
+    """F = factor/(m−1) ∫ ρᵐ: the porous medium equation ∂ₜρ = factor · Δρᵐ."""
 
     kind: Literal["internal"]
+    """Tag that selects this energy."""
     m: Number
-    """Exponent, above 1."""
+    """Exponent m > 1."""
     factor: Number = 1.0
-    """Multiplies the energy."""
+    """Factor of the energy."""
 
     def build(self) -> InternalEnergy:
         from ..problems import InternalEnergy
@@ -65,10 +67,14 @@ EnergyTable = Annotated[
     | InteractionTable,
     Field(discriminator="kind"),
 ]
+"""A table of `[[problem.energy]]`, told apart by its `kind`."""
 
 
 def build_energy(tables: Sequence[EnergyTable], dimension: int) -> list[Energy]:
-    """The parts of an energy, all potentials in one, which comes first."""
+    """The parts of the energy: the sum of all potentials first, then the others in their order.
+
+    Errors: `InputError` naming what does not fit.
+    """
     from ..problems import PotentialEnergy
 
     potentials = [table for table in tables if isinstance(table, PotentialTable)]

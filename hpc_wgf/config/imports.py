@@ -1,4 +1,4 @@
-"""A user's own objects, by import path."""
+"""Objects of a user's own modules, given by their import path."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ..errors import InputError
 
 
 def load_object(path: str, what: str) -> Any:
-    """The object at "module:name", from the working directory or the environment.
+    """The object at `path`, "module:name", imported from the working directory or the environment.
 
-    `what` it is to be, for errors. Errors: `InputError` where there is no such object.
+    `what`: what the object is for, as errors say it, e.g. "a kernel". Errors: `InputError` where
+    the path has another form, the module cannot be imported, or it has no such name.
     """
     module, colon, name = path.partition(":")
     if not (module and colon and name):

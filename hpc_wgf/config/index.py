@@ -1,4 +1,4 @@
-"""All tables of run files by their place, and the keys of each."""
+"""All tables of run files by their place in the file, and the keys of each."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .starts import StartTable
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a table."""
+    """A key of a table of a run file."""
 
     name: str
-    """As a run file writes it."""
+    """The name that run files use."""
     other_names: tuple[str, ...]
-    """Names that mean the same."""
+    """Further names of the same key."""
     field: FieldInfo
-    """Its type, default, unit and description."""
+    """pydantic's field: type, default, unit and description."""
 
 
 def keys_of(table: type[Any]) -> dict[str, Key]:
-    """The keys of a table by name, in the order in which they are declared."""
+    """The keys of a table (a model or a dataclass of pydantic) by name, in their order there."""
     fields: dict[str, FieldInfo] = getattr(table, "__pydantic_fields__", {})
     keys = (_key(name, field) for name, field in fields.items() if not field.exclude)
     return {key.name: key for key in keys}
@@ -44,7 +44,7 @@ def _key(name: str, field: FieldInfo) -> Key:
 
 
 def tables_of(union: Any) -> dict[str, type[Any]]:
-    """The tables of a union told apart by `kind`, by their kind."""
+    """The tables of a union whose members are told apart by the key `kind`, by their kind."""
     tables = get_args(get_args(union)[0])
     return {get_args(table.model_fields["kind"].annotation)[0]: table for table in tables}
 
@@ -64,18 +64,21 @@ def _all() -> Iterator[tuple[str, type[Any]]]:
 
 
 TABLES = dict(_all())
-"""Every table by its place, which ends with its kind where there are several: `map.block`."""
+"""Every table by its place; where several kinds are possible it ends with one: `map.block`."""
 
 KINDS = {place.rpartition(".")[2] for place in TABLES if "." in place}
 """The kinds of all tables."""
 
 
 def table_at(place: str) -> type[Any]:
-    """The table at a place; the run file itself where none of that name is."""
+    """The table at a place of `TABLES`, or `RunFile` where there is none.
+
+    A component of a mixture counts as a start density.
+    """
     return TABLES.get(place.replace("start.mixture.components.", "start."), RunFile)
 
 
 def same_keys() -> dict[str, str]:
-    """For every further name of an option of a method, its first."""
+    """Every further name of an option of a method, with the first name of that option."""
     keys = [key for table in METHODS.values() for key in keys_of(table).values()]
     return {other: key.name for key in keys for other in key.other_names}

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 
 class PowerLawTable(Table):
-    """J(x) = |x|^a/a − |x|^b/b; an exponent 0 stands for log|x|."""
+    """J(x) = |x|^a/a − |x|^b/b; where an exponent is 0, its term is log|x|."""
 
     kind: Literal["power-law"]
+    """Tag that selects this kernel."""
     a: Number = 4.0
-    """Exponent of the attraction."""
+    """Exponent a of the attraction."""
     b: Number = 2.0
-    """Exponent of the repulsion."""
+    """Exponent b of the repulsion."""
 
     def build(self) -> PowerLaw:
         from ..interactions import PowerLaw
@@ -34,8 +35,9 @@ class GaussianKernelTable(Table):
     """J(x) = −amplitude · exp(−|x|²/(2 width²)): attractive for a positive amplitude."""
 
     kind: Literal["gaussian-kernel"]
+    """Tag that selects this kernel."""
     amplitude: Number = 1.0
-    """Depth of the well at 0."""
+    """Depth of the well at x = 0."""
     width: Annotated[Number, Field(gt=0), Unit("x")] = 1.0
     """Standard deviation of the Gaussian."""
 
@@ -46,11 +48,12 @@ class GaussianKernelTable(Table):
 
 
 class UserKernelTable(Table):
-    """J(x) = j(|x|²), j a torch function of your own, elementwise."""
+    """J(x) = j(|x|²) with a torch function j of your own, applied elementwise."""
 
     kind: Literal["user-kernel"]
+    """Tag that selects this kernel."""
     function: str
-    """Import path "module:name"."""
+    """Import path "module:name" of j."""
 
     def build(self) -> UserKernel:
         from ..interactions import UserKernel
@@ -61,23 +64,28 @@ class UserKernelTable(Table):
 KernelTable = Annotated[
     PowerLawTable | GaussianKernelTable | UserKernelTable, Field(discriminator="kind")
 ]
+"""The kernel of an interaction, told apart by its `kind`."""
 
 
 class InteractionTable(Table):
-    """factor/2 ∬ J(x−y) ρ(x) ρ(y): every particle moves with −factor · mean of ∇J(x−y) over y."""
+    """F = factor/2 ∬ J(x−y) ρ(x) ρ(y) dx dy: every particle x moves with velocity
+    −factor · E[∇J(x−y)], the mean over the particles y."""
 
     kind: Literal["interaction"]
+    """Tag that selects this energy."""
     kernel: KernelTable
-    """J, a table of its own."""
+    """The kernel J, a table of its own."""
     factor: Number = 1.0
-    """Multiplies the interaction."""
+    """Factor of the energy."""
     route: Route = Route.AUTOMATIC
-    """How the sum over pairs is taken: "moments" (exact, even powers only), "pairs" (all, round
-    the ring of ranks), "batches" (unbiased estimate), or "automatic"."""
+    """How the sum over pairs of particles is taken: "moments" (exact, for kernels of even powers
+    only), "pairs" (all pairs, passed round the ring of ranks), "batches" (random batches, an
+    unbiased estimate), or "automatic"."""
     self_pairs: Flag | None = None
-    """Whether a particle acts on itself; left out, not where the kernel is singular."""
+    """Whether a particle acts on itself. Left out, it does unless the kernel is singular; in random
+    batches it never does."""
     batch: Annotated[Whole, Field(ge=2)] = 64
-    """Members of a random batch."""
+    """Number of particles in a random batch."""
 
     def build(self) -> InteractionEnergy:
         from ..interactions import InteractionEnergy

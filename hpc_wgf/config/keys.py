@@ -14,27 +14,28 @@ from .index import TABLES, keys_of
 from .run import RunFile
 from .schema import table_schema
 
-_TOP = "top"  # stands for the run file itself, whose keys are tables
+_TOP = "top"  # the place of the run file itself, whose keys are tables
 
 
 @dataclass(frozen=True)
 class DescribedKey:
-    """A key, in words."""
+    """A key of a run file, described in words."""
 
     name: str
-    """As a run file writes it."""
+    """The name that run files use."""
     other_names: tuple[str, ...]
-    """Names that mean the same."""
+    """Further names of the same key."""
     type: str
-    """What its value is, as "whole number ≥ 1"."""
+    """What its value may be, e.g. "whole number ≥ 1"."""
     default: Any
-    """None where the key has none: then `description` says what happens if it is left out."""
+    """The default as JSON has it; None where there is none, and `description` then says what
+    happens if the key is left out."""
     required: bool
-    """Whether a table without base must have it."""
+    """Whether the table must have it, in a run file without base."""
     unit: str | None
-    """None for a number without unit, and for what is no number."""
+    """The unit; None for a number without unit and for a value that is not a number."""
     description: str
-    """What it means."""
+    """What the key means."""
 
     @property
     def default_text(self) -> str | None:
@@ -45,7 +46,7 @@ class DescribedKey:
 
     @property
     def default_words(self) -> str:
-        """The default in words."""
+        """The default in words: "required", "default 4000" or "may be left out"."""
         if self.required:
             return "required"
         return f"default {text}" if (text := self.default_text) else "may be left out"
@@ -53,17 +54,18 @@ class DescribedKey:
 
 @dataclass(frozen=True)
 class DescribedTable:
-    """A table of a run file, in words."""
+    """A table of a run file, described in words."""
 
     place: str
-    """Where it stands in a run file, ending with its kind where there are several."""
+    """Its place in a run file, e.g. "output"; where several kinds are possible it ends with the
+    kind, e.g. "map.block"."""
     description: str
-    """What it means."""
+    """What the table describes."""
     keys: tuple[DescribedKey, ...]
-    """In the order in which they are declared."""
+    """Its keys: `kind` first, the others in the order of their declaration."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The table and its keys as dictionaries, which JSON can hold."""
         return {**asdict(self), "keys": [asdict(key) for key in self.keys]}
 
 
@@ -73,7 +75,7 @@ _BASE = DescribedKey(
 
 
 def described(place: str | None = None) -> list[DescribedTable]:
-    """The tables at `place` and in it, as "map" for all maps; all tables for None.
+    """The tables at `place` and inside it ("map" gives those of all maps); None gives all tables.
 
     Errors: `InputError` for an unknown place, with the nearest known one.
     """
@@ -110,12 +112,12 @@ def _table(place: str, table: type[Any]) -> DescribedTable:
     ]
     if table is RunFile:
         keys.append(_BASE)
-    keys.sort(key=lambda key: key.name != "kind")  # which says what the others can be
+    keys.sort(key=lambda key: key.name != "kind")  # It decides which other keys there are.
     return DescribedTable(place, _first_paragraph(table), tuple(keys))
 
 
 def _first_paragraph(table: type[Any]) -> str:
-    """What the table means, without what its constructor raises."""
+    """The first paragraph of its docstring, which is its meaning; later ones tell its errors."""
     return " ".join(inspect.cleandoc(table.__doc__ or "").split("\n\n")[0].split())
 
 
@@ -145,13 +147,13 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _unit(schema: Mapping[str, Any]) -> str | None:
-    """Of a number, or of one that may also be left out."""
+    """The unit of a number, also of one that may be left out."""
     units = (each.get("unit") for each in (schema, *schema.get("anyOf", ())))
     return next((unit for unit in units if unit is not None), None)
 
 
 def _list_of(entry: str) -> str:
-    """The entries in the plural, bounds behind: "list of whole numbers ≥ 1"."""
+    """The type of a list, its entries in the plural: "list of whole numbers ≥ 1"."""
     for one in ("number", "list", "table"):
         head, found, rest = entry.partition(one)
         if found and (not head or head == "whole "):

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 class AffineTable(Table):
-    """z + A z + b."""
+    """T(z) = z + A z + b."""
 
     kind: Literal["affine"]
+    """Tag that selects this map."""
 
     def build(self, dimension: int) -> Affine:
         from ..maps import Affine
@@ -37,21 +38,24 @@ class AffineTable(Table):
 
 
 class TanhTable(Table):
-    """What maps of tanh features share: where their kinks lie at the start."""
+    """Initial features tanh(w·x + b) of a map, whose kinks w·x + b = 0 should cover the region
+    where the start density has its mass."""
 
     features: Features = Features.RANDOM
-    """Initial directions of the tanh features: random, or along the axes ("axis")."""
+    """Directions of the initial w: "random", or along one coordinate axis each ("axis")."""
     scale: Annotated[Number, Field(gt=0), Unit("1/x")] = 1.0
-    """Steepness of the initial features."""
+    """Steepness |w| of the initial features: exact along the axes, a root mean square for random
+    directions."""
     spread: Annotated[Number, Field(ge=0), Unit("x")] = 2.0
-    """How far from the centre their kinks lie."""
+    """Largest distance from the centre at which initial kinks lie."""
     centre: Annotated[Vector, Unit("x")] = 0.0
-    """About which point they lie: best the middle of the start density."""
+    """Point about which the initial kinks lie, best the middle of the start density: a number for
+    all coordinates, or one per coordinate."""
     seed: Whole = 0
-    """Of the initial features."""
+    """Seed of the random initial features."""
 
     def feature_options(self) -> FeatureOptions:
-        """The keys of this table, as the maps take them."""
+        """The keys about features as keyword arguments of the maps."""
         return {
             "features": self.features,
             "scale": self.scale,
@@ -62,9 +66,10 @@ class TanhTable(Table):
 
 
 class PlanarTable(TanhTable):
-    """K layers x + u tanh(w·x + b)."""
+    """T = T_K ∘ … ∘ T_1, every layer T_k(x) = x + u tanh(w·x + b) [PWGF (5.2)]."""
 
     kind: Literal["planar"]
+    """Tag that selects this map."""
     layers: Annotated[Whole, Field(ge=1)]
     """Number K of layers."""
 
@@ -75,11 +80,12 @@ class PlanarTable(TanhTable):
 
 
 class BlockTable(TanhTable):
-    """x + U tanh(W x + b), `width` features side by side."""
+    """T(x) = x + U tanh(W x + b), with `width` features side by side."""
 
     kind: Literal["block"]
+    """Tag that selects this map."""
     width: Annotated[Whole, Field(ge=1)]
-    """Number of features."""
+    """Number h of features: W is (h, d), U is (d, h)."""
 
     def build(self, dimension: int) -> BlockFlow:
         from ..maps import BlockFlow
@@ -88,11 +94,12 @@ class BlockTable(TanhTable):
 
 
 class PerceptronTable(TanhTable):
-    """z + a multilayer perceptron with tanh layers of the given widths."""
+    """T(z) = z + N(z), N a multilayer perceptron with tanh layers of the given widths."""
 
     kind: Literal["perceptron"]
+    """Tag that selects this map."""
     widths: Annotated[list[Annotated[Whole, Field(ge=1)]], Field(min_length=1)]
-    """Features of each hidden layer, from the samples on."""
+    """Number of features of each hidden layer, beginning at the input."""
 
     def build(self, dimension: int) -> ResidualPerceptron:
         from ..maps import ResidualPerceptron
@@ -101,15 +108,17 @@ class PerceptronTable(TanhTable):
 
 
 class ModuleTable(Table):
-    """Your own torch module, (n, d) → (n, d)."""
+    """A torch module of your own, which maps (n, d) to (n, d)."""
 
     kind: Literal["module"]
+    """Tag that selects this map."""
     factory: str
-    """Import path "module:name" of a class or function that takes the dimension."""
+    """Import path "module:name" of a class or function that takes d and returns the module."""
     anchored: Flag = False
-    """Use z + N_θ(z) − N_θ₀(z), the identity at the start, in place of N_θ(z)."""
+    """Whether the map is z + N_θ(z) − N_θ₀(z), N the module and θ₀ its initial parameters, in place
+    of N_θ(z): it is then the identity at the start."""
     seed: Whole = 0
-    """Of torch's random numbers while the module is made."""
+    """Seed of torch's random numbers while the module is made."""
 
     def build(self, dimension: int) -> ModuleMap:
         import torch
@@ -118,7 +127,7 @@ class ModuleTable(Table):
         from ..maps import ModuleMap
 
         factory = load_object(self.factory, "a module")
-        torch.manual_seed(self.seed)  # the same initial parameters on every rank
+        torch.manual_seed(self.seed)  # Every rank must get the same initial parameters.
         try:
             module = factory(dimension)
         except TypeError as error:
@@ -136,10 +145,12 @@ MapTable = Annotated[
     AffineTable | PlanarTable | BlockTable | PerceptronTable | ModuleTable,
     Field(discriminator="kind"),
 ]
+"""A table of `[[map]]`, told apart by its `kind`."""
 
 
 def build_map(tables: Sequence[MapTable], dimension: int) -> PushForward:
-    """The map: one, or several composed in the order in which they act."""
+    """The map that the tables describe: one, or the composition of several, of which the first acts
+    first. Errors: `InputError` naming what does not fit."""
     from ..maps import Composition
 
     parts = [table.build(dimension) for table in tables]

@@ -12,13 +12,14 @@ from ..methods.pwgf import PWGFOptions
 METHODS: dict[str, type[Any]] = {
     "pwgf": PWGFOptions,
 }
-"""The options of every method that a run file can name, by kind: another one is a line here."""
+"""The options class of every method that a run file can name, by its `kind`. A new method is
+added here."""
 
 _DEFAULT = "pwgf"
 
 
 class _OfKind:
-    """Chooses among `METHODS` by the key `kind`."""
+    """Tells pydantic to choose among the classes in `METHODS` by the key `kind`."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -28,10 +29,11 @@ class _OfKind:
 
 
 def _kind(value: Any) -> Any:
-    """Of the options given as a table or as an object; where a table says none, pwgf."""
+    """The kind of options, given as a table or as an object; pwgf where a table has no `kind`."""
     if isinstance(value, dict):
         return value.get("kind", _DEFAULT)
     return getattr(value, "kind", _DEFAULT)
 
 
 MethodOptions = Annotated[PWGFOptions, _OfKind()]
+"""The table `[method]`: the options of the method that its `kind` names."""

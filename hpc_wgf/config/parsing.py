@@ -1,4 +1,4 @@
-"""Checking a run file: one line for each thing that is wrong, with what mends it."""
+"""Checks of a run file: one line for each thing that is wrong, and how to correct it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from .toml import with_first_names
 
 
 def parse(tables: Mapping[str, Any]) -> RunFile:
-    """A checked run file. Errors: `InputError`, one line for each thing that is wrong."""
+    """The run file of these tables, checked.
+
+    Errors: `InputError`, one line for each thing that is wrong.
+    """
     try:
         return RunFile.model_validate(with_first_names(tables))
     except ValidationError as error:
@@ -55,7 +58,7 @@ def _unknown_key(location: Sequence[str | int]) -> str:
 
 
 def _untagged(location: Sequence[str | int]) -> list[str | int]:
-    """A location without the union tags that pydantic puts behind the place of a union."""
+    """A location without the tags that pydantic inserts behind the place of a union."""
     pairs = zip(["", *location], location, strict=False)
     return [
         part

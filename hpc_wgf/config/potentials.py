@@ -1,4 +1,4 @@
-"""Potentials V of a problem, each added as factor · V."""
+"""Potentials V of a problem, which are added with a factor each."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class PotentialTable(Table, ABC):
-    """∫ factor · V ρ. Several potentials are added up."""
+    """F = ∫ factor · V ρ dx with a potential V(x). Several potentials of a problem are added."""
 
     factor: Number = 1.0
-    """Multiplies the potential."""
+    """Factor of the potential."""
 
     @abstractmethod
     def build(self, dimension: int) -> Potential:
-        """V in that dimension, with the factor where the potential takes one itself.
+        """The potential in dimension `dimension`, its factor included but for `outer_factor`.
 
         Errors: `InputError` naming what does not fit.
         """
 
     @property
     def outer_factor(self) -> float:
-        """What `build` leaves to be multiplied with."""
+        """The factor by which the potential that `build` returns is still to be multiplied."""
         return 1.0
 
 
@@ -40,12 +40,13 @@ class QuadraticTable(PotentialTable):
     """V(x) = ½ (x−mean)ᵀ covariance⁻¹ (x−mean)."""
 
     kind: Literal["quadratic"]
+    """Tag that selects this potential."""
     factor: Annotated[Number, Field(gt=0)] = 1.0
-    """Multiplies the potential."""
+    """Factor of the potential."""
     mean: Vector = 0.0
-    """A number for all coordinates, or one per coordinate."""
+    """Minimum of V: a number for all coordinates, or one per coordinate."""
     covariance: Matrix = 1.0
-    """A number c for c·I, a list for a diagonal, or a full matrix."""
+    """Inverse of the Hessian of V: a number c for c·I, a list for a diagonal, or a full matrix."""
 
     def build(self, dimension: int) -> Potential:
         from ..problems import Quadratic
@@ -56,15 +57,16 @@ class QuadraticTable(PotentialTable):
 
 
 class RandomQuadraticTable(PotentialTable):
-    """V(x) = ½ (x−b)ᵀ A (x−b), A random symmetric positive definite, b ~ N(0, I)."""
+    """V(x) = ½ (x−b)ᵀ A (x−b), A random symmetric positive definite and b ~ N(0, I)."""
 
     kind: Literal["random-quadratic"]
+    """Tag that selects this potential."""
     seed: Whole = 0
-    """Of A and b."""
+    """Seed of A and b."""
     smallest: Annotated[Number, Field(gt=0)] = 0.5
-    """Least eigenvalue that A may have."""
+    """Lower bound of the eigenvalues of A, which are uniform between both bounds."""
     largest: Annotated[Number, Field(gt=0)] = 2.0
-    """Greatest eigenvalue that A may have."""
+    """Upper bound of the eigenvalues of A."""
 
     def build(self, dimension: int) -> Potential:
         import torch
@@ -88,11 +90,12 @@ class RandomQuadraticTable(PotentialTable):
 
 
 class StyblinskiTangTable(PotentialTable):
-    """V(x) = factor · Σ (x_j⁴ − 16 x_j² + 5 x_j)."""
+    """V(x) = factor · Σ_j (x_j⁴ − 16 x_j² + 5 x_j) [PWGF (5.1)]."""
 
     kind: Literal["styblinski-tang"]
+    """Tag that selects this potential."""
     factor: Number = 3 / 50
-    """Multiplies the potential."""
+    """Factor of the potential."""
 
     def build(self, dimension: int) -> Potential:
         from ..problems import StyblinskiTang
@@ -101,11 +104,12 @@ class StyblinskiTangTable(PotentialTable):
 
 
 class RosenbrockTable(PotentialTable):
-    """V(x) = factor · Σ 10 (x_{k+1} − x_k²)² + (x_k − 1)²."""
+    """V(x) = factor · Σ_k [10 (x_{k+1} − x_k²)² + (x_k − 1)²] [PFPE 6.2.2]."""
 
     kind: Literal["rosenbrock"]
+    """Tag that selects this potential."""
     factor: Number = 3 / 50
-    """Multiplies the potential."""
+    """Factor of the potential."""
 
     def build(self, dimension: int) -> Potential:
         from ..problems import Rosenbrock
@@ -114,15 +118,16 @@ class RosenbrockTable(PotentialTable):
 
 
 class GaussianMixtureTable(PotentialTable):
-    """V(x) = −log Σ weight_k exp(−|x − mean_k|²/(2 variance)): an unnormalised target."""
+    """V(x) = −log Σ_k weight_k exp(−|x − mean_k|²/(2 variance)): an unnormalised target density."""
 
     kind: Literal["gaussian-mixture"]
+    """Tag that selects this potential."""
     means: list[list[Number]]
-    """One list of coordinates for each component."""
+    """Means of the components, a list of d coordinates for each."""
     variance: Number = 1.0
-    """Of every component, in each coordinate; above 0."""
+    """Variance > 0 of every component in each coordinate."""
     weights: list[Number] | None = None
-    """One above 0 for each component; equal when left out."""
+    """A weight > 0 for each component. Left out, all are equal."""
 
     def build(self, dimension: int) -> Potential:
         from ..problems import GaussianMixture
@@ -141,11 +146,12 @@ class GaussianMixtureTable(PotentialTable):
 
 
 class UserPotentialTable(PotentialTable):
-    """A torch function (n, d) → (n,) of your own."""
+    """A potential V of your own, a torch function (n, d) → (n,)."""
 
     kind: Literal["user"]
+    """Tag that selects this potential."""
     function: str
-    """Import path "module:name"."""
+    """Import path "module:name" of V."""
 
     def build(self, dimension: int) -> Potential:
         from ..problems import UserPotential
@@ -158,7 +164,10 @@ class UserPotentialTable(PotentialTable):
 
 
 def potential_of(tables: Sequence[PotentialTable], dimension: int) -> Potential:
-    """The sum of at least one potential."""
+    """The sum of the potentials of the tables, at least one, each with its factor.
+
+    Errors: `InputError` naming what does not fit.
+    """
     from ..problems import SumOfPotentials
 
     terms = [(table.outer_factor, table.build(dimension)) for table in tables]

@@ -1,4 +1,4 @@
-"""The whole run: problem, map, method, output."""
+"""The tables of a whole run: problem, map, method, output."""
 
 from __future__ import annotations
 
@@ -32,25 +32,26 @@ def _without_path(table: Any) -> Any:
 
 
 class ProblemTable(Table):
-    """∂ₜρ = ∇·(ρ ∇ δF/δρ) from a start density."""
+    """∂ₜρ = ∇·(ρ ∇ δF/δρ) with a given density at the start time."""
 
     name: Annotated[str, AfterValidator(_one_file_name)] = "unnamed"
-    """Also of the store, where no other is given: without slashes."""
+    """Name in reports, and of the store runs/NAME.zarr where no other path is given; without
+    slashes."""
     title: str = ""
-    """One line for `hpc-wgf list`."""
+    """One line on the problem for `hpc-wgf list`."""
     dimension: Annotated[Whole, Field(ge=1)]
-    """Number d of coordinates of x."""
+    """Dimension d: number of coordinates of x."""
     start_time: Annotated[Number, Unit("time")] = 0.0
     """Time at which the run begins."""
     until: Annotated[Number, Unit("time")]
     """Time at which the run ends."""
     start: StartTable = GaussianTable()
-    """The start density, a table of its own; gaussian unless its kind is said."""
+    """The density at the start time, a table of its own; without `kind` it is a gaussian."""
     energy: Annotated[list[EnergyTable], Field(min_length=1)]
-    """Parts of the energy F, a list of tables, which are added up."""
+    """Parts of the energy F, a list of tables; F is their sum."""
 
     def build(self) -> Problem:
-        """The problem. Errors: `InputError` naming what does not fit."""
+        """The problem that the table describes. Errors: `InputError` naming what does not fit."""
         from ..problems import Problem
 
         return Problem(
@@ -63,17 +64,17 @@ class ProblemTable(Table):
 
 
 class RunFile(Table):
-    """A whole run."""
+    """A whole run: what is solved, with which map, how, and what is kept."""
 
     problem: ProblemTable
-    """What is solved."""
+    """The equation, its start density and its time span."""
     map: Annotated[list[MapTable], Field(min_length=1)]
-    """Maps in the order in which they act."""
+    """The maps whose composition carries the start density, in the order in which they act."""
     method: MethodOptions = Field(default_factory=PWGFOptions)
-    """How it is solved."""
+    """The method and its options."""
     output: Annotated[Output, BeforeValidator(_without_path)] = Field(default_factory=Output)
-    """What is stored."""
+    """What is stored of the run."""
 
     def ending_at(self, until: float) -> RunFile:
-        """The same run to another time."""
+        """The same run with another end time."""
         return self.model_copy(update={"problem": self.problem.model_copy(update={"until": until})})

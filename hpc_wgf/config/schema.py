@@ -1,4 +1,4 @@
-"""JSON schemas of run files and of their tables, made from the tables."""
+"""JSON schemas of run files and of their tables, derived from the tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .starts import StartTable
 
 Schema = dict[str, Any]
 
-# Bounds of a number that is first looked at by a function of ours keep their Python names.
+# pydantic leaves bounds their Python names where a validator of this package comes first.
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _BASE = {
     "type": "string",
@@ -27,15 +27,15 @@ _NEEDED = ["problem", "map"]
 def json_schema() -> Schema:
     """A JSON schema (draft 2020-12) of run files, for editors and other programs.
 
-    A file with a base may leave out what its base says; only the run itself can tell whether the
-    two together are whole.
+    With a base, a run file may leave out what the base says; whether both together are complete is
+    found out only when the run file is read.
     """
     schema: Schema = _plain(RunFile.model_json_schema(mode="validation"))
     tables: dict[str, Schema] = schema["$defs"]
     options: list[type[Any]] = [*METHODS.values(), Output]
     for table in options:
         _only_keys(tables[table.__name__], table)
-    for start in tables_of(StartTable).values():  # merged into the start of a base
+    for start in tables_of(StartTable).values():  # A start may be merged into that of a base.
         tables[start.__name__].pop("required", None)
     problem = tables["ProblemTable"]
     needed = problem.pop("required")
@@ -50,7 +50,7 @@ def json_schema() -> Schema:
 
 
 def table_schema(table: type[Any]) -> Schema:
-    """The JSON schema of one table, with nothing left to be looked up elsewhere."""
+    """The JSON schema of one table without references; tables inside it appear as plain objects."""
     schema = _plain(TypeAdapter(table).json_schema(mode="validation"))
     definitions = schema.pop("$defs", {})
     _only_keys(schema, table)
@@ -63,7 +63,7 @@ def table_schema(table: type[Any]) -> Schema:
 
 
 def _only_keys(schema: Schema, table: type[Any]) -> None:
-    """Without fields that are no keys, and with the further names of those that are."""
+    """Leave out fields that are not keys of run files, and add the further names of keys."""
     properties = schema["properties"]
     keys = keys_of(table)
     schema["properties"] = {
@@ -72,7 +72,7 @@ def _only_keys(schema: Schema, table: type[Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """With bounds under their names in JSON schemas, and without titles that repeat the names."""
+    """The schema with bounds named as JSON schemas name them, without titles that repeat names."""
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if not isinstance(value, Mapping):
@@ -80,9 +80,10 @@ def _plain(value: Any) -> Any:
     schema = {_BOUNDS.get(key, key): _plain(each) for key, each in value.items()}
     if isinstance(schema.get("title"), str):
         del schema["title"]
-    if "properties" in schema and "title" in value["properties"]:  # a key of that name
+    if "properties" in schema and "title" in value["properties"]:  # There is a key named "title".
         schema["properties"]["title"] = _plain(value["properties"]["title"])
-    # Only one table fits, as their kinds differ; without its kind none could be told apart.
+    # A table with a kind fits one schema at most. One without a kind would be refused by a
+    # discriminator, and by oneOf where it fits several.
     schema.pop("discriminator", None)
     if "oneOf" in schema:
         schema["anyOf"] = schema.pop("oneOf")
@@ -90,6 +91,7 @@ def _plain(value: Any) -> Any:
 
 
 def _resolved(value: Any, definitions: Mapping[str, Any]) -> Any:
+    """The schema with every reference replaced by its definition."""
     if isinstance(value, list):
         return [_resolved(each, definitions) for each in value]
     if not isinstance(value, Mapping):

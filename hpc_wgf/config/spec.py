@@ -1,4 +1,4 @@
-"""From a run file to what `solve` takes."""
+"""From a run file to the arguments of `solve`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 
 
 class RunSpec(NamedTuple):
-    """What a run file says to solve: `solve(*spec)`."""
+    """The arguments of `solve` that a run file describes: `solve(*spec)`."""
 
     problem: Problem
     """The equation, its start density and its time span."""
     map: PushForward
-    """The map whose parameters move, as it is at the start."""
+    """The push-forward map at its initial parameters."""
     method: PWGFOptions
-    """How the parameters are moved."""
+    """The options of the method that moves the parameters."""
 
 
 def build(run_file: RunFile) -> RunSpec:
-    """Problem, map and method of a run file. Errors: `InputError` naming what does not fit."""
+    """Problem, map and method of a run file.
+
+    Errors: `InputError` naming what does not fit.
+    """
     return RunSpec(
         run_file.problem.build(),
         build_map(run_file.map, run_file.problem.dimension),
@@ -35,10 +38,12 @@ def build(run_file: RunFile) -> RunSpec:
 
 
 def load_problem(name_or_file: str, *settings: str) -> RunSpec:
-    """Problem, map and method of a named problem or run file, with settings "a.b=value": what
-    `hpc-wgf run NAME` would solve, as objects to change or to pass to `solve`.
+    """Problem, map and method of a named problem or run file, with settings "a.b=value".
+
+    They are the objects that `hpc-wgf run NAME --set a.b=value` works with, to be changed or passed
+    to `solve`.
 
     Example: `solve(*load_problem("ou-10d", "problem.until=1"))`. Errors: `InputError` for an
-    unknown name, or naming what in the run file does not fit.
+    unknown name, or for what does not fit in the run file, one line each.
     """
     return build(load(name_or_file, settings))

@@ -1,4 +1,4 @@
-"""Start densities."""
+"""Densities at the start time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 class GaussianTable(Table):
-    """N(mean, covariance)."""
+    """The normal density N(mean, covariance)."""
 
     kind: Literal["gaussian"] = "gaussian"
+    """Tag that selects this density; may be left out."""
     mean: Annotated[Vector, Unit("x")] = 0.0
-    """A number for all coordinates, or one per coordinate."""
+    """Mean: a number for all coordinates, or one per coordinate."""
     covariance: Annotated[Matrix, Unit("x²")] = 1.0
-    """A number c for c·I, a list for a diagonal, or a full matrix."""
+    """Covariance: a number c for c·I, a list for a diagonal, or a full matrix."""
 
     def build(self, dimension: int) -> Gaussian:
         from ..problems import Gaussian
@@ -29,15 +30,16 @@ class GaussianTable(Table):
 
 
 class BarenblattTable(Table):
-    """The self-similar solution of ∂ₜρ = Δρᵐ at a time above 0."""
+    """The self-similar solution of ∂ₜρ = Δρᵐ at a time > 0 [PWGF (5.7)]."""
 
     kind: Literal["barenblatt"]
+    """Tag that selects this density."""
     m: Number
-    """Exponent of the porous medium equation, above 1."""
+    """Exponent m > 1 of the porous medium equation."""
     time: Annotated[Number, Field(gt=0), Unit("time")] = 1.0
-    """Since the solution began in one point."""
+    """Time since all mass was in one point."""
     centre: Annotated[Vector, Unit("x")] = 0.0
-    """A number for all coordinates, or one per coordinate."""
+    """Centre of the ball: a number for all coordinates, or one per coordinate."""
 
     def build(self, dimension: int) -> Barenblatt:
         from ..problems import Barenblatt
@@ -46,15 +48,16 @@ class BarenblattTable(Table):
 
 
 class ParaboloidTable(Table):
-    """∝ (1 − |z − centre|²/radius²)₊^exponent."""
+    """λ(z) ∝ (1 − |z − centre|²/radius²)₊^exponent."""
 
     kind: Literal["paraboloid"]
+    """Tag that selects this density."""
     centre: Annotated[Vector, Unit("x")] = 0.0
-    """A number for all coordinates, or one per coordinate."""
+    """Centre of the ball: a number for all coordinates, or one per coordinate."""
     radius: Annotated[Number, Field(gt=0), Unit("x")] = 1.0
-    """Of the ball outside of which the density is 0."""
+    """Radius of the ball outside of which the density is 0."""
     exponent: Annotated[Number, Field(gt=0)] = 1.0
-    """1 for a paraboloid."""
+    """Exponent, 1 for a paraboloid."""
 
     def build(self, dimension: int) -> Paraboloid:
         from ..problems import Paraboloid
@@ -63,16 +66,18 @@ class ParaboloidTable(Table):
 
 
 class BoxTable(Table):
-    """Uniform on a box; with a ramp, convolved with a uniform density of that width."""
+    """Uniform on a box; with a ramp, convolved with a uniform density of that width in every
+    coordinate."""
 
     kind: Literal["box"]
+    """Tag that selects this density."""
     low: Annotated[Vector, Unit("x")] = -1.0
     """Lower corner: a number for all coordinates, or one per coordinate."""
     high: Annotated[Vector, Unit("x")] = 1.0
     """Upper corner: a number for all coordinates, or one per coordinate."""
     ramp: Annotated[Number, Field(ge=0), Unit("x")] = 0.0
-    """Width over which the density falls from flat to 0 at each face. Without one the density
-    jumps there, which the force form of a density-dependent energy cannot see."""
+    """Width over which the density falls to 0 at each face. Without a ramp the density jumps
+    there, which the force form of a density-dependent energy cannot represent."""
 
     def build(self, dimension: int) -> Box:
         from ..problems import Box
@@ -81,7 +86,7 @@ class BoxTable(Table):
 
 
 def _gaussian_unless_said(value: Any) -> Any:
-    """A density without a kind is a Gaussian."""
+    """The table with kind = "gaussian" where it has no `kind`."""
     return {"kind": "gaussian", **value} if isinstance(value, dict) else value
 
 
@@ -90,16 +95,18 @@ ComponentTable = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(_gaussian_unless_said),
 ]
+"""A component of a mixture, told apart by its `kind`."""
 
 
 class MixtureTable(Table):
-    """A mixture of the other start densities."""
+    """λ = Σ_k weight_k λ_k, a mixture of other start densities."""
 
     kind: Literal["mixture"]
+    """Tag that selects this density."""
     components: list[ComponentTable]
-    """Tables of the other kinds, gaussian unless said."""
+    """The densities λ_k, tables of the other kinds; one without `kind` is a gaussian."""
     weights: list[Number] | None = None
-    """Positive, normalised to sum 1; equal when left out."""
+    """A weight > 0 for each component, normalised to sum 1. Left out, all are equal."""
 
     def build(self, dimension: int) -> Mixture:
         from ..problems import Mixture
@@ -112,3 +119,4 @@ StartTable = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(_gaussian_unless_said),
 ]
+"""The start density of a problem, told apart by its `kind`."""

@@ -1,4 +1,4 @@
-"""Tables as read: from TOML, changed by settings "a.b=value", and laid over those of a base."""
+"""Unchecked tables: read from TOML, changed by settings "a.b=value", merged over a base."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .index import same_keys
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file. Errors: `InputError` with the line that cannot be read."""
+    """The tables of a TOML file.
+
+    Errors: `InputError` where the file cannot be read, or with the line that is not TOML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -23,7 +26,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """The tables in a TOML text from `source`, which errors name."""
+    """The tables in a TOML text. Errors: `InputError`, which names `source` and the line."""
     try:
         return with_first_names(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -31,8 +34,11 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def with_first_names(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables with one name for each option of the method, so that a file that says
-    `step_size` changes the `step` of its base."""
+    """The tables with every option of the method under its first name.
+
+    A file that says `step_size` then changes the `step` of its base. Errors: `InputError` for an
+    option that is given under two names.
+    """
     method = tables.get("method")
     if not isinstance(method, Mapping):
         return dict(tables)
@@ -48,7 +54,10 @@ def with_first_names(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables merged key by key; lists, values and tables of another kind are replaced."""
+    """`changes` merged over `base` key by key.
+
+    Lists, values and tables of another kind are replaced as a whole.
+    """
     result = dict(base)
     for key, value in changes.items():
         known = result.get(key)
@@ -60,13 +69,15 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _alike(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Whether two tables are of the same kind; changes without `kind` keep that of the base."""
     return bool(changes.get("kind", base.get("kind")) == base.get("kind"))
 
 
 def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """The tables with "a.b=value" settings applied; numbers in the path index lists.
+    """The tables changed by settings "a.b=value", applied in order; numbers in a.b index lists.
 
-    Errors: `InputError` for a setting of another form, or whose path leads nowhere.
+    A value that is not TOML is taken as text. Errors: `InputError` for a setting of another form,
+    or whose path leads nowhere.
     """
     result: dict[str, Any] = _copy(tables)
     for setting in settings:
@@ -86,6 +97,7 @@ def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[st
 
 
 def _enter(place: Any, name: str, setting: str) -> Any:
+    """The table or list under `name` in the table or list `place`."""
     if isinstance(place, list):
         inside = place[_index(place, name, setting)]
     else:
@@ -96,6 +108,7 @@ def _enter(place: Any, name: str, setting: str) -> Any:
 
 
 def _index(place: list[Any], name: str, setting: str) -> int:
+    """The entry of a list that `name` numbers, from 0."""
     if not name.isdecimal() or int(name) >= len(place):
         raise InputError(
             f"--set {setting!r}: {name!r} does not number one of {len(place)} entries "
@@ -105,7 +118,7 @@ def _index(place: list[Any], name: str, setting: str) -> int:
 
 
 def _value(text: str) -> Any:
-    """A TOML value; anything that is none is a string."""
+    """The value of a TOML text; a text that is not TOML stands for itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

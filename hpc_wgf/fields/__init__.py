@@ -1,4 +1,7 @@
-"""Fields of options and run files: their types, units, and errors in plain words. No torch."""
+"""Types, units and error messages of the options of a method and of the keys of a run file.
+
+Nothing here imports torch.
+"""
 
 from .options import plain_errors
 from .types import OPTIONS, Flag, Matrix, Number, Unit, Vector, Whole, unexpected

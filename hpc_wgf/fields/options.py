@@ -1,4 +1,4 @@
-"""Options made in Python raise the errors of this package, in the words of run files."""
+"""Options made in Python raise the errors of this package, worded as those of run files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 def plain_errors(cls: type[T]) -> type[T]:
-    """A pydantic dataclass whose constructor raises `InputError`, one line a wrong value."""
+    """Class decorator: the constructor of a pydantic dataclass raises `InputError`.
+
+    Its message has one line for each wrong value and takes the place of pydantic's own.
+    """
     construct = cls.__init__
 
     @functools.wraps(construct)
@@ -33,6 +36,7 @@ def plain_errors(cls: type[T]) -> type[T]:
 
 
 def _line(detail: ErrorDetails, known: list[str]) -> str:
+    """The line that tells one of pydantic's errors; `known`: the names of the options."""
     place = ".".join(_name(part, known) for part in detail["loc"])
     if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         if place in known:
@@ -42,5 +46,5 @@ def _line(detail: ErrorDetails, known: list[str]) -> str:
 
 
 def _name(part: str | int, known: list[str]) -> str:
-    """Of a field, where an error gives it by position."""
+    """The name of an option, for which an error gives its position among the arguments."""
     return known[part] if isinstance(part, int) and part < len(known) else str(part)

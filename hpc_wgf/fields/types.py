@@ -1,4 +1,4 @@
-"""Types of fields, stricter and friendlier than Python's: true is no number, 1e5 is a count."""
+"""Types of options and keys: `true` is not accepted as a number, 1e5 is as a whole number."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ OPTIONS = ConfigDict(
     validate_by_alias=True,
     serialize_by_alias=True,
 )
-"""How tables of run files and options in Python are checked."""
+"""pydantic's settings for every table of run files and every class of options.
+
+Unknown keys and numbers that are not finite are errors; the string literal under a field is its
+description.
+"""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of a field, for `hpc-wgf keys`: `Annotated[float, Unit("time")]`."""
+    """The unit of a field, which `hpc-wgf keys` shows: `Annotated[float, Unit("time")]`."""
 
     name: str
-    """In words, as "units of x"."""
+    """As it is shown, e.g. "time", "x²" or "GiB"."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -36,7 +40,7 @@ class Unit:
 
 
 def _whole(value: Any) -> Any:
-    """An int for every whole number, numpy's and 1e5 among them; anything else as it is."""
+    """An int for every whole number, also one of numpy and 1e5; anything else unchanged."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return value
     if isinstance(value, Integral):
@@ -45,28 +49,28 @@ def _whole(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """A float for every real number, numpy's among them; anything else as it is."""
+    """A float for every real number, also one of numpy; anything else unchanged."""
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
-# Strict: a number is not read from a string or from true and false.
+# The types are strict: a string, true or false is not turned into a number.
 Whole = Annotated[int, Strict(), BeforeValidator(_whole, json_schema_input_type=int)]
-"""A whole number, 1e5 among them; 1.5 and true are none."""
+"""A whole number; 1e5 is accepted, 1.5 and true are not."""
 
 Number = Annotated[float, Strict(), BeforeValidator(_number, json_schema_input_type=float)]
-"""A finite number; true is none."""
+"""A finite real number; true is not accepted."""
 
 Flag = Annotated[bool, Strict()]
 """true or false."""
 
 
 def unexpected(expected: str) -> PydanticCustomError:
-    """The error of a validator of ours: what was expected in place of the value."""
+    """The error for a validator to raise: it tells what was `expected` in place of the value."""
     return PydanticCustomError("unexpected", "expected {expected}", {"expected": expected})
 
 
 def _depth(value: Any) -> int | None:
-    """0 for a number, 1 for a list of numbers, 2 for a list of lists of numbers, else None."""
+    """0 for a number, 1 for a list of numbers, 2 for a list of lists of them, None otherwise."""
     if not isinstance(value, list | tuple):
         return 0 if isinstance(value, Real) and not isinstance(value, bool) else None
     inside = {_depth(entry) for entry in value}
@@ -75,6 +79,7 @@ def _depth(value: Any) -> int | None:
 
 
 def _floats(value: Any) -> Any:
+    """The same number or nested list, of floats."""
     if isinstance(value, list | tuple):
         return [_floats(entry) for entry in value]
     if not math.isfinite(value):
@@ -83,7 +88,10 @@ def _floats(value: Any) -> Any:
 
 
 def _numbers(most: int, expected: str) -> BeforeValidator:
-    """Refuses in one line what pydantic would refuse once for every kind of value allowed."""
+    """A validator of numbers in lists nested at most `most` deep; its error says `expected`.
+
+    pydantic by itself would report one error for each member of the union of types.
+    """
 
     def check(value: Any) -> Any:
         depth = _depth(value)
@@ -98,10 +106,10 @@ def _numbers(most: int, expected: str) -> BeforeValidator:
 Vector = Annotated[
     float | list[float], _numbers(1, "a number for all coordinates, or a list of numbers")
 ]
-"""A number for all coordinates, or a list of one for each."""
+"""A number for all coordinates, or a list with one number for each."""
 
 Matrix = Annotated[
     float | list[float] | list[list[float]],
     _numbers(2, "a number, a list of numbers, or a list of rows of numbers"),
 ]
-"""A number c for c·I, a list for a diagonal, or a list of rows."""
+"""A number c for c·I, a list for the diagonal, or a list of rows."""

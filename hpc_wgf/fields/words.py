@@ -1,4 +1,4 @@
-"""What is wrong with a value, in plain words: what was expected, and the nearest known name."""
+"""Errors in plain words: the value given, what was expected, and the nearest known name."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def explain(place: str, detail: ErrorDetails) -> str:
-    """One line: the place, the value given there, and what is expected of it."""
+    """One line on one of pydantic's errors: where, the value given there, and what is expected.
+
+    `place`: the key, as "method.samples"; `detail`: an entry of `ValidationError.errors()`.
+    """
     kind, given, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "missing":
         return f"{place}: missing"
-    if kind == "value_error":  # one of our own, which says all by itself
+    if kind == "value_error":  # raised by a validator of this package, and complete by itself
         return f"{place}: {context['error']}" if place else str(context["error"])
     if kind in _EXPECTED:
         return f"{place} = {_shown(given)}: expected {_EXPECTED[kind](context)}"
@@ -46,7 +49,7 @@ def explain(place: str, detail: ErrorDetails) -> str:
 
 
 def _one_of(expected: str) -> str:
-    """From pydantic's "'a', 'b' or 'c'"."""
+    """What is expected, from pydantic's "'a', 'b' or 'c'"."""
     names = expected.replace(" or ", ", ")
     return f"one of {names}" if "," in names else names
 
@@ -58,6 +61,9 @@ def _shown(value: Any) -> str:
 
 
 def nearest(given: str, known: Sequence[str], *, cutoff: float = 0.5) -> str:
-    """A hint such as ", did you mean 'step'?" where a known name is near, else nothing."""
+    """A hint such as ", did you mean 'step'?" where a known name resembles the one given, else "".
+
+    `cutoff`: the least similarity that counts, between 0 and 1 (see `difflib`).
+    """
     found = difflib.get_close_matches(given, known, n=1, cutoff=cutoff)
     return f", did you mean {found[0]!r}?" if found else ""

@@ -1,4 +1,4 @@
-"""A device whose constants are those that `hpc-wgf bench scaling --over ranks` has reached."""
+"""Devices with constants as measured by `hpc-wgf bench scaling --over ranks`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ _NEEDED = ("value", "seconds", "seconds_all_reduce", "parameters", "flops", "byt
 
 
 def calibrated(device: Device, path: Path) -> Device:
-    """With the rate of matrix products, the bandwidth of all else and the links inside a node as
-    recorded in `path`; links between nodes get slower or faster by the same factor.
+    """The device with the constants that follow from a record of `hpc-wgf bench scaling`.
 
-    Errors: `InputError` where the file is not such a record, or one of another kind of device.
+    They are the rate of matrix products, the bandwidth of all other operations, and latency and
+    bandwidth of the links inside a node. Links between nodes are corrected by the same factor.
+
+    Errors: `InputError` where `path` is not such a record, or is one of another kind of device.
     """
     rows, on_gpu = _read(path)
     if on_gpu != device.is_gpu:
@@ -38,7 +40,7 @@ def _ranks(row: dict[str, Any]) -> int:
 
 
 def _with_rates(device: Device, row: dict[str, Any]) -> Device:
-    """From one rank, or the fewest: T = flops/rate + moved/bandwidth."""
+    """Rate and bandwidth by T = flops/rate + moved/bandwidth; `row`: that of the fewest ranks."""
     rate = 1e9 * row["matmul_gflops"]
     rest = row["seconds"] - row["seconds_all_reduce"] - row["flops"] / rate
     faster = rate / device.rate(torch.float64, tf32=False)
@@ -50,6 +52,7 @@ def _with_rates(device: Device, row: dict[str, Any]) -> Device:
 
 
 def _with_links(device: Device, row: dict[str, Any]) -> Device:
+    """Links by which an all-reduce takes as long as in `row`, that of the most ranks."""
     ranks = _ranks(row)
     stated = all_reduce(8.0 * row["parameters"], device, Nodes(ranks, ranks))
     if stated == 0.0:
@@ -63,7 +66,7 @@ def _with_links(device: Device, row: dict[str, Any]) -> Device:
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], bool]:
-    """Its rows, and whether they were taken on a GPU."""
+    """The rows of a record, and whether they were measured on a GPU."""
     advice = "write one with: hpc-wgf bench scaling --over ranks --value 1 --value 2 --out FILE"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

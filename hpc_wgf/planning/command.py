@@ -1,4 +1,4 @@
-"""`hpc-wgf plan`: what a run will take, before it is started."""
+"""The work of `hpc-wgf plan`: print what a run will take, before it is started."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ def plan(
 ) -> None:  # fmt: skip
     """Print the plan of a run on `nodes` with `per_node` ranks each, as a table or as JSON.
 
-    The other arguments are those of the command line. Errors: `InputError` for what does not fit.
+    `name`, `settings`: the run, as for `config.load`. `device`: a name in `DEVICES`. `products`:
+    products with Ĝ in a solve; `like`: a store or a report of a run to take them from.
+    `preconditioners`: made in a step. `calibration`: a record for `calibrated`. `execute`: also
+    execute a step (see `dry_run`).
+
+    Errors: `InputError` for what does not fit.
     """
     ranks = _ranks(nodes, per_node)
     hardware = device_named(device)
@@ -40,7 +45,7 @@ def plan(
     found = _products(products, like)
     job = _job(name, settings)
     counts = Counts(found.number, _preconditioners(preconditioners, job))
-    job.partition(ranks, hardware.torch_device)  # refuses more ranks than blocks before any work
+    job.partition(ranks, hardware.torch_device)  # raises, before any work, for too many ranks
     if "OMP_NUM_THREADS" not in os.environ:
         one_thread()
     # The dry run comes first: its peak of memory is that of the process.
@@ -58,8 +63,12 @@ def plan(
 
 @dataclass(frozen=True)
 class _Products:
+    """Products with Ĝ in a solve."""
+
     number: float
+    """How many."""
     source: str
+    """Where the number comes from, in words."""
 
 
 def _ranks(nodes: int, per_node: int) -> int:
@@ -75,8 +84,11 @@ def _job(name: str, settings: Sequence[str]) -> Job:
 
 
 def _preconditioners(given: float | None, job: Job) -> float:
-    """Made in a step: one for every stored row. A run makes more of them where a new one costs no
-    more than the products that it saves: with very many samples, in the end in every solve."""
+    """Preconditioners made in a step, by default one for every stored row.
+
+    A run makes more where a new one costs no more than the products that it saves: with very many
+    samples, in the end in every solve.
+    """
     if given is not None:
         if not given >= 0:
             raise InputError(f"--preconditioners must not be negative, got {given:g}")
@@ -100,6 +112,7 @@ def _products(number: float | None, like: Path | None) -> _Products:
 
 
 def _recorded(path: Path) -> float | None:
+    """Products of a solve in the run whose store, or report by --json, this is."""
     if path.is_dir() or not path.exists():
         return Summary.of_store(open_run(path)).products_per_solve
     try:
@@ -113,7 +126,7 @@ def _recorded(path: Path) -> float | None:
 
 
 def _beside(ran: Ran, planner: Planner, hardware: Device) -> tuple[float, float]:
-    """Memory and seconds that the plan says of a dry run, on the device where it ran."""
+    """Memory in bytes and seconds that are planned for a dry run, on the device where it ran."""
     if hardware.is_gpu != ran.on_gpu:
         planner = Planner(planner.job, device_named("cpu"), ran.ranks)
     memory = planner.memory(ran.ranks, ran.counts).total
@@ -126,6 +139,7 @@ def _rows(
     plan: Plan, found: _Products, hardware: Device, ran: Ran | None,
     beside: tuple[float, float] | None,
 ) -> dict[str, Any]:  # fmt: skip
+    """The plan and all that it depends on, for JSON."""
     executed = None
     if ran is not None and beside is not None:
         executed = {**asdict(ran), "memory_planned": beside[0], "seconds_planned": beside[1]}

@@ -1,5 +1,8 @@
-"""What a sample costs a rank, in memory and in work: read off the solver's own objects, which are
-made for a few samples and taken through one step."""
+"""What a sample costs a rank in memory and in work.
+
+The figures are measured: the objects of the solver are made for a few samples, taken through one
+step, and traced.
+"""
 
 from __future__ import annotations
 
@@ -23,41 +26,49 @@ from .partition import Job
 from .simulated_rank import SimulatedRank
 from .work import WorkPerSample, work_per_sample
 
-_FEW, _MORE = 512, 1024  # samples of the two traces whose difference is that of a sample
+_FEW, _MORE = 512, 1024  # samples of two traces, from whose difference costs a sample follow
 _TRIED = 1024  # samples on which the check of the virial is traced
-_PIECES = 4  # chunks of which a preconditioner is made on one rank
+_PIECES = 4  # chunks whose samples a preconditioner is made of, on one rank
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes a sample.
-
-    `reference`: z with density and score. `pushed`: its image with both. `forces`: by their parts;
-    `force`: their sum where it is another tensor. `system`: images and forces that a system keeps.
-    `seen_forces`: with values, `seen`: what a row shows, both of the evaluation sample.
-    `linearised`: a linearisation that is kept. `buffers`: of products, in the longest chunk.
-    """
+    """Bytes a sample, by what they hold. Tensors that share memory count once."""
 
     reference: float
+    """The sample z of the start density, with its log density and score."""
     pushed: float
+    """Its image T(z), with log density and score there."""
     forces: float
+    """The force f at the image, in its parts: of positions, and of the density."""
     force: float
+    """The sum of these parts, where it is a tensor of its own."""
     system: float
+    """Image and force as the system Ĝη = −∇F keeps them."""
     seen_forces: float
+    """The force and the integrand of the energy at an image of the evaluation sample."""
     seen: float
+    """What a stored row holds of the evaluation sample: position and log density."""
     linearised: float
+    """The linearisation of the map, where it is kept for all products of a solve."""
     buffers: float
+    """Buffers of a product with Ĝ, for each sample of the longest chunk."""
 
 
 @dataclass(frozen=True)
 class TransientMemory:
-    """Bytes that live only while a chunk is seen to: `few` for 512 samples, `more` for 1024."""
+    """Bytes that are held only while one chunk of samples is computed."""
 
     few: float
+    """Their peak for a chunk of 512 samples."""
     more: float
+    """Their peak for a chunk of 1024 samples."""
 
     def at(self, samples: int) -> float:
-        """Along the straight line through both, and to 0 below them."""
+        """The peak for a chunk of any length.
+
+        It lies on the straight line through both, and is proportional to the length below 512.
+        """
         if samples <= _FEW:
             return self.few * samples / _FEW
         return self.more + (self.more - self.few) * (samples - _MORE) / (_MORE - _FEW)
@@ -65,46 +76,64 @@ class TransientMemory:
 
 @dataclass(frozen=True)
 class PreconditionerCost:
-    """A preconditioner: bytes that it keeps, and the most while it is made; bytes of its sums over
-    ranks; floating-point operations."""
+    """What a preconditioner costs a rank."""
 
     kept: int
+    """Bytes that it keeps."""
     passing: int
+    """Further bytes that are held, at most, while it is made."""
     reduced: tuple[int, ...]
+    """Bytes of each sum over ranks that making it takes."""
     operations: float
+    """Floating-point operations that making it takes."""
 
 
 @dataclass(frozen=True)
 class Communication:
-    """Bytes that a rank hands to the sums of a step, its products and preconditioners left out,
-    and of a product. `growth`: of the former with every further rank. `exchanged`: bytes a sample
-    that travel round the ring to every other rank."""
+    """Bytes that a rank hands to other ranks."""
 
     step: tuple[int, ...]
+    """Bytes of each sum over ranks in a step and its measurement, without those of products and
+    preconditioners."""
     product: tuple[int, ...]
+    """Bytes of each sum over ranks in a product with Ĝ."""
     growth: float
+    """Bytes by which the sums of a step together grow with every further rank."""
     exchanged: float
+    """Bytes a sample and step that go round the ring of ranks, for each of the other ranks."""
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """All that a plan knows of a job, for any number of samples and ranks. `pushing` a chunk, and
-    `differentiating` its energy with respect to θ, take memory for a while."""
+    """What a job costs, from which plans for any number of samples and ranks follow."""
 
     sizes: Sizes
+    """Memory of a sample."""
     pushing: TransientMemory
+    """Memory while a chunk is pushed forward by the map."""
     differentiating: TransientMemory
+    """Memory while the energy of a chunk is differentiated in θ; 0 if it ignores the density."""
     virial: float
+    """Bytes that the check of the start density takes at most; 0 where there is none."""
     preconditioner: PreconditionerCost | None
+    """Cost of a preconditioner; None where the solves use none."""
     communication: Communication
+    """Traffic between ranks."""
     work: WorkPerSample
+    """Work of a sample."""
     parameters: int
+    """Number p of parameters."""
     itemsize: int
+    """Bytes of a number in the precision of the run."""
     form: Form
+    """The form in which the gradient of the energy is taken."""
 
 
 def profile(job: Job) -> CostModel:
-    """Errors: `InputError` for what a run would refuse; `RunError` where the step fails."""
+    """The cost model of a job, from steps on 512 and 1024 samples, and on 512 of each of two ranks.
+
+    Errors: `InputError` for what a run would refuse, `RunError` where a step fails.
+    """
     few, more, two = (one_step(job, *of) for of in ((_FEW, 1), (_MORE, 1), (_FEW, 2)))
     return CostModel(
         sizes=_sizes(more),
@@ -126,6 +155,7 @@ def profile(job: Job) -> CostModel:
 
 
 def _sizes(taken: OneStep) -> Sizes:
+    """Bytes of the tensors of a step, over its samples."""
     runner, system, n = taken.runner, taken.system, taken.samples
     map, energy = runner.setting.map, runner.problem.energy
     ensemble, score = runner.setting.evaluation.ensemble, energy.needs_density
@@ -152,6 +182,7 @@ def _sizes(taken: OneStep) -> Sizes:
 
 
 def _pushing(runner: PWGF, samples: int) -> float:
+    """Peak of the bytes held while a chunk of the evaluation sample is pushed forward."""
     chunk = _chunk(runner, samples)
     score = chunk.score if runner.problem.energy.needs_density else None
     with torch.no_grad():
@@ -159,6 +190,7 @@ def _pushing(runner: PWGF, samples: int) -> float:
 
 
 def _differentiating(runner: PWGF, samples: int) -> float:
+    """Peak of the bytes held while the energy of a chunk is differentiated with respect to θ."""
     if not runner.problem.energy.needs_density:
         return 0.0
     chunk = _chunk(runner, samples)
@@ -177,19 +209,22 @@ def _chunk(runner: PWGF, samples: int) -> Cloud:
 
 
 def _virial(job: Job) -> float:
-    """The most that the check of the start density takes."""
+    """Peak of the bytes held by the check of the start density."""
     if job.options.form is not Form.FORCE:
         return 0.0
 
     def check() -> None:
-        with suppress(InputError):  # it is for the run to refuse, on the whole of its sample
+        with suppress(InputError):  # The run itself refuses, on the whole of its sample.
             check_virial(job.problem, job.options.samples, _TRIED)
 
     return traced(check).peak * (VIRIAL_SAMPLES / _TRIED)
 
 
 def _prepared(taken: OneStep) -> PreconditionerCost | None:
-    """Made of the number of samples that a run takes, the same ones in every piece."""
+    """Cost of a preconditioner, from one that is made of as many samples as in a run.
+
+    There are fewer samples here: every piece of the subsample holds the same ones.
+    """
     runner, on = taken.runner, SimulatedRank(1)
     solver = MetricSolver(runner.setting.map, runner.options, runner.reciprocal_condition)
     if solver.kind is Preconditioning.NONE:

@@ -1,9 +1,9 @@
 """Stated constants of the devices that a run is planned for.
 
-Rates and bandwidths are those of the vendor's data sheets (NVIDIA A100, H100 SXM, H200 SXM;
-without sparsity), of the CPU those measured with `hpc-wgf bench product` on one core of a server.
-`share` and all figures of factorisations, calls and links are assumptions until a record of
-`hpc-wgf bench scaling` replaces them (see `calibration`).
+Rates and bandwidths of GPUs are those of the vendor's data sheets (NVIDIA A100, H100 SXM, H200 SXM;
+without sparsity); those of the CPU were measured with `hpc-wgf bench product` on one core of a
+server. `share` and all figures of factorisations, calls and links are assumptions, some of which a
+record of `hpc-wgf bench scaling` replaces (see `calibrated`).
 """
 
 from __future__ import annotations
@@ -24,64 +24,73 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Link:
-    """Between two ranks: `latency` seconds a message, `bandwidth` bytes a second and direction."""
+    """A connection of two ranks."""
 
     latency: float
+    """Seconds that a message takes whatever its length."""
     bandwidth: float
+    """Bytes a second in each direction."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What one rank has.
-
-    `memory`: bytes, None for this machine's own, shared by the ranks of a node. `base`: bytes that
-    a rank takes before it holds samples. `fp64`, `fp32`, `tf32`: operations a second of matrix
-    products at best; `share`: how much of them our products reach. `bandwidth`: bytes a second of
-    its memory, for all that is no matrix product. `matrices`: small matrices a second that are
-    factored at best, at `matrix_share` of the rate. `call`: seconds to start an operation.
-    `inside`, `between`: links of a node and of nodes.
-    """
+    """What one rank computes with: a GPU, or a core of a CPU."""
 
     name: str
+    """The name on the command line."""
     memory: int | None
+    """Bytes of a GPU; None for a CPU, whose ranks on a node share as much as this machine has."""
     base: int
+    """Bytes that a rank takes before it holds samples."""
     fp64: float
+    """Peak rate of matrix products in float64, operations a second."""
     fp32: float
+    """Peak rate of matrix products in float32, operations a second."""
     tf32: float
+    """Peak rate of matrix products in TensorFloat-32, operations a second."""
     share: float
+    """Fraction of the peak rate that the solver's matrix products reach."""
     bandwidth: float
+    """Bytes a second that operations other than matrix products read and write."""
     matrices: float
+    """Small matrices a second that are factored where their operations cost nothing."""
     matrix_share: float
+    """Fraction of the rate of matrix products that factorisations of small matrices reach."""
     call: float
+    """Seconds to start an operation."""
     inside: Link
+    """The link of two ranks on one node."""
     between: Link
+    """The link of two ranks on different nodes."""
 
     @property
     def is_gpu(self) -> bool:
+        """Whether it is a GPU."""
         return self.memory is not None
 
     @cached_property
     def torch_device(self) -> torch.device:
+        """The device as torch calls it, "cuda" or "cpu"."""
         import torch
 
         return torch.device("cuda" if self.is_gpu else "cpu")
 
     def rate(self, dtype: torch.dtype, *, tf32: bool) -> float:
-        """Operations a second that matrix products reach."""
+        """Operations a second that matrix products of `dtype` reach; `tf32`: as in the options."""
         best = self.fp64 if dtype.itemsize == 8 else self.tf32 if tf32 else self.fp32
         return self.share * best
 
     def memory_of_a_rank(self, ranks_per_node: int) -> int:
-        """Bytes that a rank may take."""
+        """Bytes that a rank may take where a node has so many."""
         return machine_memory() // ranks_per_node if self.memory is None else self.memory
 
 
 def machine_memory() -> int:
-    """Bytes of this machine."""
+    """Bytes of main memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-# Of a GPU's memory the CUDA context, NCCL's buffers and the workspaces of cuBLAS: about 1.5 GiB.
+# The CUDA context, the buffers of NCCL and the workspaces of cuBLAS take about 1.5 GiB of a GPU.
 _GPU_BASE = 3 * _GIB // 2
 _INFINIBAND_HDR, _INFINIBAND_NDR = Link(2e-5, 25e9), Link(2e-5, 50e9)  # 200, 400 Gbit/s a GPU
 
@@ -113,7 +122,7 @@ _KNOWN = (
         fp32=72e9,
         tf32=72e9,
         share=0.9,
-        bandwidth=8e9,  # tanh and the like in a core's cache 2 to 3, sums 100, main memory 16
+        bandwidth=8e9,  # In GB/s: tanh in a core's cache 2 to 3, sums there 100, main memory 16.
         matrices=3e6,
         matrix_share=0.06,
         call=4e-6,
@@ -122,10 +131,11 @@ _KNOWN = (
     ),
 )
 DEVICES = {device.name: device for device in _KNOWN}
+"""All devices by name."""
 
 
 def device_named(name: str) -> Device:
-    """Errors: `InputError` with the nearest known name."""
+    """The device of that name. Errors: `InputError` with the nearest known name."""
     if name not in DEVICES:
         nearest = difflib.get_close_matches(name, DEVICES, n=1, cutoff=0.3)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""

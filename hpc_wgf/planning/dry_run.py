@@ -1,4 +1,4 @@
-"""One step of one rank of a job of many, executed on a fake process group."""
+"""One step of one rank of a job, executed on a process group whose other ranks do not exist."""
 
 from __future__ import annotations
 
@@ -22,21 +22,27 @@ from .simulated_rank import fake_group
 
 @dataclass(frozen=True)
 class Ran:
-    """What a step took: `memory` the peak of the process in bytes, on a GPU what is taken of its
-    memory; `seconds` and `counts` of the step; `steps` until the first was accepted."""
+    """What the first step of rank 0 took."""
 
     ranks: int
+    """Ranks of the job."""
     samples: int
+    """Samples of this rank in a step."""
     on_gpu: bool
+    """Whether it was executed on a GPU."""
     memory: float
+    """Bytes: the peak of the process, or on a GPU what is taken of its memory in the end."""
     seconds: float
+    """Seconds of the step."""
     counts: Counts
+    """Products of a solve and preconditioners of the step."""
 
 
 class _FirstStep:
-    """Observer that keeps the step."""
+    """An observer that keeps the first accepted step."""
 
     step: StepRecord | None = None
+    """The step; None before it is accepted."""
 
     def on_row(self, row: Snapshot) -> None:
         return
@@ -52,11 +58,11 @@ class _FirstStep:
 
 
 def dry_run(job: Job, ranks: int, device: Device) -> Ran:
-    """`solve` until the end of its first step, as rank 0 of `ranks` (see `SimulatedRank` for what
-    its sums then are), on a GPU if `device` is one and there is one here.
+    """Execute `solve` to the end of its first step, as rank 0 of `ranks`.
 
-    The peak is that of the whole process: nothing else should have run in it. Errors: those of
-    `solve`.
+    It runs on a GPU if `device` is one and this machine has one. See `SimulatedRank` for what its
+    sums over ranks are. The peak of memory is that of the whole process, in which nothing else
+    should have run. Errors: those of `solve`.
     """
     on_gpu = device.is_gpu and torch.cuda.is_available()
     problem = job.problem

@@ -1,7 +1,8 @@
 """Memory of one rank: what is held in each part of a step, and which of them takes most.
 
-Of tensors and the process; what the C library keeps of freed memory, up to a tenth on a CPU, is not
-in it."""
+Counted are tensors and the base of the process. Freed memory that the C library keeps, up to a
+tenth on a CPU, is not.
+"""
 
 from __future__ import annotations
 
@@ -16,36 +17,41 @@ from .cost_model import CostModel
 from .devices import Device
 from .partition import Job, Partition
 
-# θ-vectors: nine of MINRES, nine of states, velocities and the map, four of a linearizer's copies
-# and four that hold integers; beside them the sums of a product, log₂ of the chunks.
+# Vectors of length p: nine of MINRES, nine of states, velocities and the map, four copies of a
+# linearizer and four of integers. The sums of a product, log₂ of the number of chunks, are extra.
 _VECTORS = 26
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a step. `held`: bytes by what they are for, the base of the process among them."""
+    """A part of a step, or of the start of a run, with the memory that is held in it."""
 
     name: str
+    """What is done in it."""
     held: Mapping[str, float]
+    """Bytes by what they are for, the base of the process included."""
 
     @property
     def total(self) -> float:
+        """All bytes that are held."""
         return sum(self.held.values())
 
     @property
     def largest(self) -> str:
-        """What takes most."""
+        """The name of what takes most."""
         return max(self.held, key=lambda name: self.held[name])
 
 
 def budget(job: Job, device: Device) -> int:
-    """Bytes that linearisations may keep on a rank."""
+    """Bytes that kept linearisations may take on a rank: as the options say, else by default."""
     return job.options.budget or budget_on(device.memory)
 
 
 def kept_share(cost_model: CostModel, partition: Partition, limit: int) -> float:
-    """Of a step's samples those whose linearisation fits into `limit` bytes; the others' is
-    computed anew in every product."""
+    """The share of a rank's samples whose linearisation is kept: as many as fit in `limit` bytes.
+
+    Those of the other samples are computed anew in every product.
+    """
     kept = 0.0
     for chunk in partition.step.chunks:
         nbytes = chunk * cost_model.sizes.linearised
@@ -56,16 +62,19 @@ def kept_share(cost_model: CostModel, partition: Partition, limit: int) -> float
 def peak(
     cost_model: CostModel, partition: Partition, device: Device, limit: int, made: float
 ) -> Phase:
-    """The phase of a step that takes most memory."""
+    """The phase in which a rank holds most; arguments as of `phases`."""
     return max(phases(cost_model, partition, device, limit, made), key=lambda phase: phase.total)
 
 
 def phases(
     cost_model: CostModel, partition: Partition, device: Device, limit: int, made: float
 ) -> list[Phase]:
-    """Bytes held at once by a rank while the next velocity is computed (its samples and those of
-    the step before it are there), and while a row is measured. `limit`: of kept linearisations,
-    bytes. `made`: preconditioners in a step; they and the one before it are held until it ends."""
+    """Memory of a rank in each phase of a run.
+
+    While a velocity is computed, the samples of its step and of the step before are both held.
+    `limit`: bytes that kept linearisations may take. `made`: preconditioners made in a step; they
+    and the one from before are held until the step ends.
+    """
     sizes, m, seen = cost_model.sizes, partition.step.samples, partition.evaluation.samples
     always = {
         "base": float(device.base),
@@ -97,6 +106,7 @@ def phases(
 
 
 def _of_two_steps(cost_model: CostModel, partition: Partition, made: float) -> dict[str, float]:
+    """Bytes of the samples and preconditioners of a step and of the one before it."""
     sizes = cost_model.sizes
     held = {"samples of two steps": 2.0 * partition.step.samples * sizes.reference}
     if partition.validation is not None:
@@ -108,6 +118,7 @@ def _of_two_steps(cost_model: CostModel, partition: Partition, made: float) -> d
 
 
 def _kept(cost_model: CostModel, partition: Partition, limit: int) -> dict[str, float]:
+    """Bytes of what products with Ĝ need: kept linearisations, and buffers for one chunk."""
     sizes, share = cost_model.sizes, kept_share(cost_model, partition, limit)
     anew = sizes.linearised if share < 1.0 else 0.0
     return {
@@ -117,9 +128,11 @@ def _kept(cost_model: CostModel, partition: Partition, limit: int) -> dict[str, 
 
 
 def _differentiating(cost_model: CostModel, chunk: int) -> float:
+    """Bytes held while the energy is differentiated, on at most `GRADIENT_CHUNK` samples."""
     return cost_model.differentiating.at(min(chunk, GRADIENT_CHUNK))
 
 
 def _vectors(cost_model: CostModel, partition: Partition) -> float:
+    """Bytes of all vectors of length p."""
     summed = 1.0 + math.ceil(math.log2(max(2, len(partition.step.chunks))))
     return cost_model.parameters * cost_model.itemsize * (_VECTORS + summed)

@@ -1,4 +1,4 @@
-"""One step of the solver on a few samples, traced."""
+"""One step of PWGF on a few samples, with its work and communication traced."""
 
 from __future__ import annotations
 
@@ -16,30 +16,42 @@ from ..profiling.tracing import Work, traced
 from .partition import Job
 from .simulated_rank import SimulatedRank
 
-_PRODUCTS = 4  # of a solve, at most
-_SHORT = 1e-3  # of the step of the job, so that no step is too long for few samples
-_PIECES = 4  # of the evaluation sample: as many chunks as a step's samples have
+_PRODUCTS = 4  # products of a solve, at most
+_SHORT = 1e-3  # step over that of the job, so that it is not too long for few samples
+_PIECES = 4  # pieces of the evaluation sample, as many as the samples of a step have chunks
 
 
 @dataclass(frozen=True)
 class OneStep:
-    """From a state to the velocity at the next and its measurement: work, and bytes of every sum
-    and exchange, those of its products with Ĝ left out. No preconditioner is made in it."""
+    """A step from a state to the velocity at the next state, in which no preconditioner is made."""
 
     runner: PWGF
+    """The method."""
     system: NormalEquations
+    """Ĝη = −∇F at the start of the step."""
     samples: int
+    """Samples of this rank."""
     solves: int
+    """Linear solves of the step."""
     work: Work
+    """Work of the step without its products with Ĝ."""
     measurement: Work
+    """Work of evaluating a state on the evaluation sample."""
     product: Work
+    """Work of one product with Ĝ."""
     reduced: tuple[int, ...]
+    """Bytes of each sum over ranks in the step without its products, and in the measurement."""
     reduced_in_a_product: tuple[int, ...]
+    """Bytes of each sum over ranks in one product."""
     exchanged: int
+    """Bytes sent to other ranks in the step and the measurement."""
 
 
 def one_step(job: Job, samples: int, ranks: int) -> OneStep:
-    """On `samples` of rank 0 of so many. Errors: `RunError` where a step fails on so few."""
+    """Take a job through one step on rank 0 of `ranks`, with `samples` on each of them.
+
+    Errors: `RunError` where a step fails on so few samples.
+    """
     options = replace(
         job.options, samples=samples * ranks, block=None, max_products=_PRODUCTS,
         step_size=_SHORT * job.options.step_size,
@@ -55,6 +67,7 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
 
 
 def _traced(runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
+    """Trace a product, a step and a measurement in turn."""
     judge = Judge(runner.problem, runner.setting.evaluation)
     start = runner.enter(runner.start())
     system = runner.system(start.map, runner.samples(start.map, 1))
@@ -86,7 +99,7 @@ def _traced(runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
 def _product(
     runner: PWGF, system: NormalEquations, on: SimulatedRank
 ) -> tuple[Work, tuple[int, ...]]:
-    """A product with Ĝ, and what the solver sums up beside it."""
+    """Work of a product with Ĝ as the solver uses it, and bytes of each of its sums over ranks."""
     v = torch.ones_like(system.b)
     held = None
     map = runner.start().map
@@ -104,14 +117,14 @@ def _product(
         if held is not None:
             held.square_norm(v)
 
-    multiply()  # buffers are made the first time
+    multiply()  # Buffers are allocated the first time.
     before = len(on.reduced)
     work = traced(multiply).work
     return work, tuple(on.reduced[before:])
 
 
 def _without(sums: list[int], others: tuple[int, ...]) -> tuple[int, ...]:
-    """`sums` but for one each of the `others`, as far as they are among them."""
+    """`sums` with one entry removed for each of `others` that is among them."""
     left = list(sums)
     for size in others:
         if size in left:

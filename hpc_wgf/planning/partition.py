@@ -1,4 +1,4 @@
-"""How samples fall on ranks: asked of the objects that cut them in a run."""
+"""How samples are divided among ranks, by the same objects as in a run."""
 
 from __future__ import annotations
 
@@ -19,27 +19,32 @@ from .simulated_rank import SimulatedRank
 
 @dataclass(frozen=True)
 class RankShare:
-    """Of one sample, the part of the rank that has most: its `chunks`, in samples each."""
+    """The samples of the rank that has most."""
 
     chunks: Sequence[int]
+    """Number of samples in each chunk, which is computed as a whole."""
 
     @property
     def samples(self) -> int:
+        """Number of samples."""
         return sum(self.chunks)
 
     @property
     def chunk(self) -> int:
-        """The longest."""
+        """Number of samples in the longest chunk."""
         return max(self.chunks)
 
 
 @dataclass(frozen=True)
 class Partition:
-    """The samples of a rank: of a step, of the evaluation sample, and those held out."""
+    """The samples of a rank."""
 
     step: RankShare
+    """The samples on which a step is computed."""
     evaluation: RankShare
+    """The evaluation sample, on which every state is judged."""
     validation: RankShare | None
+    """The second sample that ends solves early; None where the options ask for none."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,19 @@ class Job:
     """What is to be run: `solve(problem, map, options, output)`."""
 
     problem: Problem
+    """The equation, its start density and its time span."""
     map: PushForward
+    """The push-forward map."""
     options: PWGFOptions
+    """The options of the method."""
     output: Output
+    """What is stored."""
 
     def of_samples(self, samples: int) -> Job:
-        """The same with so many samples, and as many to be evaluated on unless the output says
-        otherwise."""
+        """The same job with n = `samples`.
+
+        The evaluation sample has that size too unless the output says otherwise.
+        """
         return replace(self, options=replace(self.options, samples=samples))
 
     def every(self) -> float:
@@ -64,7 +75,10 @@ class Job:
         return Layout.of(self.problem, self.options, self.output, ranks)
 
     def partition(self, ranks: int, device: torch.device) -> Partition:
-        """Errors: `InputError` where there are more ranks than sample blocks."""
+        """The samples of the rank that has most, where there are `ranks` with such a device each.
+
+        Errors: `InputError` where there are more ranks than sample blocks.
+        """
         sizes, options = self._layout(ranks), self.options
         sampler = Sampler(
             self.problem.start,
@@ -99,7 +113,11 @@ def _largest(
     of_ranks: Sequence[Sequence[range]],
     chunks: Callable[[int], Sequence[range]],
 ) -> RankShare:
-    """Of the rank that has most: `chunks`, which are many, are asked of that one only."""
+    """The samples of the rank that has most.
+
+    `of_ranks`: ranges of blocks of each rank. `chunks`: those of a rank; as they are many, they are
+    asked for this rank only.
+    """
 
     def samples(part: range) -> int:
         span = blocks.span(part)

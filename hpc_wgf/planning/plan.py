@@ -1,4 +1,4 @@
-"""The plan of a job: a row for every number of ranks, and the largest n that fits."""
+"""The plan of a job: a line for every number of ranks, and the largest n that fits."""
 
 from __future__ import annotations
 
@@ -18,46 +18,68 @@ _MOST_SAMPLES = 1 << 44
 
 @dataclass(frozen=True)
 class Line:
-    """One number of ranks. Bytes are those of the rank that has most; seconds and all-reduces
-    those of a step; `efficiency`: seconds of one rank over P times these."""
+    """The plan for one number of ranks. Figures are those of the rank that has most samples."""
 
     ranks: int
+    """Number P of ranks."""
     samples: int
+    """Samples of the rank in a step."""
     memory: float
+    """The most bytes that it holds at a time."""
     memory_dominated_by: str
+    """What takes most of them."""
     fits: bool
+    """Whether they fit in the memory of a rank."""
     bytes_per_product: float
+    """Bytes that it hands to sums over ranks in a product with Ĝ."""
     bytes_per_step: float
+    """Bytes that it hands to sums over ranks in a step, products included."""
     all_reduces: float
+    """Sums over ranks in a step."""
     products: float
+    """Products with Ĝ in a step."""
     seconds: float
+    """Seconds of a step."""
     efficiency: float
+    """Seconds of one rank over P times the seconds of P ranks."""
     seconds_by_part: Mapping[str, float]
+    """Seconds of a step by what they are spent on."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `hpc-wgf plan` shows. `largest_samples`: n that fits the memory of all its ranks."""
+    """What `hpc-wgf plan` shows."""
 
     problem: str
+    """Name of the problem."""
     device: str
+    """Name of the device."""
     parameters: int
+    """Number p of parameters."""
     samples: int
+    """Number n of samples in a step, of all ranks together."""
     preconditioner: bool
+    """Whether the solves use a preconditioner."""
     counts: Counts
+    """Products and preconditioners that are assumed."""
     lines: list[Line]
+    """The plan for 1, 2, 4, … ranks and at last for all ranks of the job."""
     memory_of_a_rank: int
+    """Bytes that a rank has."""
     held: Mapping[str, float]
+    """Bytes that a rank of the whole job holds in `phase`, by what they are for."""
     phase: str
+    """The part of a step in which a rank holds most."""
     largest_samples: int
+    """The largest n with which every rank of the job stays within its memory."""
 
     def as_rows(self) -> dict[str, Any]:
-        """What JSON can hold."""
+        """The plan as dictionaries and lists, which JSON can hold."""
         return asdict(self)
 
 
 class Planner:
-    """Plans one job on one device; `per_node`: ranks of a node."""
+    """Plans one job on ranks with one kind of device each, `per_node` of them on a node."""
 
     def __init__(self, job: Job, device: Device, per_node: int) -> None:
         self.job, self.device, self.per_node = job, device, per_node
@@ -66,8 +88,10 @@ class Planner:
         self._available = device.memory_of_a_rank(per_node)
 
     def plan(self, ranks: int, counts: Counts) -> Plan:
-        """For 1, 2, 4, … and `ranks` ranks. Errors: `InputError` where these are more than there
-        are sample blocks."""
+        """The plan of the job on `ranks` ranks, beside those on 1, 2, 4, … fewer.
+
+        Errors: `InputError` where there are more ranks than sample blocks.
+        """
         numbers = [1 << k for k in range(ranks.bit_length())]
         numbers = numbers if numbers[-1] == ranks else [*numbers, ranks]
         lines: list[Line] = []
@@ -89,18 +113,18 @@ class Planner:
         )
 
     def memory(self, ranks: int, counts: Counts) -> Phase:
-        """The part of a step in which a rank holds most."""
+        """The part of a step in which a rank holds most, with what it holds."""
         return self._peak(self._partition(self.job, ranks), counts)
 
     def largest_samples(self, ranks: int, counts: Counts) -> int:
-        """The largest n, to three digits, whose every rank fits; 0 where no n does."""
+        """The largest n, to three digits, with which no rank exceeds its memory; 0 for no n."""
 
         def fits(samples: int) -> bool:
             partition = self._partition(self.job.of_samples(samples), ranks)
             return self._peak(partition, counts).total <= self._available
 
         options = self.job.options
-        # Blocks for all, also of a second sample that is smaller.
+        # Every rank needs a block, also of the second sample, which may be smaller.
         low = math.ceil((options.block or 32) * ranks / min(1.0, options.validation or 1.0))
         if not fits(low):
             return 0
@@ -113,7 +137,7 @@ class Planner:
         return low
 
     def seconds(self, ranks: int, counts: Counts) -> Mapping[str, float]:
-        """Of a step, by what they are for."""
+        """Seconds of a step, by what they are spent on."""
         return self._seconds(self._partition(self.job, ranks), ranks, counts)
 
     def _line(self, ranks: int, counts: Counts, alone: float | None) -> Line:

@@ -1,4 +1,4 @@
-"""Seconds of a step of one rank: its work over the rates of a device, and its all-reduces."""
+"""Seconds of a step of one rank: its work over the rates of a device, and its communication."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from .work import meet, pairs_a_sample
 
 @dataclass(frozen=True)
 class Counts:
-    """What the problem decides, in a step: products of a solve, and preconditioners made."""
+    """What depends on the problem and is known only from runs."""
 
     products_per_solve: float
+    """Products with Ĝ in a linear solve."""
     preconditioners: float
+    """Preconditioners made in a step, on average."""
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The ranks of a job: `ranks` altogether, `per_node` of them on a node."""
+    """The ranks of a job and the nodes that they are on."""
 
     ranks: int
+    """Number P of ranks of the job."""
     per_node: int
+    """Ranks of a node."""
 
 
 def reduced_in_a_step(
     cost_model: CostModel, counts: Counts, ranks: int
 ) -> list[tuple[float, float]]:
-    """(bytes, how often in a step) of the sums that a rank takes part in."""
+    """Every sum over ranks in a step: its bytes, and how often it is taken on average."""
     communication, solves = cost_model.communication, cost_model.work.solves
     growth = communication.growth * (ranks - 1) / max(1, len(communication.step))
     sums = [(size + growth, 1.0) for size in communication.step]
@@ -53,7 +57,11 @@ def seconds_of_step(
     nodes: Nodes,
     kept_share: float,
 ) -> Mapping[str, float]:
-    """By what they are for. Draws are made by the host, whatever the device."""
+    """Seconds of a step, by what they are spent on.
+
+    `partition`: the samples of the rank. `kept_share`: the share of them whose linearisation is
+    kept. Samples are drawn by the host, whatever the device.
+    """
     problem, n = job.problem, job.options.samples
     work, m, seen = cost_model.work, partition.step.samples, partition.evaluation.samples
     products = counts.products_per_solve * work.solves
@@ -83,11 +91,11 @@ def seconds_of_step(
 
 
 def all_reduce(nbytes: float, device: Device, nodes: Nodes) -> float:
-    """Seconds of one sum over ranks.
+    """Seconds of one sum of `nbytes` over the ranks.
 
-    CPU: recursive doubling, one message a round, those of the last rounds between nodes (two rounds
-    more where the ranks are no power of two). GPU: T = λ log₂P + 2 (P−1)/P · bytes/β (a ring, its
-    latency that of a tree), λ and β of the slowest link.
+    GPU: T = λ log₂P + 2 (P−1)/P · nbytes/β, a ring with the latency of a tree, λ and β latency and
+    bandwidth of the slowest link. CPU: recursive doubling with one message λ + nbytes/β a round,
+    the last rounds between nodes; two rounds more where P is no power of two.
     """
     P = nodes.ranks
     if P == 1:
@@ -104,4 +112,5 @@ def all_reduce(nbytes: float, device: Device, nodes: Nodes) -> float:
 
 
 def _slowest(device: Device, nodes: Nodes) -> Link:
+    """The slowest link between ranks of the job."""
     return device.inside if nodes.ranks <= nodes.per_node else device.between

@@ -1,4 +1,4 @@
-"""One rank of many, alone: what it hands to collectives is counted, and stands for all."""
+"""One rank of many whose other ranks do not exist; what it hands to collectives is counted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ..parallel import LocalCommunicator
 class SimulatedRank(LocalCommunicator):
     """Rank 0 of `size` ranks of which the others do not exist.
 
-    Its shard stands for that of every rank: a sum is `size` times what it holds, an exchange brings
-    back what was sent. Means over samples so stay means. Where ranks hold unequal parts (the
-    subsample of a preconditioner, which lies on four of them) the sum is too large by their ratio.
+    Every other rank is taken to hold the same samples: a sum over ranks is `size` times this rank's
+    part, and an exchange brings back what was sent. A mean over samples is then that of this rank.
+    Where the parts of ranks are unequal, as those of the subsample of a preconditioner, which lie
+    on four ranks at most, sums are too large.
 
-    `reduced`, `exchanged`: bytes of every sum and of every exchange, in their order.
+    `reduced`, `exchanged`: bytes of each sum and of each exchange, in their order.
     """
 
     def __init__(self, size: int, device: torch.device | str = "cpu") -> None:
@@ -42,8 +43,11 @@ class SimulatedRank(LocalCommunicator):
 
 
 class FakeGroupRank(SimulatedRank):
-    """The same on torch's fake process group, which accepts the collectives of a job of any size
-    and moves nothing: they are called as on NCCL, and then the rank stands for all as above."""
+    """A `SimulatedRank` that also calls the collectives of torch, on its fake process group.
+
+    That group accepts the collectives of a job of any size and moves nothing. They are called as
+    with NCCL; the results are those of `SimulatedRank`.
+    """
 
     def sum(self, tensor: Tensor) -> Tensor:
         dist.all_reduce(tensor)
@@ -61,8 +65,8 @@ class FakeGroupRank(SimulatedRank):
 
 @contextmanager
 def fake_group(size: int, device: torch.device | str = "cpu") -> Iterator[FakeGroupRank]:
-    """Rank 0 of a fake process group of `size` ranks."""
-    # The import makes the backend "fake" known to torch.
+    """Context with rank 0 of a fake process group of `size` ranks, which ends with it."""
+    # The import registers the backend "fake" with torch.
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=size)

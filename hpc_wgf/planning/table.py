@@ -1,4 +1,4 @@
-"""A plan and a dry run for people."""
+"""A plan and a dry run as tables in a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ODD_SUMS = (
 
 
 def print_plan(plan: Plan, source: str) -> None:
-    """`source`: where the number of products comes from."""
+    """Print a plan; `source`: where the number of products of a solve comes from, in words."""
     console = Console()
     console.print(
         f"{plan.problem} on {plan.device}: {plan.samples:,} samples, {plan.parameters:,} "
@@ -54,7 +54,7 @@ def print_plan(plan: Plan, source: str) -> None:
 
 
 def print_ran(ran: Ran, memory: float, seconds: float) -> None:
-    """Beside what the plan says, in bytes and seconds."""
+    """Print the figures of a dry run beside the planned `memory` in bytes and `seconds`."""
     console = Console()
     where = "GPU" if ran.on_gpu else "CPU"
     console.print(
@@ -70,7 +70,7 @@ def print_ran(ran: Ran, memory: float, seconds: float) -> None:
 
 
 def amount(nbytes: float) -> str:
-    """In the unit that leaves one to three digits before the point."""
+    """Bytes in the unit, from B to TiB, that leaves one to three digits before the point."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if nbytes < 1000:
             return f"{nbytes:.3g} {unit}"
@@ -79,12 +79,14 @@ def amount(nbytes: float) -> str:
 
 
 def _shares(held: object) -> str:
+    """The four largest parts of the memory that is held."""
     assert isinstance(held, dict)
     largest = sorted(held.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {amount(size)}" for name, size in largest[:4])
 
 
 def _seconds(parts: object) -> str:
+    """The four longest parts of a step."""
     assert isinstance(parts, dict)
     largest = sorted(parts.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {seconds:.2g}" for name, seconds in largest[:4] if seconds > 0)

@@ -1,4 +1,4 @@
-"""Work that a sample is to a rank, and what it waits for."""
+"""Work of a rank for each of its samples, and the seconds to draw them."""
 
 from __future__ import annotations
 
@@ -16,29 +16,37 @@ from ..profiling.tracing import Work, traced
 from .one_step import OneStep
 from .partition import Job
 
-_LEAST_DRAWN, _MOST_DRAWN = 1 << 10, 1 << 14  # samples whose drawing is timed
-_PAIRED = 512  # particles all pairs of which are traced
+_LEAST_DRAWN, _MOST_DRAWN = 1 << 10, 1 << 14  # fewest samples whose drawing is timed, largest block
+_PAIRED = 512  # particles whose pairs are traced
 
 
 @dataclass(frozen=True)
 class WorkPerSample:
-    """Work a sample of a product, of filling a linearisation, of a step without its products and of
-    its measurement; `pair`: of a pair of particles that interact, `pairs` of which are within the
-    work of every solve of a step and of the measurement. `calls`: operations started a chunk, of a
-    product and of a step. `solves` of a step. `drawing`: seconds a sample, as measured here."""
+    """Work of a rank for each of its samples."""
 
     product: Work
+    """A product with Ĝ."""
     filling: Work
+    """Computing a linearisation, at every product where it is not kept."""
     step: Work
+    """A step without its products."""
     measurement: Work
+    """Evaluating a state, for a sample of the evaluation sample."""
     pair: Work
+    """A pair of particles that interact."""
     pairs: float
+    """Pairs a sample that are part of `step`, for each of its solves, and of `measurement`."""
     calls: tuple[float, float]
+    """Tensor operations started for a chunk: in a product; in a step and its measurement."""
     solves: int
+    """Linear solves of a step."""
     drawing: float
+    """Seconds to draw a sample, measured on this machine."""
 
 
 def work_per_sample(job: Job, few: OneStep, more: OneStep) -> WorkPerSample:
+    """Work a sample, from the difference of two steps on `few` and on `more` samples."""
+
     def a_sample(of_few: Work, of_more: Work) -> Work:
         return replace((1.0 / (more.samples - few.samples)) * (of_more - of_few), calls=0.0)
 
@@ -57,6 +65,7 @@ def work_per_sample(job: Job, few: OneStep, more: OneStep) -> WorkPerSample:
 
 
 def _filling(taken: OneStep) -> Work:
+    """Work of computing the linearisations at all samples of a step."""
     linearizer = taken.runner.setting.map.linearizer()
     points = taken.system.points
     budget = taken.samples * linearizer.bytes_per_sample
@@ -64,8 +73,10 @@ def _filling(taken: OneStep) -> Work:
 
 
 def pairs_a_sample(problem: Problem, samples: int, fewer: int | None = None) -> float:
-    """Pairs that a particle is in, of one interaction, where they are summed one by one; with
-    `fewer`, those that come with each sample more than so many."""
+    """Pairs that are summed for each of n = `samples` particles, over all interactions.
+
+    Interactions by moments have none. With `fewer`: (pairs of n − pairs of `fewer`)/(n − `fewer`).
+    """
     found = 0.0
     for part in problem.energy.interactions:
         route = part.route_for(samples)
@@ -77,12 +88,12 @@ def pairs_a_sample(problem: Problem, samples: int, fewer: int | None = None) -> 
 
 
 def meet(problem: Problem, samples: int) -> bool:
-    """Whether particles travel round the ring of ranks."""
+    """Whether particles of different ranks meet: some interaction sums over all pairs."""
     return any(part.route_for(samples) is Route.PAIRS for part in problem.energy.interactions)
 
 
 def _pair(taken: OneStep) -> Work:
-    """The mean over the interactions."""
+    """Work of a pair of particles, the mean over the interactions."""
     parts = taken.runner.problem.energy.interactions
     x = torch.cat(list(taken.system.images))[:_PAIRED]
     work = Work()
@@ -93,7 +104,7 @@ def _pair(taken: OneStep) -> Work:
 
 
 def _drawing(job: Job) -> float:
-    """Seconds that the host takes for a sample, in blocks of the job's size."""
+    """Seconds that the host takes to draw a sample, in blocks as the job has them."""
     options, start = job.options, job.problem.start
     size = min(_MOST_DRAWN, SampleBlocks.automatic(options.samples, options.block).size)
     blocks = SampleBlocks(max(size, _LEAST_DRAWN), size)

@@ -1,4 +1,4 @@
-"""The machine that the figures are of, and the rate at which it multiplies matrices."""
+"""The machine on which figures are measured, and the rate at which it multiplies matrices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _SIDE_CPU, _SIDE_GPU = 1024, 8192
 
 
 def described(device: torch.device) -> dict[str, object]:
-    """Cores that this process may use, the model of the processor, threads of torch, device."""
+    """What a record says of the machine: `cores` that this process may use, `cpu` (its model),
+    `threads` of torch, and `device`, the name of the GPU or "cpu"."""
     on_gpu = device.type == "cuda"
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
@@ -28,7 +29,7 @@ def described(device: torch.device) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Of this package, of what it computes with, and of Python."""
+    """Versions of this package, of torch, numpy and zarr, and of Python, by name."""
     names = ("hpc-wgf", "torch", "numpy", "zarr")
     return {**{name: version(name) for name in names}, "python": platform.python_version()}
 
@@ -41,19 +42,24 @@ def _processor() -> str:
 
 
 def square_products(dtype: torch.dtype, device: torch.device) -> dict[str, Call]:
-    """Products of square matrices, small and large, all of 2 M³ floating-point operations
-    altogether, M = `side(device)`."""
+    """Calls that multiply square matrices, by name: of M rows once, of M/4 rows 64 times.
+
+    Each call takes 2 M³ floating-point operations, M = `side(device)`.
+    """
     sides = (side(device) // 4, side(device))
     return {f"{m} x {m}": _square_product(m, side(device), dtype, device) for m in sides}
 
 
 def side(device: torch.device) -> int:
-    """M, rows of the largest of the matrices whose product is timed."""
+    """M, the rows of the largest matrices whose product is timed: 8192 on a GPU, else 1024."""
     return _SIDE_GPU if device.type == "cuda" else _SIDE_CPU
 
 
 def matmul_rate(times: Mapping[str, Times], device: torch.device) -> float:
-    """Floating-point operations a second of `square_products`, the faster of them."""
+    """Floating-point operations a second of the fastest of `square_products`.
+
+    `times`: those of its calls, by their names; others are ignored.
+    """
     sides = [name for name in times if " x " in name]
     return 2.0 * side(device) ** 3 / min(times[name].median for name in sides)
 
@@ -72,7 +78,7 @@ def _square_product(m: int, largest: int, dtype: torch.dtype, device: torch.devi
 def peak_mebibytes() -> float:
     """The most memory that this process has held so far, in MiB, the interpreter included.
 
-    From Linux' own account of the process: getrusage also remembers the process that started it.
+    On Linux it is read from /proc, since getrusage may count the process that started this one.
     """
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []

@@ -1,4 +1,4 @@
-"""Times of several calls taken in turn, so that what else the machine does meets all of them."""
+"""Times of several calls taken in turn, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from dataclasses import dataclass
 import torch
 
 Call = Callable[[], object]
+"""What is timed: a function without arguments, whose result is ignored."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one call, a number for each round."""
+    """Seconds that a call takes, measured in several rounds."""
 
     seconds: tuple[float, ...]
+    """One measurement for each round."""
 
     @property
     def median(self) -> float:
+        """The median of the rounds."""
         return statistics.median(self.seconds)
 
     @property
     def least(self) -> float:
+        """The shortest of the rounds."""
         return min(self.seconds)
 
 
@@ -31,8 +35,11 @@ def interleaved(
     calls: Mapping[str, Call], rounds: int, device: torch.device, *, repeats: int = 1,
     warm_up: bool = True,
 ) -> dict[str, Times]:  # fmt: skip
-    """Rounds A B C A B C …, each call `repeats` times in a row and its mean taken, as caches are
-    warm within a solve. With `warm_up`, a round before them is not counted."""
+    """Times of the calls by name, measured in rounds A B C A B C …
+
+    In a round each call is made `repeats` times in a row, as caches are warm within a solve, and
+    the mean is taken. With `warm_up` every call is made once before, which is not counted.
+    """
     if warm_up:
         for call in calls.values():
             call()
@@ -44,7 +51,8 @@ def interleaved(
 
 
 def seconds_of(call: Call, device: torch.device, repeats: int = 1) -> float:
-    """Seconds of a call, by the clock or on a GPU by its events; all work of `call` included."""
+    """Mean seconds of `repeats` calls: by the clock, on a GPU by its events, up to the end of the
+    work that they have started."""
     if device.type == "cuda":
         return _seconds_on_gpu(call, device, repeats)
     begun = time.perf_counter()

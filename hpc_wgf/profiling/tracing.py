@@ -1,4 +1,4 @@
-"""What tensor operations hold and do: bytes that live at once, and work done."""
+"""Tracing of tensor operations: the bytes that are held at once, and the work that is done."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from torch.utils.flop_counter import flop_registry
 
 @dataclass(frozen=True)
 class Work:
-    """`flops`: of matrix products. `moved`: bytes that all else reads and writes. `matrices`: small
-    ones that are factored, `matrix_flops` the operations of it. `calls`: operations started."""
+    """Work of tensor operations; a linear space, so that work a sample is a difference quotient."""
 
     flops: float = 0.0
+    """Floating-point operations of matrix products."""
     moved: float = 0.0
+    """Bytes read and written by operations that are neither matrix products nor factorisations."""
     matrices: float = 0.0
+    """Small matrices that are factored, inverted or solved with."""
     matrix_flops: float = 0.0
+    """Floating-point operations for these matrices, 2 q³ for each of q rows."""
     calls: float = 0.0
+    """Tensor operations started."""
 
     def __add__(self, other: Work) -> Work:
         return Work(*(a + b for a, b in zip(self._values(), other._values(), strict=True)))
@@ -39,7 +43,11 @@ class Work:
 
 
 class Traced(TorchDispatchMode):
-    """While it is on: the `work` done, and the bytes of tensors made in it, `now` and `peak`."""
+    """Context in which tensor operations are traced.
+
+    `work`: done so far. `now`, `peak`: bytes of the tensors made inside that are alive at present,
+    and the most at any time; views count once.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,13 +88,14 @@ class Traced(TorchDispatchMode):
 
 
 def traced(call: Callable[[], object]) -> Traced:
-    """The trace of a call, whose result lives to its end."""
+    """The trace of a call; its result is released when the call has returned."""
     with Traced() as trace:
         call()
     return trace
 
 
 def _work(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Work:
+    """The work of one operation of torch."""
     packet = function._overloadpacket
     if packet in flop_registry:
         return Work(flops=float(flop_registry[packet](*args, **kwargs, out_val=result)), calls=1)
@@ -117,13 +126,16 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
 
 
 def held_bytes(*objects: object, beside: Sequence[object] = ()) -> int:
-    """Memory of all tensors in `objects` (fields of dataclasses and entries of containers), each
-    storage counted once; none for those that are also in `beside`."""
+    """Bytes of all tensors in `objects`, which may be dataclasses, mappings and sequences of them.
+
+    A storage that several tensors share counts once, and not at all if it is also in `beside`.
+    """
     known = _storages(beside)
     return sum(size for key, size in _storages(objects).items() if key not in known)
 
 
 def _storages(tree: object) -> dict[int, int]:
+    """Bytes of the storages of all tensors in `tree`, by the address of the storage."""
     if isinstance(tree, Tensor):
         storage = tree.untyped_storage()
         return {storage._cdata: storage.nbytes()}

@@ -1,4 +1,4 @@
-"""What a run says of itself: a summary for machines and people, and a picture."""
+"""Reports on a run: a summary of its figures for machines and people, and a picture."""
 
 from .picture import draw
 from .summary import Summary

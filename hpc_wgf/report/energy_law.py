@@ -1,4 +1,4 @@
-"""The energy law along a run: F never rises, and falls by what is dissipated,
+"""The energy law along a run: the energy F never rises, and falls by what is dissipated,
 
 F(s) − F(t) = ∫ₛᵗ ηᵀĜη dτ        (dF/dt = −ηᵀĜη, [PWGF (3.18)]).
 """
@@ -10,58 +10,61 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_POINTS = 400  # of a run, at most, between which its parts are looked at
-_SHARE = 0.1  # of the run's dissipation that a part must have
+_POINTS = 400  # At most so many times of a run are ends of the intervals that are compared.
+_SHARE = 0.1  # An interval counts if its scale is at least this share of the run's.
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A part of a run."""
+    """A time interval of a run, with the energy lost in it, measured in two ways."""
 
     begun: float
-    """Its first time."""
+    """Its first time, in the problem's unit of time."""
 
     ended: float
-    """Its last time."""
+    """Its last time, in the problem's unit of time."""
 
     fall: float
-    """By how much the energy fell, on the evaluation sample."""
+    """F(begun) − F(ended) on the evaluation sample."""
 
     dissipated: float
-    """∫ ηᵀĜη dt by the trapezoidal rule over the steps, on the steps' samples."""
+    """∫ ηᵀĜη dt by the trapezoidal rule over the steps, ηᵀĜη on the samples of each step."""
 
     @property
     def scale(self) -> float:
-        """The larger of `fall` and `dissipated`."""
+        """The larger of |fall| and |dissipated|."""
         return max(abs(self.fall), abs(self.dissipated))
 
     @property
     def gap(self) -> float:
-        """|fall − dissipated| over the larger of both."""
+        """|fall − dissipated| over `scale`, and 0 where that is 0."""
         return abs(self.fall - self.dissipated) / self.scale if self.scale else 0.0
 
 
 @dataclass(frozen=True)
 class EnergyLaw:
-    """What fell against what was dissipated."""
+    """F(s) − F(t) = ∫ₛᵗ ηᵀĜη dτ, checked along a run."""
 
     whole: Interval
-    """The run."""
+    """The interval of the whole run."""
 
     worst: Interval | None
-    """Of its parts with a tenth of the dissipation and more, the one with the largest gap; None
-    where the force has no variance, and single steps are noise."""
+    """The interval with the largest gap among those whose scale is at least a tenth of the run's;
+    None where E|f|² does not exist, as single steps are then noise."""
 
     rise: float
-    """The largest rise of the energy in one step; 0 where there is none."""
+    """The largest rise of F in one step; 0 where it never rises."""
 
     rise_time: float
-    """Where that step began."""
+    """The time at which that step began."""
 
     @classmethod
     def of(cls, column: Mapping[str, np.ndarray]) -> EnergyLaw | None:
-        """From the arrays of a run by name; None where no step has been taken, or a value is not
-        finite."""
+        """The law of a run, from the arrays of its figures by key (see `Column.key`).
+
+        Arrays run over the stored times, or with keys `step_…` over the accepted steps. None where
+        no step has been taken, or an energy or a dissipation is not finite.
+        """
         if not column["step_time"].size:
             return None
         times = np.append(column["step_time"], column["time"][-1])

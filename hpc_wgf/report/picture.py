@@ -1,4 +1,4 @@
-"""A picture of a stored run: samples at some stored times, and energy and error over time."""
+"""A picture of a stored run: particles at some stored times, energy and error over time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from .summary import Summary
 def draw(
     run: StoredRun, path: Path, *, axes: tuple[int, int] = (0, 1), samples: int = 2000
 ) -> None:
-    """Write a picture to `path` (.png, .pdf): the particles' projection onto two axes at the
-    first, a middle and the last stored time (a histogram in one dimension), and energy and map
-    error over time."""
-    import matplotlib  # not before a picture is asked for: it takes half a second
+    """Draw a run to the file `path`, in the format of its ending (.png, .pdf).
+
+    The first panels show at most `samples` particles at the first, a middle and the last stored
+    time, projected onto two `axes` numbered from 0 (in one dimension as a histogram); the last
+    panel shows energy and relative map error over time.
+
+    Errors: `InputError` where the run has no row yet, or the file cannot be written.
+    """
+    import matplotlib  # It takes half a second, which only a picture is worth.
 
     matplotlib.use("Agg")
     from matplotlib import pyplot

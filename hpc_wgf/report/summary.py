@@ -15,40 +15,45 @@ from ..store import StoredRun
 from .energy_law import EnergyLaw
 
 Column = list[float | None]
+"""One figure at every stored time, (rows,); None where the run has no value."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in figures. Lists run over the stored times. Errors and energies are on the evaluation
-    sample, which no step was fitted to; None where there is nothing to compare with, or where the
-    run's method has no such figure."""
+    """A run in figures.
+
+    Lists have one entry for each stored time. A figure is None where there is nothing to compare
+    with (no exact solution, say) or where the method of the run does not have it. Energies and
+    errors are means over the evaluation sample, which no step was computed from, unless they are
+    said to be on the samples of the step. Units: x stands for that of length, t for that of time.
+    """
 
     problem: str
-    """Its name."""
+    """Name of the problem."""
 
     dimension: int
-    """Of space."""
+    """Dimension d of x ∈ ℝᵈ."""
 
     ranks: int
-    """On which the run was last."""
+    """Number of ranks, after a resumption that of the last part of the run."""
 
     samples: int
-    """Of a step."""
+    """Number n of samples in a step, of all ranks together."""
 
     parameters: int
-    """Of the map."""
+    """Number p of parameters of the map."""
 
     interaction_routes: list[str]
-    """How each sum over pairs was taken (`interactions.Route`)."""
+    """How the sum over pairs of each interaction was taken, a value of `choices.Route`."""
 
     preconditioner: str | None
-    """Of the solves."""
+    """Preconditioner of the linear solves, a value of `choices.Preconditioning`."""
 
     until: float
-    """The end that was asked for."""
+    """Time at which the run is to end."""
 
     finished: bool
-    """Whether it has been reached."""
+    """Whether that time has been reached."""
 
     times: list[float]
     """The stored times."""
@@ -57,69 +62,75 @@ class Summary:
     """F(ρ)."""
 
     energy_rate: Column
-    """−ηᵀĜη on the run's samples."""
+    """dF/dt = −ηᵀĜη on the samples of the step, in units of F/t."""
 
     energy_rate_measured: Column | None
-    """dF/dt of `energy` along η."""
+    """dF/dt of `energy` along θ' = η, in units of F/t."""
 
     kl_divergence: Column | None
-    """To the stationary law, where its normalisation is known."""
+    """KL(ρ‖ρ_∞) to the stationary density, where its normalisation is known."""
 
     map_error: Column | None
-    """(E|T − T_exact|²)^½."""
+    """(E|T − T_exact|²)^½, in units of x."""
 
     map_error_relative: Column | None
-    """`map_error` over (E|T_exact − z|²)^½, and 0 at the start, where neither has moved."""
+    """`map_error` over the displacement (E|T_exact − z|²)^½; 0 at the start, before any motion."""
 
     symmetric_kl: Column | None
-    """Of the nearest Gaussian push-forward to the exact Gaussian law."""
+    """KL(p‖q) + KL(q‖p), q the exact law where that is Gaussian, p the law of the affine map that
+    fits T best."""
 
     projection_error: Column
-    """E|Jη + f|² on the run's samples."""
+    """δ = E|Jη + f|² on the samples of the step [PWGF (3.27)], in units of x²/t²."""
 
     projection_error_fresh: Column
-    """E|Jη + f|² on the evaluation sample."""
+    """δ on the evaluation sample, in units of x²/t²."""
 
     projection_error_relative: Column
-    """(E|Jη + f|²/E|f|²)^½ on the run's samples, the share of the force that the map cannot
+    """(E|Jη + f|²/E|f|²)^½ on the samples of the step: the share of the force that the map cannot
     follow."""
 
     folded: list[int]
-    """Samples of the evaluation sample whose density is not known."""
+    """Number of evaluation samples at which the map has folded: their density is not known."""
 
     steps: int
-    """Accepted steps."""
+    """Number of accepted steps."""
 
     rejected: int | None
-    """Attempts that were rejected."""
+    """Number of rejected attempts at a step."""
 
     products_per_solve: float | None
-    """Mean over the run."""
+    """Products with Ĝ in a linear solve, the mean over the run."""
 
     unconverged: int | None
-    """Solves that ended above the tolerance."""
+    """Number of solves that stopped short of their tolerance `rtol`."""
 
     worst_residual: float | None
-    """The largest true residual of a solve, over its right-hand side."""
+    """The largest true residual of a solve, relative to its right-hand side."""
 
     largest_shift: float | None
-    """ε/‖Ĝ‖ of the step where it was largest."""
+    """The largest shift ε/‖Ĝ‖ of the solves, ε as in (Ĝ + εI) η = −∇F."""
 
     worst_nonlinearity: float | None
-    """Of a step: the motion of the samples other than linear in θ, over the linear one."""
+    """The largest ratio in a step of the samples' motion that is not linear in θ to the linear
+    motion."""
 
     energy_law: EnergyLaw | None
-    """What fell against what was dissipated."""
+    """How well F falls by what is dissipated; None before the first step."""
 
     wall_seconds: float
-    """Seconds of computation."""
+    """Seconds of computation up to the last row."""
 
     versions: dict[str, str]
-    """Of the packages that took part."""
+    """Versions of the packages that took part, by their names."""
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any], column: Mapping[str, np.ndarray]) -> Summary:
-        """From a run's attributes and its figures by key; figures may be missing."""
+        """The summary of a run, from its attributes as a store holds them and its figures.
+
+        `column`: arrays by key (see `Column.key` in `hpc_wgf.columns`), over the stored times or,
+        with keys `step_…`, over the accepted steps; figures may be missing.
+        """
         column = column if isinstance(column, _Stored) else _Given(column)
         map_error = column["map_error"]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -164,11 +175,11 @@ class Summary:
 
     @classmethod
     def of_store(cls, run: StoredRun) -> Summary:
-        """From a store."""
+        """The summary of a stored run."""
         return cls.of(run.attributes, _Stored(run))
 
     def to_json(self) -> str:
-        """One JSON object; what is not finite is null."""
+        """The summary as one JSON object, in which None is null."""
         return json.dumps(asdict(self), allow_nan=False)
 
 
@@ -208,19 +219,22 @@ class _Given(Mapping[str, np.ndarray]):
 
 
 def _listed(column: np.ndarray) -> Column:
+    """The values as a list, with None for those that are not finite."""
     return [value if math.isfinite(value) else None for value in column.tolist()]
 
 
 def _listed_or_none(column: np.ndarray) -> Column | None:
+    """The same; None where no value is finite."""
     values = _listed(column)
     return None if all(value is None for value in values) else values
 
 
 def _largest(column: np.ndarray) -> float | None:
+    """The largest finite value; None where there is none."""
     finite = column[np.isfinite(column)]
     return float(finite.max()) if finite.size else None
 
 
 def _total(column: np.ndarray) -> int | None:
-    """The sum of a figure of whole numbers; None where the run does not have it."""
+    """The sum of a figure of whole numbers; None where the run does not have the figure."""
     return int(column.sum()) if np.isfinite(column).all() else None

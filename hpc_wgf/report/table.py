@@ -8,16 +8,17 @@ from rich.table import Table
 
 from .summary import Column, Summary
 
-_UNRESOLVED = 0.7  # of the root mean square force: half of the dissipation is missed
-_GAP = 0.3  # named problems stay below 0.15, and in their parts below 0.26
-_RISE = 0.01  # of what is dissipated in all
-_NOISE = 1e-3  # of the energy: a run that begins at rest has nothing to fall by
+# Warnings begin at these values.
+_UNRESOLVED = 0.7  # relative projection error: the map then misses half of the dissipation
+_GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of a run below 0.26
+_RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
+_NOISE = 1e-3  # change of the energy, over its size: less is noise, as in a run that begins at rest
 _SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
-_NONLINEAR = 0.5  # of a step's motion: what holds for small steps is then no guide
+_NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small steps then fails
 
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
-    """Print what was solved, then one line a stored time."""
+    """Print what was solved, a line of figures for each stored time, warnings, and the work."""
     console = console or Console()
     console.print(
         f"[bold]{escape(summary.problem)}[/bold]  dimension {summary.dimension}, "
@@ -54,7 +55,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 
 
 def _warnings(summary: Summary) -> list[str]:
-    """What a reader of the figures must know before trusting them."""
+    """What a reader has to know before trusting the figures, a sentence or two each."""
     warnings = _against_the_energy_law(summary)
     if summary.map_error is not None and None in summary.map_error:
         time = summary.times[summary.map_error.index(None)]
@@ -70,7 +71,7 @@ def _warnings(summary: Summary) -> list[str]:
         if error is not None
         and rate is not None
         and error > _UNRESOLVED
-        # near a steady state what is left of the force is noise
+        # Near a steady state what is left of the force is noise.
         and abs(rate) > 0.01 * max(abs(r) for r in summary.energy_rate if r is not None)
     ]
     if unresolved:
@@ -94,6 +95,7 @@ def _warnings(summary: Summary) -> list[str]:
 
 
 def _against_the_energy_law(summary: Summary) -> list[str]:
+    """A warning where the energy rises or does not fall by what is dissipated."""
     law = summary.energy_law
     noise = _NOISE * max(
         (abs(energy) for energy in summary.energy if energy is not None), default=0
