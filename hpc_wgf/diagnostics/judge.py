@@ -93,12 +93,14 @@ class Judge:
 
         Errors: `StepFailed` if the map has folded at a sample and the energy depends on the
         density, or if a value is not finite."""
-        ensemble, energy = self._ensemble(map), self.problem.energy
-        pushed = ensemble.push(map.active(), density=True, score=energy.needs_density)
-        forces = ensemble.forces(energy, pushed, values=True)
+        ensemble, parts = self._ensemble(map), self.problem.energy
+        pushed = ensemble.push(map.active(), density=True, score=parts.needs_density)
+        forces = ensemble.forces(parts, pushed, values=True)
         eta = torch.zeros_like(map.theta) if velocity is None else velocity
         sums, counts = self._sums(map, ensemble, pushed, forces, eta)
-        value, error, work, folded = ensemble.sum_or_fail(sums, counts).tolist()
+        summed = ensemble.sum_or_fail(sums, counts)
+        ensemble.averaged(summed[:-1])
+        energy, error, work, folded = summed.tolist()
         unfolded = torch.cat([cloud.unfolded for cloud in pushed])
         known = velocity is not None and self._residual_is_defined
         return Look(
@@ -106,10 +108,10 @@ class Judge:
             log_density=torch.where(
                 unfolded, torch.cat([cloud.log_density for cloud in pushed]), _NAN
             ),
-            energy=value / ensemble.total,
-            projection_error=error / ensemble.total if known else _NAN,
+            energy=energy,
+            projection_error=error if known else _NAN,
             folded=int(folded),
-            work=work / ensemble.total,
+            work=work,
         )
 
     def _sums(

@@ -72,7 +72,11 @@ class Ensemble:
     def mean(self, own: Tensor) -> Tensor:
         """(1/n) Σ_ranks `own`, of any shape, where `own` is this rank's (weighted) sum over its own
         samples. It is overwritten with the result. Collective, one all-reduce."""
-        return self.communicator.sum(own).div_(self.total)
+        return self.averaged(self.communicator.sum(own))
+
+    def averaged(self, summed: Tensor) -> Tensor:
+        """A sum over the samples of all ranks divided by n, in place."""
+        return summed.div_(self.total)
 
     @torch.no_grad()
     def push(self, map: PushForward, *, density: bool, score: bool) -> list[Cloud]:

@@ -4,9 +4,10 @@ from .affine import Affine
 from .architecture import described, rebuilt
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
+from .chunk import Matrices
 from .composition import Composition
 from .layer import ParameterLayer
-from .linearization import Linearization, Linearizer, Matrices, budget_on
+from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow

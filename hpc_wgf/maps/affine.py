@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .base import PushForward, Transported, identity_like, signed_volume
+from .chunk import Chunk, Matrices, Workspace
 from .layer import ParameterLayer, samples_first, weight_index
-from .linearization import Chunk, Linearizer, Matrices, Workspace
+from .linearization import Linearizer
 
 
 class Affine(PushForward):

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .linearization import Linearization, Linearizer, Workspace
+from .chunk import Workspace
+from .linearization import Linearization, Linearizer
 
 _CACHED = 1 << 16  # Activations of one layer, half a MiB in float64, stay in a core's cache.
 

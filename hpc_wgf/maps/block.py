@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from . import elimination
 from .base import PushForward, Transported
+from .chunk import Chunk, Matrices, Workspace, damp_
 from .features import FeatureOptions, initial_features
 from .layer import ParameterLayer, samples_first, weight_index
-from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
+from .linearization import Linearizer
 
 # (M⁻¹ of the smaller matrix M, score at x, tanh''(Wx + b)) ↦ score at T(x)
 _Carry = Callable[[Tensor, Tensor, Tensor], Tensor]

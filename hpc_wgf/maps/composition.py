@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import PushForward, Transported
+from .chunk import Chunk, Matrices, Workspace
 from .layer import ParameterLayer
-from .linearization import Chunk, Linearizer, Matrices, Workspace
+from .linearization import Linearizer
 
 
 class Composition(PushForward):

@@ -12,8 +12,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import InputError
 from .base import PushForward, Transported
+from .chunk import Chunk, Matrices, Workspace
 from .layer import ParameterLayer, weight_index
-from .linearization import Chunk, Linearizer, Matrices, Workspace
+from .linearization import Linearizer
 from .volume import transport_by_gradient
 
 

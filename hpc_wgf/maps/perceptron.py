@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import PushForward, Transported, identity_like
+from .chunk import Chunk, Matrices, Workspace, damp_
 from .features import FeatureOptions, initial_features
 from .layer import ParameterLayer, samples_first, weight_index
-from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
+from .linearization import Linearizer
 from .volume import transport_by_gradient
 
 

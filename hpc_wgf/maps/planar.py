@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .base import PushForward, Transported
+from .chunk import Workspace
 from .features import FeatureOptions, initial_features
-from .linearization import Linearizer, Workspace
+from .linearization import Linearizer
 from .planar_linearization import PlanarLinearizer
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .chunk import Chunk, Matrices, Workspace, damp_
 from .layer import ParameterLayer, weight_index
-from .linearization import Chunk, Linearizer, Matrices, Workspace, damp_
+from .linearization import Linearizer
 
 _FEW = 4  # In at most so many dimensions the d sensitivities of every layer are kept.
 

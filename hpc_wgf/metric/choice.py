@@ -17,9 +17,10 @@ from .block_gram import (
     one_block,
     probed_grams,
 )
+from .diagonal_blocks import DiagonalBlocks
 from .kronecker import kronecker_factors
 from .nystrom import nystrom
-from .preconditioner import DiagonalBlocks, GramModel
+from .preconditioner import GramModel
 from .subsample import Subsample, axes_fit, layers_at
 
 _DENSE = 1024  # With at most so many parameters all of Ĝ is one block.

@@ -8,15 +8,58 @@ Source: Z. Frangella, J. A. Tropp, M. Udell, SIAM J. Matrix Anal. Appl. 44 (2023
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer
-from .preconditioner import LowRank
+from .preconditioner import Preconditioner
 from .subsample import Subsample
 
 _FIRST_RANK, _MOST_RANK = 32, 512
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Ĝ ≈ U Λ Uᵀ of rank r.
+
+    The preconditioner is M = U (Λ + ε) Uᵀ/(λ_r + ε) + I − U Uᵀ, λ_r the least eigenvalue: an
+    approximation of Ĝ + εI but for the factor 1/(λ_r + ε), on which iterates do not depend
+    (Z. Frangella, J. A. Tropp, M. Udell, SIAM J. Matrix Anal. Appl. 44 (2023) 718, eq. 5.3).
+    """
+
+    values: Tensor
+    """The diagonal of Λ, (r,), falling."""
+    vectors: Tensor
+    """U, (p, r), with orthonormal columns."""
+
+    @property
+    def norm(self) -> float:
+        return float(self.values[0])
+
+    def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
+        shift = max(shift, 1e-15 * self.norm)
+        scale = ((self.values[-1] + shift) / (self.values + shift)).sqrt()
+        return _LowRank((scale - 1).to(dtype), self.vectors.to(dtype))
+
+
+@dataclass(frozen=True)
+class _LowRank:
+    """M^{−½} v = v + U (s − 1) Uᵀ v, s_i² = (λ_r + ε)/(λ_i + ε)."""
+
+    scale: Tensor
+    """s − 1, (r,)."""
+    vectors: Tensor
+    """U, (p, r)."""
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.solve_upper(self.solve_upper(v))
+
+    def solve_upper(self, v: Tensor) -> Tensor:
+        return torch.addmv(v, self.vectors, self.scale * (self.vectors.T @ v))
+
+    solve_lower = solve_upper
 
 
 def nystrom(sample: Subsample, parameters: int, shift: float) -> LowRank:

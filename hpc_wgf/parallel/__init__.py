@@ -1,12 +1,13 @@
 """Ranks, the processes of a run: their communication, and samples that do not depend on them."""
 
-from .blocks import RandomStream, SampleBlocks, TreeBuffers, TreeSum, samples_to_check, tree_sum
+from .blocks import RandomStream, SampleBlocks, samples_to_check
 from .communicator import Communicator, LocalCommunicator, agreed, describe
 from .environment import communicator_from_environment, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
 from .session import distributed
 from .signals import StopRequest, status_of_stop, stop_request
+from .sums import TreeBuffers, TreeSum, tree_sum
 from .torch_distributed import TorchCommunicator
 
 __all__ = [

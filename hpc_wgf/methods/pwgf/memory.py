@@ -12,7 +12,8 @@ import torch
 from ...ensemble import Ensemble
 from ...integrators import Scheme
 from ...maps import PushForward
-from .solver import Memory, MetricSolver, Origin
+from .solver import MetricSolver
+from .solver_memory import Memory, Origin
 
 _SCHEME = "scheme/"
 _NONE = -1  # of a count that is not known yet

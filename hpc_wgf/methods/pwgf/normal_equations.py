@@ -89,10 +89,10 @@ def assemble(
     return NormalEquations(
         ensemble=ensemble,
         gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble),
-        b=sums[:-1].to(chunks[0].force.dtype).div_(ensemble.total),
+        b=ensemble.averaged(sums[:-1].to(chunks[0].force.dtype)),
         images=[cloud.x for cloud in pushed],
         forces=[chunk.force for chunk in chunks],
-        force_square=float(sums[-1]) / ensemble.total,
+        force_square=float(ensemble.averaged(sums[-1])),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,6 @@ from ...krylov import EarlyStopping, SolveStats, Status, lsmr, minres
 from ...maps import PushForward
 from ...metric import (
     JacobianRows,
-    Preconditioner,
     PreconditionerBuild,
     Subsample,
     build,
@@ -24,68 +23,11 @@ from ...metric import (
 )
 from .normal_equations import NormalEquations
 from .options import PWGFOptions
+from .solver_memory import Memory, Origin
 
 _POWER_ITERATIONS = 6
-_MOST_EXTRA = 60.0  # products
 _SPARED = 1e3  # shifts in the smallest eigenvalue of the metric of an affine map
 _SHIFT = 0.01  # ε/‖Ĝ‖ over rtol: the error of the shift is then about that of the tolerance
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a preconditioner was made."""
-
-    theta: Tensor
-    """θ there, (p,)."""
-    step: int
-    """Whose samples it was made from."""
-    shift: float
-    """ε/‖Ĝ‖ for which it was made."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What later solves take over."""
-
-    origin: Origin
-    """Of the preconditioner."""
-    built: PreconditionerBuild
-    """What it was made from."""
-    preconditioner: Preconditioner
-    """For the present shift."""
-    shift: float
-    """ε/‖Ĝ‖."""
-    epsilon: float
-    """ε."""
-    first_count: int | None = None
-    """Products of the first solve with this preconditioner, at the θ where it was made."""
-    extra_total: int = 0
-    """Products that later solves took beyond that, all together."""
-    second_extra: int | None = None
-    """What the first of them took beyond it, with this preconditioner or the one before."""
-
-    def after(self, products: int) -> Memory:
-        """The memory after a solve."""
-        if self.first_count is None:
-            return replace(self, first_count=products)
-        beyond = max(0, products - self.first_count)
-        return replace(
-            self,
-            extra_total=self.extra_total + beyond,
-            second_extra=beyond if self.extra_total == 0 else self.second_extra,
-        )
-
-    def cost(self, system: NormalEquations) -> float:
-        """What a new preconditioner takes, in products with Ĝ; but never more than plain solves
-        take, which an old one may be worse than."""
-        return min(self.built.operations / system.operations, _MOST_EXTRA)
-
-    def worn_out(self, cost: float) -> bool:
-        """Whether a new preconditioner, at the cost of so many products, pays: this one has taken
-        more than that, or will, as the one before did at its second use."""
-        if self.first_count is None:
-            return False
-        return self.extra_total >= cost or (self.second_extra or 0) >= cost
 
 
 class Solved(NamedTuple):

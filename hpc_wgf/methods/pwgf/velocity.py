@@ -13,7 +13,8 @@ from ...maps import PushForward
 from ...parallel import tree_sum
 from .normal_equations import NormalEquations
 from .options import PWGFOptions
-from .solver import Memory, MetricSolver
+from .solver import MetricSolver
+from .solver_memory import Memory
 
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
 _LARGEST_SHIFT = 1e-2

@@ -15,9 +15,10 @@ from hpc_wgf.krylov import DenseOperator, minres
 from hpc_wgf.maps import Affine, BlockFlow, Composition, PlanarFlow, ResidualPerceptron
 from hpc_wgf.metric import Subsample, build, default_preconditioner
 from hpc_wgf.metric.block_gram import blocks_by_output, gram, mean_energies, probed_grams
+from hpc_wgf.metric.diagonal_blocks import DiagonalBlocks
+from hpc_wgf.metric.kronecker import KroneckerFactors
 from hpc_wgf.metric.layer_gram import gram_of_layers
-from hpc_wgf.metric.nystrom import gram_product
-from hpc_wgf.metric.preconditioner import DiagonalBlocks, KroneckerFactors, LowRank
+from hpc_wgf.metric.nystrom import LowRank, gram_product
 from hpc_wgf.metric.subsample import axes_fit, layers_at
 from hpc_wgf.parallel import LocalCommunicator
 

@@ -14,7 +14,7 @@ from hpc_wgf.choices import Form, Preconditioning, Solver
 from hpc_wgf.errors import StepFailed
 from hpc_wgf.integrators import SCHEMES
 from hpc_wgf.methods.pwgf import PWGF
-from hpc_wgf.methods.pwgf.solver import Memory
+from hpc_wgf.methods.pwgf.solver_memory import Memory
 from hpc_wgf.parallel import LocalCommunicator
 
 WELLS = wgf.Problem(

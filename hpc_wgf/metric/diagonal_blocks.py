@@ -1,0 +1,108 @@
+"""Preconditioners from diagonal blocks of Ĝ, each factored by Cholesky."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .preconditioner import Preconditioner
+
+# By measurement, values from 200 to 2000 are about equally good for q/m from 0.1 to 0.3.
+_NOISE = 500.0
+
+
+@dataclass(frozen=True)
+class DiagonalBlocks:
+    """Ĝ ≈ its diagonal blocks, each the mean over m rows of J.
+
+    The fewer rows, the larger the errors of the small eigenvalues. A block of q parameters takes
+    the larger shift ε(1 + 500 (q/m)²) therefore, with which it also serves at more values of θ.
+    """
+
+    matrices: Sequence[Tensor]
+    """The blocks, (q, q) each, in float64."""
+    indices: Sequence[Tensor]
+    """The places in θ of the parameters of each block, (q,) each."""
+    rows: float = math.inf
+    """m; infinite for exact blocks."""
+
+    @cached_property
+    def norm(self) -> float:
+        return float(torch.stack([_norm(matrix) for matrix in self.matrices]).max())
+
+    def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
+        """M = L Lᵀ by Cholesky factorisation, block by block.
+
+        The shift of a block that rounding makes indefinite is raised tenfold until it can be
+        factored.
+        """
+        groups: dict[int, list[int]] = {}
+        for k, matrix in enumerate(self.matrices):
+            groups.setdefault(len(matrix), []).append(k)
+        inverses, indices = [], []
+        for size, group in groups.items():
+            stacked = torch.stack([self.matrices[k] for k in group])
+            inverses.append(_inverse_factors(stacked, shift * self._damping(size), dtype))
+            indices.append(torch.stack([self.indices[k] for k in group]))
+        return _BlockCholesky(inverses, indices)
+
+    def _damping(self, size: int) -> float:
+        return 1.0 + _NOISE * (size / self.rows) ** 2
+
+
+@dataclass(frozen=True)
+class _BlockCholesky:
+    """M⁻¹ = L⁻ᵀ L⁻¹ by the inverse factors of blocks, those of equal size stacked."""
+
+    inverses: Sequence[Tensor]
+    """L⁻¹ of the blocks of each size q, (number, q, q)."""
+    indices: Sequence[Tensor]
+    """Their places in θ, (number, q)."""
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.solve_upper(self.solve_lower(v))
+
+    def solve_upper(self, v: Tensor) -> Tensor:
+        return self._apply(v, [inverse.mT for inverse in self.inverses])
+
+    def solve_lower(self, v: Tensor) -> Tensor:
+        return self._apply(v, self.inverses)
+
+    def _apply(self, v: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        result = torch.empty_like(v)
+        for matrix, index in zip(matrices, self.indices, strict=True):
+            # Vectors are rows, as products with a batch of columns take MKL four times as long.
+            result[index] = (v[index][:, None, :] @ matrix.mT)[:, 0]
+        return result
+
+
+def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
+    """L⁻¹ of A + εI = L Lᵀ for every A of a stack, (number, q, q).
+
+    It is not a number where A is not finite, which the solve then reports.
+    """
+    diagonal = matrices.diagonal(dim1=1, dim2=2)
+    shifts = (1e-15 * diagonal.amax(1)).clamp(min=shift)
+    while True:
+        shifted = matrices.clone()
+        shifted.diagonal(dim1=1, dim2=2).add_(shifts[:, None])
+        factors, failed = torch.linalg.cholesky_ex(shifted)
+        failed = (failed > 0) & shifts.isfinite()
+        if not bool(failed.any()):
+            eye = torch.eye(matrices.shape[1], dtype=dtype, device=matrices.device)
+            return torch.linalg.solve_triangular(factors.to(dtype), eye, upper=False)
+        shifts = torch.where(failed, 10.0 * shifts, shifts)
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    """The largest eigenvalue of a positive matrix by power iterations, to a few per cent, 0-d."""
+    v = torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    v = v + 0.1 * torch.arange(len(v), dtype=v.dtype, device=v.device).sin()
+    for _ in range(12):
+        v = matrix @ (v / v.norm())
+    return v.norm()
