@@ -30,7 +30,7 @@ OURS: dict[str, tuple[str, ...]] = {
         "method.scheme=heun", "method.step=0.1", "method.preconditioner=dense",
     ),
 }  # fmt: skip
-_ROWS = 5  # stored times of our run after the start
+_ROWS = 5  # stored times, after the start, of the run with the cheaper settings
 
 
 def rows(

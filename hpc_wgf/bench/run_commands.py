@@ -127,7 +127,7 @@ def recipe_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Time to an error of 1 % of the displacement: the papers' settings against ours.
+    """Time to an error of 1 % of the displacement: the papers' settings against cheaper ones.
 
     Example: `hpc-wgf bench recipe --set-paper method.dtype=float32`
     """
