@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import accuracy, performance
-from .keys import keys_of_run_files
 from .pages import NAMES
 from .sections import filled
 
@@ -18,14 +17,12 @@ def pages_of(checkout: Path) -> list[Path]:
 
 
 def regenerated(page: Path, checkout: Path) -> str:
-    """The text of a page with its generated sections made anew from the tables of the run file and
-    the records of the checkout."""
+    """The text of a page with its generated sections made anew from the records of the checkout."""
     return filled(page.read_text(encoding="utf-8"), _sections(checkout / "data"))
 
 
 def _sections(data: Path) -> dict[str, Callable[[], str]]:
     return {
-        "keys": keys_of_run_files,
         "accuracy-short": lambda: accuracy.short_table(data),
         "accuracy-exact": lambda: accuracy.exact_table(data),
         "accuracy-other": lambda: accuracy.other_table(data),

@@ -7,6 +7,7 @@ import re
 from importlib.resources import files
 
 from ..errors import InputError
+from .keys import keys_of_run_files
 
 NAMES = (
     "tutorial", "method", "maps", "run-file", "accuracy", "performance", "cluster", "planning",
@@ -14,11 +15,12 @@ NAMES = (
 )  # fmt: skip
 """All pages, in the order in which a new user would read them."""
 
+_KEYS = re.compile(r"^<!-- keys: .*-->$", re.MULTILINE)
 _COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE | re.DOTALL)
 
 
 def page(name: str) -> str:
-    """The Markdown of a page, as it is stored in the package.
+    """The Markdown of a page; the keys of run files come from their tables as it is asked for.
 
     Errors: `InputError` with the nearest known name where there is no such page.
     """
@@ -26,7 +28,8 @@ def page(name: str) -> str:
         nearest = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         raise InputError(f"there is no page {name!r}: {hint}Pages: {', '.join(NAMES)}")
-    return (files("hpc_wgf") / "guide" / f"{name}.md").read_text(encoding="utf-8")
+    text = (files("hpc_wgf") / "guide" / f"{name}.md").read_text(encoding="utf-8")
+    return _KEYS.sub(lambda _: keys_of_run_files(), text)
 
 
 def summary_line(name: str) -> str:

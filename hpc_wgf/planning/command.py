@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import build, load
 from ..errors import InputError
+from ..methods.pwgf import PWGFOptions
 from ..parallel import one_thread
 from ..report import Summary
 from ..store import open_run
@@ -80,7 +81,13 @@ def _ranks(nodes: int, per_node: int) -> int:
 
 def _job(name: str, settings: Sequence[str]) -> Job:
     run_file = load(name, settings)
-    return Job(*build(run_file), run_file.output)
+    problem, map, options = build(run_file)
+    if not isinstance(options, PWGFOptions):
+        raise InputError(
+            f"plans are of runs by the method pwgf, and {name} is solved by {options.kind}: its "
+            "memory and seconds are not known. Run it with few samples, and read its report"
+        )
+    return Job(problem, map, options, run_file.output)
 
 
 def _preconditioners(given: float | None, job: Job) -> float:
