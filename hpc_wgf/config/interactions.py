@@ -13,6 +13,7 @@ from .table import Table
 
 if TYPE_CHECKING:
     from ..interactions import GaussianKernel, InteractionEnergy, PowerLaw, UserKernel
+    from ..interactions.kernels import Morse
 
 
 class PowerLawTable(Table):
@@ -47,6 +48,22 @@ class GaussianKernelTable(Table):
         return GaussianKernel(self.amplitude, self.width)
 
 
+class MorseTable(Table):
+    """J(x) = strength · exp(−|x|/range) − exp(−|x|): swarms."""
+
+    kind: Literal["morse"]
+    """Tag that selects this kernel."""
+    strength: Annotated[Number, Field(ge=0)] = 2.0
+    """Strength of the repulsion, over that of the attraction."""
+    range: Annotated[Number, Field(gt=0), Unit("x")] = 0.5
+    """Range of the repulsion; that of the attraction is 1."""
+
+    def build(self) -> Morse:
+        from ..interactions.kernels import Morse
+
+        return Morse(self.strength, self.range)
+
+
 class UserKernelTable(Table):
     """J(x) = j(|x|²) with a torch function j of your own, applied elementwise."""
 
@@ -62,7 +79,8 @@ class UserKernelTable(Table):
 
 
 KernelTable = Annotated[
-    PowerLawTable | GaussianKernelTable | UserKernelTable, Field(discriminator="kind")
+    PowerLawTable | GaussianKernelTable | MorseTable | UserKernelTable,
+    Field(discriminator="kind"),
 ]
 """The kernel of an interaction, told apart by its `kind`."""
 

@@ -119,6 +119,41 @@ class GaussianKernel(Kernel):
         return torch.exp(square * (-0.5 / self.width**2)).mul_(self.amplitude / self.width**2)
 
 
+class Morse(Kernel):
+    """J(x) = C e^{−|x|/ℓ} − e^{−|x|}: repulsion of strength C and range ℓ, attraction of strength
+    and range 1, in units of x (M. R. D'Orsogna, Y. L. Chuang, A. L. Bertozzi, L. S. Chayes, Phys.
+    Rev. Lett. 96 (2006) 104302)."""
+
+    singular = True  # The gradient has no direction at 0.
+
+    def __init__(self, strength: float = 2.0, range: float = 0.5) -> None:
+        """`strength`: C ≥ 0. `range`: ℓ > 0.
+
+        Errors: `InputError` for other values."""
+        sound = math.isfinite(strength) and math.isfinite(range)
+        if not (sound and strength >= 0 and range > 0):
+            raise InputError(
+                "a Morse kernel needs a strength from 0 on and a positive range, both finite, got "
+                f"{strength} and {range}"
+            )
+        self.strength, self.range = float(strength), float(range)
+
+    def __repr__(self) -> str:
+        return f"Morse(strength={self.strength}, range={self.range})"
+
+    def value(self, square: Tensor) -> Tensor:
+        r = square.sqrt()
+        return self.strength * torch.exp(-r / self.range) - torch.exp(-r)
+
+    def weight(self, square: Tensor) -> Tensor:
+        r = square.sqrt()
+        repulsion = self.strength / self.range * torch.exp(-r / self.range)
+        return (torch.exp(-r) - repulsion) / r
+
+    def exponent_at_zero(self) -> float | None:
+        return 1.0  # J(x) − J(0) ~ |x|
+
+
 class UserKernel(Kernel):
     """J(x) = j(|x|²) with j given by a torch function."""
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hpc_wgf import GaussianKernel, InputError, InteractionEnergy, PowerLaw, Route, UserKernel
 from hpc_wgf.interactions import Kernel, Particles, batches, tiles
+from hpc_wgf.interactions.kernels import Morse
 from hpc_wgf.parallel import LocalCommunicator
 
 KERNELS = {
@@ -17,6 +18,7 @@ KERNELS = {
     "log": PowerLaw(2, 0),
     "Riesz": PowerLaw(2, -0.5),
     "gaussian": GaussianKernel(0.7, 0.6),
+    "Morse": Morse(1.5, 0.4),
     "user": UserKernel(lambda square: torch.cos(square) - 0.3 * square),
 }
 
@@ -29,6 +31,8 @@ def values(kernel: Kernel, x: Tensor) -> Tensor:
         return powers[0] - powers[1]
     if isinstance(kernel, GaussianKernel):
         return -kernel.amplitude * torch.exp(-(r**2) / (2 * kernel.width**2))
+    if isinstance(kernel, Morse):
+        return kernel.strength * torch.exp(-r / kernel.range) - torch.exp(-r)
     return torch.cos(r**2) - 0.3 * r**2
 
 
