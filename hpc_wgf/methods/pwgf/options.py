@@ -101,6 +101,8 @@ class PWGFOptions:
     a quarter of its memory."""
     tf32: Flag = False
     """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
+    growth: Annotated[Number, Field(gt=1)] = Field(default=3.0, kw_only=True)
+    """Largest factor by which a step with a tolerance may be longer than the one before."""
     kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
     """The method: parameterised Wasserstein gradient flow."""
 
@@ -169,4 +171,4 @@ class PWGFOptions:
         order = SCHEMES[self.scheme].error_order
         if self.tolerance is None or order is None:
             return FixedStep()
-        return PIController(self.tolerance, order)
+        return PIController(self.tolerance, order, largest=self.growth)
