@@ -52,6 +52,8 @@ class PWGF:
         Column("residual", "step", "largest true residual of a solve, over the right-hand side"),
         Column("nonlinearity", "step", "motion of the samples other than linear in theta, over "
                "the linear one"),
+        Column("misfit", "step", "E|(T_{theta + h eta} - T_theta)/h + f|^2, h the way to the first "
+               "stage: what a step's own motion leaves of the force", "x^2/t^2", optional=True),
         Column("shift", "step", "epsilon over the largest eigenvalue of the metric"),
     )  # fmt: skip
 
@@ -260,5 +262,6 @@ def _figures(begun: Velocity, stages: Sequence[Velocity], repeated: int) -> dict
         "unconverged": (not begun.converged) + sum(not stage.converged for stage in stages),
         "residual": max(begun.residual, max((each.residual for each in stages), default=0.0)),
         "nonlinearity": begun.nonlinearity,
+        "misfit": begun.context.misfit,
         "shift": begun.shift,
     }

@@ -9,6 +9,7 @@ import torch
 from bound import look
 from oracles import dense_jacobian, forces_of_all, perturb
 
+import hpc_wgf as wgf
 from hpc_wgf import (
     Affine,
     BlockFlow,
@@ -178,3 +179,13 @@ def test_options_are_checked(options, message):
 def test_dimensions_must_match():
     with pytest.raises(InputError, match="map acts in dimension 3"):
         method(Affine(3))
+
+
+def test_the_misfit_of_a_step_of_a_linear_map_is_its_projection_error(tmp_path):
+    """An affine map moves along a straight line as θ does: (T_{θ+hη} − T_θ)/h = Jη."""
+    map = Affine(2)
+    problem = PROBLEM.replace(until=0.1)
+    run = wgf.solve(problem, map, PWGFOptions(samples=200), wgf.Output(tmp_path / "run"))
+    stored = wgf.open_run(run.path)
+    expected = stored.column("step_projection_error")
+    assert stored.column("step_misfit") == pytest.approx(expected, rel=1e-6, abs=1e-12)
