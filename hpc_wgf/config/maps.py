@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ResidualPerceptron,
     )
     from ..maps.features import FeatureOptions
+    from ..maps.scaling import Scaling
 
 
 class AffineTable(Table):
@@ -35,6 +36,18 @@ class AffineTable(Table):
         from ..maps import Affine
 
         return Affine(dimension)
+
+
+class ScalingTable(Table):
+    """T(z) = z + a ∘ z + b, every coordinate for itself: the affine map of separable flows."""
+
+    kind: Literal["scaling"]
+    """Tag that selects this map."""
+
+    def build(self, dimension: int) -> Scaling:
+        from ..maps.scaling import Scaling
+
+        return Scaling(dimension)
 
 
 class TanhTable(Table):
@@ -142,7 +155,7 @@ class ModuleTable(Table):
 
 
 MapTable = Annotated[
-    AffineTable | PlanarTable | BlockTable | PerceptronTable | ModuleTable,
+    AffineTable | ScalingTable | PlanarTable | BlockTable | PerceptronTable | ModuleTable,
     Field(discriminator="kind"),
 ]
 """A table of `[[map]]`, told apart by its `kind`."""

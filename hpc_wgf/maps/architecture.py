@@ -17,11 +17,13 @@ from .block import BlockFlow
 from .composition import Composition
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
+from .scaling import Scaling
 
 Description = Mapping[str, Any]
 
 _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "affine": lambda d: Affine(d["dimension"]),
+    "scaling": lambda d: Scaling(d["dimension"]),
     "planar": lambda d: PlanarFlow(d["dimension"], d["layers"]),
     "block": lambda d: BlockFlow(d["dimension"], d["width"]),
     "perceptron": lambda d: ResidualPerceptron(d["dimension"], tuple(d["widths"])),

@@ -13,6 +13,7 @@ from hpc_wgf.maps import (
     PlanarFlow,
     ResidualPerceptron,
 )
+from hpc_wgf.maps.scaling import Scaling
 
 D = 4
 
@@ -30,6 +31,7 @@ class Net(nn.Module):
 
 MAPS = {
     "affine": lambda: Affine(D),
+    "scaling": lambda: Scaling(D),
     "planar": lambda: PlanarFlow(D, 6),
     "planar-axis": lambda: PlanarFlow(D, 9, features=Features.AXIS),
     "block-wide": lambda: BlockFlow(D, 11),
@@ -41,5 +43,6 @@ MAPS = {
     "composition": lambda: Composition(
         Affine(D), BlockFlow(D, 7), PlanarFlow(D, 3), ResidualPerceptron(D, (5, 6))
     ),
+    "composition-scaling": lambda: Composition(Scaling(D), BlockFlow(D, 3), Scaling(D)),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }
