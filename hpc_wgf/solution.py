@@ -97,6 +97,7 @@ def solve(
         if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
         run = _bound(problem, map, options, output, communicator, stored, configuration)
+        schedule = Schedule(problem.start_time, problem.until, run.layout.every)
         evaluation = run.setting.evaluation
         check_start(problem, run.setting.map, evaluation.ensemble, run.method.checks())
         if stored is not None:
@@ -117,7 +118,6 @@ def solve(
     if show_progress and communicator.rank == 0:
         taken = 0 if checkpoint is None else checkpoint.step
         seeing.append(progress(problem.start_time, problem.until, steps=taken))
-    schedule = Schedule(problem.start_time, problem.until, run.layout.every)
     last = Loop(run.method, judge, communicator, schedule, seeing, staging).run(
         state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
     )

@@ -49,7 +49,7 @@ def check_mass(problem: Problem) -> None:
     try:
         # NaN stands for a density of 0: the logarithm of a formula that is negative there.
         there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)
-    except Exception:  # The density may be defined on its support only.
+    except (ValueError, ArithmeticError, RuntimeError):  # It is defined on its support only.
         return
     found = log_mass(here - gaussian.log_density(own), there - gaussian.log_density(other))
     if found.contributing_samples >= _FEWEST_CONTRIBUTING and abs(found.value) > max(
