@@ -26,7 +26,7 @@ class Status(StrEnum):
         "The right-hand side is not in the range of the matrix: "
         "the solution is that of least squares."
     )
-    VALIDATION = "The samples that were held out do not gain any more."
+    VALIDATION = "The validation samples do not gain any more."
     NOT_FINITE = "A product or a dot product is not finite."
 
 

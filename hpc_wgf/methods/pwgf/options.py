@@ -111,8 +111,8 @@ class PWGFOptions:
         self._check_solver()
         if self.validation is not None and self.validation_samples < _FEWEST_VALIDATION:
             raise InputError(
-                f"validation = {self.validation:g} of {self.samples} samples holds out "
-                f"{self.validation_samples}, which tell nothing of a solve: hold out at least "
+                f"validation = {self.validation:g} of {self.samples} samples gives "
+                f"{self.validation_samples}, which tell nothing of a solve: give at least "
                 f"{_FEWEST_VALIDATION}"
             )
 
@@ -138,7 +138,9 @@ class PWGFOptions:
                 'method.form = "force", or method.solver = "minres"'
             )
         if self.validation is not None:
-            raise InputError("validation watches minres only: leave it out, or use that solver")
+            raise InputError(
+                "validation samples end solves by minres only: leave them out, or use that solver"
+            )
 
     @property
     def torch_dtype(self) -> torch.dtype:

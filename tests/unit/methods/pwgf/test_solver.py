@@ -202,7 +202,10 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
     ("options", "message"),
     [
         ({"solver": Solver.LSMR, "form": Form.ENERGY}, "solver lsmr needs .*use method.form"),
-        ({"solver": Solver.LSMR, "validation": 0.5}, "validation watches minres only"),
+        (
+            {"solver": Solver.LSMR, "validation": 0.5},
+            "validation samples end solves by minres only",
+        ),
         (
             {"preconditioner": "jacobi"},
             "preconditioner = 'jacobi': expected one of 'automatic', 'none', 'dense'",
@@ -211,7 +214,7 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
         ({"shift": -0.1}, "shift = -0.1: expected at least 0"),
         ({"cache_gib": 0.0}, "cache_gib = 0.0: expected more than 0"),
         ({"validation": 0.0}, "validation = 0.0: expected more than 0"),
-        ({"validation": 0.001}, "holds out 4, which tell nothing of a solve: hold out at least 32"),
+        ({"validation": 0.001}, "gives 4, which tell nothing of a solve: give at least 32"),
         ({"scheme": "euler", "tolerance": 1e-3}, "use one of heun, .*rkc2"),
     ],
 )
