@@ -204,7 +204,7 @@ def test_samples_held_out_end_a_solve_of_the_energy_form_before_it_fits_noise():
         ({"solver": Solver.LSMR, "form": Form.ENERGY}, "solver lsmr needs .*use method.form"),
         (
             {"solver": Solver.LSMR, "validation": 0.5},
-            "validation samples end solves by minres only",
+            "end solves by minres only",
         ),
         (
             {"preconditioner": "jacobi"},
