@@ -132,7 +132,7 @@ def _begun(path: Path | str | None) -> StoredRun:
     if path is None:
         raise InputError("resume needs the path of a store")
     stored = open_run(path)
-    stored.refuse_older()
+    stored.check_resumable()
     return stored
 
 

@@ -37,8 +37,12 @@ class Trajectory:
     def of(cls, path: Path | str, spec: RunSpec | None = None) -> Self:
         """Of the store at `path`. `spec` is needed for a run that was not begun from a run file.
 
-        Errors: `InputError` where there is no such store, or it does not say what was solved."""
+        Errors: `InputError` where there is no such store, where it has no row or an older schema,
+        and where it does not say what was solved."""
         run = open_run(path)
+        run.check_resumable()
+        if run.rows == 0:
+            raise InputError(f"{path} has no row yet: read it once one is committed")
         if spec is None:
             configuration = run.attributes["configuration"]
             if configuration is None:

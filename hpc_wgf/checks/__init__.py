@@ -2,7 +2,7 @@
 
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .map import check_identity
-from .replicas import check_same_everywhere
+from .replicas import check_same_everywhere, check_same_stage
 from .start import check_cloud, check_start
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "check_identity",
     "check_mass",
     "check_same_everywhere",
+    "check_same_stage",
     "check_start",
     "check_virial",
 ]

@@ -1,4 +1,4 @@
-"""A check that all ranks begin with the same parameters and the same stored state."""
+"""Checks that all ranks begin with the same parameters, stored state and stages."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def check_same_everywhere(
 ) -> None:
     """Errors: `InputError` on every rank unless all have the same initial parameters `theta`, (p,),
     and resume from the same `checkpoint`, or all from none. Collective; hashes are compared."""
-    initial, taken_up = hashlib.sha256(theta.cpu().numpy().tobytes()), hashlib.sha256()
+    taken_up = hashlib.sha256()
     if checkpoint is not None:
         taken_up.update(repr((checkpoint.time, checkpoint.step, checkpoint.step_size)).encode())
         for array in (checkpoint.theta, *checkpoint.memory.values()):
             taken_up.update(array.tobytes())
-    found = communicator.gather((initial.hexdigest(), taken_up.hexdigest()))
+    found = communicator.gather((_hash(theta), taken_up.hexdigest()))
     if len({each for each, _ in found}) > 1:
         raise InputError(
             "the ranks start from different parameters: seed the random numbers that "
@@ -32,3 +32,18 @@ def check_same_everywhere(
             "the ranks do not find the same row or checkpoint in the store: the file system shows "
             "some of them an older state. Resume again"
         )
+
+
+def check_same_stage(decided: tuple[str, Tensor] | None, communicator: Communicator) -> None:
+    """Errors: `InputError` on every rank unless all begin a stage with the same map, as `described`
+    says it, and the same initial parameters, (p,), or all begin none. Collective."""
+    own = None if decided is None else (decided[0], _hash(decided[1]))
+    if len(set(communicator.gather(own))) > 1:
+        raise InputError(
+            "the ranks do not begin the same stage: staging must decide on numbers that are the "
+            "same on all ranks, and seed the random numbers that initialise its map"
+        )
+
+
+def _hash(theta: Tensor) -> str:
+    return hashlib.sha256(theta.cpu().numpy().tobytes()).hexdigest()

@@ -63,7 +63,7 @@ def resume(
 
     with distributed(device, comm) as communicator:
         begun = open_run(path)
-        begun.refuse_older()
+        begun.check_resumable()
         stored = begun.attributes["configuration"]
         if stored is None:
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -100,7 +101,7 @@ def _found(name_or_file: str, folder: Path) -> Path:
     path = folder / name_or_file
     if path.suffix.lower() == ".toml":
         return path
-    if name_or_file not in names() and path.is_file():
+    if name_or_file not in names() and os.path.isfile(path):  # False too for what is no path
         return path
     text(name_or_file)  # raises for an unknown name
     return _FOLDER / f"{name_or_file}.toml"
@@ -114,8 +115,9 @@ def _with_base(tables: dict[str, Any], folder: Path, chain: list[str]) -> dict[s
     if not isinstance(base, str):
         raise InputError(f"base = {base!r}: expected the name of a problem or the path of a file")
     path = _found(base, folder)
+    read = read_toml(path)
     place = str(path.resolve())
     if place in chain:
         round_trip = " → ".join([*chain[chain.index(place) :], place])
         raise InputError(f"a run file cannot be its own base: {round_trip}")
-    return merged(_with_base(read_toml(path), path.parent, [*chain, place]), tables)
+    return merged(_with_base(read, path.parent, [*chain, place]), tables)

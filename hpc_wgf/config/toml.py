@@ -18,10 +18,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the run file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read the run file {path}: {why}") from error
     return parse_toml(text, str(path))
 
 

@@ -39,13 +39,21 @@ class Unit:
         return {**handler(schema), "unit": self.name}
 
 
+_BEYOND = 2**63  # 64-bit integers of torch end here.
+
+
 def _whole(value: Any) -> Any:
     """An int for every whole number, also one of numpy and 1e5; anything else unchanged."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return value
-    if isinstance(value, Integral):
-        return int(value)
-    return int(float(value)) if float(value).is_integer() else value
+    if not isinstance(value, Integral):
+        value = float(value)
+        if not value.is_integer():
+            return value
+    whole = int(value)
+    if abs(whole) >= _BEYOND:
+        raise unexpected("a whole number below 2^63 in size")
+    return whole
 
 
 def _number(value: Any) -> Any:

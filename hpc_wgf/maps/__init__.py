@@ -1,7 +1,7 @@
 """Push-forward maps T_θ: samples, volumes, scores and cached linearisations."""
 
 from .affine import Affine
-from .architecture import described, rebuilt
+from .architecture import described, described_built_in, rebuilt
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .chunk import Matrices
@@ -31,6 +31,7 @@ __all__ = [
     "budget_on",
     "carry",
     "described",
+    "described_built_in",
     "flatten",
     "rebuilt",
 ]

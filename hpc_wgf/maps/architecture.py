@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InputError
 from .affine import Affine
-from .base import PushForward
+from .base import PushForward, not_built_in
 from .block import BlockFlow
 from .composition import Composition
 from .perceptron import ResidualPerceptron
@@ -32,15 +32,25 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
 
 
 def described(map: PushForward) -> str:
-    """JSON from which `rebuilt` builds a map of the same kind and size.
-
-    A user's own map cannot be described by plain data: its JSON holds the kind "user" and the
-    map's `repr`, which `rebuilt` refuses.
-    """
+    """JSON from which `rebuilt` builds a map of the same kind and size; for a user's own map, JSON
+    of the kind "user" with the map's `repr`, which `rebuilt` refuses."""
     try:
-        return json.dumps(map.architecture())
+        return described_built_in(map)
     except InputError:
         return json.dumps({"kind": "user", "words": repr(map)})
+
+
+def described_built_in(map: PushForward) -> str:
+    """JSON from which `rebuilt` builds a map of the same kind and size.
+
+    Errors: `InputError` for a user's own map, which plain data cannot describe: also for one that
+    inherits from a built-in map, as the map made from that description would be another.
+    """
+    architecture = map.architecture()
+    for given, made in zip(map.modules(), _make(architecture).modules(), strict=False):
+        if type(given) is not type(made):
+            raise InputError(not_built_in(given))
+    return json.dumps(architecture)
 
 
 def rebuilt(text: str) -> PushForward:
@@ -54,6 +64,8 @@ def rebuilt(text: str) -> PushForward:
     try:
         description = json.loads(text)
         return _make(description)
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the description of a map is damaged ({type(error).__name__}: {error}): {text!r}"

@@ -140,10 +140,7 @@ class PushForward(nn.Module, ABC):
 
         Errors: `InputError` for a map that plain data cannot describe.
         """
-        raise InputError(
-            f"a {type(self).__name__} cannot be described in a store: only the built-in maps can "
-            "be frozen as stages of a run"
-        )
+        raise InputError(not_built_in(self))
 
     def split(self, v: Tensor) -> Iterator[Tensor]:
         """The parts of a vector v, (p,), as views in the parameters' shapes and order.
@@ -158,6 +155,14 @@ class PushForward(nn.Module, ABC):
         parameters = list(self.parameters())
         parts = v.split([parameter.numel() for parameter in parameters])
         return (part.view_as(parameter) for part, parameter in zip(parts, parameters, strict=True))
+
+
+def not_built_in(map: nn.Module) -> str:
+    """What is wrong with a user's own map where a built-in one is needed."""
+    return (
+        f"a {type(map).__name__} cannot be made again from plain data that a store can hold: only "
+        "the built-in maps and their compositions can begin a new stage of a run"
+    )
 
 
 def flatten(*parts: Tensor) -> Tensor:

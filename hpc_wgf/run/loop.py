@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from ..checks import check_identity
+from ..checks import check_identity, check_same_stage
 from ..columns import Column
 from ..diagnostics import Judge, Look
 from ..errors import RunError, StepFailed
 from ..integrators import Controller
-from ..maps import described
+from ..maps import described_built_in
 from ..methods.base import Method, State, Trial, begin_stage
 from ..observers import NewStage, Observer, Snapshot, StepRecord
-from ..parallel import Communicator
+from ..parallel import Communicator, agreed
 from .schedule import Schedule
 from .staging import Staging
 
@@ -113,18 +113,31 @@ class Loop:
     def _store(self, point: _Point, seconds: float) -> _Point:
         """Show a row to the observers; the point from which the run goes on, in a new stage where
         one begins there. At the end of a run too: it may be resumed to a later one."""
-        state, map = point.state, None
-        if self.staging is not None:
-            map = self.staging.next_map(state, point.look)
-        row = self._snapshot(point, seconds)
-        if map is not None:
-            state = begin_stage(state, map)
-            check_identity(state.map.map, point.look.x)
-            row = replace(row, new_stage=NewStage(described(map), state.theta))
+        state, row = point.state, self._snapshot(point, seconds)
+        begun = self._begun_stage(point)
+        if begun is not None:
+            state, new_stage = begun
+            row = replace(row, new_stage=new_stage)
         for observer in self.observers:
             observer.on_row(row)
-        goes_on = map is not None and state.time < self.schedule.until
+        goes_on = begun is not None and state.time < self.schedule.until
         return self._first(state) if goes_on else point
+
+    def _begun_stage(self, point: _Point) -> tuple[State[Any], NewStage] | None:
+        """The state in a new stage where one begins, which all ranks must decide alike. Errors:
+        `InputError`."""
+        if self.staging is None:
+            return None
+        begun = None
+        with agreed(self.communicator):
+            map = self.staging.next_map(point.state, point.look)
+            if map is not None:
+                state = begin_stage(point.state, map)
+                check_identity(state.map.map, point.look.x)
+                begun = state, NewStage(described_built_in(map), state.theta)
+        decided = None if begun is None else (begun[1].map, begun[1].theta)
+        check_same_stage(decided, self.communicator)
+        return begun
 
     def _snapshot(self, point: _Point, seconds: float) -> Snapshot:
         state, look, velocity = point.state, point.look, self.method.velocity(point.state)

@@ -116,13 +116,18 @@ def last_checkpoint(stored: StoredRun, until: float) -> Checkpoint | None:
     checkpoint = Checkpoint.read(stored.path, stored.rows)
     if checkpoint is not None and checkpoint.time <= until:
         return checkpoint
+    figures = ("time", "steps_taken", "next_step_size")
+    theta = _theta_to_go_on(stored)
+    for name, value in (("theta", theta), *((name, stored.last(name)) for name in figures)):
+        if not np.isfinite(value).all():
+            raise stored.damaged(f"{name} of the last row is missing or not finite")
     return Checkpoint(
         time=float(stored.last("time")),
         step=int(stored.last("steps_taken")),
         step_size=float(stored.last("next_step_size")),
         last_error=float(stored.last("controller_error")),
         wall_seconds=float(stored.last("wall_seconds")),
-        theta=_theta_to_go_on(stored),
+        theta=theta,
     )
 
 

@@ -7,7 +7,6 @@ import copy
 import torch
 from torch import Tensor
 
-from ..errors import InputError
 from ..maps import MapState, PushForward, Stage, rebuilt
 from ..store import StoredRun
 
@@ -17,8 +16,7 @@ def map_of_row(stored: StoredRun, first: PushForward, row: int) -> MapState:
     in the precision in which the maps are wanted.
 
     Errors: `InputError` where a stage is missing, or its map cannot be made again."""
-    stage = int(stored.column("stage")[row])
-    return map_state(stored, first, stage, torch.from_numpy(stored.theta(row)))
+    return map_state(stored, first, stored.stage_of(row), torch.from_numpy(stored.theta(row)))
 
 
 def map_state(stored: StoredRun, first: PushForward, stage: int, theta: Tensor) -> MapState:
@@ -45,8 +43,5 @@ def _last_theta(stored: StoredRun, stage: int) -> Tensor:
     """Parameters at which the map of a stage was frozen: those of the row where the next one
     began."""
     if stage + 1 >= len(stored.stages):
-        raise InputError(
-            f"damaged: {stored.path} has {len(stored.stages)} stages, but rows of a later one. "
-            "Restore the store from a copy, or run anew into another one"
-        )
+        raise stored.damaged(f"it has {len(stored.stages)} stages, but rows of a later one")
     return torch.from_numpy(stored.theta(stored.stages[stage + 1].row))

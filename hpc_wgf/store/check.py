@@ -15,7 +15,7 @@ from .attributes import DIGEST, digest
 from .older import OLDER
 from .reader import StoredRun
 from .schema import ARRAYS, FIGURES, PARTICLE_TIME, STAGE, STEP, STEP_FIGURES, TIME
-from .stages import STAGES
+from .stages import STAGES, StoredStage
 
 # Of a damaged chunk: the file system, the decompressor, the checksum, a shape that does not fit.
 _UNREADABLE = (OSError, RuntimeError, ValueError)
@@ -42,9 +42,10 @@ class Flaw:
 
 def check(stored: StoredRun) -> list[Flaw]:
     """All flaws of a store, none of a sound one; every committed number is read once."""
-    flaws = [*_attributes(stored), *_stages(stored), *_lengths(stored)]
-    if flaws:
-        return flaws
+    # Nothing else can be told where the attributes or the shapes are wrong.
+    for whole_store in (_attributes, _stages, _lengths):
+        if flaws := list(whole_store(stored)):
+            return flaws
     flaws = [*_times(stored), *_coordinates(stored), *(_tables(stored) or _figures(stored))]
     spoilt = {flaw.array for flaw in flaws}
     if not spoilt & {FIGURES, "stage"}:
@@ -65,7 +66,12 @@ def _stages(stored: StoredRun) -> Iterator[Flaw]:
     """Every stage that is described has its initial parameters, and the other way round."""
     if stored.schema in OLDER or "stage_theta" not in stored.group:
         return
-    described, found = len(stored.attributes[STAGES]), stored.group["stage_theta"].shape[0]
+    try:
+        described = len([StoredStage.of(entry) for entry in stored.attributes[STAGES]])
+    except (KeyError, TypeError):
+        yield Flaw(STAGES, None, "they cannot be read")
+        return
+    found = stored.group["stage_theta"].shape[0]
     if described != found:
         yield Flaw(STAGES, None, f"{described} are described, parameters of {found} are stored")
 
@@ -145,15 +151,19 @@ def _rows_of_stages(stored: StoredRun) -> Iterator[Flaw]:
     if stored.schema in OLDER or not stored.rows:
         return
     numbers, stages = stored.column("stage"), stored.attributes[STAGES]
+    if (np.diff(numbers) < 0).any():
+        yield Flaw("stage", None, "it goes back")
+        return
     beyond = np.flatnonzero(numbers >= len(stages))
     if beyond.size:
         what = f"it is of stage {numbers[beyond[0]]}, {len(stages)} are stored"
         yield Flaw(STAGES, int(beyond[0]), what)
         return
     for number, entry in enumerate(stages):
-        first = np.flatnonzero(numbers == number)
-        if first.size and first[0] != entry["row"]:
-            yield Flaw(STAGES, None, f"stage {number} begins at row {first[0]}, not {entry['row']}")
+        # A later stage begins with the last row of the stage before, which is not of it yet.
+        expected = int(np.count_nonzero(numbers < number)) - (number > 0)
+        if entry["row"] != expected:
+            yield Flaw(STAGES, None, f"stage {number} begins at row {expected}, not {entry['row']}")
         initial = _row(stored, "stage_theta", number)
         yield from _not_finite("stage_theta", number, initial, entry["parameters"])
 

@@ -14,10 +14,10 @@ import zarr
 
 from ..columns import STEP_PREFIX, Column
 from ..errors import InputError
-from .attributes import decoded
+from .attributes import DIGEST, decoded, digest
 from .dataset import labelled_dataset
 from .older import OLDER, older_columns
-from .schema import FIGURES, PARTICLE_TIME, SCHEMA_VERSION, STEP, STEP_FIGURES, TIME, labels
+from .schema import ARRAYS, FIGURES, PARTICLE_TIME, SCHEMA_VERSION, STEP, STEP_FIGURES, TIME, labels
 from .stages import STAGES, StoredStage
 
 if TYPE_CHECKING:
@@ -42,49 +42,75 @@ class StoredRun:
         """The version of the schema."""
         return int(self.attributes["schema_version"])
 
-    def refuse_older(self) -> None:
-        """Errors: `InputError` for a store of an older schema, to which no row can be added."""
+    def check_resumable(self) -> None:
+        """Errors: `InputError` for a store to which no row can be added: one of an older schema, or
+        one whose attributes or arrays are not those that were written."""
         if self.schema in OLDER:
             raise InputError(
-                f"{self.path} was written by an older version (schema {self.schema}): it can be "
-                "read, not resumed. Resume it with the version that wrote it, or run it again "
-                "into a new store"
+                f"{self.path} was written by an older version (schema {self.schema}): its "
+                "figures can be read, its maps cannot be built again, so that it cannot be "
+                "resumed. Use the version that wrote it, or run it again into a new store"
             )
+        given = dict(self.group.attrs)
+        if given.get(DIGEST) != digest(given):
+            raise self.damaged("its attributes are not those that were written, the digest differs")
+        for name in ARRAYS:
+            self._array(name)
+
+    def damaged(self, what: str) -> InputError:
+        """The error for a store that cannot be relied on."""
+        return InputError(
+            f"damaged: {self.path}: {what}. `hpc-wgf check {self.path}` lists what is wrong; "
+            "restore the store from a copy, or run anew into another one"
+        )
+
+    def _array(self, name: str) -> Any:
+        """The Zarr array. Errors: `InputError` where it is missing."""
+        if name not in self.group:
+            raise self.damaged(f"the array {name} is missing")
+        return self.group[name]
 
     @property
     def rows(self) -> int:
         """Committed rows."""
-        return int(self.group["time"].shape[0])
+        return int(self._array("time").shape[0])
 
     @property
     def steps(self) -> int:
         """Steps before the last committed row."""
         steps = "step_time" if self.schema in OLDER else STEP_FIGURES
-        return int(self.group[steps].shape[0])
+        return int(self._array(steps).shape[0])
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The figures that the run has, of its rows and of its steps."""
         if self.schema in OLDER:
             return older_columns(self.group)
-        tables = (self.group[name].attrs for name in (FIGURES, STEP_FIGURES))
+        tables = (self._array(name).attrs for name in (FIGURES, STEP_FIGURES))
         return tuple(column for attributes in tables for column in labels(attributes))
 
     @cached_property
     def stages(self) -> tuple[StoredStage, ...]:
         """Its maps one after another, none for a store of an older schema.
 
-        Errors: `InputError` where a stage is missing that rows belong to."""
+        Errors: `InputError` where they are damaged, or one is missing that rows belong to."""
         if self.schema in OLDER:
             return ()
-        stages = tuple(map(StoredStage.of, self.attributes[STAGES]))
-        needed = 1 + int(np.nanmax(self.column("stage"), initial=0))
-        found = min(len(stages), self.group["stage_theta"].shape[0])
-        if found < needed:
-            raise InputError(
-                f"{self.path} has rows of {needed} stages, but {found} are stored: restore the "
-                "missing ones from a copy, or run anew into another store"
+        try:
+            stages = tuple(map(StoredStage.of, self.attributes[STAGES]))
+        except (KeyError, TypeError) as error:
+            raise self.damaged(f"its attribute {STAGES} cannot be read") from error
+        found = self._array("stage_theta").shape[0]
+        if found != len(stages):
+            raise self.damaged(
+                f"{len(stages)} stages are described, parameters of {found} are stored"
             )
+        needed = 1 + int(np.nanmax(self.column("stage"), initial=0))
+        if found < needed:
+            raise self.damaged(f"it has rows of {needed} stages, but {found} are stored")
+        for number, stage in enumerate(stages):
+            if not 0 <= stage.row < max(self.rows, 1):
+                raise self.damaged(f"stage {number} begins at row {stage.row} of {self.rows}")
         return stages
 
     def column(self, key: str) -> np.ndarray:
@@ -114,11 +140,11 @@ class StoredRun:
 
     @cached_property
     def _rows_table(self) -> np.ndarray:
-        return np.asarray(self.group[FIGURES][:])
+        return np.asarray(self._array(FIGURES)[:])
 
     @cached_property
     def _steps_table(self) -> np.ndarray:
-        return np.asarray(self.group[STEP_FIGURES][:])
+        return np.asarray(self._array(STEP_FIGURES)[:])
 
     def last(self, key: str) -> Any:
         """The last entry of one figure or array, e.g. the particles (sample, axis)."""
@@ -132,7 +158,14 @@ class StoredRun:
         row = row % self.rows
         values = np.asarray(self.group["theta"][row])
         stages = self.stages
-        return values[: stages[int(self.column("stage")[row])].parameters] if stages else values
+        return values[: stages[self.stage_of(row)].parameters] if stages else values
+
+    def stage_of(self, row: int) -> int:
+        """The stage of a row. Errors: `InputError` where it is missing."""
+        stage = self.column("stage")[row]
+        if np.isnan(stage):
+            raise self.damaged(f"the stage of row {row} is missing")
+        return int(stage)
 
     @property
     def particle_times(self) -> np.ndarray:
@@ -171,7 +204,7 @@ def open_run(path: Path | str) -> StoredRun:
         raise InputError(f"{path} is not a readable Zarr group: {error}") from error
     if version is None:
         raise InputError(f"{path} is a Zarr group, but not one written by hpc-wgf")
-    if version != SCHEMA_VERSION and version not in OLDER:
+    if version not in (SCHEMA_VERSION, *OLDER):
         raise InputError(
             f"{path} has store schema {version}, this version of hpc-wgf reads up to "
             f"{SCHEMA_VERSION}: use the version that wrote it"

@@ -25,7 +25,7 @@ class Stage:
     """(p,), its initial parameters."""
 
     def entry(self, row: int) -> dict[str, Any]:
-        """As the attribute `stages` lists it; `row` is the first that is stored of the stage."""
+        """As the attribute `stages` lists it; `row`: that with which it begins."""
         return {
             "map": self.map, "begins": self.begins, "row": row, "parameters": len(self.theta),
         }  # fmt: skip
@@ -42,12 +42,14 @@ class StoredStage:
     """The time from which it moved."""
 
     row: int
-    """The first row of the stage."""
+    """The row with which it begins. It is 0 for the first stage; for a later one it is the last row
+    of the stage before, whose map was frozen there, so that its own first row is the next."""
 
     parameters: int
     """How many its map has; stored rows are padded beyond them."""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> StoredStage:
-        """From an entry of the attribute `stages`, which may say more. Errors: `KeyError`."""
+        """From an entry of the attribute `stages`, which may say more. Errors: `KeyError`,
+        `TypeError`."""
         return cls(entry["map"], entry["begins"], entry["row"], entry["parameters"])

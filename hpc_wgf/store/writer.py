@@ -168,7 +168,7 @@ def refuse_existing(path: Path) -> None:
 def _cut_back(path: Path, rows: int, attributes: Mapping[str, Any]) -> StoreMetadata:
     """Take away what a killed process has left beyond the committed rows."""
     stored = open_run(path)
-    stored.refuse_older()
+    stored.check_resumable()
     if stored.rows != rows:
         raise InputError(f"{path} grew while it was being opened: resume it again")
     arrays = zarr.open_group(path, mode="r+", use_consolidated=False)

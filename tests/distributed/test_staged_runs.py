@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from processes import script
 from stores import assert_same
 
@@ -27,3 +28,18 @@ def test_the_same_bits_on_any_number_of_ranks_and_after_a_kill(tmp_path):
         done = script("staged.py", killed, 0.25, ranks=ranks)
         assert done.returncode == 0, done.stderr
         assert_same(open_run(killed), open_run(tmp_path / f"{ranks}"))
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ("fails", "staging has failed"), ("differs", "do not begin the same stage"),
+        ("abstains", "do not begin the same stage"),
+    ],
+)  # fmt: skip
+def test_ranks_that_do_not_decide_alike_stop_before_the_row(tmp_path, odd, said):
+    """None waits for another, and nothing is committed that was not decided by all."""
+    done = script("staged.py", tmp_path / "run", 0.25, 0, odd, ranks=2)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert open_run(tmp_path / "run").rows == 1

@@ -1,6 +1,7 @@
 """A run whose map is frozen at given times, on ranks.
 
-Usage: staged.py STORE UNTIL [KILL_AT_STEP], resuming the run at STORE where there is one.
+Usage: staged.py STORE UNTIL [KILL_AT_STEP [ODD]], resuming the run at STORE where there is one.
+ODD: what the last rank alone does where a stage begins, "fails" or "differs" or "abstains".
 """
 
 from __future__ import annotations
@@ -33,6 +34,21 @@ class FreezeAt:
         return Composition(wgf.Affine(2), block) if width == 5 else block
 
 
+class Odd(FreezeAt):
+    """A staging that does not decide alike on all ranks."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def next_map(self, state, look):
+        map = super().next_map(state, look)
+        if map is None or self.what == "abstains":
+            return None
+        if self.what == "fails":
+            raise ValueError("staging has failed")
+        return Composition(wgf.Affine(2), BlockFlow(2, 5, seed=7))
+
+
 class KilledAt:
     """An observer that ends its process at a step, as a node that fails does."""
 
@@ -54,13 +70,15 @@ class KilledAt:
         return
 
 
-def solve(path: Path, until: float = 0.25, *, kill_at: int = 0, **options) -> wgf.Solution:
+def solve(
+    path: Path, until: float = 0.25, *, kill_at: int = 0, odd: str = "", **options
+) -> wgf.Solution:
     return wgf.solve(
         PROBLEM.replace(until=until),
         Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0)),
         OPTIONS,
         wgf.Output(path, every=0.05),
-        staging=FreezeAt(),
+        staging=Odd(odd) if odd else FreezeAt(),
         observers=[KilledAt(kill_at)] if kill_at else [],
         **options,
     )
@@ -71,7 +89,9 @@ if __name__ == "__main__":
     store = Path(sys.argv[1])
     with wgf.distributed("cpu") as communicator:
         begun = communicator.gather(store.exists())[0]
+        last = communicator.rank == communicator.size - 1
         solve(
             store, float(sys.argv[2]), kill_at=int(sys.argv[3]) if len(sys.argv) > 3 else 0,
+            odd=sys.argv[4] if len(sys.argv) > 4 and last else "",
             communicator=communicator, resume=begun,
         )  # fmt: skip

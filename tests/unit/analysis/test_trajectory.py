@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from staged import OPTIONS, PROBLEM
 from staged import solve as solve_in_stages
+from stores import small_store
 
 import hpc_wgf as wgf
 from hpc_wgf.analysis import Trajectory
 from hpc_wgf.diagnostics import Judge
 from hpc_wgf.maps import BlockFlow, Composition
+
+OLD_STORE = Path(__file__).parents[2] / "support" / "schema3.zip"
 
 
 @pytest.fixture
@@ -58,6 +63,17 @@ def test_new_samples_follow_the_exact_law(ou):
     assert float((cloud.score - exact.score(cloud.x)).abs().mean()) < 0.05
     assert torch.equal(cloud.x, trajectory.sample(4000, 0.2).x)
     assert not torch.equal(cloud.x, trajectory.sample(4000, 0.2, seed=1).x)
+
+
+def test_stores_without_maps_are_refused_in_one_line(ou, tmp_path):
+    path, spec = ou
+    shutil.unpack_archive(OLD_STORE, tmp_path / "old")
+    with pytest.raises(wgf.InputError, match="written by an older version") as caught:
+        Trajectory.of(tmp_path / "old", spec)
+    assert "\n" not in str(caught.value)
+    small_store(tmp_path / "empty")
+    with pytest.raises(wgf.InputError, match="has no row yet"):
+        Trajectory.of(tmp_path / "empty", spec)
 
 
 def test_what_cannot_be_told_is_refused(ou):

@@ -64,6 +64,9 @@ def test_a_base_of_ones_own_is_seen_from_the_file_that_names_it(tmp_path, monkey
         ('"none.toml"', "cannot read the run file .*none.toml"),
         ('"ou2d"', "no problem named 'ou2d', did you mean 'ou-2d'"),
         ("3", "base = 3: expected the name of a problem or the path of a file"),
+        (f'"{"long" * 100}"', "no problem named 'longlong"),
+        (r'"a\u0000b"', "no problem named 'a"),
+        (r'"a\u0000b.toml"', "cannot read the run file"),
     ],
 )
 def test_wrong_bases_are_one_line(tmp_path, base, message):
@@ -72,6 +75,15 @@ def test_wrong_bases_are_one_line(tmp_path, base, message):
     with pytest.raises(InputError, match=message) as caught:
         load(str(tmp_path / "a.toml"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["1e30", "-1e30", "9223372036854775808"])
+def test_whole_numbers_beyond_64_bits_are_refused(value):
+    """They overflowed in torch, in the middle of the set-up."""
+    for key in ("method.samples", "method.seed", "output.particles"):
+        with pytest.raises(InputError, match=r"expected a whole number below 2\^63") as caught:
+            load("ou-2d", [f"{key}={value}"])
+        assert "\n" not in str(caught.value)
 
 
 def test_one_key_under_two_names_is_refused():

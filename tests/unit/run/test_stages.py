@@ -13,7 +13,7 @@ from stores import assert_same
 
 import hpc_wgf as wgf
 from hpc_wgf.cloud import Cloud
-from hpc_wgf.maps import MapState, Stage, carry, described, rebuilt
+from hpc_wgf.maps import Composition, MapState, ModuleMap, Stage, carry, described, rebuilt
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +171,41 @@ def test_a_map_that_is_not_the_identity_does_not_go_on(tmp_path):
             staging=Wrong(),
         )  # fmt: skip
     assert wgf.open_run(tmp_path / "run").rows == 1
+
+
+class Halved(wgf.BlockFlow):
+    """A user's map that inherits from a built-in one."""
+
+    def forward(self, z):
+        return z + 0.5 * (super().forward(z) - z)
+
+
+@pytest.mark.parametrize(
+    "map",
+    [
+        ModuleMap(2, torch.nn.Linear(2, 2, dtype=torch.float64), anchored=True), Halved(2, 3),
+        Composition(wgf.Affine(2), Halved(2, 3)),
+    ],
+    ids=["module", "subclass", "subclass inside"],
+)  # fmt: skip
+def test_a_users_map_does_not_begin_a_stage(tmp_path, map):
+    """A resumed run could not build it again, or would build its parent in its place."""
+
+    class Users(FreezeAt):
+        def next_map(self, state, look):
+            return None if super().next_map(state, look) is None else map
+
+    with pytest.raises(wgf.InputError, match="only the built-in maps") as caught:
+        wgf.solve(
+            PROBLEM, wgf.Affine(2), OPTIONS, wgf.Output(tmp_path / "run", every=0.05),
+            staging=Users(),
+        )  # fmt: skip
+    assert "\n" not in str(caught.value)
+    assert wgf.open_run(tmp_path / "run").rows == 1
+
+
+def test_a_users_map_is_described_in_words_and_not_as_its_parent():
+    for map in (Halved(2, 3), Composition(wgf.Affine(2), Halved(2, 3))):
+        with pytest.raises(wgf.InputError, match="give the map itself") as caught:
+            rebuilt(described(map))
+        assert "damaged" not in str(caught.value)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import zarr
+from staged import solve as solve_in_stages
 from stores import commit, small_store
 from typer.testing import CliRunner
 
@@ -23,6 +25,7 @@ from hpc_wgf.store.attributes import digest
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("store") / "run"
+    torch.set_default_dtype(torch.float64)  # as in a test; a fixture of a module comes before it
     spec = wgf.load_problem("ou-2d", "problem.until=0.3", "method.samples=200", "method.step=0.1")
     wgf.solve(*spec, wgf.Output(path, every=0.1))
     return path
@@ -121,6 +124,13 @@ def test_an_array_that_is_not_there_is_found(store, array):
     assert changed(store, lambda _, arrays: arrays.pop(array)) == [f"{array}: the array is missing"]
 
 
+@pytest.mark.parametrize("array", ["time", "figures", "step_figures"])
+def test_a_report_says_in_one_line_which_array_is_not_there(store, array):
+    changed(store, lambda _, arrays: arrays.pop(array))
+    with pytest.raises(wgf.InputError, match=f"damaged: .* the array {array} is missing"):
+        wgf.Summary.of_store(wgf.open_run(store))
+
+
 def test_an_attribute_that_was_changed_is_found(store):
     (flaw,) = changed(store, lambda attributes, _: attributes.update(until=7.0))
     assert flaw.startswith("attributes: they are not those that were written")
@@ -130,8 +140,8 @@ def test_a_missing_stage_is_found_and_not_resumed(store, tmp_path):
     """A store of two stages, the second of which is no longer described."""
     path = tmp_path / "two"
     writer = small_store(path)
-    commit(writer, 0.0, 0)
-    commit(writer, 1.0, 0, number=1, stage=Stage("second", 1.0, np.zeros(5)))
+    commit(writer, 0.0, 0, stage=Stage("second", 0.0, np.zeros(5)))
+    commit(writer, 1.0, 0, number=1)
     writer.close()
     assert flaws(path) == []
 
@@ -140,21 +150,110 @@ def test_a_missing_stage_is_found_and_not_resumed(store, tmp_path):
         resealed(attributes, stages=first)
 
     assert changed(path, lose) == ["stages: 1 are described, parameters of 2 are stored"]
-    with pytest.raises(wgf.InputError, match="rows of 2 stages, but 1 are stored"):
+    with pytest.raises(wgf.InputError, match="1 stages are described, parameters of 2"):
         _ = wgf.open_run(path).stages
 
     def lose_parameters_too(_: dict, arrays: dict) -> None:
         arrays["stage_theta"]["shape"][0] = 1
 
     assert changed(path, lose_parameters_too) == ["stages, row 1: it is of stage 1, 1 are stored"]
+    with pytest.raises(wgf.InputError, match="rows of 2 stages, but 1 are stored"):
+        _ = wgf.open_run(path).stages
 
 
-def test_a_stage_that_begins_elsewhere_is_found(store):
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "staged"
+    torch.set_default_dtype(torch.float64)
+    solve_in_stages(path, 0.2)
+    return path
+
+
+def test_a_store_of_several_stages_has_no_flaw(staged, tmp_path):
+    assert check(wgf.open_run(staged)) == []
+    solve_in_stages(tmp_path / "ends where a stage begins", 0.15)
+    assert flaws(tmp_path / "ends where a stage begins") == []
+
+
+@pytest.mark.parametrize(
+    ("number", "row", "said"),
+    [(0, 2, "begins at row 0, not 2"), (1, 2, "at row 1, not 2"), (2, 4, "at row 3, not 4")],
+)
+def test_a_stage_that_begins_elsewhere_is_found(staged, tmp_path, number, row, said):
+    path = Path(shutil.copytree(staged, tmp_path / "run"))
+
     def shift(attributes: dict, _: dict) -> None:
-        entries = [{**entry, "row": 2} for entry in json.loads(attributes["stages"])]
+        entries = json.loads(attributes["stages"])
+        entries[number]["row"] = row
         resealed(attributes, stages=json.dumps(entries))
 
-    assert changed(store, shift) == ["stages: stage 0 begins at row 0, not 2"]
+    (flaw,) = changed(path, shift)
+    assert flaw.startswith(f"stages: stage {number} ")
+    assert flaw.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda attributes, _: attributes.update(until=7.0), "the digest differs"),
+        (lambda _, arrays: arrays.pop("velocity"), "the array velocity is missing"),
+    ],
+)
+def test_a_changed_store_is_not_resumed(store, change, said):
+    """A new digest over what was changed would hide it for good."""
+    changed(store, change)
+    before = (store / "zarr.json").read_text()
+    spec = wgf.load_problem("ou-2d", "problem.until=0.4", "method.samples=200", "method.step=0.1")
+    with pytest.raises(wgf.InputError, match=f"^damaged: .*{said}"):
+        wgf.solve(*spec, wgf.Output(store), resume=True)
+    assert (store / "zarr.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [("figures/c", "is missing"), ("theta/c/3", "theta of the last row is missing or not finite")],
+)
+def test_a_run_does_not_go_on_from_what_is_missing(store, lost, said):
+    shutil.rmtree(store / lost)
+    spec = wgf.load_problem("ou-2d", "problem.until=0.4", "method.samples=200", "method.step=0.1")
+    with pytest.raises(wgf.InputError, match=said) as caught:
+        wgf.solve(*spec, wgf.Output(store), resume=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["4", [4], None, 5])
+def test_an_unknown_schema_is_refused(store, version):
+    document = json.loads((store / "zarr.json").read_text())
+    document["attributes"]["schema_version"] = version
+    (store / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(wgf.InputError, match="schema|not one written by"):
+        wgf.open_run(store)
+
+
+@pytest.mark.parametrize("stages", [None, "3", '[{"map": 1}]', "[4]"])
+def test_stages_that_cannot_be_read_are_found_and_refused_in_one_line(store, stages):
+    def spoil(attributes: dict, _: dict) -> None:
+        if stages is None:
+            del attributes["stages"]
+        else:
+            attributes["stages"] = stages
+        resealed(attributes)
+
+    assert changed(store, spoil) == ["stages: they cannot be read"]
+    with pytest.raises(wgf.InputError, match="attribute stages cannot be read") as caught:
+        _ = wgf.open_run(store).stages
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stage_that_begins_beyond_the_rows_is_refused(store):
+    def shift(attributes: dict, _: dict) -> None:
+        entries = json.loads(attributes["stages"])
+        entries[0]["row"] = 99
+        resealed(attributes, stages=json.dumps(entries))
+
+    changed(store, shift)
+    with pytest.raises(wgf.InputError, match="stage 0 begins at row 99 of 4"):
+        _ = wgf.open_run(store).stages
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,13 @@ def test_it_is_shown_by_xarray(store, version):
 
 
 def test_it_is_not_resumed(store, version):
-    said = rf"older version \(schema {version}\): it can be read, not resumed"
+    said = rf"older version \(schema {version}\): its figures can be read, its maps cannot"
     problem, map, options = wgf.load_problem("ou-2d", "method.samples=64")
     with pytest.raises(wgf.InputError, match=said):
         wgf.solve(problem, map, options, wgf.Output(store), resume=True)
     done = CliRunner().invoke(app, ["resume", str(store)])
     assert done.exit_code == 2
-    assert "read, not resumed" in done.output
+    assert "cannot be resumed" in done.output
     with pytest.raises(wgf.InputError, match=said):
         RunWriter.reopen(
             store, wgf.parallel.LocalCommunicator(), slice(0, 64), rows=3, steps=4, attributes={}

@@ -87,20 +87,19 @@ def test_figures_are_those_that_are_declared(tmp_path, figures, said):
 
 
 def test_a_longer_stage_pads_what_was_before_it(tmp_path):
-    """Its description, its parameters and its first row come in one commit."""
+    """Its description and its parameters come with the row at which it begins."""
     path = tmp_path / "run"
     store = small_store(path)
     commit(store, 0.0, 0)
-    commit(store, 1.0, 0)
-    second = Stage("the second map", 1.0, np.full(8, 7.0))
-    commit(store, 2.0, 0, parameters=8, number=1, stage=second)
+    commit(store, 1.0, 0, stage=Stage("the second map", 1.0, np.full(8, 7.0)))
+    commit(store, 2.0, 0, parameters=8, number=1)
     store.close()
     run = wgf.open_run(path)
     assert [run.theta(row).shape for row in range(3)] == [(5,), (5,), (8,)]
     assert np.isnan(run.column("theta")[:2, 5:]).all()
     assert run.column("velocity")[2].tolist() == [-2.0] * 8
     assert run.column("stage_theta")[1].tolist() == [7.0] * 8
-    assert run.stages[1] == StoredStage("the second map", 1.0, 2, 8)
+    assert run.stages[1] == StoredStage("the second map", 1.0, 1, 8)
     assert run.stages[0].parameters == 5
     assert check(run) == []
     arguments = (path, LocalCommunicator(), SPAN)
