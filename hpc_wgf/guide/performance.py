@@ -35,6 +35,10 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "seconds_plain": "s, plain", "seconds_preconditioned": "s, preconditioned",
         "seconds_build": "s to build it",
     },
+    "store": {
+        "samples": "n", "dimension": "d", "megabytes": "MB a row", "files": "files a row",
+        "seconds": "s a row", "seconds_numpy": "s, numpy.save", "ratio": "× numpy.save",
+    },
     "step": {
         "problem": "problem", "scheme": "scheme", "samples": "n", "steps": "steps",
         "solves": "solves", "products": "products", "products_torch_func": "products, plain",
