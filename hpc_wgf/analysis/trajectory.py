@@ -44,13 +44,8 @@ class Trajectory:
         if run.rows == 0:
             raise InputError(f"{path} has no row yet: read it once one is committed")
         if spec is None:
-            configuration = run.attributes["configuration"]
-            if configuration is None:
-                raise InputError(
-                    f"{path} was written from Python objects, which a store cannot hold: give them "
-                    "as Trajectory.of(path, RunSpec(problem, map, method))"
-                )
-            spec = build(parse(configuration))
+            instead = "give them as Trajectory.of(path, RunSpec(problem, map, method))"
+            spec = build(parse(run.configuration(instead)))
         return cls(run, spec)
 
     @cached_property

@@ -10,6 +10,7 @@ import torch
 
 from ..columns import along
 from ..diagnostics import Judge
+from ..ensemble import default_pieces
 from ..methods.pwgf import PWGF
 from ..parallel import LocalCommunicator, SampleBlocks
 from ..profiling.timing import interleaved
@@ -17,7 +18,6 @@ from ..run.loop import COLUMNS
 from ..store import RunWriter, Stage, StoreShape, blocks_per_shard, default_shards
 from .record import Row
 
-_PIECES = 16  # pieces of the evaluation sample, as a run on at most 16 ranks has them
 _COLUMNS = (*COLUMNS, *Judge.columns, *PWGF.columns)
 
 
@@ -71,7 +71,7 @@ def _shape(samples: int, dimension: int, parameters: int) -> StoreShape:
     shards = default_shards(8 * samples * dimension)
     return StoreShape(
         parameters=parameters, dimension=dimension, samples=samples, block=blocks.size,
-        blocks_per_shard=blocks_per_shard(blocks, _PIECES, shards), dtype="float64",
+        blocks_per_shard=blocks_per_shard(blocks, default_pieces(ranks=1), shards), dtype="float64",
         columns=_COLUMNS,
     )  # fmt: skip
 

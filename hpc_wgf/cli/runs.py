@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import RunFile, build, load, parse
-from ..errors import InputError
 from .arguments import Comm, Device, Settings, Source, StorePath
 
 if TYPE_CHECKING:
@@ -64,12 +63,9 @@ def resume(
     with distributed(device, comm) as communicator:
         begun = open_run(path)
         begun.check_resumable()
-        stored = begun.attributes["configuration"]
-        if stored is None:
-            raise InputError(
-                f"{path} was written from Python objects, which a store cannot hold: resume it "
-                "with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
-            )
+        stored = begun.configuration(
+            "resume it with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
+        )
         run_file = parse(stored)
         if until is not None:
             run_file = run_file.ending_at(until)

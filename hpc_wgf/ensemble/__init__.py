@@ -2,7 +2,7 @@
 
 from .energy_gradient import GRADIENT_CHUNK, energy_gradient
 from .ensemble import Ensemble
-from .sampler import Evaluation, Parts, Sampler
+from .sampler import Evaluation, Parts, Sampler, default_pieces
 
 __all__ = [
     "GRADIENT_CHUNK",
@@ -10,5 +10,6 @@ __all__ = [
     "Evaluation",
     "Parts",
     "Sampler",
+    "default_pieces",
     "energy_gradient",
 ]

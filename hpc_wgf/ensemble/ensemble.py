@@ -11,7 +11,7 @@ from torch import Tensor
 from ..cloud import Cloud
 from ..errors import StepFailed
 from ..interactions import Particles
-from ..maps import PushForward, Stage, carry
+from ..maps import PushForward, Stage, carried_by, carry
 from ..parallel import Communicator, tree_sum
 from ..problems import ChunkForce, SumOfEnergies
 
@@ -85,17 +85,7 @@ class Ensemble:
         NaN."""
         if not (density or score):
             return [_moved(map, chunk) for chunk in self.chunks]
-        scores = [chunk.score for chunk in self.chunks]
-        images = map.transport_chunks(self.points, scores if score else None)
-        pushed = []
-        for chunk, image in zip(self.chunks, images, strict=True):
-            carried = torch.full_like(image.x, _NAN) if image.score is None else image.score
-            positive = image.positive
-            if chunk.positive is not None:
-                positive = positive & chunk.positive
-            log_density = chunk.log_density - image.log_det
-            pushed.append(Cloud(image.x, log_density, carried, positive, chunk.log_weight))
-        return pushed
+        return carried_by(map, self.chunks, score=score)
 
     def forces(
         self, energy: SumOfEnergies, pushed: Sequence[Cloud], *, values: bool = False

@@ -16,6 +16,12 @@ from .ensemble import Ensemble
 _CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # the most samples of a chunk
 
 
+def default_pieces(ranks: int) -> int:
+    """The pieces in which so many ranks share an evaluation sample. The same up to 16 ranks, whose
+    chunks and with them all sums are then the same."""
+    return max(16, ranks)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The fixed sample of the start density on which the results of every method are evaluated. It

@@ -11,7 +11,7 @@ from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
-from .state import MapState, Stage, carry
+from .state import MapState, Stage, carried_by, carry
 
 __all__ = [
     "Affine",
@@ -29,6 +29,7 @@ __all__ = [
     "Stage",
     "Transported",
     "budget_on",
+    "carried_by",
     "carry",
     "described",
     "described_built_in",

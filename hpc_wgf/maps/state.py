@@ -69,9 +69,8 @@ class MapState:
 
     def carry(self, start: Cloud) -> Cloud:
         """The images T(z) of samples of the start density, with their density and score."""
-        (cloud,) = carry(self.stages, [start])
-        image = self.active().transport(cloud.x, cloud.score)
-        return _carried(cloud, image)
+        (cloud,) = carried_by(self.active(), carry(self.stages, [start]), score=True)
+        return cloud
 
 
 @torch.no_grad()
@@ -84,10 +83,16 @@ def carry(stages: Sequence[Stage], clouds: Sequence[Cloud], *, score: bool = Tru
     unless there are no stages. `clouds`: chunks of samples z with their density and score."""
     result = list(clouds)
     for stage in stages:
-        scores = [cloud.score for cloud in result] if score else None
-        images = stage.map.transport_chunks([cloud.x for cloud in result], scores)
-        result = [_carried(cloud, image) for cloud, image in zip(result, images, strict=True)]
+        result = carried_by(stage.map, result, score=score)
     return result
+
+
+def carried_by(map: PushForward, clouds: Sequence[Cloud], *, score: bool) -> list[Cloud]:
+    """The images of samples under one map at its present parameters: log ρ and, with `score`,
+    ∇ log ρ by `PushForward.transport`; without it the score is not a number."""
+    scores = [cloud.score for cloud in clouds] if score else None
+    images = map.transport_chunks([cloud.x for cloud in clouds], scores)
+    return [_carried(cloud, image) for cloud, image in zip(clouds, images, strict=True)]
 
 
 def _carried(cloud: Cloud, image: Transported) -> Cloud:

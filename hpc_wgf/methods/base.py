@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..columns import Column
-from ..ensemble import Evaluation, Sampler
+from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
 from ..integrators import Controller
 from ..maps import MapState, PushForward
@@ -64,7 +64,7 @@ class Setting:
             map=copy.deepcopy(map).to(device=communicator.device, dtype=options.torch_dtype),
             communicator=communicator,
             sampler=sampler,
-            evaluation=sampler.evaluation(blocks, pieces or max(16, communicator.size)),
+            evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
         )
 
 

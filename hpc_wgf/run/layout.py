@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from ..ensemble import default_pieces
 from ..methods.base import MethodOptions
 from ..output import Output
 from ..problems import Problem
@@ -35,7 +36,7 @@ class Layout:
         return cls(
             every=output.every or (problem.until - problem.start_time) / 10,
             particles=particles,
-            pieces=max(16, ranks),
+            pieces=default_pieces(ranks),
             shards=output.shards or default_shards(row_bytes),
         )
 

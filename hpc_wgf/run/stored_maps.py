@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor
 
@@ -31,8 +29,7 @@ def map_state(stored: StoredRun, first: PushForward, stage: int, theta: Tensor) 
 def _map(stored: StoredRun, first: PushForward, stage: int) -> PushForward:
     if stage == 0:
         return first
-    map = rebuilt(stored.stages[stage].map)
-    return copy.deepcopy(map).to(next(first.parameters()))
+    return rebuilt(stored.stages[stage].map).to(next(first.parameters()))
 
 
 def _like(first: PushForward, theta: Tensor) -> Tensor:

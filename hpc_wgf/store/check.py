@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .attributes import DIGEST, digest
+from ..errors import InputError
 from .older import OLDER
 from .reader import StoredRun
 from .schema import ARRAYS, FIGURES, PARTICLE_TIME, STAGE, STEP, STEP_FIGURES, TIME
-from .stages import STAGES, StoredStage
+from .stages import STAGES
 
 # Of a damaged chunk: the file system, the decompressor, the checksum, a shape that does not fit.
 _UNREADABLE = (OSError, RuntimeError, ValueError)
@@ -57,8 +57,7 @@ def check(stored: StoredRun) -> list[Flaw]:
 
 
 def _attributes(stored: StoredRun) -> Iterator[Flaw]:
-    given = dict(stored.group.attrs)
-    if stored.schema not in OLDER and given.get(DIGEST) != digest(given):
+    if stored.schema not in OLDER and not stored.sealed:
         yield Flaw("attributes", None, "they are not those that were written: the digest differs")
 
 
@@ -67,8 +66,8 @@ def _stages(stored: StoredRun) -> Iterator[Flaw]:
     if stored.schema in OLDER or "stage_theta" not in stored.group:
         return
     try:
-        described = len([StoredStage.of(entry) for entry in stored.attributes[STAGES]])
-    except (KeyError, TypeError):
+        described = len(stored.described_stages)
+    except InputError:
         yield Flaw(STAGES, None, "they cannot be read")
         return
     found = stored.group["stage_theta"].shape[0]
@@ -150,7 +149,7 @@ def _rows_of_stages(stored: StoredRun) -> Iterator[Flaw]:
     """Rows belong to stages that are there, which begin where their attribute says."""
     if stored.schema in OLDER or not stored.rows:
         return
-    numbers, stages = stored.column("stage"), stored.attributes[STAGES]
+    numbers, stages = stored.column("stage"), stored.described_stages
     if (np.diff(numbers) < 0).any():
         yield Flaw("stage", None, "it goes back")
         return
@@ -159,23 +158,23 @@ def _rows_of_stages(stored: StoredRun) -> Iterator[Flaw]:
         what = f"it is of stage {numbers[beyond[0]]}, {len(stages)} are stored"
         yield Flaw(STAGES, int(beyond[0]), what)
         return
-    for number, entry in enumerate(stages):
+    for number, stage in enumerate(stages):
         # A later stage begins with the last row of the stage before, which is not of it yet.
         expected = int(np.count_nonzero(numbers < number)) - (number > 0)
-        if entry["row"] != expected:
-            yield Flaw(STAGES, None, f"stage {number} begins at row {expected}, not {entry['row']}")
+        if stage.row != expected:
+            yield Flaw(STAGES, None, f"stage {number} begins at row {expected}, not {stage.row}")
         initial = _row(stored, "stage_theta", number)
-        yield from _not_finite("stage_theta", number, initial, entry["parameters"])
+        yield from _not_finite("stage_theta", number, initial, stage.parameters)
 
 
 def _parameters(stored: StoredRun) -> Iterator[Flaw]:
     """θ is given at every row, η at all of them or, where the method has none, at no row."""
     old = stored.schema in OLDER
-    stages = [] if old else stored.attributes[STAGES]
+    stages = () if old else stored.described_stages
     numbers = np.zeros(stored.rows, int) if old else stored.column("stage")
     if stages and (numbers >= len(stages)).any():
         return
-    counts = [stages[number]["parameters"] if stages else None for number in numbers]
+    counts = [stages[number].parameters if stages else None for number in numbers]
     for row, count in enumerate(counts):
         yield from _not_finite("theta", row, _row(stored, "theta", row), count)
     if not old:

@@ -43,7 +43,7 @@ class StoreMetadata:
         return replace(self, attributes=encoded({**decoded(self.attributes), **attributes}))
 
     def with_stage(self, stage: Stage, row: int) -> StoreMetadata:
-        """With a further stage, the first row of which is `row`; parameters are padded to the
+        """With a further stage, which begins with `row`; parameters are padded to the
         longest."""
         entries = [*decoded(self.attributes)[STAGES], stage.entry(row)]
         longest = max(entry["parameters"] for entry in entries)

@@ -51,11 +51,28 @@ class StoredRun:
                 "figures can be read, its maps cannot be built again, so that it cannot be "
                 "resumed. Use the version that wrote it, or run it again into a new store"
             )
-        given = dict(self.group.attrs)
-        if given.get(DIGEST) != digest(given):
+        if not self.sealed:
             raise self.damaged("its attributes are not those that were written, the digest differs")
         for name in ARRAYS:
             self._array(name)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the attributes are those that were written, as their digest tells."""
+        given = dict(self.group.attrs)
+        return given.get(DIGEST) == digest(given)
+
+    def configuration(self, instead: str) -> Mapping[str, Any]:
+        """The tables of the run file with which the run began.
+
+        Errors: `InputError` for a run that began from Python objects; `instead` says what to do
+        then."""
+        found: Mapping[str, Any] | None = self.attributes["configuration"]
+        if found is None:
+            raise InputError(
+                f"{self.path} was written from Python objects, which a store cannot hold: {instead}"
+            )
+        return found
 
     def damaged(self, what: str) -> InputError:
         """The error for a store that cannot be relied on."""
@@ -96,10 +113,7 @@ class StoredRun:
         Errors: `InputError` where they are damaged, or one is missing that rows belong to."""
         if self.schema in OLDER:
             return ()
-        try:
-            stages = tuple(map(StoredStage.of, self.attributes[STAGES]))
-        except (KeyError, TypeError) as error:
-            raise self.damaged(f"its attribute {STAGES} cannot be read") from error
+        stages = self.described_stages
         found = self._array("stage_theta").shape[0]
         if found != len(stages):
             raise self.damaged(
@@ -112,6 +126,16 @@ class StoredRun:
             if not 0 <= stage.row < max(self.rows, 1):
                 raise self.damaged(f"stage {number} begins at row {stage.row} of {self.rows}")
         return stages
+
+    @cached_property
+    def described_stages(self) -> tuple[StoredStage, ...]:
+        """The stages as the attribute lists them, whatever rows and parameters are stored.
+
+        Errors: `InputError` where it cannot be read."""
+        try:
+            return tuple(map(StoredStage.of, self.attributes[STAGES]))
+        except (KeyError, TypeError) as error:
+            raise self.damaged(f"its attribute {STAGES} cannot be read") from error
 
     def column(self, key: str) -> np.ndarray:
         """All of one figure or array: `energy` (time,), `step_products` (step,), `theta` (time,
