@@ -99,7 +99,9 @@ def _carried(cloud: Cloud, image: Transported) -> Cloud:
     positive = image.positive
     return Cloud(
         x=image.x,
-        log_density=cloud.log_density - image.log_det,
+        # In the memory of the images, which are ours: small tensors, made chunk by chunk, would
+        # lie between large ones and keep what is free from being used again.
+        log_density=torch.sub(cloud.log_density, image.log_det, out=image.log_det),
         score=torch.full_like(image.x, torch.nan) if image.score is None else image.score,
         positive=positive if cloud.positive is None else cloud.positive & positive,
         log_weight=cloud.log_weight,
