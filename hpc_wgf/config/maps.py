@@ -52,18 +52,19 @@ class ScalingTable(Table):
 
 class TanhTable(Table):
     """Initial features tanh(w·x + b) of a map, whose kinks w·x + b = 0 should cover the region
-    where the start density has its mass."""
+    where the start density has its mass. What is left out follows from the start density."""
 
     features: Features = Features.RANDOM
     """Directions of the initial w: "random", or along one coordinate axis each ("axis")."""
-    scale: Annotated[Number, Field(gt=0), Unit("1/x")] = 1.0
+    scale: Annotated[Number | None, Field(gt=0), Unit("1/x")] = None
     """Steepness |w| of the initial features: exact along the axes, a root mean square for random
-    directions."""
-    spread: Annotated[Number, Field(ge=0), Unit("x")] = 2.0
-    """Largest distance from the centre at which initial kinks lie."""
-    centre: Annotated[Vector, Unit("x")] = 0.0
-    """Point about which the initial kinks lie, best the middle of the start density: a number for
-    all coordinates, or one per coordinate."""
+    directions. By default 1 over the standard deviation of the start density along w."""
+    spread: Annotated[Number | None, Field(ge=0), Unit("x")] = None
+    """Largest distance from the centre at which initial kinks lie. By default two standard
+    deviations of the start density along w."""
+    centre: Annotated[Vector | None, Unit("x")] = None
+    """Point about which the initial kinks lie: a number for all coordinates, or one per coordinate.
+    By default the mean of the start density."""
     seed: Whole = 0
     """Seed of the random initial features."""
 

@@ -6,6 +6,7 @@ from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .chunk import Matrices
 from .composition import Composition
+from .frame import Frame
 from .layer import ParameterLayer
 from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
@@ -17,6 +18,7 @@ __all__ = [
     "Affine",
     "BlockFlow",
     "Composition",
+    "Frame",
     "Linearization",
     "Linearizer",
     "MapState",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .chunk import Workspace
+from .frame import Frame
 from .linearization import Linearization, Linearizer
 
 _CACHED = 1 << 16  # Activations of one layer, half a MiB in float64, stay in a core's cache.
@@ -102,6 +103,12 @@ class PushForward(nn.Module, ABC):
     def linearize(self, z: Tensor) -> Linearization:
         """J = ∂_θT(z) and ∇T(z) at the present parameters, z: (n, d)."""
         return self.linearizer().linearize(z)
+
+    def lay_out(self, frame: Frame) -> None:
+        """Prepare a map at its initial parameters for samples with mean and covariance of `frame`:
+        what it has been given no numbers for, as centre and scale of its features, is taken from
+        them. It remains the identity. A map without such parts, as by default, stays as it is."""
+        return
 
     def chunk_size(self) -> int:
         """The least number of samples to linearise together on a CPU.

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from . import elimination
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace, damp_
-from .features import FeatureOptions, initial_features
+from .features import FeatureOptions, initial_features, lay_out
+from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
 
@@ -42,10 +43,14 @@ class BlockFlow(PushForward):
         **options: Unpack[FeatureOptions],
     ) -> None:
         super().__init__(dimension)
+        self._options = options
         W, b = initial_features(width, dimension, **options)
         self.W = nn.Parameter(W.to(torch.get_default_dtype()))
         self.b = nn.Parameter(b.to(torch.get_default_dtype()))
         self.U = nn.Parameter(torch.zeros_like(self.W.T))
+
+    def lay_out(self, frame: Frame) -> None:
+        lay_out(self.W, self.b, frame, self._options)
 
     def architecture(self) -> dict[str, Any]:
         return {"kind": "block", "dimension": self.dimension, "width": len(self.W)}

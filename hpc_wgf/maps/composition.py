@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
+from .frame import Frame
 from .layer import ParameterLayer
 from .linearization import Linearizer
 
@@ -35,6 +36,10 @@ class Composition(PushForward):
 
     def _maps(self) -> Sequence[PushForward]:
         return list(self.parts)  # type: ignore[arg-type]
+
+    def lay_out(self, frame: Frame) -> None:
+        for part in self._maps():  # Each begins as the identity: the samples of all are the same.
+            part.lay_out(frame)
 
     def architecture(self) -> dict[str, Any]:
         return {"kind": "composition", "parts": [part.architecture() for part in self._maps()]}

@@ -10,19 +10,27 @@ from torch import Tensor
 
 from ..choices import Features
 from ..errors import InputError
+from .frame import Frame
+
+_SPREAD = 2.0  # of automatic features, in standard deviations
 
 
 class FeatureOptions(TypedDict, total=False):
-    """The options of `initial_features`, which are those of every map of tanh features."""
+    """The options of `initial_features`, which are those of every map of tanh features. Those that
+    are left out follow from the samples that the map is laid out for: at the start of a run, from
+    the start density."""
 
     features: Features
     """Random directions (the default), or directions along the axes."""
-    scale: float
-    """Steepness, in 1/x: |w| = `scale` along axes, E|w|² = `scale`² for random w; 1 by default."""
-    spread: float
-    """Largest distance of the hyperplanes w·x + b = 0 from `centre`, in x; 2 by default."""
-    centre: float | Sequence[float] | Tensor
-    """The point about which these lie, a number or one for each axis, in x; 0 by default."""
+    scale: float | None
+    """Steepness, in 1/x: |w| = `scale` along axes, E|w|² = `scale`² for random w. By default the
+    same with 1 in the coordinates in which the samples have covariance I."""
+    spread: float | None
+    """Largest distance of the hyperplanes w·x + b = 0 from `centre`, in x; by default two standard
+    deviations of the samples along w."""
+    centre: float | Sequence[float] | Tensor | None
+    """The point about which these lie, a number or one for each axis, in x; by default the mean of
+    the samples."""
     seed: int
     """Seed of the random numbers; 0 by default."""
 
@@ -30,14 +38,16 @@ class FeatureOptions(TypedDict, total=False):
 def initial_features(
     count: int,
     dimension: int,
+    frame: Frame | None = None,
     *,
     features: Features = Features.RANDOM,
-    scale: float = 1.0,
-    spread: float = 2.0,
-    centre: float | Sequence[float] | Tensor = 0.0,
+    scale: float | None = None,
+    spread: float | None = None,
+    centre: float | Sequence[float] | Tensor | None = None,
     seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """W (count, d) and b (count,) of tanh(W x + b), in float64, for the options `FeatureOptions`.
+    """W (count, d) and b (count,) of tanh(W x + b), in float64, for the options `FeatureOptions`
+    and samples with mean and covariance of `frame`, by default 0 and I.
 
     The hyperplanes w·x + b = 0, where a feature changes most, have distances of up to `spread`
     from `centre`: evenly spaced ones along an axis, and for random w ~ N(0, scale²I/d) those of
@@ -45,8 +55,15 @@ def initial_features(
 
     Errors: `InputError` for a centre whose length is not d.
     """
-    W, b = _about_the_origin(features, count, dimension, scale, spread, seed)
-    middle = torch.as_tensor(centre, dtype=torch.float64)
+    frame = frame or Frame.unit(dimension)
+    W, offsets = _directions_and_offsets(
+        features, count, dimension, 1.0 if scale is None else scale, seed
+    )
+    if scale is None:
+        W = W / frame.deviations if features is Features.AXIS else frame.pulled_back(W)
+    reach = _SPREAD * frame.widths(W) if spread is None else spread * W.norm(dim=1)
+    b = offsets * reach
+    middle = frame.mean if centre is None else torch.as_tensor(centre, dtype=torch.float64)
     if middle.ndim == 0:
         middle = middle.expand(dimension)
     if middle.shape != (dimension,):
@@ -57,19 +74,31 @@ def initial_features(
     return W, b - W @ middle
 
 
-def _about_the_origin(
-    features: Features, count: int, dimension: int, scale: float, spread: float, seed: int
+def lay_out(W: Tensor, b: Tensor, frame: Frame, options: FeatureOptions) -> None:
+    """Turn initial features W (count, d) and b (count,) for samples of mean 0 and covariance I into
+    those for samples with mean and covariance of `frame`. Features that are not the initial ones
+    of `options`, as somebody has set them otherwise, stay as they are."""
+    (count, dimension), present = W.shape, (W, b)
+    initial = initial_features(count, dimension, **options)
+    if all(torch.equal(p.data, value.to(p)) for p, value in zip(present, initial, strict=True)):
+        laid_out = initial_features(count, dimension, frame, **options)
+        for p, value in zip(present, laid_out, strict=True):
+            p.data.copy_(value)
+
+
+def _directions_and_offsets(
+    features: Features, count: int, dimension: int, scale: float, seed: int
 ) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+    """Directions w, (count, d), with |w| = `scale` along axes and E|w|² = `scale`² for random ones;
+    and offsets in [−1, 1], (count,)."""
     if features is Features.RANDOM:
+        generator = torch.Generator().manual_seed(seed)
         W = torch.randn(count, dimension, generator=generator, dtype=torch.float64)
         W *= scale / dimension**0.5
-        offsets = 2 * torch.rand(count, generator=generator, dtype=torch.float64) - 1
-        return W, spread * offsets * W.norm(dim=1)
+        return W, 2 * torch.rand(count, generator=generator, dtype=torch.float64) - 1
     W = torch.zeros(count, dimension, dtype=torch.float64)
     axis = torch.arange(count) % dimension
     turn = torch.arange(count) // dimension  # features that this axis has already
     per_axis = torch.bincount(axis, minlength=dimension)[axis]
     W[torch.arange(count), axis] = scale
-    offsets = (2 * turn + 1) / per_axis - 1
-    return W, -spread * scale * offsets.to(torch.float64)
+    return W, (1 - (2 * turn + 1) / per_axis).to(torch.float64)

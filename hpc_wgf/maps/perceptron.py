@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import PushForward, Transported, identity_like
 from .chunk import Chunk, Matrices, Workspace, damp_
-from .features import FeatureOptions, initial_features
+from .features import FeatureOptions, initial_features, lay_out
+from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
 from .volume import transport_by_gradient
@@ -38,7 +39,7 @@ class ResidualPerceptron(PushForward):
         super().__init__(dimension)
         if not widths:
             raise InputError("a residual perceptron needs at least one hidden layer")
-        self.chunk = chunk
+        self.chunk, self._options = chunk, options
         generator = torch.Generator().manual_seed(options.get("seed", 0) + 1)
         first = initial_features(widths[0], dimension, **options)
         self.layers = nn.ParameterList()  # W_0, b_0, W_1, b_1, …
@@ -51,6 +52,9 @@ class ResidualPerceptron(PushForward):
     def _append(self, W: Tensor, b: Tensor) -> None:
         for value in (W, b):
             self.layers.append(nn.Parameter(value.to(torch.get_default_dtype())))
+
+    def lay_out(self, frame: Frame) -> None:
+        lay_out(self.weights[0], self.biases[0], frame, self._options)
 
     def architecture(self) -> dict[str, Any]:
         widths = [len(W) for W in self.weights[:-1]]

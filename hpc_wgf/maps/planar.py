@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from .base import PushForward, Transported
 from .chunk import Workspace
-from .features import FeatureOptions, initial_features
+from .features import FeatureOptions, initial_features, lay_out
+from .frame import Frame
 from .linearization import Linearizer
 from .planar_linearization import PlanarLinearizer
 
@@ -30,10 +31,14 @@ class PlanarFlow(PushForward):
         **options: Unpack[FeatureOptions],
     ) -> None:
         super().__init__(dimension)
+        self._options = options
         W, b = initial_features(layers, dimension, **options)
         self.W = nn.Parameter(W.to(torch.get_default_dtype()))
         self.b = nn.Parameter(b.to(torch.get_default_dtype()))
         self.U = nn.Parameter(torch.zeros_like(self.W))
+
+    def lay_out(self, frame: Frame) -> None:
+        lay_out(self.W, self.b, frame, self._options)
 
     def architecture(self) -> dict[str, Any]:
         return {"kind": "planar", "dimension": self.dimension, "layers": len(self.W)}

@@ -15,11 +15,13 @@ from ..columns import Column
 from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
 from ..integrators import Controller
-from ..maps import MapState, PushForward
-from ..parallel import Communicator, SampleBlocks
-from ..problems import Problem
+from ..maps import Frame, MapState, PushForward
+from ..parallel import Communicator, SampleBlocks, samples_to_check
+from ..problems import Density, Problem, moments_of
 
 M = TypeVar("M")
+
+_LAYOUT = 4096  # Samples of the start density by which features are laid out.
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class Setting:
         particles: int | None = None,
         pieces: int | None = None,
     ) -> Self:
-        """With a copy of `map`. `particles`, `pieces`: size of the evaluation sample and the
-        pieces in which ranks share it, by default the method's samples in 16 pieces.
+        """With a copy of `map`, laid out for the start density. `particles`, `pieces`: size of the
+        evaluation sample and the pieces in which ranks share it, by default the method's samples
+        in 16 pieces.
 
         Errors: `InputError` where map and problem differ in dimension."""
         if map.dimension != problem.dimension:
@@ -59,13 +62,27 @@ class Setting:
             )
         sampler = Sampler(problem.start, communicator, seed=options.seed, dtype=options.torch_dtype)
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
+        first = copy.deepcopy(map)
+        first.lay_out(start_frame(problem.start))
         return cls(
             problem=problem,
-            map=copy.deepcopy(map).to(device=communicator.device, dtype=options.torch_dtype),
+            map=first.to(device=communicator.device, dtype=options.torch_dtype),
             communicator=communicator,
             sampler=sampler,
             evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
         )
+
+
+def start_frame(start: Density) -> Frame:
+    """Mean and covariance of a start density, the same bits on every rank: its own, or where it
+    does not know them those of 4096 samples.
+
+    Errors: `InputError` where the density gives no samples."""
+    if (known := moments_of(start)) is not None:
+        return Frame.of_moments(*known)
+    z = samples_to_check(start.sample, _LAYOUT)
+    # Samples that are not finite are refused when the start is checked.
+    return Frame.of_samples(z) if bool(z.isfinite().all()) else Frame.unit(start.dimension)
 
 
 class SampleOptions(Protocol):

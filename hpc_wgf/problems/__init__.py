@@ -2,7 +2,7 @@
 problems (in the folder catalogue)."""
 
 from .compact import Barenblatt, Box, Paraboloid
-from .densities import Density, Gaussian, Mixture, jump_of
+from .densities import Density, Gaussian, Mixture, jump_of, moments_of
 from .energies import (
     ChunkForce,
     Energy,
@@ -52,5 +52,6 @@ __all__ = [
     "SumOfPotentials",
     "UserPotential",
     "jump_of",
+    "moments_of",
     "residual_is_defined",
 ]

@@ -70,6 +70,11 @@ class Paraboloid:
         slope = -2 * self.exponent * (z - self.centre.to(z)) / (self.radius**2 * u)
         return torch.where(u > 0, slope, 0.0)
 
+    def moments(self) -> tuple[Tensor, Tensor]:
+        # |z − z₀|²/R² ~ Beta(d/2, q + 1) has the mean d/(d + 2q + 2).
+        variance = self.radius**2 / (self.dimension + 2 * self.exponent + 2)
+        return self.centre, torch.tensor(variance, dtype=torch.float64)
+
     def jump(self) -> str | None:
         return None
 
@@ -169,6 +174,10 @@ class Box:
         on_ramp = (height > 0) & (height < 1)
         inwards = torch.where(z < (0.5 * (self.low + self.high)).to(z), 1.0, -1.0)
         return torch.where(on_ramp, inwards / (self.ramp * height), 0.0)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        middle, sides = 0.5 * (self.low + self.high), self.high - self.low
+        return middle, (sides.square() + self.ramp**2) / 12
 
     def jump(self) -> str | None:
         if self.ramp > 0:

@@ -13,6 +13,10 @@ from torch import Tensor
 from ..errors import InputError
 from .matrices import MatrixLike, VectorLike, spd_matrix, vector
 
+Moments = tuple[Tensor, Tensor]
+"""A mean and a covariance."""
+_WIDEST = 1000  # Coordinates up to which a mixture tells their correlations.
+
 
 class Density(Protocol):
     """A probability density on ℝᵈ that can be sampled exactly."""
@@ -37,6 +41,18 @@ class Density(Protocol):
         """Where the density jumps, as a sentence without full stop for error messages; None for a
         continuous density. A density of one's own may lack this method if it is continuous."""
         ...
+
+    def moments(self) -> Moments | None:
+        """The mean, (d,), and the covariance: a number c for c·I, (d,) for a diagonal, or (d, d);
+        None where they are not known. A density of one's own may lack this method: they are then
+        estimated from samples."""
+        ...
+
+
+def moments_of(density: Density) -> Moments | None:
+    """`Density.moments()` of `density`, or None if it does not know them."""
+    own = getattr(density, "moments", None)
+    return None if own is None else own()
 
 
 def jump_of(density: Density) -> str | None:
@@ -74,6 +90,9 @@ class Gaussian:
 
     def score(self, z: Tensor) -> Tensor:
         return (self.mean.to(z) - z) @ self._precision.to(z)
+
+    def moments(self) -> Moments:
+        return self.mean, self.covariance
 
     def jump(self) -> str | None:
         return None
@@ -125,6 +144,26 @@ class Mixture:
         shares = torch.softmax(self._joint(z), 1).nan_to_num()
         scores = torch.stack([part.score(z) for part in self.components], 1)
         return (shares[:, :, None] * scores).sum(1)
+
+    def moments(self) -> Moments | None:
+        """The mean and the covariance; in more than 1000 dimensions its diagonal alone."""
+        known = [moments for part in self.components if (moments := moments_of(part)) is not None]
+        if len(known) < len(self.components):
+            return None
+        means = torch.stack([mean for mean, _ in known])
+        mean = self.weights @ means
+        apart, full = means - mean, self.dimension <= _WIDEST
+        between = "k,ki,kj->ij" if full else "k,ki,ki->i"
+        covariance = torch.einsum(between, self.weights, apart, apart)
+        for weight, (_, inner) in zip(self.weights, known, strict=True):
+            diagonal = inner.diagonal() if inner.ndim == 2 else inner.expand_as(mean)
+            if not full:
+                covariance += weight * diagonal
+            elif inner.ndim == 2:
+                covariance += weight * inner
+            else:
+                covariance.diagonal().add_(weight * diagonal)
+        return mean, covariance
 
     def jump(self) -> str | None:
         jumps = [jump_of(part) for part in self.components]

@@ -113,7 +113,8 @@ class Summary:
 
     worst_nonlinearity: float | None
     """The largest ratio in a step of the samples' motion that is not linear in θ to the linear
-    motion."""
+    motion, among the steps with at least a hundredth of the largest dissipation: near a steady
+    state the motion is noise, and too small to matter."""
 
     energy_law: EnergyLaw | None
     """How well F falls by what is dissipated; None before the first step."""
@@ -167,7 +168,7 @@ class Summary:
             unconverged=_total(column["step_unconverged"]),
             worst_residual=_largest(column["step_residual"]),
             largest_shift=_largest(column["step_shift"]),
-            worst_nonlinearity=_largest(column["step_nonlinearity"]),
+            worst_nonlinearity=_largest(_in_motion(column)),
             energy_law=EnergyLaw.of(column),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
@@ -233,6 +234,12 @@ def _largest(column: np.ndarray) -> float | None:
     """The largest finite value; None where there is none."""
     finite = column[np.isfinite(column)]
     return float(finite.max()) if finite.size else None
+
+
+def _in_motion(column: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The nonlinearity of those steps with at least a hundredth of the largest dissipation."""
+    rate = np.abs(np.nan_to_num(column["step_energy_rate"]))
+    return column["step_nonlinearity"][rate >= 0.01 * rate.max(initial=0.0)]
 
 
 def _total(column: np.ndarray) -> int | None:

@@ -17,6 +17,7 @@ import hpc_wgf as wgf
 from hpc_wgf.config import load
 from hpc_wgf.diagnostics import mode_shares, wasserstein_1d
 from hpc_wgf.problems import Problem
+from hpc_wgf.problems.quantile import CoordinateFlow
 from hpc_wgf.report import Summary
 
 
@@ -40,6 +41,44 @@ def test_gaussian_flows(tmp_path, name, bound):
     assert max(summary.map_error_relative) <= bound
     assert falls(summary.energy)
     assert falls(stored.column("step_energy"))
+
+
+def test_default_features_hold_at_rest():
+    """From N(2, .3 I), far from the origin, to rest: the map stays where it has arrived."""
+    start, potential = wgf.Gaussian(2, 2.0, 0.3), wgf.PotentialEnergy(wgf.Quadratic(2))
+    problem = wgf.Problem([potential, wgf.Entropy(1.0)], start, until=20.0)
+    map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 16))
+    options = wgf.PWGFOptions(samples=500, step_size=0.1, tolerance=5e-3)
+    summary = wgf.solve(problem, map, options, wgf.Output(every=5.0)).summary
+    assert summary.finished
+    assert max(summary.map_error_relative) <= 4e-3
+    assert summary.energy_law.whole.gap <= 0.05
+
+
+@pytest.mark.parametrize(("name", "bound"), [("double", 0.16), ("sextic", 0.04)])
+def test_wells_with_default_features(name, bound):
+    """A double well of two peaks, and a narrow trap about 1/2, against finite volumes; of the
+    displacement."""
+    v, beta, mean, deviation, until, step = {
+        "double": (lambda x: (x * x - 1) ** 2, 0.3, 0.3, 0.2, 2.0, 0.02),
+        "sextic": (lambda x: 2000 * (x - 0.5) ** 6, 1.0, 0.5, 0.15, 0.05, 0.002),
+    }[name]
+    V = wgf.UserPotential(lambda x: v(x[:, 0]), name)
+    start = wgf.Gaussian(1, mean, deviation**2)
+    problem = wgf.Problem([wgf.PotentialEnergy(V), wgf.Entropy(beta)], start, until=until)
+    map = wgf.Composition(wgf.Affine(1), wgf.BlockFlow(1, 24, features=wgf.Features.AXIS))
+    options = wgf.PWGFOptions(
+        samples=800, rtol=1e-3, scheme="kutta32", step_size=step, tolerance=0.01
+    )
+    solution = wgf.solve(problem, map, options)
+    z = mean + deviation * torch.special.ndtri((torch.arange(2000) + 0.5) / 2000)
+    exact = CoordinateFlow(v, beta, mean, deviation)(until, z)
+    x = solution.map(z[:, None])[:, 0].detach()
+    error = (x - exact).square().mean().sqrt() / (exact - z).square().mean().sqrt()
+    assert float(error) <= bound
+    assert float((x > 0).double().mean()) == pytest.approx(
+        float((exact > 0).double().mean()), abs=0.03
+    )
 
 
 def test_the_papers_planar_flow(tmp_path):

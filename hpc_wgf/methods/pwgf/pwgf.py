@@ -164,7 +164,9 @@ class PWGF:
         if velocity.context.too_long:
             raise StepFailed(
                 f"η moves the samples by {velocity.nonlinearity:.0%} otherwise than linearly, and "
-                "damping it far enough would leave much of the force over"
+                "damping it far enough would leave much of the force over: the step is long, or "
+                "features of the map lie elsewhere than the samples (leave out its centre, spread "
+                "and scale), or samples are few"
             )
         return velocity, products
 

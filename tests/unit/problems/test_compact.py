@@ -168,3 +168,22 @@ def test_who_jumps():
 def test_what_is_no_density_or_energy_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "density",
+    [
+        Barenblatt(2, 2.4, 0.1, [1.0, -2.0]),
+        Paraboloid(3, 0.5, 2.0, 1.5),
+        Box(2, [-1.0, 0.0], [2.0, 0.5], 0.3),
+        Mixture([Box(2, -1.0, 1.0), Gaussian(2, 2.0, [[1.0, 0.4], [0.4, 0.5]])], [1.0, 4.0]),
+    ],
+    ids=str,
+)
+def test_moments_are_those_of_the_samples(density):
+    z = density.sample(np.random.default_rng(3), 200_000)
+    mean, covariance = density.moments()
+    full = covariance if covariance.ndim == 2 else torch.diag(covariance.expand_as(mean))
+    largest = float(full.diagonal().max())
+    assert torch.allclose(z.mean(0), mean, atol=0.01 * largest**0.5)
+    assert torch.allclose(torch.cov(z.T), full, atol=0.015 * largest)

@@ -49,6 +49,26 @@ def test_samples_follow_the_density(name):
     assert -float(density.log_density(z).mean()) == pytest.approx(entropy, abs=0.03)
 
 
+@every_density
+def test_moments_are_those_of_the_density(name):
+    axis = torch.linspace(-12, 12, 601)
+    grid = torch.cartesian_prod(axis, axis)
+    weights = DENSITIES[name].log_density(grid).exp() * (24 / 600) ** 2
+    mean, covariance = DENSITIES[name].moments()
+    centred = grid - weights @ grid
+    expected = centred.T @ (centred * weights[:, None])
+    assert torch.allclose(mean, weights @ grid, atol=1e-8)
+    full = covariance if covariance.ndim == 2 else torch.diag(covariance.expand(2))
+    assert torch.allclose(full, expected, atol=1e-8)
+
+
+def test_a_mixture_of_very_many_coordinates_tells_its_variances():
+    wide = Mixture([Gaussian(1001, -1.0, 0.3), Gaussian(1001, 1.0, 0.3)])
+    mean, variances = wide.moments()
+    assert torch.allclose(mean, torch.zeros(1001))
+    assert torch.allclose(variances, torch.full((1001,), 1.3))
+
+
 def test_gaussian_log_density_against_scipy():
     z = torch.randn(20, 2)
     expected = stats.multivariate_normal([1.0, -1.0], FULL).logpdf(z.numpy())
