@@ -14,7 +14,8 @@ _LIKELY = 0.5 * TAIL**2  # e^{−V/β} is negligible where V/β is above its min
 _WIDEST = 1000.0  # half-width of the largest grid, relative to that window and to β^½
 _POINTS = 20_001  # at which the potential is looked at: in the window, and on either side
 _FEWEST, _MOST = 2400, 20_000  # cells
-_PER_DEVIATION, _PER_WELL = 60, 20  # cells per σ of the start, and per (β/v'')^½ of a well
+_PER_DEVIATION, _PER_WELL = 180, 60  # cells per σ of the start, and per (β/v'')^½ of a well,
+_EVEN = 3  # of widths that vary; as much wider where all are of one width
 _GRADING = 1 / 600  # largest relative difference of the widths of two neighbouring cells
 
 
@@ -36,10 +37,10 @@ def faces(
     first, last = _covered(x, values, beta, mean)
     x, values = x[first : last + 1], values[first : last + 1]
     width = _widths(x, values, beta, mean, deviation)
-    passed = np.array([0.0, (x[-1] - x[0]) / width.min()])  # cells of one width up to both ends
-    if passed[-1] <= _MOST:
-        x = x[[0, -1]]
-    else:
+    even = max(_FEWEST, (x[-1] - x[0]) / (_EVEN * width.min()))
+    if even <= _MOST:
+        x, passed = x[[0, -1]], np.array([0.0, even])
+    else:  # cells up to every point
         passed = np.append(0.0, np.cumsum(np.diff(x) * 0.5 * (1 / width[1:] + 1 / width[:-1])))
     number = cells or int(min(_MOST, passed[-1])) // 2 * 2  # even: it is halved for a check
     return np.interp(np.linspace(0.0, passed[-1], number + 1), passed, x)
@@ -83,9 +84,9 @@ def _connected(allowed: np.ndarray, centre: int) -> tuple[int, int]:
 def _widths(
     x: np.ndarray, values: np.ndarray, beta: float, mean: float, deviation: float
 ) -> np.ndarray:
-    """The wanted width of a cell at every point: σ/60 in the window of the start, (β/v'')^½/20 at
+    """The wanted width of a cell at every point: σ/180 in the window of the start, (β/v'')^½/60 at
     every minimum of v, and elsewhere as much more as the grading allows."""
-    width = np.full(len(x), (x[-1] - x[0]) / _FEWEST)
+    width = np.full(len(x), x[-1] - x[0])
     started = np.abs(x - mean) <= 1.001 * TAIL * deviation
     width[started] = np.minimum(width[started], deviation / _PER_DEVIATION)
     slopes = np.diff(values) / np.diff(x)

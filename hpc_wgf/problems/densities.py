@@ -23,7 +23,6 @@ from .matrices import (
     vector,
 )
 
-
 _AFFORDABLE = 1000  # dimension up to which diagonal matrices are written out
 
 

@@ -41,7 +41,7 @@ def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
 
 
 def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
-    """`value` as a symmetric positive definite matrix in float64, (), (d,) or (d, d) as it is given.
+    """`value` as a symmetric positive definite matrix in float64, (), (d,) or (d, d) as given.
 
     An asymmetry of the size of rounding errors is removed.
 

@@ -26,8 +26,7 @@ _STEP = 5e-4  # default longest step, in units of time
 _LATE = 5e-3  # the longest step may always be this fraction of growth · t
 _FIRST = 1e-3  # the first step, in units of the start's own time scale
 _TRUSTED = 5.5  # normal quantiles up to which the cumulated mass is accurate
-_OUTERMOST = 128  # At either end of the grid this fraction of the cells, 1/128,
-_NEGLIGIBLE = 1e-8  # must hold less mass than this: half of what lies beyond a trusted quantile.
+_NEGLIGIBLE = 1e-9  # mass that the first or the last cell may hold
 
 
 class CoordinateFlow:
@@ -35,8 +34,8 @@ class CoordinateFlow:
 
     The error is of second order in cell width and step. Where diffusion is weak on the scale of a
     cell, it is of first order in the cell width, as the fluxes are then upwind. The result is NaN
-    at times when the outermost cells hold mass: the density has met the end of the grid. Densities
-    are computed when first asked for and kept.
+    at times when the first or the last cell holds mass: the density has met the end of the grid.
+    Densities are computed when first asked for and kept.
     """
 
     def __init__(
@@ -136,10 +135,8 @@ class CoordinateFlow:
         return np.asarray(scipy.linalg.solve_banded((1, 1), matrix, rho, check_finite=False))
 
     def _held(self, mass: np.ndarray) -> bool:
-        """Whether the grid holds the density: next to no mass in the outermost cells."""
-        few = len(mass) // _OUTERMOST
-        ends = np.abs(mass[:few]).sum(), np.abs(mass[-few:]).sum()
-        return bool(np.isfinite(mass).all()) and max(ends) <= _NEGLIGIBLE
+        """Whether the grid holds the density: next to no mass in the first and the last cell."""
+        return bool(np.isfinite(mass).all()) and max(abs(mass[0]), abs(mass[-1])) <= _NEGLIGIBLE
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """Q_t(Φ((z − m)/σ)), (n,) → (n,) in float64."""
