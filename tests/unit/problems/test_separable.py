@@ -1,4 +1,4 @@
-"""Separable flows by finite volumes: the grid holds and resolves what can be reached, or says so."""
+"""Separable flows by finite volumes: the grid holds and resolves what is reached, or says so."""
 
 from __future__ import annotations
 
