@@ -96,7 +96,9 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
     if scale == 0.0:  # The energy has the factor 0, and no force.
         return
     stretched = (force - velocities[0]) * arm + velocities[1][:, None]
-    _refuse_poor_force(start, float(stretched.std(0).max()) / scale, samples)
+    # Of very many axes some would seem noisy by chance.
+    typical = _group_means(stretched.var(0)) if start.dimension > _WIDEST else stretched.var(0)
+    _refuse_poor_force(start, float(typical.max()) ** 0.5 / scale, samples)
     shifted = (force - velocities[0]) * arm.std()
     if start.dimension <= _WIDEST:
         moment, noise = _of_pairs(force - velocities[0], arm, stretched, shifted)
@@ -129,12 +131,14 @@ def _of_groups(stretched: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
     """The same for the stretches of axes along themselves, column 0, and for shifts, column 1:
     means over groups of neighbouring axes, at most 1000. Of single axes there would be more than
     so few samples can tell from their noise."""
-    size = _group(stretched.shape[1])
-    values = torch.stack([
-        torch.stack([axes.mean(1) for axes in each.split(size, 1)], 1)
-        for each in (stretched, shifted)
-    ], 2)  # fmt: skip
+    values = torch.stack([_group_means(stretched), _group_means(shifted)], -1)
     return values.mean(0), values.std(0) / len(values) ** 0.5
+
+
+def _group_means(values: Tensor) -> Tensor:
+    """Means over groups of neighbouring axes, (…, d) → (…, groups)."""
+    parts = values.split(_group(values.shape[-1]), -1)
+    return torch.stack([part.mean(-1) for part in parts], -1)
 
 
 def _group(dimension: int) -> int:
