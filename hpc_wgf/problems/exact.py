@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from ..errors import InputError
 from .compact import Barenblatt
 from .densities import Density, Gaussian
 from .energies import InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
-from .matrices import diagonal_of
+from .matrices import diagonal_of, times
+from .potentials import Potential, SumOfPotentials
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
+
+_SAME = 1e-6  # largest relative difference of two forms of one potential
 
 
 class ExactMap(Protocol):
@@ -35,11 +42,59 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     if not (isinstance(start, Gaussian) and energy.is_fokker_planck):
         return None
     potential, beta, d = energy.potential(), energy.beta(), start.dimension
-    if potential is None or potential.hessian() is not None:
-        return GaussianFlow(potential, beta, start)
+    if potential is None:
+        return GaussianFlow(None, beta, start)
+    quadratic = potential.hessian() is not None
     independent = diagonal_of(start.covariance, d) is not None
-    separable = independent and all(potential.coordinate(j) is not None for j in range(d))
-    return SeparableFlow(potential, beta, start) if beta > 0 and separable else None
+    if not quadratic and (beta == 0 or not independent or not _is_separable(potential, d)):
+        return None
+    for term in _terms(potential):
+        _check_declared(term, start)
+    return (GaussianFlow if quadratic else SeparableFlow)(potential, beta, start)
+
+
+def _is_separable(potential: Potential, dimension: int) -> bool:
+    return all(potential.coordinate(j) is not None for j in range(dimension))
+
+
+def _terms(potential: Potential) -> list[Potential]:
+    """The potentials of a sum, or the one potential. Their values do not cancel."""
+    if isinstance(potential, SumOfPotentials):
+        return [term for _, term in potential.terms]
+    return [potential]
+
+
+def _check_declared(potential: Potential, start: Gaussian) -> None:
+    """Errors: `InputError` if V is not the polynomial that its `hessian` says, or not the sum of
+    the terms that its `coordinate` gives."""
+    z, mean, hessian = _few(start), start.mean[None], potential.hessian()
+    if hessian is not None:
+        step = z - mean
+        pieces = [0.5 * (times(step, hessian) * step).sum(1), step @ potential.gradient(mean)[0]]
+        _refuse_another(potential, potential(z), pieces, "hessian")
+    else:
+        terms = [potential.coordinate(j) for j in range(start.dimension)]
+        pieces = [v(x) for v, x in zip(terms, z.unbind(1), strict=True) if v is not None]
+        _refuse_another(potential, potential(z), pieces, "coordinate")
+
+
+def _few(start: Gaussian) -> Tensor:
+    return start.sample(np.random.default_rng(0), 8)
+
+
+def _refuse_another(
+    potential: Potential, values: Tensor, pieces: Sequence[Tensor], method: str
+) -> None:
+    """Errors: `InputError` if V is not the sum of `pieces` and a constant, beyond rounding. That
+    happens where a class of one's own takes the `method` from another potential."""
+    apart = values - torch.stack(list(pieces)).sum(0)
+    scale = float(values.abs().max()) + sum(float(piece.abs().max()) for piece in pieces)
+    if float(apart.max() - apart.min()) > _SAME * scale:  # not-a-number is refused elsewhere
+        raise InputError(
+            f"the potential {potential} is not the one that its method {method} describes (off by "
+            f"{float(apart.max() - apart.min()):.3g} at samples of the start), on which the exact "
+            f"map rests: override {method} too, or let it return None"
+        )
 
 
 def _barenblatt_flow(energy: SumOfEnergies, start: Barenblatt) -> BarenblattFlow | None:

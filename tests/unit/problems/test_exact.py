@@ -9,7 +9,15 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from hpc_wgf import Entropy, Gaussian, PotentialEnergy, Problem, Quadratic, StyblinskiTang
+from hpc_wgf import (
+    Entropy,
+    Gaussian,
+    InputError,
+    PotentialEnergy,
+    Problem,
+    Quadratic,
+    StyblinskiTang,
+)
 from hpc_wgf.problems import GaussianFlow, SeparableFlow
 from hpc_wgf.problems.matrices import dense
 from hpc_wgf.problems.potentials import SumOfPotentials
@@ -180,3 +188,26 @@ def test_weak_diffusion_is_resolved_or_left_out(mean, variance, time):
     error = float((x - drifted).norm() / (drifted - z).norm())
     assert error < 1e-3 or bool(x.isnan().all())
     assert not bool(SeparableFlow(StyblinskiTang(), 1.0, start)(time, z).isnan().any())
+
+
+class Raised(StyblinskiTang):
+    """V of its own, with the coordinates of another."""
+
+    def __call__(self, x):
+        return super().__call__(x) + (x**2).sum(1)
+
+
+class Steepened(Quadratic):
+    """V of its own, with the Hessian of another."""
+
+    def __call__(self, x):
+        return super().__call__(x) + (x**4).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("potential", "method"), [(Raised(), "coordinate"), (Steepened(2), "hessian")]
+)
+def test_a_potential_must_be_what_it_says(potential, method):
+    """The exact map was that of the potential from which the method was taken."""
+    with pytest.raises(InputError, match=f"override {method} too"):
+        Problem([PotentialEnergy(potential), Entropy()], Gaussian(2), until=1.0)
