@@ -10,12 +10,13 @@ from torch import Tensor
 from ..cloud import Cloud
 from ..diagnostics import log_mass
 from ..errors import InputError
-from ..parallel import samples_to_check
+from ..parallel import affordable, samples_to_check
 from ..problems import Density, Gaussian, Problem
 
 VIRIAL_SAMPLES = 32768
 """Default number of samples on which `check_virial` tests the score."""
 _MASS_SAMPLES = 4096
+_WIDEST = 1000  # dimension up to which matrices are looked at
 _FEWEST_CONTRIBUTING = 200  # contributing samples that a test of the mass requires
 _MOST_NOISE = 0.5  # largest relative standard error of the force's virial on the samples of a step
 
@@ -27,19 +28,22 @@ def check_mass(problem: Problem) -> None:
 
     A wrong constant in λ would enter the force as its power m−1. The mass is found by comparison
     with the Gaussian of the same mean and covariance (see `log_mass`). It is not tested if the two
-    hardly overlap, as for distant narrow modes, or if log λ cannot be evaluated outside of the
-    support.
+    hardly overlap, as for distant narrow modes or in more than 1000 dimensions, or if log λ cannot
+    be evaluated outside of the support.
     """
     if not problem.energy.needs_density:
         return
     start = problem.start
-    fitted, own = samples_to_check(start.sample, 2 * _MASS_SAMPLES).chunk(2)
+    count = affordable(2 * _MASS_SAMPLES, start.dimension)
+    fitted, own = samples_to_check(start.sample, max(2, count)).chunk(2)
     here = start.log_density(own)
     if not bool(here.isfinite().all()):
         raise InputError(
             f"the start density {start} is 0 or not finite at {int((~here.isfinite()).sum())} of "
             f"{len(own)} samples of its own: its samples have to come from its density"
         )
+    if start.dimension > _WIDEST:
+        return
     covariance = fitted.T.cov().reshape(start.dimension, start.dimension)
     try:
         gaussian = Gaussian(start.dimension, fitted.mean(0), covariance)
@@ -68,8 +72,9 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
     Both sides are the rate of change of the density-dependent energy E[φ] under x ↦ x + ε a(x), but
     only f contains the score. The identity fails if the score is wrong, or if part of the force is
     concentrated at a jump of the density. It is tested for shifts a = e_i and for the linear maps
-    a = (x_j − E[x_j]) e_i, on `tried` samples. Nothing is tested if the energy does not depend on
-    the density.
+    a = (x_j − E[x_j]) e_i, on `tried` samples or as many as take 128 MiB; in more than 1000
+    dimensions for i = j alone, and for means over neighbouring axes. Nothing is tested if the
+    energy does not depend on the density.
 
     Errors: `InputError` if the identity fails by more than 6 standard errors and 2 %, or if the
     standard error of E[f·a] on the `samples` samples of a step would exceed 50 %.
@@ -77,6 +82,7 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
     if not problem.energy.needs_density:
         return
     start = problem.start
+    tried = affordable(tried, start.dimension)
     z = samples_to_check(start.sample, tried)
     log_density = start.log_density(z)
     cloud = Cloud(z, log_density, start.score(z))
@@ -90,23 +96,64 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
     if scale == 0.0:  # The energy has the factor 0, and no force.
         return
     stretched = (force - velocities[0]) * arm + velocities[1][:, None]
-    _refuse_poor_force(start, float(stretched.std(0).max()) / scale, samples)
-    arms = torch.cat([arm, arm.std() * torch.ones_like(arm[:, :1])], 1)
-    moment, noise = _product_moments(force - velocities[0], arms)
-    moment.diagonal().copy_(stretched.mean(0))
-    noise.diagonal().copy_(stretched.std(0) / tried**0.5)
+    # Of very many axes some would seem noisy by chance.
+    typical = _group_means(stretched.var(0)) if start.dimension > _WIDEST else stretched.var(0)
+    _refuse_poor_force(start, float(typical.max()) ** 0.5 / scale, samples)
+    shifted = (force - velocities[0]) * arm.std()
+    if start.dimension <= _WIDEST:
+        moment, noise = _of_pairs(force - velocities[0], arm, stretched, shifted)
+    else:
+        moment, noise = _of_groups(stretched, shifted)
     wrong = (moment.abs() > 6 * noise) & (moment.abs() > 0.02 * scale)
     if bool(wrong.any()):
         i, j = wrong.nonzero()[0].tolist()
-        motion = "a shift" if j == start.dimension else f"a stretch with axis {j}"
         raise InputError(
             f"the score of the start density {start} does not belong to its density: under "
-            f"{motion} of axis {i} the work of the force is off by "
+            f"{_motion(i, j, start.dimension)} the work of the force is off by "
             f"{float(moment[i, j].abs()) / scale:.0%} of the energy's change, "
             f"{float(moment[i, j].abs() / noise[i, j]):.0f} standard errors. Either the score is "
             "wrong, or the density jumps or is too steep at its edge, and the force misses what "
             'happens there: smooth it, or use method.form = "energy"'
         )
+
+
+def _of_pairs(u: Tensor, arm: Tensor, stretched: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
+    """What should be 0 and its standard error for all pairs of axes, (d, d + 1) each: entry (i, j)
+    for the stretch (x_j − E[x_j]) e_i, and in the last column for the shifts."""
+    moment, noise = _product_moments(u, arm)
+    moment.diagonal().copy_(stretched.mean(0))
+    noise.diagonal().copy_(stretched.std(0) / len(u) ** 0.5)
+    rest = shifted.mean(0), shifted.std(0) / len(u) ** 0.5
+    return torch.cat([moment, rest[0][:, None]], 1), torch.cat([noise, rest[1][:, None]], 1)
+
+
+def _of_groups(stretched: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for the stretches of axes along themselves, column 0, and for shifts, column 1:
+    means over groups of neighbouring axes, at most 1000. Of single axes there would be more than
+    so few samples can tell from their noise."""
+    values = torch.stack([_group_means(stretched), _group_means(shifted)], -1)
+    return values.mean(0), values.std(0) / len(values) ** 0.5
+
+
+def _group_means(values: Tensor) -> Tensor:
+    """Means over groups of neighbouring axes, (…, d) → (…, groups)."""
+    parts = values.split(_group(values.shape[-1]), -1)
+    return torch.stack([part.mean(-1) for part in parts], -1)
+
+
+def _group(dimension: int) -> int:
+    """How many axes a group has."""
+    return -(-dimension // _WIDEST)
+
+
+def _motion(i: int, j: int, dimension: int) -> str:
+    """The motion of entry (i, j), in words."""
+    if dimension <= _WIDEST:
+        motion = "a shift" if j == dimension else f"a stretch with axis {j}"
+        return f"{motion} of axis {i}"
+    size = _group(dimension)
+    axes = f"axes {i * size} to {min((i + 1) * size, dimension) - 1}"
+    return f"a shift of {axes}" if j == 1 else f"stretches of {axes}"
 
 
 def _product_moments(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

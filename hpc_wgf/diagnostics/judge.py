@@ -24,6 +24,7 @@ from .divergences import affine_law, symmetric_kl
 from .errors import MapError, map_error
 
 _NAN = float("nan")
+_LARGEST_FIT = 8192  # dimensions in which an affine map is fitted: its matrices take 1 GiB then
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,10 @@ class Judge:
 
     def _symmetric_kl(self, time: float, look: Look) -> float:
         """Symmetric KL divergence of the fitted Gaussian from the exact law. NaN where that is not
-        Gaussian, or where there are too few samples to fit an affine map."""
+        Gaussian, where there are too few samples to fit an affine map, or too many dimensions."""
         problem, ensemble = self.problem, self.evaluation.ensemble
-        if not isinstance(problem.exact, GaussianFlow) or ensemble.total <= problem.dimension:
+        largest = min(ensemble.total - 1, _LARGEST_FIT)
+        if not isinstance(problem.exact, GaussianFlow) or problem.dimension > largest:
             return _NAN
         start = problem.exact.start
         fitted = affine_law(

@@ -1,6 +1,6 @@
 """Ranks, the processes of a run: their communication, and samples that do not depend on them."""
 
-from .blocks import RandomStream, SampleBlocks, samples_to_check
+from .blocks import RandomStream, SampleBlocks, affordable, samples_to_check
 from .communicator import Communicator, LocalCommunicator, agreed, describe
 from .environment import communicator_from_environment, one_thread
 from .launcher import Launcher, Place, find_place
@@ -22,6 +22,7 @@ __all__ = [
     "TorchCommunicator",
     "TreeBuffers",
     "TreeSum",
+    "affordable",
     "agreed",
     "communicator_from_environment",
     "describe",

@@ -22,6 +22,7 @@ from ..errors import InputError
 Sampler = Callable[[np.random.Generator, int], Tensor]
 
 _CHECKED = 4096  # Samples of a block in checks before a run.
+_CHECKED_NUMBERS = 2**24  # the most coordinates that a check holds at once, 128 MiB
 _CHUNK = 512  # The least samples of a chunk, where no map tells a better number.
 
 
@@ -159,6 +160,12 @@ class SampleBlocks:
                 f"{self.size}): use at most {parts} ranks, more samples, or smaller blocks by "
                 f"method.block = {max(1, self.total // ranks)}"
             )
+
+
+def affordable(count: int, dimension: int) -> int:
+    """How many samples, at most `count`, a check before a run takes at once in `dimension` d: their
+    n·d numbers are to take at most 128 MiB."""
+    return max(1, min(count, _CHECKED_NUMBERS // dimension))
 
 
 def samples_to_check(sampler: Sampler, count: int, seed: int = 0) -> Tensor:

@@ -12,7 +12,8 @@ from .energies import (
     PotentialEnergy,
     SumOfEnergies,
 )
-from .exact import BarenblattFlow, ExactMap, GaussianFlow, SeparableFlow
+from .exact import ExactMap, exact_map
+from .gaussian_flow import GaussianFlow
 from .potentials import (
     GaussianMixture,
     Potential,
@@ -24,6 +25,8 @@ from .potentials import (
 )
 from .problem import Problem
 from .residual import residual_is_defined
+from .self_similar import BarenblattFlow
+from .separable import SeparableFlow
 
 __all__ = [
     "Barenblatt",
@@ -51,6 +54,7 @@ __all__ = [
     "SumOfEnergies",
     "SumOfPotentials",
     "UserPotential",
+    "exact_map",
     "jump_of",
     "moments_of",
     "residual_is_defined",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .descriptions import written
 from .matrices import VectorLike, vector
 
 
@@ -47,7 +48,7 @@ class Paraboloid:
 
     def __repr__(self) -> str:
         return (
-            f"Paraboloid(centre={self.centre.tolist()}, radius={self.radius}, "
+            f"Paraboloid(centre={written(self.centre)}, radius={self.radius}, "
             f"exponent={self.exponent})"
         )
 
@@ -111,7 +112,7 @@ class Barenblatt(Paraboloid):
         super().__init__(dimension, centre, radius, q)
 
     def __repr__(self) -> str:
-        return f"Barenblatt(m={self.m}, time={self.time}, centre={self.centre.tolist()})"
+        return f"Barenblatt(m={self.m}, time={self.time}, centre={written(self.centre)})"
 
 
 class Box:
@@ -146,7 +147,7 @@ class Box:
         self._log_norm = -float(sides.log().sum())
 
     def __repr__(self) -> str:
-        return f"Box(low={self.low.tolist()}, high={self.high.tolist()}, ramp={self.ramp})"
+        return f"Box(low={written(self.low)}, high={written(self.high)}, ramp={self.ramp})"
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
         uniform = torch.from_numpy(random.random((count, self.dimension)))
@@ -182,7 +183,7 @@ class Box:
     def jump(self) -> str | None:
         if self.ramp > 0:
             return None
-        return f"the uniform box {self.low.tolist()} to {self.high.tolist()} jumps at its faces"
+        return f"the uniform box {written(self.low)} to {written(self.high)} jumps at its faces"
 
 
 def _held(u: Tensor, size: float) -> Tensor:

@@ -11,7 +11,19 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .matrices import MatrixLike, VectorLike, spd_matrix, vector
+from .descriptions import written
+from .matrices import (
+    MatrixLike,
+    VectorLike,
+    cholesky,
+    cholesky_inverse,
+    dense,
+    spd_matrix,
+    times,
+    vector,
+)
+
+_AFFORDABLE = 1000  # dimension up to which diagonal matrices are written out
 
 Moments = tuple[Tensor, Tensor]
 """A mean and a covariance."""
@@ -66,30 +78,35 @@ class Gaussian:
 
     def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
         """`mean` m: a number for all coordinates, or (d,). `covariance` C: a number c for c·I, (d,)
-        for a diagonal, or (d, d).
+        for a diagonal, or (d, d); it is kept in that form.
 
         Errors: `InputError` for wrong shapes, or if C is not symmetric positive definite."""
         self.dimension = dimension
         self.mean = vector(mean, dimension, "the mean of the Gaussian")
         self.covariance = spd_matrix(covariance, dimension, "the covariance of the Gaussian")
-        self._factor = torch.linalg.cholesky(self.covariance)
-        self._precision = torch.cholesky_inverse(self._factor)
-        log_det = 2 * float(torch.log(torch.diagonal(self._factor)).sum())
+        # Small matrices are written out: samples and scores are then the same bits for all forms.
+        small = dimension <= _AFFORDABLE
+        self._factor = cholesky(dense(self.covariance, dimension) if small else self.covariance)
+        self._precision = cholesky_inverse(self._factor)
+        scales = self._factor.diagonal() if self._factor.ndim == 2 else self._factor
+        log_det = 2 * float(scales.log().expand(dimension).contiguous().sum())
         self._log_norm = -0.5 * (dimension * math.log(2 * math.pi) + log_det)
 
     def __repr__(self) -> str:
-        return f"Gaussian(mean={self.mean.tolist()}, covariance={self.covariance.tolist()})"
+        return f"Gaussian(mean={written(self.mean)}, covariance={written(self.covariance)})"
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
         normal = torch.from_numpy(random.standard_normal((count, self.dimension)))
-        return torch.addmm(self.mean, normal, self._factor.T)
+        if self._factor.ndim == 2:
+            return torch.addmm(self.mean, normal, self._factor.T)
+        return normal.mul_(self._factor).add_(self.mean)
 
     def log_density(self, z: Tensor) -> Tensor:
         centred = z - self.mean.to(z)
-        return self._log_norm - 0.5 * ((centred @ self._precision.to(z)) * centred).sum(1)
+        return self._log_norm - 0.5 * (times(centred, self._precision) * centred).sum(1)
 
     def score(self, z: Tensor) -> Tensor:
-        return (self.mean.to(z) - z) @ self._precision.to(z)
+        return times(self.mean.to(z) - z, self._precision)
 
     def moments(self) -> Moments:
         return self.mean, self.covariance

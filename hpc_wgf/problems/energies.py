@@ -193,15 +193,17 @@ class SumOfEnergies:
             )
         return result
 
+    @property
+    def is_fokker_planck(self) -> bool:
+        """Whether the energy is ∫Vρ + β∫ρ log ρ, that of a Fokker–Planck equation. V or β may be
+        0."""
+        return all(isinstance(part, PotentialEnergy | Entropy) for part in self.parts)
+
     def potential(self) -> Potential | None:
-        """The sum V of all potentials if the energy is ∫Vρ + β∫ρ log ρ, that of a Fokker–Planck
-        equation; else None."""
+        """The sum V of all potentials; None if there are none."""
         potentials = [part.potential for part in self.parts if isinstance(part, PotentialEnergy)]
-        known = all(isinstance(part, PotentialEnergy | Entropy) for part in self.parts)
-        if not potentials or not known:
-            return None
-        if len(potentials) == 1:
-            return potentials[0]
+        if len(potentials) < 2:
+            return potentials[0] if potentials else None
         return SumOfPotentials([(1.0, potential) for potential in potentials])
 
     def beta(self) -> float:

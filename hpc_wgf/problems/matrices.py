@@ -1,8 +1,12 @@
-"""Vectors and symmetric matrices in the short forms that users may give, checked and completed."""
+"""Vectors and symmetric matrices in the short forms that users may give, checked and kept.
+
+A symmetric matrix M on ℝᵈ is a tensor of shape () for M = c·I, (d,) for a diagonal, or (d, d). It
+stays in the form in which it was given, so that c·I takes no memory in any dimension.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,34 +41,23 @@ def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
 
 
 def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
-    """`value` as a symmetric positive definite matrix, (d, d) in float64.
+    """`value` as a symmetric positive definite matrix in float64, (), (d,) or (d, d) as given.
 
-    A number c stands for c·I, a vector for a diagonal matrix. An asymmetry of the size of rounding
-    errors is removed.
+    An asymmetry of the size of rounding errors is removed.
 
     Errors: `InputError` for another shape, entries that are not finite, or a matrix that is not
     symmetric or not positive definite. It names the matrix by `what`."""
     m = torch.as_tensor(value, dtype=torch.float64)
-    if m.ndim == 0:
-        m = m * torch.eye(dimension, dtype=torch.float64)
-    elif m.ndim == 1:
-        m = torch.diag(m)
-    if m.shape != (dimension, dimension):
+    if m.shape not in ((), (dimension,), (dimension, dimension)):
         raise InputError(
             f"{what} has shape {tuple(m.shape)} but the dimension is {dimension}: give a number, "
             f"{dimension} diagonal entries, or a {dimension} × {dimension} matrix"
         )
     if not bool(torch.isfinite(m).all()):
         raise InputError(f"{what} has entries that are not finite")
-    # Asymmetry is measured relative to the diagonal entries of its row and column: the small
-    # entries of a product of matrices carry the rounding errors of the large ones.
-    scale = m.diagonal().abs().sqrt()
-    if bool(((m - m.T).abs() > _ROUNDING * torch.outer(scale, scale)).any()):
-        raise InputError(
-            f"{what} is not symmetric: its largest asymmetry is {float((m - m.T).abs().max()):.3g}"
-        )
-    m = 0.5 * (m + m.T)
-    smallest = float(torch.linalg.eigvalsh(m)[0])
+    if m.ndim == 2:
+        m = _symmetric(m, what)
+    smallest = float(torch.linalg.eigvalsh(m)[0] if m.ndim == 2 else m.min())
     if smallest <= 0:
         raise InputError(
             f"{what} is not positive definite: its smallest eigenvalue is {smallest:.6g}"
@@ -72,12 +65,82 @@ def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
     return m
 
 
-def spd_function(matrix: Tensor, function: str) -> Tensor:
-    """M^½ or M^{−½} of a symmetric positive definite matrix M, (d, d), for a `function` "sqrt" or
-    "rsqrt"."""
-    values, vectors = torch.linalg.eigh(matrix)
-    roots = values.sqrt() if function == "sqrt" else values.rsqrt()
-    return (vectors * roots) @ vectors.T
+def _symmetric(m: Tensor, what: str) -> Tensor:
+    """½(M + Mᵀ). Errors: `InputError` unless M is symmetric up to rounding errors."""
+    # Asymmetry is measured relative to the diagonal entries of its row and column: the small
+    # entries of a product of matrices carry the rounding errors of the large ones.
+    scale = m.diagonal().abs().sqrt()
+    if bool(((m - m.T).abs() > _ROUNDING * torch.outer(scale, scale)).any()):
+        raise InputError(
+            f"{what} is not symmetric: its largest asymmetry is {float((m - m.T).abs().max()):.3g}"
+        )
+    return 0.5 * (m + m.T)
+
+
+def times(x: Tensor, m: Tensor) -> Tensor:
+    """x M for rows `x`, (n, d) or (d,), in the precision of x."""
+    return x @ m.to(x) if m.ndim == 2 else x * m.to(x)
+
+
+def dense(m: Tensor, dimension: int) -> Tensor:
+    """M written out, (d, d)."""
+    return m if m.ndim == 2 else torch.diag(m.expand(dimension))
+
+
+def diagonal_of(m: Tensor, dimension: int) -> Tensor | None:
+    """The diagonal of M, (d,), or None if M is not diagonal."""
+    if m.ndim < 2:
+        return m.expand(dimension)
+    return m.diagonal() if torch.equal(m, torch.diag(m.diagonal())) else None
+
+
+def added(terms: Sequence[tuple[float, Tensor]], dimension: int) -> Tensor:
+    """Σᵢ cᵢ Mᵢ of the pairs (cᵢ, Mᵢ), in the longest of their forms."""
+    written_out = any(m.ndim == 2 for _, m in terms)
+    total = torch.zeros((), dtype=torch.float64)
+    for factor, m in terms:
+        total = total + factor * (dense(m, dimension) if written_out else m)
+    return total
+
+
+def inverse(m: Tensor) -> Tensor:
+    """M⁻¹."""
+    return torch.linalg.inv(m) if m.ndim == 2 else 1 / m
+
+
+def cholesky(m: Tensor) -> Tensor:
+    """The lower triangular L with M = LLᵀ, for a positive definite M; in a short form L = M^½."""
+    return torch.linalg.cholesky(m) if m.ndim == 2 else m.sqrt()
+
+
+def cholesky_inverse(factor: Tensor) -> Tensor:
+    """M⁻¹ = L⁻ᵀL⁻¹ from L."""
+    return torch.cholesky_inverse(factor) if factor.ndim == 2 else (1 / factor).square()
+
+
+def log_det(m: Tensor, dimension: int) -> float:
+    """log det M for a positive definite M."""
+    if m.ndim == 2:
+        return float(torch.logdet(m))
+    return float(m.expand(dimension).contiguous().log().sum())
+
+
+class Spectrum:
+    """The functions f(M) of a symmetric matrix M, from its eigenvalues."""
+
+    def __init__(self, m: Tensor) -> None:
+        self._vectors: Tensor | None = None
+        self.values = m
+        """Eigenvalues of M, (d,); () for c·I."""
+        if m.ndim == 2:
+            self.values, self._vectors = torch.linalg.eigh(0.5 * (m + m.T))
+
+    def of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """f(M) for a `function` f of numbers, in the form of M."""
+        values = function(self.values)
+        if self._vectors is None:
+            return values
+        return (self._vectors * values) @ self._vectors.T
 
 
 def random_spd(dimension: int, seed: int, smallest: float, largest: float) -> Tensor:

@@ -10,7 +10,19 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .matrices import MatrixLike, VectorLike, spd_matrix, vector
+from .descriptions import written
+from .matrices import (
+    MatrixLike,
+    Spectrum,
+    VectorLike,
+    added,
+    diagonal_of,
+    inverse,
+    log_det,
+    spd_matrix,
+    times,
+    vector,
+)
 
 
 class Potential(ABC):
@@ -33,6 +45,11 @@ class Potential(ABC):
             (gradient,) = torch.autograd.grad(self(point).sum(), point)
         return gradient
 
+    def hessian(self) -> Tensor | None:
+        """∇²V if it is the same everywhere, that is, if V is a polynomial of degree 2: (), (d,) or
+        (d, d) as in the module `matrices`. Else None."""
+        return None
+
     def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
         """The function v_j: (n,) → (n,) of one coordinate if V(x) = Σ_j v_j(x_j), else None."""
         return None
@@ -50,7 +67,7 @@ class Quadratic(Potential):
 
     def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
         """`mean` μ: a number for all coordinates, or (d,). `covariance` Σ: a number c for c·I, (d,)
-        for a diagonal, or (d, d).
+        for a diagonal, or (d, d); it is kept in that form.
 
         Errors: `InputError` for wrong shapes, or if Σ is not symmetric positive definite."""
         self.dimension = dimension
@@ -58,24 +75,28 @@ class Quadratic(Potential):
         self.covariance = spd_matrix(
             covariance, dimension, "the covariance of the quadratic potential"
         )
-        self.precision = torch.linalg.inv(self.covariance)
+        self.precision = inverse(self.covariance)
 
     def __repr__(self) -> str:
-        return f"Quadratic(mean={self.mean.tolist()}, covariance={self.covariance.tolist()})"
+        return f"Quadratic(mean={written(self.mean)}, covariance={written(self.covariance)})"
 
     def __call__(self, x: Tensor) -> Tensor:
         centred = x - self.mean.to(x)
-        return 0.5 * ((centred @ self.precision.to(x)) * centred).sum(1)
+        return 0.5 * (times(centred, self.precision) * centred).sum(1)
+
+    def hessian(self) -> Tensor:
+        return self.precision
 
     def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
-        if torch.count_nonzero(self.precision - torch.diag(torch.diagonal(self.precision))):
+        diagonal = diagonal_of(self.precision, len(self.mean))
+        if diagonal is None:
             return None
-        centre, curvature = self.mean[j], self.precision[j, j]
+        centre, curvature = self.mean[j], diagonal[j]
         return lambda x: 0.5 * curvature * (x - centre) ** 2
 
     def log_partition(self, beta: float) -> float | None:
         d = self.mean.numel()
-        return 0.5 * (d * math.log(2 * math.pi * beta) + float(torch.logdet(self.covariance)))
+        return 0.5 * (d * math.log(2 * math.pi * beta) + log_det(self.covariance, d))
 
 
 class StyblinskiTang(Potential):
@@ -212,34 +233,38 @@ class SumOfPotentials(Potential):
             return None
         return lambda x: sum((c * v(x) for c, v in parts if v is not None), torch.zeros_like(x))
 
+    def hessian(self) -> Tensor | None:
+        parts = [(factor, term.hessian()) for factor, term in self.terms]
+        known = [(factor, part) for factor, part in parts if part is not None]
+        if self.dimension is None or len(known) < len(parts):
+            return None
+        return added(known, self.dimension)
+
     def log_partition(self, beta: float) -> float | None:
-        quadratic = self.as_quadratic()
-        if quadratic is not None:
-            known = quadratic[0].log_partition(beta)
-            return None if known is None else known - quadratic[1] / beta
+        if self.hessian() is not None:
+            return self._quadratic_log_partition(beta)
         if len(self.terms) != 1 or self.terms[0][0] != 1.0:
             return None
         return self.terms[0][1].log_partition(beta)
 
-    def as_quadratic(self) -> tuple[Quadratic, float] | None:
-        """(W, k) with V = W + k, W a quadratic potential and k a constant; None unless all terms
-        are quadratic and their sum is positive definite.
-
-        W has precision P = Σᵢ cᵢ Pᵢ and mean μ with Pμ = Σᵢ cᵢ Pᵢ μᵢ, for terms with precision Pᵢ
-        and mean μᵢ."""
-        parts = [(c, term) for c, term in self.terms if isinstance(term, Quadratic)]
-        if len(parts) < len(self.terms):
+    def _quadratic_log_partition(self, beta: float) -> float | None:
+        """log ∫ e^{−V/β} dx = −V(x₀)/β + ½ d log(2πβ) − ½ log det Q for quadratic terms, whose sum
+        has the Hessian Q and the minimum x₀. None unless Q is positive definite, by more than the
+        rounding errors of the sum."""
+        Q, d = self.hessian(), self.dimension
+        assert Q is not None
+        assert d is not None
+        spectrum = Spectrum(Q)
+        sizes = [abs(c) * float(h.abs().max()) for c, term in self.terms
+                 if (h := term.hessian()) is not None]  # fmt: skip
+        rounding = d * torch.finfo(torch.float64).eps * sum(sizes)
+        if not float(spectrum.values.min()) > rounding:
             return None
-        precision = torch.stack([c * term.precision for c, term in parts]).sum(0)
-        if bool(torch.linalg.cholesky_ex(precision)[1]):
-            return None
-        pulls = [c * term.precision @ term.mean for c, term in parts]
-        mean = torch.linalg.solve(precision, torch.stack(pulls).sum(0))
-        heights = [c * term.mean @ term.precision @ term.mean for c, term in parts]
-        constant = 0.5 * float(torch.stack(heights).sum() - mean @ precision @ mean)
-        covariance = torch.linalg.inv(precision)
-        covariance = 0.5 * (covariance + covariance.T)
-        return Quadratic(len(mean), mean.tolist(), covariance.tolist()), constant
+        lowest, inverse = torch.zeros(1, d, dtype=torch.float64), spectrum.of(torch.reciprocal)
+        for _ in range(2):  # the second step removes the rounding errors of a distant minimum
+            lowest = lowest - times(self.gradient(lowest), inverse)
+        log_det = float(spectrum.values.log().expand(d).sum())
+        return 0.5 * (d * math.log(2 * math.pi * beta) - log_det) - float(self(lowest)) / beta
 
 
 class UserPotential(Potential):

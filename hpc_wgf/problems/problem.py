@@ -48,9 +48,7 @@ class Problem:
     ) -> None:
         """A flow of `energy`, one part of F or several that are added up, from the density `start`.
 
-        If `exact` is not given, the exact map is found automatically for Fokker–Planck equations
-        from a Gaussian with a quadratic potential, or with a separable one and independent
-        coordinates, and for the porous medium equation from a Barenblatt profile.
+        If `exact` is not given, it is found automatically where `exact_map` knows it.
 
         Errors: `InputError` if an object is no energy or no density, if dimensions differ, or if
         the times are not finite and increasing.
@@ -86,7 +84,9 @@ class Problem:
         """log Z of the stationary density ρ_∞ = e^{−V/β}/Z, with which KL(ρ‖ρ_∞) = F(ρ)/β + log Z.
         None if the energy is not ∫Vρ + β∫ρ log ρ with β > 0, or if Z is not known."""
         potential, beta = self.energy.potential(), self.energy.beta()
-        return potential.log_partition(beta) if potential is not None and beta > 0 else None
+        if potential is None or beta == 0 or not self.energy.is_fokker_planck:
+            return None
+        return potential.log_partition(beta)
 
     def check(self, z: Tensor) -> None:
         """Evaluate the start density, the energy and its force once at start samples z, (n, d).

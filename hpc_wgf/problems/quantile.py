@@ -11,6 +11,7 @@ Numer. Math. 43 (1984) 309).
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Callable
 
@@ -19,20 +20,22 @@ import scipy  # Its parts are imported at first use, which keeps the start of ev
 import torch
 from torch import Tensor
 
-_TAIL = 6.5  # half-width of the grid about the start, in its standard deviations
-_WIDEST = 1000.0  # largest such half-width, relative to that, for potentials that do not confine
+from .cells import TAIL, faces
+
 _STEP = 5e-4  # default longest step, in units of time
 _LATE = 5e-3  # the longest step may always be this fraction of growth · t
 _FIRST = 1e-3  # the first step, in units of the start's own time scale
 _TRUSTED = 5.5  # normal quantiles up to which the cumulated mass is accurate
+_NEGLIGIBLE = 1e-9  # mass that the first or the last cell may hold
 
 
 class CoordinateFlow:
     """z ↦ Q_t(Φ((z − m)/σ)), Q_t the quantile function of the solution ρ(t) from N(m, σ²).
 
     The error is of second order in cell width and step. Where diffusion is weak on the scale of a
-    cell, it is of first order in the cell width, as the fluxes are then upwind. Densities are
-    computed when first asked for and kept.
+    cell, it is of first order in the cell width, as the fluxes are then upwind. The result is NaN
+    at times when the first or the last cell holds mass: the density has met the end of the grid.
+    Densities are computed when first asked for and kept.
     """
 
     def __init__(
@@ -41,23 +44,26 @@ class CoordinateFlow:
     ):  # fmt: skip
         """Potential `v`, (n,) → (n,), diffusion coefficient `beta` > 0, `mean` m, `deviation` σ.
 
-        `cells`: number of cells of the grid, by default enough to resolve the start density.
-        A time step at time t is at most `growth` · t and at most `step`, by default 5e-4 or, if
-        longer, 1/64 of the time scale on which the start density changes. At late times the second
-        bound is raised to `growth` · t/200."""
+        `cells`: number of cells of the grid, by default enough to resolve start and wells (see
+        `cells.faces`). A time step at time t is at most `growth` · t and at most `step`, by default
+        5e-4 or, if longer, 1/64 of the time scale on which the start density changes. At late times
+        the second bound is raised to `growth` · t/200."""
         self._mean, self._deviation = mean, deviation
         own = self._own_time(v, beta)
         self._step, self._growth = step or max(_STEP, own / 64), growth
         self._times = [0.0, _FIRST * own]  # after 0, 1, 2, … steps
-        low, high = self._domain(v, beta)
-        if cells is None:
-            cells = int(min(20_000, max(2400, 60 * (high - low) / deviation)))
-        self.faces = np.linspace(low, high, cells + 1)
-        self._dx = (high - low) / cells
+        self.faces = faces(v, beta, mean, deviation, cells)
+        self._dx = np.diff(self.faces)
         centres = 0.5 * (self.faces[1:] + self.faces[:-1])
-        self._bands = _chang_cooper(v(torch.from_numpy(centres)).numpy(), beta, self._dx)
+        values = v(torch.from_numpy(centres)).numpy()
+        self._bands = _chang_cooper(values, beta, np.diff(centres), self._dx)
         start = np.diff(scipy.special.ndtr((self.faces - mean) / deviation)) / self._dx
-        self._known: dict[int, np.ndarray] = {0: start / (start.sum() * self._dx)}
+        self._known: dict[int, np.ndarray] = {0: start / (start * self._dx).sum()}
+        decisive = hashlib.sha256(np.array([own, beta, mean, deviation]).tobytes())
+        for array in (self.faces, values):
+            decisive.update(array.tobytes())
+        self.digest = decisive.hexdigest()
+        """Of all that decides the flow: equal ones have equal flows."""
 
     def coarser(self, v: Callable[[Tensor], Tensor], beta: float) -> CoordinateFlow:
         """The same flow on half the cells in steps twice as long, with four times the error."""
@@ -69,26 +75,11 @@ class CoordinateFlow:
     def _own_time(self, v: Callable[[Tensor], Tensor], beta: float) -> float:
         """1/(β/σ² + max |v''|), v'' where the start density has mass: the time scale on which it
         changes."""
-        half = _TAIL * self._deviation
+        half = TAIL * self._deviation
         window = torch.linspace(self._mean - half, self._mean + half, 2001, dtype=torch.float64)
         bend = v(window).diff(n=2) / (window[1] - window[0]) ** 2
-        return 1.0 / (beta / self._deviation**2 + float(bend.abs().max()))
-
-    def _domain(self, v: Callable[[Tensor], Tensor], beta: float) -> tuple[float, float]:
-        """An interval outside of which both the start density and the stationary density e^{−v/β}
-        are negligible. It is looked for in a window that grows until the latter is."""
-        reach = half = _TAIL * self._deviation
-        while True:
-            window = torch.linspace(
-                self._mean - half, self._mean + half, 20001, dtype=torch.float64
-            )
-            values = v(window)
-            likely = (values - values.min()) / beta < 0.5 * _TAIL**2
-            if not bool(likely[0] | likely[-1]) or half > _WIDEST * (reach + beta**0.5):
-                break
-            half *= 1.5
-        inside = window[likely]
-        return min(float(inside[0]), self._mean - reach), max(float(inside[-1]), self._mean + reach)
+        largest = float(bend.abs().nan_to_num(0.0, posinf=0.0).max())
+        return 1.0 / (beta / self._deviation**2 + largest)
 
     def density(self, t: float) -> np.ndarray:
         """Cell averages of ρ(t), (cells,).
@@ -141,13 +132,20 @@ class CoordinateFlow:
         """(I − dt A)⁻¹ρ: one implicit Euler step."""
         matrix = -dt * self._bands
         matrix[1] += 1.0
-        return np.asarray(scipy.linalg.solve_banded((1, 1), matrix, rho))
+        return np.asarray(scipy.linalg.solve_banded((1, 1), matrix, rho, check_finite=False))
+
+    def _held(self, mass: np.ndarray) -> bool:
+        """Whether the grid holds the density: next to no mass in the first and the last cell."""
+        return bool(np.isfinite(mass).all()) and max(abs(mass[0]), abs(mass[-1])) <= _NEGLIGIBLE
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         """Q_t(Φ((z − m)/σ)), (n,) → (n,) in float64."""
         if t == 0.0:
             return z.double()
-        mass = np.clip(self.density(t), 0.0, None) * self._dx
+        mass = self.density(t) * self._dx
+        if not self._held(mass):
+            return torch.full_like(z, torch.nan, dtype=torch.float64)
+        mass = np.clip(mass, 0.0, None)
         below = np.concatenate([[0.0], np.cumsum(mass)])
         above = np.concatenate([np.cumsum(mass[::-1])[::-1], [0.0]])
         # Mass is cumulated from the nearer end, where its sum is small and so are rounding errors.
@@ -165,20 +163,20 @@ class CoordinateFlow:
         return torch.from_numpy(x)
 
 
-def _chang_cooper(v: np.ndarray, beta: float, dx: float) -> np.ndarray:
-    """The matrix A of ρ' = Aρ by its bands (upper, diagonal, lower), (3, cells).
+def _chang_cooper(v: np.ndarray, beta: float, apart: np.ndarray, dx: np.ndarray) -> np.ndarray:
+    """The matrix A of ρ' = Aρ by its bands (upper, diagonal, lower), (3, cells), for the values `v`
+    at the centres of the cells, their distances `apart` and the widths `dx` of the cells.
 
-    The flux at a face is J = −β/dx [B(−w) ρ_{i+1} − B(w) ρ_i] with w = (v_{i+1} − v_i)/β and
+    The flux at a face is J = −β/apart [B(−w) ρ_{i+1} − B(w) ρ_i] with w = (v_{i+1} − v_i)/β and
     B(w) = w/(e^w − 1). It vanishes for ρ ∝ e^{−v/β}, and at both ends of the grid.
     """
     w = np.diff(v) / beta
-    rate = beta / dx**2
-    forward, backward = rate * _bernoulli(w), rate * _bernoulli(-w)
+    forward, backward = beta / apart * _bernoulli(w), beta / apart * _bernoulli(-w)
     bands = np.zeros((3, v.size))
-    bands[0, 1:] = backward  # from cell i + 1 into cell i
-    bands[2, :-1] = forward  # from cell i into cell i + 1
-    bands[1, :-1] -= forward
-    bands[1, 1:] -= backward
+    bands[0, 1:] = backward / dx[:-1]  # from cell i + 1 into cell i
+    bands[2, :-1] = forward / dx[1:]  # from cell i into cell i + 1
+    bands[1, :-1] -= forward / dx[:-1]
+    bands[1, 1:] -= backward / dx[1:]
     return bands
 
 

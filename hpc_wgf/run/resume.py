@@ -13,6 +13,7 @@ from ..diagnostics import Judge
 from ..errors import InputError, StepFailed
 from ..methods.base import State
 from ..parallel import agreed
+from ..problems.descriptions import in_short_form
 from ..store import Checkpoint, StoredRun
 from .provenance import Identity
 from .stored_maps import map_of_row, map_state
@@ -26,7 +27,7 @@ def check_same_run(stored: StoredRun, given: Identity) -> None:
     other = [
         f"{name}: stored {kept[name]}, given {described[name]}"
         for name in kept
-        if kept[name] != described[name]
+        if in_short_form(kept[name]) != in_short_form(described[name])
     ]
     other += _otherwise_configured(stored.attributes["configuration"], given.configuration)
     if stored.rows:

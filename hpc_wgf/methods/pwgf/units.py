@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...parallel import samples_to_check
+from ...parallel import affordable, samples_to_check
 from ...problems import Density
 
 _SAMPLES = 4096
@@ -19,7 +19,8 @@ def reciprocal_condition(start: Density) -> float:
 
     Of order 1 where z is of order 1 and spread about the origin. The same bits on every rank.
     """
-    z = samples_to_check(start.sample, _SAMPLES).double()
+    count = affordable(_SAMPLES, start.dimension)
+    z = samples_to_check(start.sample, count).double()
     if not bool(z.isfinite().all()):
         return 1.0  # is refused where the start is checked
     mean = z.mean(0)
@@ -28,6 +29,9 @@ def reciprocal_condition(start: Density) -> float:
         v = (centred * centred).mean(0)
     else:
         v = torch.linalg.eigvalsh(centred.T @ centred / len(z)).clamp(min=0)
-    place = 1 + float(mean @ mean)
+    square = float(mean @ mean)
+    if count < _SAMPLES:  # Few samples add their noise to the square of the mean.
+        square = max(0.0, square - float(v.sum()) / count)
+    place = 1 + square
     low, high = float(v.min()), float(v.max())
     return low / (place + low) / (place + high)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import hpc_wgf as wgf
-from hpc_wgf.checks import check_mass
+from hpc_wgf.checks import check_mass, check_virial
 from hpc_wgf.config import catalogue, load
 from hpc_wgf.problems import Density
 
@@ -249,3 +249,18 @@ class Column(nn.Module):
 def test_what_does_not_fit_is_said_in_one_line(made, message):
     with pytest.raises(wgf.InputError, match=message):
         made()
+
+
+class Misjudged(wgf.Gaussian):
+    """A Gaussian whose score is wrong by a tenth."""
+
+    def score(self, z):
+        return 1.1 * super().score(z)
+
+
+def test_the_score_is_tested_in_many_dimensions_too():
+    """Without d × d products: over groups of neighbouring axes."""
+    check_virial(wgf.Problem(wgf.Entropy(), wgf.Gaussian(2500, 1.0, 0.3), until=1.0), samples=500)
+    wrong = wgf.Problem(wgf.Entropy(), Misjudged(2500, 1.0, 0.3), until=1.0)
+    with pytest.raises(wgf.InputError, match="stretches of axes 0 to 2 the work"):
+        check_virial(wrong, samples=500)

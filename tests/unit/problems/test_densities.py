@@ -80,7 +80,7 @@ def test_gaussian_log_density_against_scipy():
     [
         (0.0, [[1.0, 2.0], [2.0, 1.0]], "not positive definite.*-1"),
         (0.0, [[1.0, 0.5], [0.4, 1.0]], "not symmetric"),
-        (0.0, [1.0, 1.0, 1.0], r"shape \(3, 3\) but the dimension is 2"),
+        (0.0, [1.0, 1.0, 1.0], r"shape \(3,\) but the dimension is 2"),
         ([0.0, 0.0, 0.0], 1.0, r"shape \(3,\) but the dimension is 2"),
         (0.0, -1.0, "not positive definite"),
         (float("nan"), 1.0, "not finite"),

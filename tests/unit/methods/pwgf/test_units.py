@@ -9,6 +9,7 @@ import torch
 
 import hpc_wgf as wgf
 from hpc_wgf.methods.pwgf.units import reciprocal_condition
+from hpc_wgf.problems.matrices import dense
 
 
 def solved(unit: float = 1.0, origin: float = 0.0, until: float = 0.7, **options) -> wgf.Summary:
@@ -71,7 +72,7 @@ def test_conditioning_is_that_of_the_metric_of_an_affine_map(start, expected):
     """Up to a small factor that of E[(1, z)(1, z)ᵀ] itself."""
     z = torch.cat([torch.ones(1), start.mean])
     second = torch.outer(z, z)
-    second[1:, 1:] += start.covariance
+    second[1:, 1:] += dense(start.covariance, start.dimension)
     values = torch.linalg.eigvalsh(second)
     found = reciprocal_condition(start)
     assert found == pytest.approx(expected, rel=0.15)
