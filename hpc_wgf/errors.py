@@ -1,5 +1,7 @@
 """Errors on which a user can act: each says what was given, what is expected, and what to do."""
 
+import traceback
+
 
 class WgfError(Exception):
     """Base class of the errors that the package reports to its user."""
@@ -22,6 +24,16 @@ class CommunicationError(WgfError, RuntimeError):
 class PlaceError(InputError):
     """The resources of this node, as its number of GPUs, do not allow what was asked for. Other
     nodes may differ."""
+
+
+def error_line(error: Exception) -> str:
+    """What a program says as it ends with an error: for one that is not of this package with its
+    type and place."""
+    if isinstance(error, WgfError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 class StepFailed(Exception):

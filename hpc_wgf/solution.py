@@ -98,6 +98,9 @@ def solve(
             refuse_existing(Path(output.path))
         run = _bound(problem, map, options, output, communicator, stored, configuration)
         schedule = Schedule(problem.start_time, problem.until, run.layout.every)
+        if stored is None:
+            fixed = run.method.controller().after_failure() is None
+            schedule.check_step(run.method.start().step_size, fixed=fixed)
         evaluation = run.setting.evaluation
         check_start(problem, run.setting.map, evaluation.ensemble, run.method.checks())
         if stored is not None:

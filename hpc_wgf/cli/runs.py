@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import RunFile, build, load, parse
+from ..config.toml import not_utf8
+from ..errors import InputError
 from .arguments import Comm, Device, Settings, Source, StorePath
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def run(
 ) -> None:
     """Solve a problem and write the run to a new store.
 
-    On SIGUSR1 or SIGTERM the run stops after the present step with status 75, to be resumed.
+    On Ctrl-C, SIGUSR1 or SIGTERM the run stops after the present step with status 75, to be
+    resumed; a second Ctrl-C ends it at once.
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
@@ -74,7 +77,10 @@ def resume(
 
 def _standard_input(communicator: Communicator) -> str:
     """Standard input as rank 0 reads it, on all ranks: launchers give it to that one alone."""
-    texts = communicator.gather(sys.stdin.read() if communicator.rank == 0 else "")
+    try:
+        texts = communicator.gather(sys.stdin.read() if communicator.rank == 0 else "")
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is not valid TOML: {not_utf8(error)}") from error
     return str(texts[0])
 
 
@@ -84,7 +90,7 @@ def _run(run_file: RunFile, path: Path, communicator: Communicator, *, resume: b
     from ..report import print_summary
     from ..solution import solve
 
-    with stop_request() as request:
+    with stop_request(speaks=communicator.rank == 0) as request:
         solution = solve(
             *build(run_file),
             replace(run_file.output, path=path),

@@ -19,9 +19,17 @@ if TYPE_CHECKING:
     from ..problems import Problem
 
 
+_LONGEST_NAME = 200  # File systems allow 255 bytes, endings of stores and their locks included.
+
+
 def _one_file_name(name: str) -> str:
-    if not name or "/" in name or "\\" in name:
+    if not name.strip(" .") or "/" in name or "\\" in name:
         raise unexpected("a name without slashes, which also names a store")
+    if not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+        raise unexpected(
+            f"a name of at most {_LONGEST_NAME} bytes without control characters, which also names "
+            "a store"
+        )
     return name
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..methods.pwgf import PWGFOptions
 from .catalogue import load
-from .maps import build_map
+from .maps import build_map, check_size
 from .run import RunFile
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def build(run_file: RunFile) -> RunSpec:
 
     Errors: `InputError` naming what does not fit.
     """
+    check_size(run_file.map, run_file.problem.dimension)
     return RunSpec(
         run_file.problem.build(),
         build_map(run_file.map, run_file.problem.dimension),

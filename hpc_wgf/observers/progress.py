@@ -21,6 +21,8 @@ def progress(
     """Shows a run over the times `start` … `until`, `steps` of whose steps were taken before: a
     bar where `stream` (standard error) is a terminal, lines elsewhere."""
     stream = stream or sys.stderr
+    if stream is None:  # Standard error is closed.
+        return ProgressLines(start, until, open(os.devnull, "w"), _Status(steps))
     kind = ProgressBar if stream.isatty() else ProgressLines
     return kind(start, until, stream, _Status(steps))
 

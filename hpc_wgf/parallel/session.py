@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import CommunicationError, InputError, PlaceError, WgfError
-from .communicator import Communicator, describe
+from ..errors import CommunicationError, InputError, PlaceError, WgfError, error_line
+from .communicator import Communicator
 from .environment import communicator_from_environment
 from .launcher import find_place
 
@@ -59,15 +59,10 @@ def _say(communicator: Communicator, error: Exception) -> None:
             return  # The rank that has failed prints the reason.
         message = f"{where}lost contact with the other ranks: {error}"
     elif isinstance(error, WgfError):
-        message = str(error)
+        message = error_line(error)
     else:
-        message = f"{where}{describe(error)}{_place(error)}"
+        message = f"{where}{error_line(error)}"
     if communicator.report_failure(message):
         print(f"error: {message}", file=sys.stderr, flush=True)
         if "HPC_WGF_TRACEBACK" in os.environ:
             traceback.print_exception(error)
-
-
-def _place(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..streams import output_console
 from .summary import Column, Summary
 
 # Warnings begin at these values.
@@ -19,7 +20,7 @@ _NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small step
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
     """Print what was solved, a line of figures for each stored time, warnings, and the work."""
-    console = console or Console()
+    console = console or output_console()
     console.print(
         f"[bold]{escape(summary.problem)}[/bold]  dimension {summary.dimension}, "
         f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
@@ -35,7 +36,9 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         "projection error": (summary.projection_error_relative, ".1e"),
     }
     shown = {name: pair for name, pair in columns.items() if pair[0] is not None}
-    table = Table("t", *shown, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("t", *shown):
+        table.add_column(name, overflow="fold")  # An ellipsis would stand for digits.
     for k, time in enumerate(summary.times):
         cells = [_cell(values[k] if values else None, form) for values, form in shown.values()]
         table.add_row(f"{time:.9g}", *cells)
