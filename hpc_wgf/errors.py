@@ -28,12 +28,14 @@ class PlaceError(InputError):
 
 def error_line(error: Exception) -> str:
     """What a program says as it ends with an error: for one that is not of this package with its
-    type and place."""
-    if isinstance(error, WgfError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    type and place. Control characters are escaped."""
+    text = str(error)
+    if not isinstance(error, WgfError):
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        text = f"{type(error).__name__}: {text}{place}"
+    # What was given may hold characters that move the cursor of a terminal.
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class StepFailed(Exception):

@@ -80,7 +80,10 @@ def store_command(
     samples: Annotated[list[int] | None, typer.Option(min=1, help="may be repeated")] = None,
     dimension: Annotated[int, typer.Option(min=1)] = 10,
     parameters: Annotated[int, typer.Option(min=1)] = 5_000,
-    folder: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="where to write; a temporary one")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="where to write; a temporary one"),
+    ] = None,
     rounds: Rounds = 5,
     device: Device = "cpu",
     comm: Comm = "auto",

@@ -91,7 +91,7 @@ def main() -> None:
     if "" not in sys.path:
         sys.path.insert(0, "")  # "module:name" in run files begins at the working directory
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="hpc-wgf", standalone_mode=False)
         sys.stdout.flush()
     except UsageError as error:
         _end(usage_line(error), 2, error)

@@ -19,7 +19,7 @@ def usage_line(error: typer.BadParameter) -> str:
     if isinstance(cause, ValidationError):  # typer checks values by pydantic
         parameter = getattr(error, "param", None)
         names = [*getattr(parameter, "opts", ()), getattr(parameter, "name", None) or "value"]
-        message = explain(names[0], cause.errors()[0])
+        message = explain(names[0], cause.errors()[0]).rstrip(".")
     if not message:
         return ""
     command = error.ctx.command_path if error.ctx is not None else "hpc-wgf"

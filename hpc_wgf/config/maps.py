@@ -181,19 +181,21 @@ MapTable = Annotated[
 """A table of `[[map]]`, told apart by its `kind`."""
 
 
-_VECTORS = 48  # bytes a parameter in six vectors of doubles: no solve for θ' has fewer
+_VECTORS = 12  # of θ's length that a step of the cheapest scheme and its solves hold, about
 
 
-def check_size(tables: Sequence[MapTable], dimension: int) -> None:
-    """Errors: `InputError` where vectors of as many numbers as the maps have parameters, of which
-    every rank has several, are larger than the memory of this machine."""
+def check_size(tables: Sequence[MapTable], dimension: int, itemsize: int) -> None:
+    """Errors: `InputError` where the vectors of as many numbers as the maps have parameters, of
+    which every rank has several, are larger than the memory of this machine. `itemsize`: bytes of
+    a number."""
     sizes = [table.parameters(dimension) for table in tables]
-    needed, memory = _VECTORS * sum(sizes), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed = _VECTORS * itemsize * sum(sizes)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
         k = sizes.index(max(sizes))
         raise InputError(
             f"map.{k} = {shown(tables[k].model_dump(exclude_defaults=True))} has {sizes[k]:.3g} "
-            f"parameters in dimension {dimension}: a step takes more than {needed / 2**30:.3g} GiB "
+            f"parameters in dimension {dimension}: a step takes {needed / 2**30:.3g} GiB for them "
             f"on every rank, and this machine has {memory / 2**30:.3g}: take a smaller map"
         )
 

@@ -30,10 +30,11 @@ def build(run_file: RunFile) -> RunSpec:
 
     Errors: `InputError` naming what does not fit.
     """
-    check_size(run_file.map, run_file.problem.dimension)
+    dimension, itemsize = run_file.problem.dimension, run_file.method.torch_dtype.itemsize
+    check_size(run_file.map, dimension, itemsize)
     return RunSpec(
         run_file.problem.build(),
-        build_map(run_file.map, run_file.problem.dimension),
+        build_map(run_file.map, dimension),
         run_file.method,
     )
 

@@ -145,7 +145,9 @@ def _enter(place: Any, name: str, setting: str) -> Any:
     else:
         inside = place.setdefault(name, {})
     if not isinstance(inside, dict | list):
-        raise InputError(f"--set {shown(setting)}: {name} is a value, not a table: set it as a whole")
+        raise InputError(
+            f"--set {shown(setting)}: {name} is a value, not a table: set it as a whole"
+        )
     return inside
 
 

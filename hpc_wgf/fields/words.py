@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "int_type": lambda c: "a whole number",
     "int_parsing": lambda c: "a whole number",
+    "int_parsing_size": lambda c: "a whole number below 2^63 in size",
     "int_from_float": lambda c: "a whole number",
     "float_type": lambda c: "a number",
     "float_parsing": lambda c: "a number",

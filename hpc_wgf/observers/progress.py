@@ -21,9 +21,8 @@ def progress(
     """Shows a run over the times `start` … `until`, `steps` of whose steps were taken before: a
     bar where `stream` (standard error) is a terminal, lines elsewhere."""
     stream = stream or sys.stderr
-    if stream is None:  # Standard error is closed.
-        return ProgressLines(start, until, open(os.devnull, "w"), _Status(steps))
-    kind = ProgressBar if stream.isatty() else ProgressLines
+    # Without a stream standard error is closed.
+    kind = ProgressBar if stream is not None and stream.isatty() else ProgressLines
     return kind(start, until, stream, _Status(steps))
 
 
@@ -50,7 +49,7 @@ class _Status:
 class ProgressBar:
     """A bar with the time left, for a terminal."""
 
-    def __init__(self, start: float, until: float, stream: TextIO, status: _Status) -> None:
+    def __init__(self, start: float, until: float, stream: TextIO | None, status: _Status) -> None:
         self._start = start
         self._status = status
         self._bar = Progress(
@@ -82,7 +81,12 @@ class ProgressLines:
     """A line at every stored time, and at least every ten seconds, for a log."""
 
     def __init__(
-        self, start: float, until: float, stream: TextIO, status: _Status, every: float = 10.0
+        self,
+        start: float,
+        until: float,
+        stream: TextIO | None,
+        status: _Status,
+        every: float = 10.0,
     ) -> None:
         self._until, self._stream, self._every = until, stream, every
         self._status = status
@@ -114,4 +118,6 @@ class ProgressLines:
         left = "?"
         if done > 0:
             left = format((self._shown - self._begun) * (1 - done) / done, ".0f")
-        print(f"{self._status.line(now)}  left {left:>6} s{tail}", file=self._stream, flush=True)
+        if self._stream is not None:
+            line = f"{self._status.line(now)}  left {left:>6} s{tail}"
+            print(line, file=self._stream, flush=True)

@@ -30,7 +30,7 @@ def distributed(device: str = "auto", comm: str = "auto") -> Iterator[Communicat
         communicator = communicator_from_environment(device, comm)
     except InputError as error:
         if _speaks(error):
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {error_line(error)}", file=sys.stderr, flush=True)
         raise SystemExit(_EXIT_INPUT) from error
     try:
         yield communicator

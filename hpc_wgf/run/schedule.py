@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ..errors import InputError, RunError
 
-
 _MOST_ROWS = 1_000_000
 _MOST_STEPS = 1e9
 _LOST = 0.1  # of a step, which rounding may take

@@ -1,0 +1,97 @@
+"""Wrong command lines and run files: status 2, one line with the fault and what to do, and nothing
+left behind."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import suppress
+from tomllib import TOMLDecodeError, loads
+
+import pytest
+from bad_lines import EXPECTED, FILES, LINES, SETTINGS
+from processes import here
+
+from hpc_wgf import InputError
+from hpc_wgf.config import load
+from hpc_wgf.config.index import TABLES, keys_of
+from hpc_wgf.fields import shown
+
+# Words of pydantic and of Python that tell a user nothing.
+_FOREIGN = re.compile(
+    r"Traceback|[Ii]nput should|should be a valid|constrained|match pattern|unable to parse"
+    r"|validation error|\w+Error\b|function-\w+|type=|\.py\b"
+)
+
+
+def refused(arguments: list[str], *words: str) -> None:
+    done = here(*arguments)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.rstrip("\n").split("\n")
+    assert line.startswith("error: ")
+    assert len(line) < 600
+    assert done.stdout == ""
+    assert line.isprintable()
+    for word in words:
+        assert word in line
+    assert not _FOREIGN.search(line), line
+
+
+@pytest.fixture(autouse=True)
+def _clean_folder(tmp_path, monkeypatch):
+    """Run in an empty folder, in which nothing but what the test has written may be left."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert {path.name for path in tmp_path.iterdir()} <= {"bad.toml"}
+
+
+def test_there_are_many():
+    settings = sum(map(len, EXPECTED.values())) + len(SETTINGS)
+    assert settings + len(FILES) + len(LINES) >= 200
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+def test_settings_of_a_wrong_kind(expected):
+    for setting in EXPECTED[expected]:
+        key, _, text = setting.partition("=")
+        value = text
+        with suppress(TOMLDecodeError):
+            value = loads(f"v = {text}")["v"]
+        refused(["run", "ou-2d", "--set", setting], f"{key} = {shown(value)}: {expected}")
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: str(each)[:60])
+def test_settings(settings):
+    given = [settings] if isinstance(settings, str) else settings
+    options = [part for setting in given for part in ("--set", setting)]
+    refused(["run", "ou-2d", *options], *SETTINGS[settings])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_run_files(name, tmp_path):
+    content, *words = FILES[name]
+    (tmp_path / "bad.toml").write_bytes(content)
+    refused(["run", "bad.toml"], *words)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[:60])
+def test_lines(line):
+    refused(shlex.split(line), *LINES[line])
+
+
+def test_no_key_of_any_table_answers_in_foreign_words():
+    """Values of every kind for every key: each is taken, or refused in words of run files."""
+    values = ["true", "3", "-1", "0.5", '"x"', '""', "[]", "[[]]", "{}", "[1, 'a']", "nan", "1e99"]
+    start = {"map": "map.0", "problem.energy": "problem.energy.0", "problem": "problem"}
+    for place, table in TABLES.items():
+        if "kernel" in place:
+            continue
+        above, _, kind = place.rpartition(".")
+        base = [f'{start.get(above, above)}={{kind="{kind}"}}'] if above else []
+        for key in keys_of(table):
+            for value in values:
+                setting = f"{start.get(above, above) or place}.{key}={value}"
+                try:
+                    load("ou-2d", [*base, setting])
+                except InputError as error:
+                    assert not _FOREIGN.search(str(error)), (setting, str(error))
