@@ -13,7 +13,7 @@ from .errors import InputError
 from .maps import MapState, PushForward, described
 from .methods.base import MethodOptions, Setting
 from .methods.pwgf import PWGFOptions
-from .observers import MemoryRecorder, Observer, Recorder, progress
+from .observers import MemoryRecorder, Observer, Recorder, event_log, progress
 from .output import Output
 from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
@@ -118,9 +118,11 @@ def solve(
     if output.path is not None:  # what the store keeps need not grow in memory too
         writer = _writer(Path(output.path), run, attributes, stored)
         seeing[-1] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
-    if show_progress and communicator.rank == 0:
+    if communicator.rank == 0:
         taken = 0 if checkpoint is None else checkpoint.step
-        seeing.append(progress(problem.start_time, problem.until, steps=taken))
+        seeing.append(event_log(steps=taken))
+        if show_progress:
+            seeing.append(progress(problem.start_time, problem.until, steps=taken))
     last = Loop(run.method, judge, communicator, schedule, seeing, staging).run(
         state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
     )

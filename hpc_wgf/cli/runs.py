@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,19 @@ import typer
 from ..config import RunFile, build, load, parse
 from ..config.toml import not_utf8
 from ..errors import InputError
-from .arguments import Comm, Device, Settings, Source, StorePath
+from ..log import LOG, logging_to
+from .arguments import (
+    Comm,
+    Device,
+    LogFile,
+    MetricsFile,
+    Quiet,
+    Settings,
+    Source,
+    StorePath,
+    Verbose,
+)
+from .telling import Telling
 
 if TYPE_CHECKING:
     from ..parallel import Communicator
@@ -30,6 +43,10 @@ def run(
     ] = False,
     device: Device = "auto",
     comm: Comm = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
+    metrics: MetricsFile = None,
 ) -> None:
     """Solve a problem and write the run to a new store.
 
@@ -40,12 +57,14 @@ def run(
     """
     from ..parallel import distributed
 
-    with distributed(device, comm) as communicator:
+    telling = Telling(quiet, verbose, log, metrics)
+    with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
+        telling.check()
         run_file = load(name, settings or [], read_input=lambda: _standard_input(communicator))
         path = out or Path("runs") / f"{run_file.problem.name}.zarr"
         # Rank 0 decides for all: when the others look, its store may already be there.
         begun = go_on and communicator.gather(os.path.lexists(path))[0]
-        _run(run_file, path, communicator, resume=begun)
+        _run(run_file, path, communicator, telling, resume=begun)
 
 
 def resume(
@@ -55,6 +74,10 @@ def resume(
     ] = None,
     device: Device = "auto",
     comm: Comm = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
+    metrics: MetricsFile = None,
 ) -> None:
     """Continue a run from the last state in its store, bit for bit as if never interrupted.
 
@@ -63,7 +86,9 @@ def resume(
     from ..parallel import distributed
     from ..store import open_run
 
-    with distributed(device, comm) as communicator:
+    telling = Telling(quiet, verbose, log, metrics)
+    with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
+        telling.check()
         begun = open_run(path)
         begun.check_resumable()
         stored = begun.configuration(
@@ -72,7 +97,7 @@ def resume(
         run_file = parse(stored)
         if until is not None:
             run_file = run_file.ending_at(until)
-        _run(run_file, path, communicator, resume=True)
+        _run(run_file, path, communicator, telling, resume=True)
 
 
 def _standard_input(communicator: Communicator) -> str:
@@ -84,31 +109,43 @@ def _standard_input(communicator: Communicator) -> str:
     return str(texts[0])
 
 
-def _run(run_file: RunFile, path: Path, communicator: Communicator, *, resume: bool) -> None:
+def _run(
+    run_file: RunFile, path: Path, communicator: Communicator, telling: Telling, *, resume: bool
+) -> None:
     """Solve and report; where the run was stopped on request, end the program with its status."""
     from ..parallel import status_of_stop, stop_request
     from ..report import print_summary
     from ..solution import solve
 
+    if communicator.rank == 0:
+        name, version_ = run_file.problem.name, version("hpc-wgf")
+        LOG.info(
+            f"hpc-wgf {version_} {'goes on with' if resume else 'runs'} {name} on "
+            f"{communicator.size} rank(s) into {path}"
+        )
     with stop_request(speaks=communicator.rank == 0) as request:
         solution = solve(
             *build(run_file),
             replace(run_file.output, path=path),
             communicator=communicator,
             resume=resume,
-            show_progress=True,
+            show_progress=telling.show_progress,
+            observers=telling.observers(resumed=resume) if communicator.rank == 0 else (),
             configuration=run_file.model_dump(mode="json"),
             stop=request,
         )
-        if communicator.rank == 0:
+        if communicator.rank == 0 and not telling.quiet:
             print_summary(solution.summary)
             print(f"stored in {path}")
         if solution.summary.finished:
+            if communicator.rank == 0:
+                LOG.info(f"finished at t = {solution.time:.6g}, stored in {path}")
             return
         if communicator.rank == 0:
-            print(
-                f"stopped on request at t = {solution.time:.6g}; go on with: hpc-wgf resume {path}",
-                file=sys.stderr,
+            last = (
+                f"stopped on request at t = {solution.time:.6g}; go on with: hpc-wgf resume {path}"
             )
+            print(last, file=sys.stderr)
+            LOG.info(last)
         communicator.close()
         raise SystemExit(status_of_stop(os.environ))

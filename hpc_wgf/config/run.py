@@ -23,13 +23,11 @@ _LONGEST_NAME = 200  # File systems allow 255 bytes, endings of stores and their
 
 
 def _one_file_name(name: str) -> str:
-    if not name.strip(" .") or "/" in name or "\\" in name:
-        raise unexpected("a name without slashes, which also names a store")
-    if not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
-        raise unexpected(
-            f"a name of at most {_LONGEST_NAME} bytes without control characters, which also names "
-            "a store"
-        )
+    plain = name.isprintable() and "/" not in name and "\\" not in name
+    if not plain or not name.strip(" ."):
+        raise unexpected("a name without slashes and control characters, which also names a store")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise unexpected(f"a name of at most {_LONGEST_NAME} bytes, which also names a store")
     return name
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import CommunicationError, InputError, PlaceError, WgfError, error_line
+from ..log import LOG
 from .communicator import Communicator
 from .environment import communicator_from_environment
 from .launcher import find_place
@@ -64,5 +65,6 @@ def _say(communicator: Communicator, error: Exception) -> None:
         message = f"{where}{error_line(error)}"
     if communicator.report_failure(message):
         print(f"error: {message}", file=sys.stderr, flush=True)
+        LOG.error(f"error: {message}")
         if "HPC_WGF_TRACEBACK" in os.environ:
             traceback.print_exception(error)

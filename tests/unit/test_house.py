@@ -15,7 +15,7 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # From the ground up: a package imports those before it only. Those in one row know nothing of each
 # other.
 _FLOORS = [
-    "errors choices cloud columns names_on_demand integrators streams",
+    "errors choices cloud columns names_on_demand integrators streams log",
     "fields krylov parallel maps references",
     "output interactions store profiling",
     "problems report",
