@@ -53,6 +53,7 @@ LogFile = Annotated[
     Path | None,
     typer.Option(
         "--log",
+        "--log-file",  # torchrun takes --log for one of its own, also behind the module.
         metavar="FILE",
         help="append a line with its time for every row, stop and error, with -v for every step",
     ),

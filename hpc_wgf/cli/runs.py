@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -142,9 +143,8 @@ def _run(
                 LOG.info(f"finished at t = {solution.time:.6g}, stored in {path}")
             return
         if communicator.rank == 0:
-            last = (
-                f"stopped on request at t = {solution.time:.6g}; go on with: hpc-wgf resume {path}"
-            )
+            go_on = f"hpc-wgf resume {shlex.quote(str(path))}"
+            last = f"stopped on request at t = {solution.time:.6g}; go on with: {go_on}"
             print(last, file=sys.stderr)
             LOG.info(last)
         communicator.close()

@@ -37,6 +37,15 @@ def refused(arguments: list[str], *words: str) -> None:
     assert not _FOREIGN.search(line), line
 
 
+def answer(settings: list[str]) -> str:
+    """What is said against a run file with these settings; "" where nothing is."""
+    try:
+        load("ou-2d", settings)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 @pytest.fixture(autouse=True)
 def _clean_folder(tmp_path, monkeypatch):
     """Run in an empty folder, in which nothing but what the test has written may be left."""
@@ -91,7 +100,5 @@ def test_no_key_of_any_table_answers_in_foreign_words():
         for key in keys_of(table):
             for value in values:
                 setting = f"{start.get(above, above) or place}.{key}={value}"
-                try:
-                    load("ou-2d", [*base, setting])
-                except InputError as error:
-                    assert not _FOREIGN.search(str(error)), (setting, str(error))
+                said = answer([*base, setting])
+                assert not _FOREIGN.search(said), (setting, said)
