@@ -113,11 +113,11 @@ def solve(
         if checkpoint is not None:
             state = state_at(checkpoint, stored, run)
     memory = MemoryRecorder()
-    seeing: list[Observer] = [*observers, memory]
+    seeing: list[Observer] = [memory, *observers]
     attributes = run.attributes()
     if output.path is not None:  # what the store keeps need not grow in memory too
         writer = _writer(Path(output.path), run, attributes, stored)
-        seeing[-1] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
+        seeing[0] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
     if communicator.rank == 0:
         taken = 0 if checkpoint is None else checkpoint.step
         seeing.append(event_log(steps=taken))

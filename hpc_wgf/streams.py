@@ -11,6 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
+from .errors import RunError
+
 _WIDE = 10_000  # columns, more than any line has
 _PLAIN = "hpc_wgf.plain"
 _AS_ASCII = {"–": "-", "−": "-", "·": "*", "→": "->", "≤": "<=", "≥": ">=", "‖": "|", "∞": "inf"}
@@ -20,8 +22,8 @@ def settle_streams() -> None:
     """Make standard streams safe to print on, for the whole of a program.
 
     One that is closed is opened to nowhere. Characters that its encoding does not have are written
-    by similar ones of ASCII. What is written to a pipe whose reader has left is dropped, so that a
-    run goes on without its log."""
+    by similar ones of ASCII. What is written to a pipe whose reader has left is dropped, and
+    what standard error cannot take, so that a run goes on without its log."""
     while (free := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # A file opened later must not become a standard stream of C libraries.
     os.close(free)
@@ -45,19 +47,28 @@ def _lasting(stream: io.TextIOWrapper, number: int) -> io.TextIOWrapper:
     """The same stream, on which printing never fails for its encoding or a broken pipe."""
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Pipe(number, "w", closefd=False)),
+        io.BufferedWriter(_Lasting(number, "w", closefd=False)),
         encoding=stream.encoding, errors=_PLAIN,
         line_buffering=stream.line_buffering, write_through=stream.write_through,
     )  # fmt: skip
 
 
-class _Pipe(io.FileIO):
-    """A file that takes what is written after its reader has left."""
+class _Lasting(io.FileIO):
+    """Standard output or error, which once it has failed takes what is written and drops it."""
+
+    _failed = False
 
     def write(self, data: Any) -> int:
+        """Errors: `RunError` at the first write to standard output that fails, but where a reader
+        has left."""
+        if self._failed:
+            return len(data)
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            self._failed = True
+            if self.fileno() == 1 and not isinstance(error, BrokenPipeError):
+                raise RunError(f"cannot write to standard output: {error.strerror}") from error
             return len(data)
 
 

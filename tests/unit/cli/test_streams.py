@@ -44,6 +44,12 @@ def test_a_reader_who_leaves_ends_nothing(tmp_path, command):
     assert (done.returncode, len(done.stdout), done.stderr) == (0, 1, b"")
 
 
+def test_output_that_cannot_be_written_is_one_line(tmp_path):
+    done = shell(f"{PROGRAM} list > /dev/full", tmp_path)
+    said = b"error: cannot write to standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 @pytest.mark.parametrize("columns", ["20", "40", "80"])
 def test_numbers_are_whole_where_no_terminal_is(tmp_path, monkeypatch, columns):
     """In units of J/mol, with nine digits before the point, in a narrow log."""
