@@ -26,11 +26,17 @@ class PlaceError(InputError):
     nodes may differ."""
 
 
+_NO_MEMORY = ("can't allocate memory", "out of memory")  # torch says so by a RuntimeError
+
+
 def error_line(error: Exception) -> str:
     """What a program says as it ends with an error: for one that is not of this package with its
     type and place. Control characters are escaped."""
     text = str(error)
-    if not isinstance(error, WgfError):
+    if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
+        first = text.partition("\n")[0]
+        text = f"not enough memory: take fewer samples, a smaller map or more ranks ({first})"
+    elif not isinstance(error, WgfError):
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
         text = f"{type(error).__name__}: {text}{place}"

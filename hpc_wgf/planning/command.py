@@ -129,8 +129,8 @@ def _recorded(path: Path) -> float | None:
         return Summary.of_store(open_run(path)).products_per_solve
     try:
         number = json.loads(path.read_text(encoding="utf-8"))["products_per_solve"]
-        return None if number is None else float(number)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return None if number is None or not 0 < number < math.inf else float(number)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} is neither a store nor the output of hpc-wgf report --json: give one of them, "
             "or --products"

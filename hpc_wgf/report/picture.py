@@ -23,6 +23,8 @@ def draw(
 
     Errors: `InputError` where the run has no row yet, or the file cannot be written.
     """
+    if path.is_dir():
+        raise InputError(f"cannot draw to {path}, a folder: give a file that ends in .png or .pdf")
     import matplotlib  # It takes half a second, which only a picture is worth.
 
     matplotlib.use("Agg")

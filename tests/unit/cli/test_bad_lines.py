@@ -10,7 +10,7 @@ from tomllib import TOMLDecodeError, loads
 
 import pytest
 from bad_lines import EXPECTED, FILES, LINES, SETTINGS
-from processes import here
+from processes import here, solved
 
 from hpc_wgf import InputError
 from hpc_wgf.config import load
@@ -86,6 +86,40 @@ def test_run_files(name, tmp_path):
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line[:60])
 def test_lines(line):
     refused(shlex.split(line), *LINES[line])
+
+
+@pytest.mark.parametrize("until", ["nan", "inf", "-1", "0.05", "1e12", "x"])
+def test_ends_of_a_run_that_is_resumed(tmp_path_factory, until):
+    store = tmp_path_factory.mktemp("stored") / "run"
+    options = ["problem.until=0.1", "output.every=0.1", "method.samples=50"]
+    solved("run", "ou-2d", *(f"--set={each}" for each in options), "--out", store)
+    before = sorted(path for path in store.rglob("*"))
+    refused(["resume", str(store), "--until", until], until.removeprefix("1e12"))
+    assert sorted(path for path in store.rglob("*")) == before
+
+
+@pytest.mark.parametrize("option", ["--like", "--calibration"])
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[1]", b"\xff", b"[" * 100_000, b'{"products_per_solve": NaN}', b""]
+)
+def test_records_that_are_none(tmp_path, option, content):
+    (tmp_path / "bad.toml").write_bytes(content)
+    refused(["plan", "ou-2d", option, "bad.toml"], "bad.toml", "--products" * (option == "--like"))
+
+
+def test_a_picture_is_a_file(tmp_path_factory):
+    store = tmp_path_factory.mktemp("stored") / "run"
+    solved("run", "ou-2d", "--set=problem.until=0.1", "--set=method.samples=50", "--out", store)
+    refused(["report", str(store), "--picture", "."], "cannot draw to .", "give a file")
+    refused(["report", str(store), "--picture", "x.xyz"], "cannot draw to x.xyz", "png")
+    refused(["report", str(store), "--picture", "no/x.png"], "cannot draw to no/x.png")
+
+
+def test_too_little_memory_is_said_in_plain_words():
+    done = here("bench", "store", "--parameters", "1000000000000000")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: not enough memory: take fewer samples, a smaller map")
+    assert done.stderr.count("\n") == 1
 
 
 def test_no_key_of_any_table_answers_in_foreign_words():
