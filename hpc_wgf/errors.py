@@ -1,5 +1,7 @@
 """Errors on which a user can act: each says what was given, what is expected, and what to do."""
 
+import traceback
+
 
 class WgfError(Exception):
     """Base class of the errors that the package reports to its user."""
@@ -22,6 +24,24 @@ class CommunicationError(WgfError, RuntimeError):
 class PlaceError(InputError):
     """The resources of this node, as its number of GPUs, do not allow what was asked for. Other
     nodes may differ."""
+
+
+_NO_MEMORY = ("can't allocate memory", "out of memory")  # torch says so by a RuntimeError
+
+
+def error_line(error: Exception) -> str:
+    """What a program says as it ends with an error: for one that is not of this package with its
+    type and place. Control characters are escaped."""
+    text = str(error)
+    if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
+        first = text.partition("\n")[0]
+        text = f"not enough memory: take fewer samples, a smaller map or more ranks ({first})"
+    elif not isinstance(error, WgfError):
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        text = f"{type(error).__name__}: {text}{place}"
+    # What was given may hold characters that move the cursor of a terminal.
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class StepFailed(Exception):

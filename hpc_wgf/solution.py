@@ -13,7 +13,7 @@ from .errors import InputError
 from .maps import MapState, PushForward, described
 from .methods.base import MethodOptions, Setting
 from .methods.pwgf import PWGFOptions
-from .observers import MemoryRecorder, Observer, Recorder, progress
+from .observers import MemoryRecorder, Observer, Recorder, event_log, progress
 from .output import Output
 from .parallel import Communicator, agreed, communicator_from_environment
 from .problems import Problem
@@ -98,6 +98,9 @@ def solve(
             refuse_existing(Path(output.path))
         run = _bound(problem, map, options, output, communicator, stored, configuration)
         schedule = Schedule(problem.start_time, problem.until, run.layout.every)
+        if stored is None:
+            fixed = run.method.controller().after_failure() is None
+            schedule.check_step(run.method.start().step_size, fixed=fixed)
         evaluation = run.setting.evaluation
         check_start(problem, run.setting.map, evaluation.ensemble, run.method.checks())
         if stored is not None:
@@ -110,14 +113,16 @@ def solve(
         if checkpoint is not None:
             state = state_at(checkpoint, stored, run)
     memory = MemoryRecorder()
-    seeing: list[Observer] = [*observers, memory]
+    seeing: list[Observer] = [memory, *observers]
     attributes = run.attributes()
     if output.path is not None:  # what the store keeps need not grow in memory too
         writer = _writer(Path(output.path), run, attributes, stored)
-        seeing[-1] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
-    if show_progress and communicator.rank == 0:
+        seeing[0] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
+    if communicator.rank == 0:
         taken = 0 if checkpoint is None else checkpoint.step
-        seeing.append(progress(problem.start_time, problem.until, steps=taken))
+        seeing.append(event_log(steps=taken))
+        if show_progress:
+            seeing.append(progress(problem.start_time, problem.until, steps=taken))
     last = Loop(run.method, judge, communicator, schedule, seeing, staging).run(
         state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
     )

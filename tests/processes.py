@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -91,12 +92,16 @@ def errors(done: subprocess.CompletedProcess) -> list[str]:
     return [line for line in done.stderr.splitlines() if re.match(r"\s*.?error:", line)]
 
 
-def launched(*arguments: str | Path, ranks: int, restarts: int = 0) -> subprocess.Popen:
-    """`hpc-wgf …` under torchrun, still running."""
-    command = [*_torchrun(ranks), "--max-restarts", str(restarts), "-m", "hpc_wgf"]
+def launched(
+    *arguments: str | Path, ranks: int, restarts: int = 0, launcher: str = "torchrun"
+) -> subprocess.Popen:
+    """`hpc-wgf …` under a launcher, still running, to which Ctrl-C is not without effect."""
+    flags = ["--max-restarts", str(restarts)] if launcher == "torchrun" else []
+    command = [*_LAUNCHERS[launcher](ranks), *flags, "-m", "hpc_wgf"]
     return subprocess.Popen(
-        [*command, *map(str, arguments)], env=_environment({}), text=True,
+        [*command, *map(str, arguments)], env=_environment({}), text=True, errors="replace",
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 

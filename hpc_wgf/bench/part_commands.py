@@ -57,7 +57,7 @@ def solve_command(
 
 def ring_command(
     context: typer.Context,
-    dimension: Annotated[list[int] | None, typer.Option(help="may be repeated")] = None,
+    dimension: Annotated[list[int] | None, typer.Option(min=1, help="may be repeated")] = None,
     samples: Annotated[int, typer.Option(min=2)] = 16_384,
     dtype: Dtype = Precision.FLOAT64,
     rounds: Rounds = 5,
@@ -77,10 +77,13 @@ def ring_command(
 
 def store_command(
     context: typer.Context,
-    samples: Annotated[list[int] | None, typer.Option(help="may be repeated")] = None,
+    samples: Annotated[list[int] | None, typer.Option(min=1, help="may be repeated")] = None,
     dimension: Annotated[int, typer.Option(min=1)] = 10,
     parameters: Annotated[int, typer.Option(min=1)] = 5_000,
-    folder: Annotated[Path | None, typer.Option(help="where to write; a temporary one")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="where to write; a temporary one"),
+    ] = None,
     rounds: Rounds = 5,
     device: Device = "cpu",
     comm: Comm = "auto",

@@ -6,6 +6,7 @@ loosest one with which it reaches the error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -32,6 +33,8 @@ def rows(
 
     Errors: `InputError` where no tolerance reaches the error.
     """
+    if not 0 < error < math.inf:
+        raise InputError(f"--error must be a positive number, got {error:g}")
     return [
         _row(name, settings, error, rounds, stored, communicator) for name in problems or PROBLEMS
     ]

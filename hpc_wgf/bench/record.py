@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from ..profiling.machine import described, versions
+from ..streams import output_console
 
 Row = dict[str, Any]
 """Figures of one measurement by name."""
@@ -39,7 +39,7 @@ def record(
     if as_json:
         print(json.dumps(rows, allow_nan=False))
     else:
-        Console().print(_table(rows))
+        output_console().print(_table(rows))
 
 
 def _plain(value: Any) -> Any:

@@ -80,7 +80,7 @@ def step_command(
 def scaling_command(
     context: typer.Context,
     over: Annotated[Over, typer.Option()] = Over.SAMPLES,
-    value: Annotated[list[int] | None, typer.Option(help="repeat: n, d or ranks")] = None,
+    value: Annotated[list[int] | None, typer.Option(min=1, help="repeat: n, d or ranks")] = None,
     samples: Samples = None,
     width: Annotated[int | None, typer.Option(min=1, help="of the block flow")] = None,
     case: Annotated[str, typer.Option(help="whose products the ranks share")] = "block-448-d5",

@@ -40,6 +40,7 @@ def rows(
 
 def _options(options: PWGFOptions, scheme: str, tolerance: float | None) -> PWGFOptions:
     wanted = options.tolerance if tolerance is None else tolerance
+    replace(options, scheme="heun", tolerance=wanted)  # raises for what is no tolerance
     fixed = replace(options, tolerance=None)
     try:
         return replace(fixed, scheme=scheme, tolerance=wanted)

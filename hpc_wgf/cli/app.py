@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from ..bench.cli import bench
-from ..errors import InputError, WgfError
+from ..errors import InputError, error_line
 from ..guide.command import guide_command
+from ..streams import settle_streams
 from .plan import plan
 from .problems import keys, list_problems, show
 from .runs import resume, run
 from .stores import check_store, report
+from .usage import UsageError, usage_line
 
 _EPILOG = """
 **Examples**
@@ -82,12 +84,23 @@ app.add_typer(bench, name="bench")
 def main() -> None:
     """Entry point of `hpc-wgf`.
 
-    An error of this package ends the program with one line and status 2 for `InputError`, else 1.
+    An error ends the program with one line, and with status 2 for a wrong command line and
+    `InputError`, else 1.
     """
+    settle_streams()
     if "" not in sys.path:
         sys.path.insert(0, "")  # "module:name" in run files begins at the working directory
     try:
-        app()
-    except WgfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, InputError) else 1) from error
+        status = app(prog_name="hpc-wgf", standalone_mode=False)
+        sys.stdout.flush()
+    except UsageError as error:
+        _end(usage_line(error), 2, error)
+    except Exception as error:
+        _end(error_line(error), 2 if isinstance(error, InputError) else 1, error)
+    raise SystemExit(status)
+
+
+def _end(line: str, status: int, error: Exception) -> NoReturn:
+    if line:
+        print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(status) from error

@@ -47,3 +47,22 @@ Comm = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="tell nothing but errors")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="a line with its time a step")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        "--log-file",  # torchrun takes --log for one of its own, also behind the module.
+        metavar="FILE",
+        help="append a line with its time for every row, stop and error, with -v for every step",
+    ),
+]
+MetricsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics",
+        metavar="FILE",
+        help="write the figures of every step and row as lines of JSON; a resumed run appends",
+    ),
+]

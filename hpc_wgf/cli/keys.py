@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..config.keys import DescribedTable
+from ..streams import output_console
 
 
 def print_keys(tables: Sequence[DescribedTable]) -> None:
     """Print the keys of each table with type, default, unit and description."""
-    console = Console()
+    console = output_console()
     for number, table in enumerate(tables):
         if number:
             console.print()

@@ -6,12 +6,12 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..config import catalogue
 from ..config.keys import described
 from ..config.schema import json_schema
+from ..streams import output_console
 from .arguments import AsJson, NamedProblem
 from .keys import print_keys
 
@@ -25,7 +25,7 @@ def list_problems(as_json: AsJson = False) -> None:
     table = Table("name", "dim", "until", "", box=None, header_style="bold", pad_edge=False)
     for each in problems:
         table.add_row(each.name, str(each.dimension), f"{each.until:g}", each.title)
-    Console().print(table)
+    output_console().print(table)
 
 
 def show(name: NamedProblem) -> None:

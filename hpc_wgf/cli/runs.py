@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..config import RunFile, build, load, parse
-from .arguments import Comm, Device, Settings, Source, StorePath
+from ..config.toml import not_utf8
+from ..errors import InputError
+from ..log import LOG, logging_to
+from .arguments import (
+    Comm,
+    Device,
+    LogFile,
+    MetricsFile,
+    Quiet,
+    Settings,
+    Source,
+    StorePath,
+    Verbose,
+)
+from .telling import Telling
 
 if TYPE_CHECKING:
     from ..parallel import Communicator
@@ -28,21 +44,28 @@ def run(
     ] = False,
     device: Device = "auto",
     comm: Comm = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
+    metrics: MetricsFile = None,
 ) -> None:
     """Solve a problem and write the run to a new store.
 
-    On SIGUSR1 or SIGTERM the run stops after the present step with status 75, to be resumed.
+    On Ctrl-C, SIGUSR1 or SIGTERM the run stops after the present step with status 75, to be
+    resumed; a second Ctrl-C ends it at once.
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
     from ..parallel import distributed
 
-    with distributed(device, comm) as communicator:
+    telling = Telling(quiet, verbose, log, metrics)
+    with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
+        telling.check()
         run_file = load(name, settings or [], read_input=lambda: _standard_input(communicator))
         path = out or Path("runs") / f"{run_file.problem.name}.zarr"
         # Rank 0 decides for all: when the others look, its store may already be there.
         begun = go_on and communicator.gather(os.path.lexists(path))[0]
-        _run(run_file, path, communicator, resume=begun)
+        _run(run_file, path, communicator, telling, resume=begun)
 
 
 def resume(
@@ -52,6 +75,10 @@ def resume(
     ] = None,
     device: Device = "auto",
     comm: Comm = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
+    metrics: MetricsFile = None,
 ) -> None:
     """Continue a run from the last state in its store, bit for bit as if never interrupted.
 
@@ -60,7 +87,9 @@ def resume(
     from ..parallel import distributed
     from ..store import open_run
 
-    with distributed(device, comm) as communicator:
+    telling = Telling(quiet, verbose, log, metrics)
+    with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
+        telling.check()
         begun = open_run(path)
         begun.check_resumable()
         stored = begun.configuration(
@@ -69,40 +98,54 @@ def resume(
         run_file = parse(stored)
         if until is not None:
             run_file = run_file.ending_at(until)
-        _run(run_file, path, communicator, resume=True)
+        _run(run_file, path, communicator, telling, resume=True)
 
 
 def _standard_input(communicator: Communicator) -> str:
     """Standard input as rank 0 reads it, on all ranks: launchers give it to that one alone."""
-    texts = communicator.gather(sys.stdin.read() if communicator.rank == 0 else "")
+    try:
+        texts = communicator.gather(sys.stdin.read() if communicator.rank == 0 else "")
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is not valid TOML: {not_utf8(error)}") from error
     return str(texts[0])
 
 
-def _run(run_file: RunFile, path: Path, communicator: Communicator, *, resume: bool) -> None:
+def _run(
+    run_file: RunFile, path: Path, communicator: Communicator, telling: Telling, *, resume: bool
+) -> None:
     """Solve and report; where the run was stopped on request, end the program with its status."""
     from ..parallel import status_of_stop, stop_request
     from ..report import print_summary
     from ..solution import solve
 
-    with stop_request() as request:
+    if communicator.rank == 0:
+        name, version_ = run_file.problem.name, version("hpc-wgf")
+        LOG.info(
+            f"hpc-wgf {version_} {'goes on with' if resume else 'runs'} {name} on "
+            f"{communicator.size} rank(s) into {path}"
+        )
+    with stop_request(speaks=communicator.rank == 0) as request:
         solution = solve(
             *build(run_file),
             replace(run_file.output, path=path),
             communicator=communicator,
             resume=resume,
-            show_progress=True,
+            show_progress=telling.show_progress,
+            observers=telling.observers(resumed=resume) if communicator.rank == 0 else (),
             configuration=run_file.model_dump(mode="json"),
             stop=request,
         )
-        if communicator.rank == 0:
+        if communicator.rank == 0 and not telling.quiet:
             print_summary(solution.summary)
             print(f"stored in {path}")
         if solution.summary.finished:
+            if communicator.rank == 0:
+                LOG.info(f"finished at t = {solution.time:.6g}, stored in {path}")
             return
         if communicator.rank == 0:
-            print(
-                f"stopped on request at t = {solution.time:.6g}; go on with: hpc-wgf resume {path}",
-                file=sys.stderr,
-            )
+            go_on = f"hpc-wgf resume {shlex.quote(str(path))}"
+            last = f"stopped on request at t = {solution.time:.6g}; go on with: {go_on}"
+            print(last, file=sys.stderr)
+            LOG.info(last)
         communicator.close()
         raise SystemExit(status_of_stop(os.environ))

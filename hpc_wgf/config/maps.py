@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from ..choices import Features
 from ..errors import InputError
-from ..fields import Flag, Number, Unit, Vector, Whole
+from ..fields import Flag, Number, Unit, Vector, Whole, shown
 from .imports import load_object
 from .table import Table
 
@@ -32,6 +34,9 @@ class AffineTable(Table):
     kind: Literal["affine"]
     """Tag that selects this map."""
 
+    def parameters(self, dimension: int) -> int:
+        return dimension * (dimension + 1)
+
     def build(self, dimension: int) -> Affine:
         from ..maps import Affine
 
@@ -43,6 +48,9 @@ class ScalingTable(Table):
 
     kind: Literal["scaling"]
     """Tag that selects this map."""
+
+    def parameters(self, dimension: int) -> int:
+        return 2 * dimension
 
     def build(self, dimension: int) -> Scaling:
         from ..maps.scaling import Scaling
@@ -87,6 +95,9 @@ class PlanarTable(TanhTable):
     layers: Annotated[Whole, Field(ge=1)]
     """Number K of layers."""
 
+    def parameters(self, dimension: int) -> int:
+        return self.layers * (2 * dimension + 1)
+
     def build(self, dimension: int) -> PlanarFlow:
         from ..maps import PlanarFlow
 
@@ -101,6 +112,9 @@ class BlockTable(TanhTable):
     width: Annotated[Whole, Field(ge=1)]
     """Number h of features: W is (h, d), U is (d, h)."""
 
+    def parameters(self, dimension: int) -> int:
+        return self.width * (2 * dimension + 1)
+
     def build(self, dimension: int) -> BlockFlow:
         from ..maps import BlockFlow
 
@@ -114,6 +128,9 @@ class PerceptronTable(TanhTable):
     """Tag that selects this map."""
     widths: Annotated[list[Annotated[Whole, Field(ge=1)]], Field(min_length=1)]
     """Number of features of each hidden layer, beginning at the input."""
+
+    def parameters(self, dimension: int) -> int:
+        return sum((a + 1) * b for a, b in pairwise([dimension, *self.widths, dimension]))
 
     def build(self, dimension: int) -> ResidualPerceptron:
         from ..maps import ResidualPerceptron
@@ -133,6 +150,9 @@ class ModuleTable(Table):
     of N_θ(z): it is then the identity at the start."""
     seed: Whole = 0
     """Seed of torch's random numbers while the module is made."""
+
+    def parameters(self, dimension: int) -> int:
+        return 0  # known only once it has been made
 
     def build(self, dimension: int) -> ModuleMap:
         import torch
@@ -160,6 +180,25 @@ MapTable = Annotated[
     Field(discriminator="kind"),
 ]
 """A table of `[[map]]`, told apart by its `kind`."""
+
+
+_VECTORS = 12  # of θ's length that a step of the cheapest scheme and its solves hold, about
+
+
+def check_size(tables: Sequence[MapTable], dimension: int, itemsize: int) -> None:
+    """Errors: `InputError` where the vectors of as many numbers as the maps have parameters, of
+    which every rank has several, are larger than the memory of this machine. `itemsize`: bytes of
+    a number."""
+    sizes = [table.parameters(dimension) for table in tables]
+    needed = _VECTORS * itemsize * sum(sizes)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        k = sizes.index(max(sizes))
+        raise InputError(
+            f"map.{k} = {shown(tables[k].model_dump(exclude_defaults=True))} has {sizes[k]:.3g} "
+            f"parameters in dimension {dimension}: a step takes {needed / 2**30:.3g} GiB for them "
+            f"on every rank, and this machine has {memory / 2**30:.3g}: take a smaller map"
+        )
 
 
 def build_map(tables: Sequence[MapTable], dimension: int) -> PushForward:

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import InputError
-from ..fields import explain, nearest
-from .index import KINDS, keys_of, table_at
+from ..fields import explain, nearest, shown
+from .index import KINDS, TABLES, keys_of, table_at
 from .methods import METHODS
 from .run import RunFile
 from .toml import with_first_names
@@ -39,12 +39,12 @@ def _line(detail: ErrorDetails) -> str:
         known = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
         return f"{place}.kind: unknown kind {_unknown(str(context.get('tag')), known)}"
     if kind == "union_tag_not_found":
-        return f"{place}: needs a key kind"
+        return f"{place}: needs a key kind. Known: {', '.join(_kinds_at(location))}"
     return explain(place, detail)
 
 
 def _unknown(given: str, known: Sequence[str]) -> str:
-    return f"{given!r}{nearest(given, known)} Known: {', '.join(known)}"
+    return f"{shown(given)}{nearest(given, known) or '.'} Known: {', '.join(known)}"
 
 
 def _unknown_key(location: Sequence[str | int]) -> str:
@@ -55,6 +55,12 @@ def _unknown_key(location: Sequence[str | int]) -> str:
     if location[0] == "method" and others:
         return f"{line}; it is an option of kind = {' or '.join(map(repr, others))}"
     return line
+
+
+def _kinds_at(location: Sequence[str | int]) -> list[str]:
+    """The kinds of tables that may stand at a place."""
+    place = ".".join(part for part in location if isinstance(part, str))
+    return [known.rpartition(".")[2] for known in TABLES if known.rpartition(".")[0] == place]
 
 
 def _untagged(location: Sequence[str | int]) -> list[str | int]:

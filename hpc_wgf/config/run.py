@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from ..problems import Problem
 
 
+_LONGEST_NAME = 200  # File systems allow 255 bytes, endings of stores and their locks included.
+
+
 def _one_file_name(name: str) -> str:
-    if not name or "/" in name or "\\" in name:
-        raise unexpected("a name without slashes, which also names a store")
+    plain = name.isprintable() and "/" not in name and "\\" not in name
+    if not plain or not name.strip(" ."):
+        raise unexpected("a name without slashes and control characters, which also names a store")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise unexpected(f"a name of at most {_LONGEST_NAME} bytes, which also names a store")
     return name
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..methods.pwgf import PWGFOptions
 from .catalogue import load
-from .maps import build_map
+from .maps import build_map, check_size
 from .run import RunFile
 
 if TYPE_CHECKING:
@@ -30,9 +30,11 @@ def build(run_file: RunFile) -> RunSpec:
 
     Errors: `InputError` naming what does not fit.
     """
+    dimension, itemsize = run_file.problem.dimension, run_file.method.torch_dtype.itemsize
+    check_size(run_file.map, dimension, itemsize)
     return RunSpec(
         run_file.problem.build(),
-        build_map(run_file.map, run_file.problem.dimension),
+        build_map(run_file.map, dimension),
         run_file.method,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..fields import shown
 from .index import same_keys
 
 
@@ -17,21 +18,63 @@ def read_toml(path: Path) -> dict[str, Any]:
     Errors: `InputError` where the file cannot be read, or with the line that is not TOML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
+        raise InputError(f"{path} is not valid TOML: {not_utf8(error)}") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         why = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read the run file {path}: {why}") from error
     return parse_toml(text, str(path))
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Where a text is not encoded in UTF-8, in words."""
+    line = error.object[: error.start].count(b"\n") + 1
+    return f"byte {error.object[error.start]:#04x} in line {line} is not UTF-8: save it as UTF-8"
+
+
 def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """The tables in a TOML text. Errors: `InputError`, which names `source` and the line."""
+    """The tables in a TOML text, which may begin with a byte order mark.
+
+    Errors: `InputError`, which names `source` and the line."""
     try:
-        return with_first_names(tomllib.loads(text))
+        return with_first_names(_loaded(text.removeprefix("\ufeff")))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source} is not valid TOML: {error}") from error
+    except _Beyond as error:
+        raise InputError(f"{source} {error}") from error
+
+
+_DEEPEST = 16  # The tables of run files lie five deep.
+
+
+class _Beyond(Exception):
+    """A TOML text that Python or this package does not read, in words that follow its source."""
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    """The tables of a TOML text. Errors: `TOMLDecodeError`; `_Beyond` for what is valid TOML, but
+    beyond any run file."""
+    too_deep = _Beyond(f"has tables or lists more than {_DEEPEST} deep: no key needs that")
+    try:
+        tables = tomllib.loads(text)
+    except RecursionError as error:
+        raise too_deep from error
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python reads no whole number of more digits.
+        raise _Beyond("has a whole number of thousands of digits: give one below 2^63") from error
+    inside: list[Any] = [tables]
+    for _ in range(_DEEPEST):
+        inside = [
+            each
+            for place in inside
+            for each in (place.values() if isinstance(place, dict) else place)
+            if isinstance(each, dict | list)
+        ]
+        if not inside:
+            return tables
+    raise too_deep
 
 
 def with_first_names(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,17 +126,15 @@ def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[st
     result: dict[str, Any] = _copy(tables)
     for setting in settings:
         key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {setting!r} is not of the form a.b=value")
+        *path, last = (part.strip() for part in key.split("."))
+        if not equals or not all((*path, last)) or len(path) > _DEEPEST:
+            raise InputError(f"--set {shown(setting)} is not of the form a.b=value")
+        if path == ["method"]:
+            last = same_keys().get(last, last)
         place: Any = result
-        *path, last = key.strip().split(".")
         for name in path:
             place = _enter(place, name, setting)
-        if isinstance(place, list):
-            place[_index(place, last, setting)] = _value(text)
-        else:
-            name = same_keys().get(last, last) if path == ["method"] else last
-            place[name] = _value(text)
+        place[_index(place, last, setting) if isinstance(place, list) else last] = _value(setting)
     return result
 
 
@@ -104,26 +145,34 @@ def _enter(place: Any, name: str, setting: str) -> Any:
     else:
         inside = place.setdefault(name, {})
     if not isinstance(inside, dict | list):
-        raise InputError(f"--set {setting!r}: {name} is a value, not a table")
+        raise InputError(
+            f"--set {shown(setting)}: {name} is a value, not a table: set it as a whole"
+        )
     return inside
 
 
 def _index(place: list[Any], name: str, setting: str) -> int:
     """The entry of a list that `name` numbers, from 0."""
-    if not name.isdecimal() or int(name) >= len(place):
+    if not name.isdecimal() or len(name) > 9 or int(name) >= len(place):
         raise InputError(
-            f"--set {setting!r}: {name!r} does not number one of {len(place)} entries "
+            f"--set {shown(setting)}: {shown(name)} does not number one of {len(place)} entries "
             f"(0 … {len(place) - 1})"
         )
     return int(name)
 
 
-def _value(text: str) -> Any:
-    """The value of a TOML text; a text that is not TOML stands for itself."""
+def _value(setting: str) -> Any:
+    """The value of a setting in TOML; a text that is not TOML stands for itself."""
+    text = setting.partition("=")[2].strip()
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        tables = _loaded(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        return text.strip()
+        return text
+    except _Beyond as error:
+        raise InputError(f"--set {shown(setting)} {error}") from error
+    if set(tables) != {"value"}:
+        raise InputError(f"--set {shown(setting)} gives more than one value: repeat --set")
+    return tables["value"]
 
 
 def _copy(value: Any) -> Any:

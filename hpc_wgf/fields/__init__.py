@@ -5,7 +5,7 @@ Nothing here imports torch.
 
 from .options import plain_errors
 from .types import OPTIONS, Flag, Matrix, Number, Unit, Vector, Whole, unexpected
-from .words import explain, nearest
+from .words import explain, nearest, shown
 
 __all__ = [
     "OPTIONS",
@@ -18,5 +18,6 @@ __all__ = [
     "explain",
     "nearest",
     "plain_errors",
+    "shown",
     "unexpected",
 ]

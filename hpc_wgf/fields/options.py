@@ -41,7 +41,7 @@ def _line(detail: ErrorDetails, known: list[str]) -> str:
     if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         if place in known:
             return f"{place} is given twice, under two names: give it once"
-        return f"unknown option {place!r}{nearest(place, known)} Known: {', '.join(known)}"
+        return f"unknown option {place!r}{nearest(place, known) or '.'} Known: {', '.join(known)}"
     return explain(place, detail)
 
 

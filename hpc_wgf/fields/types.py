@@ -40,6 +40,7 @@ class Unit:
 
 
 _BEYOND = 2**63  # 64-bit integers of torch end here.
+_LARGEST = 1e100  # Squares of numbers of this size and products of three of them are finite.
 
 
 def _whole(value: Any) -> Any:
@@ -58,7 +59,15 @@ def _whole(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     """A float for every real number, also one of numpy; anything else unchanged."""
-    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
+    return _real(value) if isinstance(value, Real) and not isinstance(value, bool) else value
+
+
+def _real(value: Any) -> float:
+    """The float of a real number. Errors: where it, or what is made of it, would overflow."""
+    size = abs(value)
+    if _LARGEST < size < math.inf or 0 < size < 1 / _LARGEST:
+        raise unexpected("0 or a size between 1e-100 and 1e100: choose other units")
+    return float(value)
 
 
 # The types are strict: a string, true or false is not turned into a number.
@@ -66,7 +75,7 @@ Whole = Annotated[int, Strict(), BeforeValidator(_whole, json_schema_input_type=
 """A whole number; 1e5 is accepted, 1.5 and true are not."""
 
 Number = Annotated[float, Strict(), BeforeValidator(_number, json_schema_input_type=float)]
-"""A finite real number; true is not accepted."""
+"""A finite real number, 0 or of a size between 1e-100 and 1e100; true is not accepted."""
 
 Flag = Annotated[bool, Strict()]
 """true or false."""
@@ -90,9 +99,10 @@ def _floats(value: Any) -> Any:
     """The same number or nested list, of floats."""
     if isinstance(value, list | tuple):
         return [_floats(entry) for entry in value]
-    if not math.isfinite(value):
+    real = _real(value)
+    if not math.isfinite(real):
         raise unexpected("finite numbers")
-    return float(value)
+    return real
 
 
 def _numbers(most: int, expected: str) -> BeforeValidator:
@@ -105,6 +115,8 @@ def _numbers(most: int, expected: str) -> BeforeValidator:
         depth = _depth(value)
         if depth is None or depth > most:
             raise unexpected(expected)
+        if depth == 2 and len({len(row) for row in value}) > 1:
+            raise unexpected("rows of one length")
         return _floats(value)
 
     kinds = float | list[float] if most == 1 else float | list[float] | list[list[float]]

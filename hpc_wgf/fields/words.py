@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "int_type": lambda c: "a whole number",
     "int_parsing": lambda c: "a whole number",
+    "int_parsing_size": lambda c: "a whole number below 2^63 in size",
     "int_from_float": lambda c: "a whole number",
     "float_type": lambda c: "a number",
     "float_parsing": lambda c: "a number",
@@ -40,12 +42,25 @@ def explain(place: str, detail: ErrorDetails) -> str:
     """
     kind, given, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "missing":
-        return f"{place}: missing"
+        return f"{place}: missing; `hpc-wgf keys` tells what it may be"
     if kind == "value_error":  # raised by a validator of this package, and complete by itself
         return f"{place}: {context['error']}" if place else str(context["error"])
-    if kind in _EXPECTED:
-        return f"{place} = {_shown(given)}: expected {_EXPECTED[kind](context)}"
-    return f"{place} = {_shown(given)}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    if kind == "unexpected":  # raised by `unexpected` of this package
+        return f"{place} = {shown(given)}: expected {context['expected']}"
+    expected = _EXPECTED[kind](context) if kind in _EXPECTED else "what `hpc-wgf keys` tells"
+    return f"{place} = {shown(given)}: expected {expected}{_as_number(kind, given)}"
+
+
+def _as_number(kind: str, given: Any) -> str:
+    """A hint for text where a number is expected, as for '.5', which is no number in TOML."""
+    if kind not in ("int_type", "float_type") or not isinstance(given, str):
+        return ""
+    try:
+        number = float(given)
+    except ValueError:
+        return ""
+    whole = kind == "int_type" and number.is_integer()
+    return f", without quotes and as {int(number) if whole else number!r}"
 
 
 def _one_of(expected: str) -> str:
@@ -54,9 +69,16 @@ def _one_of(expected: str) -> str:
     return f"one of {names}" if "," in names else names
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """The value as one writes it in a run file, shortened."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits.
+        text = "a whole number of thousands of digits"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

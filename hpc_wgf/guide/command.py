@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from ..streams import output_console
 from .pages import NAMES, page, summary_line, without_comments
 
 
@@ -18,7 +18,7 @@ def guide_command(
     ] = None,
 ) -> None:
     """Pages on the method, run files, clusters and limits. Example: `hpc-wgf guide tutorial`"""
-    console = Console()
+    console = output_console()
     if name is None:
         console.print(_contents())
         return

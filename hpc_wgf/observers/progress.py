@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from logging import DEBUG
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..log import LOG
 from ..methods.base import State
 from .base import Memory, Observer, Snapshot, StepRecord
 
@@ -21,7 +23,8 @@ def progress(
     """Shows a run over the times `start` … `until`, `steps` of whose steps were taken before: a
     bar where `stream` (standard error) is a terminal, lines elsewhere."""
     stream = stream or sys.stderr
-    kind = ProgressBar if stream.isatty() else ProgressLines
+    # Without a stream standard error is closed.
+    kind = ProgressBar if stream is not None and stream.isatty() else ProgressLines
     return kind(start, until, stream, _Status(steps))
 
 
@@ -38,6 +41,17 @@ class _Status:
         self.energy = step.figures.get("energy", _NAN)
         self._products = step.products_per_solve
 
+    def row(self, row: Snapshot) -> str:
+        """The line of a stored time."""
+        self.energy = row.figures.get("energy", _NAN)
+        return self.line(row.state.time) + self.stored(row)
+
+    def stored(self, row: Snapshot) -> str:
+        """What the line of a stored time says at its end."""
+        moved = row.figures.get("map_displacement", _NAN)
+        error = row.figures["map_error"] / moved if moved > 0 else None
+        return "  stored" + (f"  map error {error:.2e}" if error else "")
+
     def line(self, time_now: float) -> str:
         return (
             f"step {self.steps:5d}  t {time_now:8.4f}  energy {self.energy:12.6g}  "
@@ -45,10 +59,36 @@ class _Status:
         )
 
 
+def event_log(*, steps: int = 0) -> Observer:
+    """Writes rows and stops, and at level DEBUG steps, to the log of the package."""
+    return _EventLog(_Status(steps))
+
+
+class _EventLog:
+    """A line in the log for every event."""
+
+    def __init__(self, status: _Status) -> None:
+        self._status = status
+
+    def on_step(self, step: StepRecord) -> None:
+        self._status.step(step)
+        if LOG.isEnabledFor(DEBUG):
+            LOG.debug(self._status.line(step.end))
+
+    def on_row(self, row: Snapshot) -> None:
+        LOG.info(self._status.row(row))
+
+    def on_stop(self, state: State[Any], memory: Memory, seconds: float) -> None:
+        LOG.info(self._status.line(state.time) + "  stopped")
+
+    def on_end(self) -> None:
+        return
+
+
 class ProgressBar:
     """A bar with the time left, for a terminal."""
 
-    def __init__(self, start: float, until: float, stream: TextIO, status: _Status) -> None:
+    def __init__(self, start: float, until: float, stream: TextIO | None, status: _Status) -> None:
         self._start = start
         self._status = status
         self._bar = Progress(
@@ -80,7 +120,12 @@ class ProgressLines:
     """A line at every stored time, and at least every ten seconds, for a log."""
 
     def __init__(
-        self, start: float, until: float, stream: TextIO, status: _Status, every: float = 10.0
+        self,
+        start: float,
+        until: float,
+        stream: TextIO | None,
+        status: _Status,
+        every: float = 10.0,
     ) -> None:
         self._until, self._stream, self._every = until, stream, every
         self._status = status
@@ -93,10 +138,8 @@ class ProgressLines:
             self._show(step.end, "")
 
     def on_row(self, row: Snapshot) -> None:
-        moved = row.figures.get("map_displacement", _NAN)
-        error = row.figures["map_error"] / moved if moved > 0 else None
         self._status.energy = row.figures.get("energy", _NAN)
-        self._show(row.state.time, "  stored" + (f"  map error {error:.2e}" if error else ""))
+        self._show(row.state.time, self._status.stored(row))
 
     def on_stop(self, state: State[Any], memory: Memory, seconds: float) -> None:
         self._show(state.time, "  stopped")
@@ -112,4 +155,6 @@ class ProgressLines:
         left = "?"
         if done > 0:
             left = format((self._shown - self._begun) * (1 - done) / done, ".0f")
-        print(f"{self._status.line(now)}  left {left:>6} s{tail}", file=self._stream, flush=True)
+        if self._stream is not None:
+            line = f"{self._status.line(now)}  left {left:>6} s{tail}"
+            print(line, file=self._stream, flush=True)

@@ -8,8 +8,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import CommunicationError, InputError, PlaceError, WgfError
-from .communicator import Communicator, describe
+from ..errors import CommunicationError, InputError, PlaceError, WgfError, error_line
+from ..log import LOG
+from .communicator import Communicator
 from .environment import communicator_from_environment
 from .launcher import find_place
 
@@ -30,7 +31,7 @@ def distributed(device: str = "auto", comm: str = "auto") -> Iterator[Communicat
         communicator = communicator_from_environment(device, comm)
     except InputError as error:
         if _speaks(error):
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {error_line(error)}", file=sys.stderr, flush=True)
         raise SystemExit(_EXIT_INPUT) from error
     try:
         yield communicator
@@ -59,15 +60,11 @@ def _say(communicator: Communicator, error: Exception) -> None:
             return  # The rank that has failed prints the reason.
         message = f"{where}lost contact with the other ranks: {error}"
     elif isinstance(error, WgfError):
-        message = str(error)
+        message = error_line(error)
     else:
-        message = f"{where}{describe(error)}{_place(error)}"
+        message = f"{where}{error_line(error)}"
     if communicator.report_failure(message):
         print(f"error: {message}", file=sys.stderr, flush=True)
+        LOG.error(f"error: {message}")
         if "HPC_WGF_TRACEBACK" in os.environ:
             traceback.print_exception(error)
-
-
-def _place(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""

@@ -72,11 +72,8 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], bool]:
         record = json.loads(path.read_text(encoding="utf-8"))
         rows = [row for row in record["rows"] if row["over"] == "ranks"]
         on_gpu = record["machine"]["device"] != "cpu"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no record of hpc-wgf bench scaling ({type(error).__name__}: {error}): "
-            f"{advice}"
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is no record of hpc-wgf bench scaling: {advice}") from error
     whole = [row for row in rows if all(row.get(key) is not None for key in _NEEDED)]
     if not whole:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from ..errors import InputError
 from ..methods.pwgf import PWGFOptions
 from ..parallel import one_thread
 from ..report import Summary
+from ..run.schedule import Schedule
 from ..store import open_run
 from . import PRODUCTS
 from .calibration import calibrated
@@ -87,7 +89,10 @@ def _job(name: str, settings: Sequence[str]) -> Job:
             f"plans are of runs by the method pwgf, and {name} is solved by {options.kind}: its "
             "memory and seconds are not known. Run it with few samples, and read its report"
         )
-    return Job(problem, map, options, run_file.output)
+    job = Job(problem, map, options, run_file.output)
+    schedule = Schedule(problem.start_time, problem.until, job.every())
+    schedule.check_step(options.step_size, fixed=options.tolerance is None)
+    return job
 
 
 def _preconditioners(given: float | None, job: Job) -> float:
@@ -97,8 +102,8 @@ def _preconditioners(given: float | None, job: Job) -> float:
     samples, in the end in every solve.
     """
     if given is not None:
-        if not given >= 0:
-            raise InputError(f"--preconditioners must not be negative, got {given:g}")
+        if not 0 <= given < math.inf:
+            raise InputError(f"--preconditioners must be a number from 0 on, got {given:g}")
         return given
     return min(1.0, job.options.step_size / job.every())
 
@@ -107,8 +112,8 @@ def _products(number: float | None, like: Path | None) -> _Products:
     if number is not None and like is not None:
         raise InputError("--products and --like both say how many products: give one of them")
     if number is not None:
-        if not number > 0:
-            raise InputError(f"--products must be positive, got {number:g}")
+        if not 0 < number < math.inf:
+            raise InputError(f"--products must be a positive number, got {number:g}")
         return _Products(number, "as given")
     if like is None:
         return _Products(PRODUCTS, "stated; --products or --like gives the problem's own")
@@ -124,8 +129,8 @@ def _recorded(path: Path) -> float | None:
         return Summary.of_store(open_run(path)).products_per_solve
     try:
         number = json.loads(path.read_text(encoding="utf-8"))["products_per_solve"]
-        return None if number is None else float(number)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return None if number is None or not 0 < number < math.inf else float(number)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} is neither a store nor the output of hpc-wgf report --json: give one of them, "
             "or --products"

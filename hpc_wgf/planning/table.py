@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from ..streams import output_console
 from .dry_run import Ran
 from .plan import Plan
 
@@ -20,7 +20,7 @@ _ODD_SUMS = (
 
 def print_plan(plan: Plan, source: str) -> None:
     """Print a plan; `source`: where the number of products of a solve comes from, in words."""
-    console = Console()
+    console = output_console()
     console.print(
         f"{plan.problem} on {plan.device}: {plan.samples:,} samples, {plan.parameters:,} "
         f"parameters, {plan.counts.products_per_solve:g} products a solve ({source})"
@@ -55,7 +55,7 @@ def print_plan(plan: Plan, source: str) -> None:
 
 def print_ran(ran: Ran, memory: float, seconds: float) -> None:
     """Print the figures of a dry run beside the planned `memory` in bytes and `seconds`."""
-    console = Console()
+    console = output_console()
     where = "GPU" if ran.on_gpu else "CPU"
     console.print(
         f"dry run of rank 0 of {ran.ranks:,} on this machine's {where}, {ran.samples:,} samples a "

@@ -179,6 +179,11 @@ def _check_part(part: Energy, cloud: Cloud) -> None:
                 f"the {what} of {part} is not finite at {int(bad.sum())} of {len(value)} "
                 f"start samples, first at x = {cloud.x[where].tolist()}"
             )
+    if not bool(torch.isfinite(values["force"].square().sum() if values else torch.zeros(()))):
+        raise InputError(
+            f"the force of {part} is too large for its square, up to "
+            f"{float(values['force'].abs().max()):.3g} at start samples: choose other units"
+        )
 
 
 def _tried(part: Energy, cloud: Cloud) -> dict[str, Tensor]:

@@ -23,6 +23,8 @@ def draw(
 
     Errors: `InputError` where the run has no row yet, or the file cannot be written.
     """
+    if path.is_dir():
+        raise InputError(f"cannot draw to {path}, a folder: give a file that ends in .png or .pdf")
     import matplotlib  # It takes half a second, which only a picture is worth.
 
     matplotlib.use("Agg")
@@ -48,7 +50,7 @@ def draw(
             panel.scatter(*cloud.T, s=2, linewidths=0, alpha=0.5)
             panel.set(ylim=(low[1], high[1]), aspect="equal", ylabel=f"$x_{{{shown[1] + 1}}}$")
     _over_time(panels[-1], summary)
-    figure.suptitle(summary.problem)
+    figure.suptitle(summary.problem, parse_math=False)
     try:
         figure.savefig(path, dpi=120)
     except (OSError, ValueError) as error:

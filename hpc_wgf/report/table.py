@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..streams import output_console
 from .summary import Column, Summary
 
 # Warnings begin at these values.
@@ -13,13 +14,14 @@ _UNRESOLVED = 0.7  # relative projection error: the map then misses half of the 
 _GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of a run below 0.26
 _RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
 _NOISE = 1e-3  # change of the energy, over its size: less is noise, as in a run that begins at rest
+_SMALL = 1e-2  # energies
 _SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
 _NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small steps then fails
 
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
     """Print what was solved, a line of figures for each stored time, warnings, and the work."""
-    console = console or Console()
+    console = console or output_console()
     console.print(
         f"[bold]{escape(summary.problem)}[/bold]  dimension {summary.dimension}, "
         f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
@@ -27,15 +29,17 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         + (f", preconditioner {summary.preconditioner}" if summary.preconditioner else "")
     )
     columns: dict[str, tuple[Column | None, str]] = {
-        "energy": (summary.energy, ".6f"),
-        "KL to equilibrium": (summary.kl_divergence, ".4f"),
+        "energy": (summary.energy, _form_of(summary.energy)),
+        "KL to equilibrium": (summary.kl_divergence, ".4g"),
         "map error": (summary.map_error, ".2e"),
         "map error / displacement": (summary.map_error_relative, ".2e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
         "projection error": (summary.projection_error_relative, ".1e"),
     }
     shown = {name: pair for name, pair in columns.items() if pair[0] is not None}
-    table = Table("t", *shown, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("t", *shown):
+        table.add_column(name, overflow="fold")  # An ellipsis would stand for digits.
     for k, time in enumerate(summary.times):
         cells = [_cell(values[k] if values else None, form) for values, form in shown.values()]
         table.add_row(f"{time:.9g}", *cells)
@@ -117,6 +121,12 @@ def _against_the_energy_law(summary: Summary) -> list[str]:
                 "samples"
             ]
     return []
+
+
+def _form_of(energies: Column) -> str:
+    """Six digits behind the point, for small energies behind that of their leading digit."""
+    largest = max((abs(energy) for energy in energies if energy is not None), default=1.0)
+    return ".6f" if largest >= _SMALL or largest == 0 else ".6e"
 
 
 def _cell(value: float | None, form: str) -> str:

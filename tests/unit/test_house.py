@@ -15,8 +15,8 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # From the ground up: a package imports those before it only. Those in one row know nothing of each
 # other.
 _FLOORS = [
-    "errors choices cloud columns names_on_demand integrators",
-    "fields krylov parallel maps references",
+    "errors choices cloud columns names_on_demand integrators log",
+    "fields krylov parallel maps references streams",
     "output interactions store profiling",
     "problems report",
     "ensemble",

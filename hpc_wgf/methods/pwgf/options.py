@@ -94,7 +94,7 @@ class PWGFOptions:
     shift: Annotated[Number, Field(ge=0, lt=1), Unit("‖Ĝ‖")] | None = None
     """ε of the system (Ĝ + εI) η = −∇F. Left out, rtol/100 with a preconditioner (less where units
     or origin of x are far from the start density's), else 0."""
-    validation: Annotated[Number, Field(gt=0), Unit("samples")] | None = None
+    validation: Annotated[Number, Field(gt=0, le=1000), Unit("samples")] | None = None
     """Size of a second sample, over `samples`, that ends a solve when it gains no more there."""
     cache_gib: Annotated[Number, Field(gt=0), Unit("GiB")] | None = None
     """What a rank may keep for products; what does not fit is computed anew. Left out, 2, on a GPU
@@ -158,7 +158,7 @@ class PWGFOptions:
     @property
     def budget(self) -> int | None:
         """`cache_gib` in bytes."""
-        return None if self.cache_gib is None else int(self.cache_gib * 2**30)
+        return None if self.cache_gib is None else int(self.cache_gib * 2.0**30)
 
     def bind(self, setting: Setting) -> PWGF:
         """PWGF at work. Errors: `InputError` where it cannot solve the problem."""

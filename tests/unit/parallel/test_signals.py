@@ -1,0 +1,56 @@
+"""Signals that ask a run to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from hpc_wgf.parallel import stop_request
+
+WAITS = """
+import threading
+from hpc_wgf.parallel import stop_request
+with stop_request(speaks=True):
+    print("begun", flush=True)
+    threading.Lock().acquire() and threading.Barrier(2).wait()  # as in a collective
+"""
+
+
+def test_ctrl_c_asks_a_run_to_stop_however_often_a_launcher_forwards_it():
+    before = signal.getsignal(signal.SIGINT)
+    with stop_request() as request:
+        assert not request()
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        assert request()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_request() as request:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            assert not request()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_ends_a_process_that_waits_for_others():
+    job = subprocess.Popen(
+        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert job.stdout.readline() == "begun\n"
+    job.send_signal(signal.SIGINT)
+    time.sleep(1.3)
+    assert job.poll() is None
+    job.send_signal(signal.SIGINT)
+    _, said = job.communicate(timeout=10)
+    assert job.returncode == 130
+    assert said.strip().startswith("stopping after this step; Ctrl-C again ends the run at once")
