@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .matrices import MatrixLike, VectorLike, spd_matrix, vector
+from .matrices import MatrixLike, VectorLike, centred, spd_matrix, vector
 
 
 class Density(Protocol):
@@ -69,11 +69,11 @@ class Gaussian:
         return torch.addmm(self.mean, normal, self._factor.T)
 
     def log_density(self, z: Tensor) -> Tensor:
-        centred = z - self.mean.to(z)
-        return self._log_norm - 0.5 * ((centred @ self._precision.to(z)) * centred).sum(1)
+        arm = centred(z, self.mean)
+        return self._log_norm - 0.5 * ((arm @ self._precision.to(z)) * arm).sum(1)
 
     def score(self, z: Tensor) -> Tensor:
-        return (self.mean.to(z) - z) @ self._precision.to(z)
+        return -centred(z, self.mean) @ self._precision.to(z)
 
     def jump(self) -> str | None:
         return None
