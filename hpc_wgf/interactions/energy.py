@@ -134,7 +134,7 @@ def _check_types(factor: object, self_pairs: object, batch: object) -> None:
 
 def _route(route: object) -> Route:
     try:
-        return Route(route)
+        return Route(str(route))
     except ValueError:
         known = ", ".join(repr(each.value) for each in Route)
         raise InputError(f"route must be one of {known}, got {route!r}") from None

@@ -76,11 +76,10 @@ def _check_derivative(kernel: Kernel, square: Tensor) -> None:
     settled = (wide - narrow).abs() <= 1e-3 * narrow.abs()
     wrong = settled & ((weight - narrow).abs() > 1e-2 * narrow.abs() + rounding)
     if bool(wrong.any()):
-        k = int(wrong.flatten().nonzero()[0])
+        at, given, found = (float(each[wrong][0]) for each in (square, weight, narrow))
         raise InputError(
-            f"the weight of {kernel} at |x|² = {float(square.flatten()[k]):g} is "
-            f"{float(weight.flatten()[k]):.6g}, but 2 j' is {float(narrow.flatten()[k]):.6g} there: "
-            "it must be twice the derivative of the value with respect to |x|²"
+            f"the weight of {kernel} at |x|² = {at:g} is {given:.6g}, but 2 j' is {found:.6g}: it "
+            "must be twice the derivative of the value with respect to |x|²"
         )
 
 

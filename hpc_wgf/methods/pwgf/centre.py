@@ -14,8 +14,10 @@ differs from that over the density by a sampling error, which no longer grows wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ from ...ensemble import Ensemble
 from ...maps import MapState
 from ...parallel import tree_sum
 from ...problems import SumOfEnergies
+from ..base import Setting
 from .normal_equations import assemble
 from .solver import MetricSolver
 from .solver_memory import Memory
@@ -41,6 +44,20 @@ class CentreOfMass:
 
     sample: Ensemble
     """The sample, before all stages."""
+    budget: int | None
+    """Bytes that linearisations may keep."""
+
+    @classmethod
+    def kept(
+        cls, setting: Setting, samples: int, budget: int | None, drawn: Callable[[], Ensemble]
+    ) -> Self | None:
+        """That of the evaluation sample, or where this has fewer than the `samples` of a step, of a
+        fixed sample of its own, which `drawn` draws: the mean of few particles must not decide on
+        the centre of the density. None where the flow conserves no centre."""
+        if not setting.problem.energy.keeps_centre:
+            return None
+        evaluation = setting.evaluation.ensemble
+        return cls(evaluation if evaluation.total >= samples else drawn(), budget)
 
     @cached_property
     def start(self) -> Tensor:
@@ -61,9 +78,8 @@ class CentreOfMass:
         return moved, float((square - moved.square().sum()).clamp(min=0).sqrt())
 
     def restored(
-        self, map: MapState, ensemble: Ensemble, solver: MetricSolver, memory: Memory | None, *,
-        budget: int | None,
-    ) -> tuple[MapState, int, int]:  # fmt: skip
+        self, map: MapState, ensemble: Ensemble, solver: MetricSolver, memory: Memory | None
+    ) -> tuple[MapState, int, int]:
         """The state with its centre brought back, and the products and solves that it took.
 
         `ensemble`, `memory`: the samples of the step, and what its last solve left. The state stays
@@ -73,7 +89,7 @@ class CentreOfMass:
         if not float(drift.norm()) > _HELD * spread:
             return map, 0, 0
         back = SumOfEnergies([_Linear(drift)])  # its force is the drift everywhere
-        system = assemble(map.active(), ensemble, back, form=Form.FORCE, budget=budget)
+        system = assemble(map.active(), ensemble, back, form=Form.FORCE, budget=self.budget)
         change, stats = solver.iterate(system, memory, rtol=_RTOL)
         followed = torch.dot(system.b.double(), change.double())  # of |drift|², c·Ĝc
         if float(followed) >= _FOLLOWED * float(drift.square().sum()):

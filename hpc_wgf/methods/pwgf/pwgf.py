@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -71,7 +72,8 @@ class PWGF:
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
         self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
-        self._centre = self._conserved_centre()
+        drawn = partial(self._drawn, self.start().map, self._blocks, RandomStream.CENTRE, 0)
+        self._centre = CentreOfMass.kept(setting, options.samples, options.budget, drawn)
 
     @classmethod
     def on(
@@ -93,17 +95,6 @@ class PWGF:
                 "no sample sits: the force form would not move it. Smooth the jump (a box: "
                 'ramp = 0.1, say), or use method.form = "energy"'
             )
-
-    def _conserved_centre(self) -> CentreOfMass | None:
-        """That of the evaluation sample, or of as many samples as a step has where those are
-        fewer."""
-        if not self.problem.energy.keeps_centre:
-            return None
-        evaluation = self.setting.evaluation.ensemble
-        if evaluation.total >= self.options.samples:
-            return CentreOfMass(evaluation)
-        map = MapState((), self.setting.map, self.setting.map.get_theta())
-        return CentreOfMass(self._drawn(map, self._blocks, RandomStream.CENTRE, 0))
 
     def start(self) -> State[WarmStart]:
         map = MapState((), self.setting.map, self.setting.map.get_theta())
@@ -239,17 +230,16 @@ class PWGF:
             rhs, state.theta, first.eta, step_size,
             norm=norm, estimate=self.options.tolerance is not None, memory=warm.scheme,
         )  # fmt: skip
-        error = None if error is None else norm(error)
+        wrong = None if error is None else norm(error)
         systems.clear()  # its linearisations are by far the largest thing in memory
         map, products, solves = state.map.moved(theta), 0, 0
         if self._centre is not None:
             map, products, solves = self._centre.restored(
-                map, context.ensemble, solver.solver, stages[-1].memory,
-                budget=self.options.budget,
-            )  # fmt: skip
+                map, context.ensemble, solver.solver, stages[-1].memory
+            )
         return Trial(
             map=map,
-            error=error,
+            error=wrong,
             memory=WarmStart(stages[-1].memory, remembered),
             figures=_figures(begun, stages[1:], repeated + products, solves),
         )

@@ -198,7 +198,10 @@ class Wrong(Kernel):
         (lambda: InteractionEnergy(Wrong(value=lambda s: s.sum(-1))), r"shape \(2,\)"),
         (lambda: InteractionEnergy(Wrong(value=lambda s: s.double())), "in float64 where.*float32"),
         (lambda: InteractionEnergy(Wrong(value=lambda s: s / s.sum())), "other distances"),
-        (lambda: InteractionEnergy(Wrong(value=lambda s: s.no())), "cannot be eval.*AttributeError"),
+        (
+            lambda: InteractionEnergy(Wrong(value=lambda s: s.no())),
+            "cannot be eval.*AttributeError",
+        ),
         (lambda: InteractionEnergy(Wrong(weight=lambda s: 2 * s)), "twice the derivative"),
         (lambda: InteractionEnergy(GaussianKernel(), "2"), "must be finite, a number, got '2'"),
         (lambda: InteractionEnergy(GaussianKernel(), route="all"), "route must be one of"),

@@ -45,7 +45,11 @@ def run(energy, start, options, until=10.0, map=None, output=None):
     method = wgf.PWGFOptions(**{"samples": 400, "rtol": 1e-3, **options})
     watch = Particles()
     solution = wgf.solve(
-        problem, map or wgf.Affine(1), method, output or wgf.Output(every=until / 4), observers=[watch]
+        problem,
+        map or wgf.Affine(1),
+        method,
+        output or wgf.Output(every=until / 4),
+        observers=[watch],
     )
     return watch.rows, solution
 
