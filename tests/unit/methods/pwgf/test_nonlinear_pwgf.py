@@ -75,7 +75,8 @@ def test_the_forms_agree_in_expectation():
 
 def test_the_energy_form_is_the_gradient_of_the_whole_sample_mean():
     """Potential, entropy, internal and interaction energy at once, the latter as the mean over all
-    pairs of two particles, by autograd of dense sums; the parts of position enter as Jᵀf, which is exact."""
+    pairs of two particles, by autograd of dense sums; the parts of position enter as Jᵀf, which is
+    exact."""
     runner = method(form=wgf.Form.ENERGY)
     velocity = runner.velocity_at(runner.start())
     gradient = -runner.system(runner.start().map, velocity.context.ensemble).b
