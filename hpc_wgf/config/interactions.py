@@ -99,9 +99,10 @@ class InteractionTable(Table):
     """How the sum over pairs of particles is taken: "moments" (exact, for kernels of even powers
     only), "pairs" (all pairs, passed round the ring of ranks), "batches" (random batches, an
     unbiased estimate), or "automatic"."""
-    self_pairs: Flag | None = None
-    """Whether a particle acts on itself. Left out, it does unless the kernel is singular; in random
-    batches it never does."""
+    self_pairs: Flag = False
+    """Whether the energy has the pairs of a particle with itself too, as that of the empirical
+    measure. Without them it is estimated without bias; singular kernels and random batches never
+    have them."""
     batch: Annotated[Whole, Field(ge=2)] = 64
     """Number of particles in a random batch."""
 

@@ -21,13 +21,15 @@ def affine_law(
     Collective, one all-reduce; without a communicator, for one process.
     """
     communicator = communicator or LocalCommunicator()
-    z, x = z.double(), x.double()
+    # About m the columns of the fit are nearly orthogonal, wherever the samples are, and the
+    # constant is B m + c itself.
+    z, x = z.double() - mean.to(z.device), x.double()
     ones = torch.cat([z, torch.ones_like(z[:, :1])], 1)
     d = z.shape[1]
     normal = communicator.sum(torch.cat([ones.T @ ones, ones.T @ x], 1)).cpu()
     coefficients = torch.linalg.solve(normal[:, : d + 1], normal[:, d + 1 :])
-    B, c = coefficients[:d].T, coefficients[d]
-    return B @ mean + c, times(B, covariance) @ B.T
+    B = coefficients[:d].T
+    return coefficients[d], times(B, covariance) @ B.T
 
 
 def symmetric_kl(

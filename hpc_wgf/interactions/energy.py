@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 from torch import Tensor
 
 from ..choices import Route
 from ..errors import InputError
 from .batches import batch_means
+from .kernel_checks import check_kernel
 from .kernels import Kernel
 from .moments import moment_fields
 from .particles import Field, Particles
@@ -26,7 +28,7 @@ class InteractionEnergy:
         factor: float = 1.0,
         *,
         route: Route = Route.AUTOMATIC,
-        self_pairs: bool | None = None,
+        self_pairs: bool = False,
         batch: int = 64,
     ) -> None:
         """`kernel`: J. `factor`: c.
@@ -35,19 +37,20 @@ class InteractionEnergy:
         allows it, else all pairs, and random batches for more than 131 072 particles, unless
         `self_pairs` is given as true.
 
-        `self_pairs`: whether the pairs x = y are included. With them, sums are divided by n, and F
-        is the energy of the empirical measure; without, they are divided by n − 1, and the estimate
-        is unbiased. By default they are included unless the kernel is singular; random batches
-        never include them.
+        `self_pairs`: whether the pairs x = y are included. Without them, sums are divided by
+        n − 1, which makes F and f unbiased estimates from independent particles. With them, sums
+        are divided by n, and F is the energy of the empirical measure, larger by about c J(0)/(2n):
+        many times F itself if the kernel is narrow. Random batches never include them. Either way
+        f/n is the gradient of F with respect to a particle's position.
 
         `batch`: number of members of a random batch, at least 2. A batch lies within a chunk of
         particles, which bounds it.
 
         Errors: `InputError` for other values, and for options that exclude each other.
         """
-        route = Route(route)
-        if not math.isfinite(factor):
-            raise InputError(f"the factor of an interaction energy must be finite, got {factor}")
+        check_kernel(kernel)
+        _check_types(factor, self_pairs, batch)
+        route = _route(route)
         if self_pairs and kernel.singular:
             raise InputError(
                 f"{kernel} is singular at 0, and self_pairs = true asks for a particle's action "
@@ -60,12 +63,8 @@ class InteractionEnergy:
             )
         if route is Route.BATCHES and self_pairs:
             raise InputError("in random batches no particle acts on itself: leave self_pairs out")
-        if batch < 2:
-            raise InputError(f"a random batch needs at least 2 members, got batch = {batch}")
         self.kernel, self.factor = kernel, float(factor)
-        self.route, self.batch = route, batch
-        self.self_pairs = not kernel.singular if self_pairs is None else self_pairs
-        self._all_asked_for = self_pairs is True
+        self.route, self.batch, self.self_pairs = route, int(batch), self_pairs
 
     def __repr__(self) -> str:
         return (
@@ -79,7 +78,7 @@ class InteractionEnergy:
             return self.route
         if self.kernel.even_powers() is not None:
             return Route.MOMENTS
-        few = particles <= _MOST_PAIRED or self._all_asked_for
+        few = particles <= _MOST_PAIRED or self.self_pairs
         return Route.PAIRS if few else Route.BATCHES
 
     def check_particles(self, particles: int) -> None:
@@ -119,3 +118,23 @@ class InteractionEnergy:
     def _field(sums: Tensor, scale: float, potential: bool) -> Field:
         sums = sums * scale
         return Field(sums[:, :-1], 0.5 * sums[:, -1]) if potential else Field(sums, None)
+
+
+def _check_types(factor: object, self_pairs: object, batch: object) -> None:
+    """Errors: `InputError` for what is no finite number, no truth value, no number of members."""
+    if not (isinstance(factor, Real) and math.isfinite(factor)):
+        raise InputError(
+            f"the factor of an interaction energy must be finite, a number, got {factor!r}"
+        )
+    if not isinstance(self_pairs, bool):
+        raise InputError(f"self_pairs must be True or False, got {self_pairs!r}")
+    if isinstance(batch, bool) or not isinstance(batch, Integral) or batch < 2:
+        raise InputError(f"a random batch needs at least 2 members, got batch = {batch!r}")
+
+
+def _route(route: object) -> Route:
+    try:
+        return Route(str(route))
+    except ValueError:
+        known = ", ".join(repr(each.value) for each in Route)
+        raise InputError(f"route must be one of {known}, got {route!r}") from None

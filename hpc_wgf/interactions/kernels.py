@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -56,6 +57,10 @@ class Kernel(ABC):
         return exponent is None or 2 * (exponent - 1) + dimension > 0
 
 
+def _finite(*values: object) -> bool:
+    return all(isinstance(value, Real) and math.isfinite(value) for value in values)
+
+
 class PowerLaw(Kernel):
     """J(x) = |x|^a/a − |x|^b/b, where |x|⁰/0 stands for log|x| [PWGF (3.12)].
 
@@ -64,10 +69,10 @@ class PowerLaw(Kernel):
 
     def __init__(self, a: float = 4.0, b: float = 2.0) -> None:
         """Errors: `InputError` unless the exponents are finite and differ."""
-        if not (math.isfinite(a) and math.isfinite(b)) or a == b:
+        if not _finite(a, b) or a == b:
             raise InputError(
-                f"a power law |x|^a/a − |x|^b/b needs finite exponents that differ, got a = {a} "
-                f"and b = {b}: 4 and 2, or 2 and 0 for a logarithm, say"
+                f"a power law |x|^a/a − |x|^b/b needs finite exponents that differ, got a = {a!r} "
+                f"and b = {b!r}: 4 and 2, or 2 and 0 for a logarithm, say"
             )
         self.a, self.b = float(a), float(b)
         self.singular = min(a, b) < 2
@@ -102,10 +107,10 @@ class GaussianKernel(Kernel):
         """`amplitude`: A. `width`: σ > 0, in units of x.
 
         Errors: `InputError` for other values."""
-        if not (math.isfinite(amplitude) and width > 0 and math.isfinite(width)):
+        if not (_finite(amplitude, width) and width > 0):
             raise InputError(
                 "a Gaussian kernel needs a finite amplitude and a positive width, "
-                f"got {amplitude} and {width}"
+                f"got {amplitude!r} and {width!r}"
             )
         self.amplitude, self.width = float(amplitude), float(width)
 
@@ -130,11 +135,10 @@ class Morse(Kernel):
         """`strength`: C ≥ 0. `range`: ℓ > 0.
 
         Errors: `InputError` for other values."""
-        sound = math.isfinite(strength) and math.isfinite(range)
-        if not (sound and strength >= 0 and range > 0):
+        if not (_finite(strength, range) and strength >= 0 and range > 0):
             raise InputError(
                 "a Morse kernel needs a strength from 0 on and a positive range, both finite, got "
-                f"{strength} and {range}"
+                f"{strength!r} and {range!r}"
             )
         self.strength, self.range = float(strength), float(range)
 
@@ -161,12 +165,25 @@ class UserKernel(Kernel):
         """`function`: j, elementwise on tensors of any shape and differentiable by torch. `name`:
         what the descriptions of a run call it, by default the name of the function.
 
-        Errors: `InputError` if j fails at 1 or 4, or is not elementwise or not finite there."""
+        Errors: `InputError` if j is no function, fails at 1 or 4, returns no tensor, or is not
+        elementwise or not finite there."""
+        if not callable(function):
+            raise InputError(
+                f"{function!r} is no function: give a torch function of |x|², elementwise"
+            )
         self.function = function
         self.name = name or getattr(function, "__qualname__", repr(function))
         square = torch.tensor([0.0, 1.0, 4.0], dtype=torch.float64)
         try:
-            value, weight = self.value(square), self.weight(square)
+            value = self.value(square)
+            if not isinstance(value, Tensor):
+                raise InputError(
+                    f"the kernel {self.name} returned a {type(value).__name__} for squared "
+                    "distances: it must act elementwise on |x|², by torch functions"
+                )
+            weight = self.weight(square)
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(
                 f"the kernel {self.name} cannot be evaluated and differentiated at |x|² = 0, 1, "

@@ -19,44 +19,70 @@ def pair_sums(kernel: Kernel, x: Tensor, y: Tensor, *, same: bool, potential: bo
     leaves out the pairs of a particle with itself.
     """
     limit = _TILE_GPU if x.is_cuda else _TILE_CPU
-    side = max(16, int(limit**0.5))
+    dtype, side = x.dtype, max(16, int(limit**0.5))
     columns = min(side, y.shape[-2])
     rows = max(1, limit // columns)
-    # Far from the origin, |x|² + |y|² − 2x·y would lose digits by cancellation.
-    centre = x.mean(-2, keepdim=True)
-    x, y = x - centre, y - centre
+    by_differences = kernel.singular or x.shape[-1] <= 2
+    if not by_differences:
+        # Far from the origin, |x|² + |y|² − 2 x·y would lose digits by cancellation; in single
+        # precision it would be wrong by ε|x|² even about it, which may be more than the square of
+        # a kernel's width.
+        centre = x.double().mean(-2, keepdim=True)
+        x, y = x.double() - centre, y.double() - centre
     parts = []
     for i in range(0, x.shape[-2], rows):
         target = x[..., i : i + rows, :]
         part: Tensor | None = None
         for j in range(0, y.shape[-2], columns):
             skip = i - j if same else None
-            tile = _tile(kernel, target, y[..., j : j + columns, :], skip, potential)
+            source = y[..., j : j + columns, :]
+            tile = (
+                _tile_by_differences(kernel, target, source, skip, potential)
+                if by_differences
+                else _tile_by_products(kernel, target, source, skip, potential, dtype)
+            )
             part = tile if part is None else part.add_(tile)
         assert part is not None
         parts.append(part)
     return torch.cat(parts, -2)
 
 
-def _tile(kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: bool) -> Tensor:
-    """The sums of one tile, without the pairs on its diagonal of offset `skip`.
+def _tile_by_differences(
+    kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: bool
+) -> Tensor:
+    """The sums of one tile, without the pairs on its diagonal of offset `skip`, with full relative
+    accuracy for close pairs, which dominate if the kernel is singular.
 
     For a singular kernel, pairs at distance 0, to which rounding may have brought two particles,
     are left out too, as if their forces on each other averaged to 0 by symmetry."""
-    exact = kernel.singular or x.shape[-1] <= 2
-    square = _squares_by_differences(x, y) if exact else _squares_by_products(x, y)
+    square = _difference(x, y, 0).square_()
+    for k in range(1, x.shape[-1]):
+        square.add_(_difference(x, y, k).square_())
     met = square == 0 if kernel.singular else None
     if met is not None:
         square.masked_fill_(met, 1.0)  # Any distance at which the kernel is finite will do.
     weight = _without(kernel.weight(square), skip, met)
-    if exact:
-        columns = [_difference(x, y, k).mul_(weight).sum(-1) for k in range(x.shape[-1])]
-        force = torch.stack(columns, -1)
-    else:
-        force = (x * weight.sum(-1, keepdim=True)).sub_(weight @ y)
+    columns = [_difference(x, y, k).mul_(weight).sum(-1) for k in range(x.shape[-1])]
+    if potential:
+        columns.append(_without(kernel.value(square), skip, met).sum(-1))
+    return torch.stack(columns, -1)
+
+
+def _tile_by_products(
+    kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: bool, dtype: torch.dtype
+) -> Tensor:
+    """The same by two matrix products, |x − y|² = |x|² + |y|² − 2 x·y and Σ_y w (x − y) =
+    x Σ_y w − Σ_y w y, for x and y in float64 about a common centre. The kernel is evaluated, and
+    the result given, in `dtype`."""
+    square = (x @ y.mT).mul_(-2)
+    square += (x * x).sum(-1)[..., :, None]
+    square += (y * y).sum(-1)[..., None, :]
+    square = square.clamp_(min=0).to(dtype)
+    weight = _without(kernel.weight(square), skip, None).double()
+    force = (x * weight.sum(-1, keepdim=True)).sub_(weight @ y).to(dtype)
     if not potential:
         return force
-    value = _without(kernel.value(square), skip, met)
+    value = _without(kernel.value(square), skip, None)
     return torch.cat([force, value.sum(-1, keepdim=True)], -1)
 
 
@@ -72,20 +98,3 @@ def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:
 def _difference(x: Tensor, y: Tensor, k: int) -> Tensor:
     """x_k − y_k for all pairs, (…, n, m)."""
     return x[..., :, None, k] - y[..., None, :, k]
-
-
-def _squares_by_differences(x: Tensor, y: Tensor) -> Tensor:
-    """|x − y|² = Σ_k (x_k − y_k)², (…, n, m), with full relative accuracy for close pairs, which
-    dominate if the kernel is singular."""
-    square = _difference(x, y, 0).square_()
-    for k in range(1, x.shape[-1]):
-        square.add_(_difference(x, y, k).square_())
-    return square
-
-
-def _squares_by_products(x: Tensor, y: Tensor) -> Tensor:
-    """|x − y|² = |x|² + |y|² − 2 x·y, (…, n, m), by one matrix product."""
-    square = (x @ y.mT).mul_(-2)
-    square += (x * x).sum(-1)[..., :, None]
-    square += (y * y).sum(-1)[..., None, :]
-    return square.clamp_(min=0)

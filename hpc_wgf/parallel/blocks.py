@@ -39,6 +39,8 @@ class RandomStream(IntEnum):
     """Samples that tell when a solve begins to fit the noise of those of the step."""
     ANALYSIS = 5
     """New samples of a stored run."""
+    CENTRE = 6
+    """Fixed samples whose centre of mass is conserved, where those of the evaluation are few."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .descriptions import written
-from .matrices import VectorLike, vector
+from .matrices import VectorLike, centred, vector
 
 
 class Paraboloid:
@@ -60,7 +60,7 @@ class Paraboloid:
 
     def _factor(self, z: Tensor) -> Tensor:
         """u = 1 − |z−z₀|²/R², (n,), at least its rounding error near the edge and 0 outside."""
-        scaled = (z - self.centre.to(z)) / self.radius
+        scaled = centred(z, self.centre) / self.radius
         return _held(1 - (scaled * scaled).sum(1), self.dimension)
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Paraboloid:
 
     def score(self, z: Tensor) -> Tensor:
         u = self._factor(z)[:, None]
-        slope = -2 * self.exponent * (z - self.centre.to(z)) / (self.radius**2 * u)
+        slope = -2 * self.exponent * centred(z, self.centre) / (self.radius**2 * u)
         return torch.where(u > 0, slope, 0.0)
 
     def moments(self) -> tuple[Tensor, Tensor]:
@@ -158,7 +158,7 @@ class Box:
 
     def _height(self, z: Tensor) -> Tensor:
         """λ_j(z_j) divided by its maximum, (n, d)."""
-        depth = torch.minimum(z - self.low.to(z), self.high.to(z) - z)
+        depth = torch.minimum(centred(z, self.low), -centred(z, self.high))
         if self.ramp == 0:
             slack = 8 * torch.finfo(z.dtype).eps * (1 + z.abs())
             return (depth >= -slack).to(z)
@@ -173,7 +173,8 @@ class Box:
             return torch.zeros_like(z)
         height = self._height(z)
         on_ramp = (height > 0) & (height < 1)
-        inwards = torch.where(z < (0.5 * (self.low + self.high)).to(z), 1.0, -1.0)
+        middle = (0.5 * (self.low + self.high)).to(z.device)
+        inwards = torch.where(z.double() < middle, 1.0, -1.0).to(z.dtype)
         return torch.where(on_ramp, inwards / (self.ramp * height), 0.0)
 
     def moments(self) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from .descriptions import written
 from .matrices import (
     MatrixLike,
     VectorLike,
+    centred,
     cholesky,
     cholesky_inverse,
     dense,
@@ -23,11 +24,10 @@ from .matrices import (
     vector,
 )
 
-_AFFORDABLE = 1000  # dimension up to which diagonal matrices are written out
+_AFFORDABLE = 1000  # dimension up to which d × d matrices are formed that nobody has given
 
 Moments = tuple[Tensor, Tensor]
 """A mean and a covariance."""
-_WIDEST = 1000  # Coordinates up to which a mixture tells their correlations.
 
 
 class Density(Protocol):
@@ -102,11 +102,11 @@ class Gaussian:
         return normal.mul_(self._factor).add_(self.mean)
 
     def log_density(self, z: Tensor) -> Tensor:
-        centred = z - self.mean.to(z)
-        return self._log_norm - 0.5 * (times(centred, self._precision) * centred).sum(1)
+        arm = centred(z, self.mean)
+        return self._log_norm - 0.5 * (times(arm, self._precision) * arm).sum(1)
 
     def score(self, z: Tensor) -> Tensor:
-        return times(self.mean.to(z) - z, self._precision)
+        return times(-centred(z, self.mean), self._precision)
 
     def moments(self) -> Moments:
         return self.mean, self.covariance
@@ -169,7 +169,7 @@ class Mixture:
             return None
         means = torch.stack([mean for mean, _ in known])
         mean = self.weights @ means
-        apart, full = means - mean, self.dimension <= _WIDEST
+        apart, full = means - mean, self.dimension <= _AFFORDABLE
         between = "k,ki,kj->ij" if full else "k,ki,ki->i"
         covariance = torch.einsum(between, self.weights, apart, apart)
         for weight, (_, inner) in zip(self.weights, known, strict=True):

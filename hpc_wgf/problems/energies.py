@@ -155,6 +155,12 @@ class SumOfEnergies:
         """Whether any part depends on ρ(x) itself."""
         return bool(self.of_density)
 
+    @property
+    def keeps_centre(self) -> bool:
+        """Whether F has interactions, and no translation changes it: E[x] is then constant."""
+        invariant = all(isinstance(part, Entropy | InternalEnergy) for part in self.of_density)
+        return bool(self.interactions) and not self.of_position and invariant
+
     def density_integrand(self, x: Tensor, log_density: Tensor) -> Tensor:
         """Σφ over the parts that depend on ρ(x), at x, (n, d), where log ρ is `log_density`, (n,):
         (n,), differentiable in both arguments."""

@@ -40,6 +40,12 @@ def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
     return v
 
 
+def centred(x: Tensor, centre: Tensor) -> Tensor:
+    """x − c in the precision of x, (n, d), for a centre c, (d,) in float64, that is not rounded to
+    it: far from the origin, ε|c| may be more than the spread of x."""
+    return (x.double() - centre.to(x.device)).to(x.dtype)
+
+
 def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
     """`value` as a symmetric positive definite matrix in float64, (), (d,) or (d, d) as given.
 

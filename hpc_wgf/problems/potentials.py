@@ -174,18 +174,26 @@ class GaussianMixture(Potential):
             f"weights={self.weights.tolist()})"
         )
 
+    def _centred(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x, (n, d), and the μ_k, (components, d), about the mean of the μ_k, in float64: squares
+        of distances are differences of products, which lose the digits of all that they have in
+        common."""
+        means = self.means.to(x.device)
+        centre = means.mean(0)
+        return x.double() - centre, means - centre
+
     def _logits(self, x: Tensor) -> Tensor:
-        """log a_k − ½ |x − μ_k|²/σ², (n, components)."""
-        means = self.means.to(x)
+        """log a_k − ½ |x − μ_k|²/σ², (n, components) in float64."""
+        x, means = self._centred(x)
         squares = (x * x).sum(1, keepdim=True) - 2 * x @ means.T + (means * means).sum(1)
         return self.weights.log().to(x) - squares / (2 * self.variance)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return -torch.logsumexp(self._logits(x), 1)
+        return -torch.logsumexp(self._logits(x), 1).to(x.dtype)
 
     def gradient(self, x: Tensor) -> Tensor:
-        shares = torch.softmax(self._logits(x), 1)
-        return (x - shares @ self.means.to(x)) / self.variance
+        shares, (centred, means) = torch.softmax(self._logits(x), 1), self._centred(x)
+        return ((centred - shares @ means) / self.variance).to(x.dtype)
 
     def nearest_mode(self, x: Tensor) -> Tensor:
         """The number k of the component with the greatest a_k exp(−½ |x − μ_k|²/σ²), that is, the

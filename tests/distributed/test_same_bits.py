@@ -3,7 +3,7 @@
 Bits are those of one kind of processor: on another the products of matrices are added in another
 order, and the recorded figures are held to the accuracy of the solves instead.
 
-Record anew: python tests/distributed/test_same_bits.py FILE
+Record anew: PYTHONPATH=.:tests python tests/distributed/test_same_bits.py FILE
 """
 
 from __future__ import annotations

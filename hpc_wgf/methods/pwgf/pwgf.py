@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from ...maps import MapState, PushForward
 from ...parallel import Communicator, RandomStream, SampleBlocks
 from ...problems import Problem, jump_of, residual_is_defined
 from ..base import Setting, State, Trial
+from .centre import CentreOfMass
 from .checks import checks
 from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
@@ -70,6 +72,8 @@ class PWGF:
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
         self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
+        drawn = partial(self._drawn, self.start().map, self._blocks, RandomStream.CENTRE, 0)
+        self._centre = CentreOfMass.kept(setting, options.samples, options.budget, drawn)
 
     @classmethod
     def on(
@@ -228,11 +232,18 @@ class PWGF:
             rhs, state.theta, first.eta, step_size,
             norm=norm, estimate=self.options.tolerance is not None, memory=warm.scheme,
         )  # fmt: skip
+        wrong = None if error is None else norm(error)
+        systems.clear()  # its linearisations are by far the largest thing in memory
+        map, products, solves = state.map.moved(theta), 0, 0
+        if self._centre is not None:
+            map, products, solves = self._centre.restored(
+                map, context.ensemble, solver.solver, stages[-1].memory
+            )
         return Trial(
-            map=state.map.moved(theta),
-            error=None if error is None else norm(error),
+            map=map,
+            error=wrong,
             memory=WarmStart(stages[-1].memory, remembered),
-            figures=_figures(begun, stages[1:], repeated),
+            figures=_figures(begun, stages[1:], repeated + products, solves),
         )
 
     def evaluate(self, map: MapState, ensemble: Ensemble) -> Velocity:
@@ -253,14 +264,16 @@ class PWGF:
         )
 
 
-def _figures(begun: Velocity, stages: Sequence[Velocity], repeated: int) -> dict[str, float]:
-    """Of a step that began with a velocity and computed those of further stages; `repeated`:
-    products of the first one where it was computed once more."""
+def _figures(
+    begun: Velocity, stages: Sequence[Velocity], further_products: int, further_solves: int
+) -> dict[str, float]:
+    """Of a step that began with a velocity and computed those of further stages. Further products
+    are those of the first velocity, where it was computed once more, and of further solves."""
     return {
         "energy_rate": begun.energy_rate,
         "projection_error": begun.projection_error,
-        "products": begun.products + repeated + sum(stage.products for stage in stages),
-        "solves": 1 + len(stages),
+        "products": begun.products + further_products + sum(stage.products for stage in stages),
+        "solves": 1 + len(stages) + further_solves,
         "unconverged": (not begun.converged) + sum(not stage.converged for stage in stages),
         "residual": max(begun.residual, max((each.residual for each in stages), default=0.0)),
         "nonlinearity": begun.nonlinearity,

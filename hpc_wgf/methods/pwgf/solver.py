@@ -86,6 +86,14 @@ class MetricSolver:
         total = replace(again, products=stats.products + again.products)
         return Solved(eta, total, memory.after(again.products))
 
+    def iterate(
+        self, system: NormalEquations, memory: Memory | None, *, rtol: float
+    ) -> tuple[Tensor, SolveStats]:
+        """η of a further system, to `rtol` at most, near the parameters of the solve that left
+        `memory`, which this solve only uses."""
+        rtol = max(rtol, self._options.rtol)
+        return self._iterate(system, memory, None, self._options.max_products, rtol)
+
     def rebuild(
         self, map: PushForward, ensemble: Ensemble, origin: Origin, shift: float, *,
         first_count: int | None, extra_total: int, second_extra: int | None,
@@ -148,9 +156,12 @@ class MetricSolver:
         memory: Memory | None,
         validation: NormalEquations | None,
         most: int,
+        rtol: float | None = None,
     ) -> tuple[Tensor, SolveStats]:
-        """At most `most` products with a preconditioner, or without."""
+        """At most `most` products with a preconditioner, or without. `rtol`: by default that of
+        the options."""
         options, b = self._options, system.b
+        rtol = rtol or options.rtol
         if memory is not None:
             epsilon, precondition = memory.epsilon, memory.preconditioner
         else:
@@ -160,11 +171,11 @@ class MetricSolver:
         if options.solver is Solver.LSMR:
             rows = JacobianRows(system.gram.chunks, system.ensemble)
             return lsmr(
-                rows, system.rows, rtol=options.rtol, max_steps=most, shift=epsilon,
+                rows, system.rows, rtol=rtol, max_steps=most, shift=epsilon,
                 preconditioner=precondition, check_every=check_every,
             )  # fmt: skip
         return minres(
-            system.gram, b, rtol=options.rtol, max_steps=most, shift=epsilon,
+            system.gram, b, rtol=rtol, max_steps=most, shift=epsilon,
             preconditioner=precondition, check_every=check_every,
             early_stopping=None if validation is None else EarlyStopping(quadratic(validation)),
             graph=system.ensemble.communicator.capturable,

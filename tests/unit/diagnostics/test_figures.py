@@ -31,6 +31,16 @@ def test_affine_law_is_exact_for_affine_maps():
     assert torch.allclose(covariance, B @ torch.diag(torch.tensor([1.0, 2])) @ B.T, atol=1e-12)
 
 
+def test_affine_law_far_from_the_origin():
+    """The normal equations of the fit have a condition number of the fourth power of the distance,
+    unless they are formed about the mean: the covariance was off by 2e-5."""
+    z = 1e5 + torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    B, mean = torch.tensor([[1.0, 0.3], [-0.2, 0.5]]), torch.full((2,), 1e5)
+    found, covariance = affine_law(z, (z - 1e5) @ B.T + 7.0, mean, torch.eye(2))
+    assert torch.allclose(found, torch.full((2,), 7.0), atol=1e-9)
+    assert torch.allclose(covariance, B @ B.T, atol=1e-9)
+
+
 def test_symmetric_kl_against_torch():
     m, n = torch.zeros(2), torch.tensor([1.0, -0.5])
     P, Q = torch.tensor([[1.0, 0.3], [0.3, 0.7]]), torch.tensor([[2.0, -0.1], [-0.1, 0.5]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -125,6 +127,97 @@ def test_a_batch_of_all_is_all_pairs(name):
     pairs = fields(InteractionEnergy(KERNELS[name], route=Route.PAIRS, self_pairs=False), x)
     for a, b in zip(batch, pairs, strict=True):
         assert torch.allclose(a, b, rtol=1e-12)
+
+
+def _uniform(width: float) -> float:
+    """E e^{−|x−y|²/(2σ²)} for x and y uniform on [0, 1], where |x−y| has the density 2(1 − r)."""
+    inner = width * (math.pi / 2) ** 0.5 * math.erf(1 / (width * 2**0.5))
+    return 2 * (inner - width**2 * (1 - math.exp(-0.5 / width**2)))
+
+
+@pytest.mark.parametrize("route", [Route.PAIRS, Route.BATCHES])
+@pytest.mark.parametrize("law", ["uniform", "normal"])
+def test_a_narrow_kernel_has_the_energy_of_its_law(law, route):
+    """Within four standard errors of the pairs' mean, where J(0)/(2n) is many times as much."""
+    n, amplitude, width = 4000, 1e3, 1e-3
+    random = torch.Generator().manual_seed(4)
+    if law == "uniform":
+        x, mean = torch.rand(n, 2, generator=random), _uniform(width) ** 2
+        square = _uniform(width / 2**0.5) ** 2
+    else:
+        x, mean = torch.randn(n, 2, generator=random), width**2 / (2 + width**2)
+        square = width**2 / (4 + width**2)
+    kernel = GaussianKernel(amplitude, width)
+    _, potential = fields(InteractionEnergy(kernel, route=route), x)
+    expected = -0.5 * amplitude * mean
+    # Each pair counts by itself, and by what a particle's place has to do with all of its pairs.
+    pairs = n * (n if route is Route.PAIRS else 64) / 2
+    error = 0.5 * amplitude * ((square / pairs) ** 0.5 + 2 * mean / n**0.5)
+    found = float(potential.mean())
+    assert abs(found - expected) < 4 * error
+    own = amplitude / (2 * n)
+    assert own > 30 * max(error, abs(expected))
+
+
+@pytest.mark.parametrize("shift", [0.0, 1000.0])
+@pytest.mark.parametrize("dimension", [2, 3, 6])
+@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-3])
+def test_single_precision_sees_narrow_kernels(width, dimension, shift):
+    """Energy and force to 1e-4 of their largest values, wherever the particles are."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(200, dimension, generator=random)
+    near = x + width * torch.randn(200, dimension, generator=random)
+    x = (torch.cat([x, near]) + shift).float()
+    energy = InteractionEnergy(GaussianKernel(1.0, width), route=Route.PAIRS)
+    for exact, single in zip(fields(energy, x.double()), fields(energy, x), strict=True):
+        assert float((single - exact).abs().max()) <= 1e-4 * float(exact.abs().max())
+
+
+class Wrong(Kernel):
+    """j(s) = s², with a value and a weight that may be otherwise."""
+
+    def __init__(self, value=lambda s: s * s, weight=lambda s: 4 * s):
+        self._value, self._weight = value, weight
+
+    def __repr__(self) -> str:
+        return "Wrong()"
+
+    def value(self, square: Tensor) -> Tensor:
+        return self._value(square)
+
+    def weight(self, square: Tensor) -> Tensor:
+        return self._weight(square)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: InteractionEnergy(lambda r: r), "is no kernel.*UserKernel"),
+        (lambda: InteractionEnergy(GaussianKernel), "class GaussianKernel is no kernel"),
+        (lambda: InteractionEnergy(Wrong(value=lambda s: 1.0)), "is a float where a torch tensor"),
+        (lambda: InteractionEnergy(Wrong(value=lambda s: s.sum(-1))), r"shape \(2,\)"),
+        (lambda: InteractionEnergy(Wrong(value=lambda s: s.double())), "in float64 where.*float32"),
+        (lambda: InteractionEnergy(Wrong(value=lambda s: s / s.sum())), "other distances"),
+        (
+            lambda: InteractionEnergy(Wrong(value=lambda s: s.no())),
+            "cannot be eval.*AttributeError",
+        ),
+        (lambda: InteractionEnergy(Wrong(weight=lambda s: 2 * s)), "twice the derivative"),
+        (lambda: InteractionEnergy(GaussianKernel(), "2"), "must be finite, a number, got '2'"),
+        (lambda: InteractionEnergy(GaussianKernel(), route="all"), "route must be one of"),
+        (lambda: InteractionEnergy(GaussianKernel(), batch=2.5), "at least 2 members"),
+        (lambda: InteractionEnergy(GaussianKernel(), self_pairs="no"), "True or False"),
+        (lambda: UserKernel(3.0), "3.0 is no function"),
+        (lambda: UserKernel(lambda s: 1.0), "returned a float"),
+        (lambda: GaussianKernel("1"), "finite amplitude"),
+        (lambda: PowerLaw(None), "finite exponents"),
+    ],
+)
+def test_kernels_of_the_wrong_kind_are_refused_in_one_line(make, message):
+    with pytest.raises(InputError, match=message) as refused:
+        make()
+    assert "\n" not in str(refused.value)
+    assert InteractionEnergy(Wrong()).kernel  # as it should be
 
 
 def test_random_batches_are_unbiased(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from hpc_wgf import Gaussian, InputError, Mixture
+from hpc_wgf import Box, Gaussian, InputError, Mixture, Paraboloid
 
 FULL = [[2.0, 0.6], [0.6, 1.0]]
 DENSITIES = {
@@ -104,3 +104,23 @@ def test_a_product_of_matrices_is_symmetric_up_to_rounding():
 def test_mixture_weights_are_checked(weights):
     with pytest.raises(InputError, match="positive weights"):
         Mixture([Gaussian(2), Gaussian(2)], weights)
+
+
+@pytest.mark.parametrize(
+    "density",
+    [
+        Gaussian(2, 1e4 + 0.1, 0.01),
+        Mixture([Gaussian(2, 1e4 + 0.1, 0.01), Gaussian(2, 1e4 + 0.3, 0.02)]),
+        Paraboloid(2, 1e4 + 0.1, 0.5, 2.0),
+        Box(2, 1e4 + 0.1, 1e4 + 1.1, 0.5),
+    ],
+    ids=["gaussian", "mixture", "paraboloid", "box"],
+)
+def test_single_precision_does_not_care_where_the_density_is(density):
+    """Log density and score at samples as they are stored, to 1e-4 of their largest values: centres
+    that are rounded to single precision were off by 5e-4, and log λ by 2e-2."""
+    z = density.sample(np.random.default_rng(0), 1000).float()
+    inside = density.log_density(z.double()) > -5.0  # At an edge both have no bound.
+    for of in (density.log_density, density.score):
+        exact, single = of(z.double())[inside], of(z)[inside]
+        assert float((exact - single).abs().max()) <= 1e-4 * float(exact.abs().max())

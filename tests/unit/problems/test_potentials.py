@@ -57,6 +57,17 @@ def test_separable_potentials_are_the_sum_of_their_coordinates(name):
     assert torch.allclose(sum(parts), V(x), atol=1e-12)
 
 
+@pytest.mark.parametrize("shift", [0.0, 30.0, 100.0, 1e4])
+def test_mixtures_in_single_precision_do_not_care_where_they_are(shift):
+    """V and its gradient to 1e-4 of their largest values: 7e-4 at 30, 9e-3 at 100 before."""
+    V = GaussianMixture([[shift - 0.2, shift], [shift + 0.2, shift]], 1e-3, [3.0, 1.0])
+    x = (shift + 0.2 * torch.randn(2000, 2, generator=torch.Generator().manual_seed(1))).float()
+    for exact, single in ((V(x.double()), V(x)), (V.gradient(x.double()), V.gradient(x))):
+        assert single.dtype == torch.float32
+        assert float((exact - single).abs().max()) <= 1e-4 * float(exact.abs().max())
+    assert torch.equal(V.nearest_mode(x), V.nearest_mode(x.double()))
+
+
 def test_coupled_potentials_are_not_separable():
     assert Quadratic(2, 0.0, [[1.0, 0.5], [0.5, 1.0]]).coordinate(0) is None
     assert Rosenbrock().coordinate(0) is None
