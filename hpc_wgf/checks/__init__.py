@@ -3,6 +3,7 @@
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .map import check_identity
 from .replicas import check_same_everywhere, check_same_stage
+from .rounding import rounding
 from .start import check_cloud, check_start
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "check_same_stage",
     "check_start",
     "check_virial",
+    "rounding",
 ]

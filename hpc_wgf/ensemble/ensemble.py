@@ -78,6 +78,18 @@ class Ensemble:
         """A sum over the samples of all ranks divided by n, in place."""
         return summed.div_(self.total)
 
+    def spread(self, values: Tensor) -> float:
+        """(E|a − E[a]|²)^½ of `values` a at this rank's samples, (n_local, k). Collective, two
+        all-reduces."""
+        values = values.double()
+        centred = values - self.mean(values.sum(0))
+        return float(self.mean(centred.square().sum())) ** 0.5
+
+    def standard_error(self, mean: float, square: float) -> float:
+        """The standard error ((E[a²] − E[a]²)/(n−1))^½ of the mean over n samples of a quantity a,
+        from its `mean` E[a] and the mean `square` E[a²]."""
+        return float(max(0.0, square - mean * mean) / max(1, self.total - 1)) ** 0.5
+
     @torch.no_grad()
     def push(self, map: PushForward, *, density: bool, score: bool) -> list[Cloud]:
         """x = T(z) for every chunk of this rank, with log ρ(x) = log λ(z) − log|det ∇T(z)| if

@@ -12,7 +12,6 @@ from .summary import Column, Summary
 _UNRESOLVED = 0.7  # relative projection error: the map then misses half of the dissipation
 _GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of a run below 0.26
 _RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
-_NOISE = 1e-3  # change of the energy, over its size: less is noise, as in a run that begins at rest
 _SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
 _NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small steps then fails
 
@@ -97,19 +96,16 @@ def _warnings(summary: Summary) -> list[str]:
 def _against_the_energy_law(summary: Summary) -> list[str]:
     """A warning where the energy rises or does not fall by what is dissipated."""
     law = summary.energy_law
-    noise = _NOISE * max(
-        (abs(energy) for energy in summary.energy if energy is not None), default=0
-    )
-    if law is None or law.whole.scale <= noise:
+    if law is None:
         return []
-    if law.rise > max(noise, _RISE * law.whole.scale):
+    if law.rise > _RISE * law.whole.scale:
         return [
             f"the energy rose by {law.rise:.3g} in the step from t = {law.rise_time:g}, which a "
             f"gradient flow never does: do not trust what follows. {_SHORTER}; in the energy form, "
             "take more samples"
         ]
     for part in (law.whole, law.worst):
-        if part is not None and part.gap > _GAP and part.scale > noise:
+        if part is not None and part.gap > _GAP and part.is_sure:
             return [
                 f"from t = {part.begun:.4g} to {part.ended:.4g} the energy fell by "
                 f"{part.fall:.3g}, but the flow would have dissipated {part.dissipated:.3g}: steps "

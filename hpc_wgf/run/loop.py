@@ -106,9 +106,9 @@ class Loop:
         except StepFailed as failure:
             raise RunError(f"at t = {state.time:g}, before the first step: {failure}") from failure
 
-    def _entered(self, state: State[Any]) -> _Point:
+    def _entered(self, state: State[Any], since: Look | None = None) -> _Point:
         entered = self.method.enter(state)
-        return _Point(entered, self.judge.look(entered.map, self.method.velocity(entered)))
+        return _Point(entered, self.judge.look(entered.map, self.method.velocity(entered), since))
 
     def _store(self, point: _Point, seconds: float) -> _Point:
         """Show a row to the observers; the point from which the run goes on, in a new stage where
@@ -173,6 +173,7 @@ class Loop:
                 "time": state.time,
                 "size": reached.state.time - state.time,
                 "energy": point.look.energy,
+                "energy_change_error": reached.look.energy_change_error,
                 "projection_error_fresh": point.look.projection_error,
                 "eta_norm": _NAN if velocity is None else float(velocity.double().norm()),
                 "rejected": rejected,
@@ -212,7 +213,7 @@ class Loop:
                 last_error=verdict.error,
                 memory=None if ends_row else trial.memory,
             )
-            return trial, self._entered(after)
+            return trial, self._entered(after, point.look)
         except StepFailed as failure:
             factor = controller.after_failure()
             if factor is None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..checks import rounding
 from ..choices import Route
 from ..diagnostics import Judge
 from ..errors import InputError, StepFailed
@@ -84,20 +85,22 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         look = judge.look(map)
     except StepFailed as failure:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
+    positions, energies = given.setting.evaluation.ensemble.spread(look.x), judge.energy_spread(look)
     with agreed(communicator):
         options = given.options
         tf32 = getattr(options, "tf32", False)
-        rounding = (_TF32 if tf32 else torch.finfo(options.torch_dtype).eps) ** 0.5
+        precision = _TF32 if tf32 else torch.finfo(options.torch_dtype).eps
         apart = np.abs(look.x.cpu().numpy() - kept).max(initial=0.0)
-        if not apart <= rounding * (1.0 + np.abs(kept).max(initial=0.0)):
+        if not apart <= rounding(precision, positions, np.abs(kept).max(initial=0.0)):
             raise InputError(
                 _other_values(stored, f"the map now puts its samples up to {apart:.3g} elsewhere")
             )
         # Batches hold more particles on a GPU, where the run may have begun.
         estimated = Route.BATCHES.value in " ".join(given.routes())
-        if not estimated and not abs(look.energy - before) <= rounding * (1.0 + abs(before)):
+        close = abs(look.energy - before) <= rounding(precision, energies, abs(before))
+        if not estimated and not close:
             raise InputError(
-                _other_values(stored, f"its energy was {before:.9g} and now is {look.energy:.9g}")
+                _other_values(stored, f"its energy was {before:.12g} and now is {look.energy:.12g}")
             )
 
 

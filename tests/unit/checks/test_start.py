@@ -249,3 +249,11 @@ class Column(nn.Module):
 def test_what_does_not_fit_is_said_in_one_line(made, message):
     with pytest.raises(wgf.InputError, match=message):
         made()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_potential_that_couples_samples_is_refused_beside_a_large_constant(dtype):
+    """√ε of 3e4 is 10 in single precision, and hid it."""
+    coupled = wgf.UserPotential(lambda x: (5 * (x - x.mean(0)) ** 2).sum(1) + 3e4, "coupled")
+    with pytest.raises(wgf.InputError, match=r"UserPotential\(coupled\) gives a sample another"):
+        solved([wgf.PotentialEnergy(coupled), wgf.Entropy(1.0)], dtype=dtype)

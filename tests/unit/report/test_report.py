@@ -82,13 +82,16 @@ def test_steps_that_are_too_long_break_the_energy_law(scheme, step, said):
         assert law.whole.fall == pytest.approx(summary.energy[0] - summary.energy[-1])
 
 
-def columns(rate: np.ndarray, fall: np.ndarray, noise: float = 0.0) -> dict[str, np.ndarray]:
+def columns(
+    rate: np.ndarray, fall: np.ndarray, noise: float = 0.0, error: float = 0.0
+) -> dict[str, np.ndarray]:
     """A run of steps of length 0.1 with these rates −ηᵀĜη and falls of the energy."""
     energy = 10.0 - np.append(0.0, np.cumsum(fall))
     return {
         "step_time": 0.1 * np.arange(len(fall)), "step_size": np.full(len(fall), 0.1),
         "step_energy": energy[:-1], "step_energy_rate": rate[:-1],
-        "step_projection_error": np.full(len(fall), noise), "time": np.array([0.1 * len(fall)]),
+        "step_projection_error": np.full(len(fall), noise),
+        "step_energy_change_error": np.full(len(fall), error), "time": np.array([0.1 * len(fall)]),
         "energy": energy[-1:], "energy_rate": rate[-1:],
     }  # fmt: skip
 
@@ -116,6 +119,48 @@ def test_a_part_of_the_run_that_breaks_the_law_is_found(steps):
     assert noisy.worst is None
     summary = replace(steep("heun", None), energy_law=law)
     assert f"from t = {law.worst.begun:.4g} to" in printed(summary)
+
+
+def test_changes_of_the_energy_that_are_noise_break_no_law():
+    """A gap of 60 % is told apart from noise by the standard errors of the changes."""
+    rate = -np.ones(21)
+    fall = np.full(20, 0.04)  # of a dissipation of 0.1
+    for error, sure in ((0.005, True), (0.02, False)):
+        law = EnergyLaw.of(columns(rate, fall, error=error))
+        assert law is not None
+        assert law.whole.gap == pytest.approx(0.6)
+        assert law.whole.noise == pytest.approx(20 * error)
+        assert law.whole.is_sure is sure
+    rising = EnergyLaw.of(columns(rate, np.where(np.arange(20) == 7, -0.04, 0.1), error=0.005))
+    assert rising is not None
+    assert rising.rise == pytest.approx(0.04)
+    assert rising.rise_time == pytest.approx(0.7)
+    noisy = EnergyLaw.of(columns(rate, np.where(np.arange(20) == 7, -0.04, 0.1), error=0.02))
+    assert noisy is not None
+    assert noisy.rise == 0.0
+
+
+def minus_log_posterior(constant: float, dtype: str) -> wgf.Summary:
+    narrow = wgf.GaussianMixture([[-2.0, 0.0], [2.0, 0.0]], 0.05, [3.0, 1.0])
+    potential = wgf.UserPotential(lambda x: narrow(x) + constant, "minus log posterior")
+    parts = [wgf.PotentialEnergy(potential), wgf.Entropy(1.0)]
+    problem = wgf.Problem(parts, wgf.Gaussian(2), until=0.008)
+    map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 16))
+    options = wgf.PWGFOptions(samples=300, rtol=1e-3, step_size=0.01, dtype=dtype)
+    return wgf.solve(problem, map, options, wgf.Output(every=0.002)).summary
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_constant_in_the_potential_changes_no_warning(dtype):
+    """F was 3e4 + …, and a fall of 12 that missed its law by 65 % was noise beside it."""
+    plain, shifted = (minus_log_posterior(constant, dtype) for constant in (0.0, 3e4))
+    assert "but the flow would have dissipated" in printed(plain)
+    warnings = [
+        [line for line in printed(summary).splitlines() if "the energy" in line]
+        for summary in (plain, shifted)
+    ]
+    assert warnings[0] == warnings[1]
+    assert plain.energy_law.whole.noise == pytest.approx(shifted.energy_law.whole.noise, rel=1e-3)
 
 
 def test_an_exact_map_that_is_not_resolved_is_no_measure():

@@ -81,7 +81,7 @@ def test_the_controller_shortens_accepted_steps():
             return None
 
     class Blind:
-        def look(self, map, velocity):
+        def look(self, map, velocity, since):
             return None
 
     controller = PIController(1e-3, order=2)
