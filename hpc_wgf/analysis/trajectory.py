@@ -20,7 +20,6 @@ from ..run.layout import Layout
 from ..run.stored_maps import map_of_row
 from ..store import StoredRun, open_run
 
-
 _CLOSE = 1e-6  # of the time between rows: a time that was typed with so many digits is meant
 
 

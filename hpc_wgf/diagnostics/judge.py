@@ -115,6 +115,9 @@ class Judge:
         summed = ensemble.sum_or_fail(sums, counts)
         ensemble.averaged(summed[:-1])
         energy, change_square, error, square, work, folded = summed.tolist()
+        change_error = _NAN
+        if since is not None:
+            change_error = ensemble.standard_error(energy - since.energy, change_square)
         unfolded = torch.cat([cloud.unfolded for cloud in pushed])
         known = velocity is not None and self._residual_is_defined
         return Look(
@@ -124,9 +127,7 @@ class Judge:
             ),
             values=torch.cat([_value(force) for force in forces]),
             energy=energy,
-            energy_change_error=_NAN if since is None else ensemble.standard_error(
-                energy - since.energy, change_square
-            ),
+            energy_change_error=change_error,
             projection_error=error if known else _NAN,
             force_square=square if known else _NAN,
             folded=int(folded),

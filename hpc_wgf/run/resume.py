@@ -85,7 +85,8 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         look = judge.look(map)
     except StepFailed as failure:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
-    positions, energies = given.setting.evaluation.ensemble.spread(look.x), judge.energy_spread(look)
+    positions = given.setting.evaluation.ensemble.spread(look.x)
+    energies = judge.energy_spread(look)
     with agreed(communicator):
         options = given.options
         tf32 = getattr(options, "tf32", False)

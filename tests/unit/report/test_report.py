@@ -30,13 +30,42 @@ def test_what_the_map_cannot_follow_is_said():
     summary = wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.01)).summary
     assert "follows only part of the force: at t = " in printed(summary)
     assert "folded" not in printed(summary)
-    followed = replace(summary, projection_error_relative=[0.1] * 3)
+    followed = replace(summary, projection_error_fresh_relative=[0.1] * 3)
     assert "part of the force" not in printed(followed)
     # Near a steady state only noise is left of the force.
     settled = replace(
-        summary, projection_error_relative=[0.1, 0.1, 0.9], energy_rate=[-1.0, -0.1, -0.001]
+        summary, projection_error_fresh_relative=[0.1, 0.1, 0.9], energy_rate=[-1.0, -0.1, -0.001]
     )
     assert "part of the force" not in printed(settled)
+
+
+def test_a_velocity_that_fits_its_own_samples_alone_is_said():
+    """n = 50 samples in d = 100: what the table showed was 1e-5, where the flow was 70 % off. The
+    reference is the least-squares fit of least norm on other samples."""
+    d, n = 100, 50
+    parts = [wgf.PotentialEnergy(wgf.Quadratic(d, 1.0, 0.5)), wgf.Entropy(1.0)]
+    problem = wgf.Problem(parts, wgf.Gaussian(d), until=0.01)
+
+    def few(samples: int) -> wgf.Summary:
+        options = wgf.PWGFOptions(samples=samples, step_size=0.01)
+        output = wgf.Output(every=0.01, particles=1000)
+        return wgf.solve(problem, wgf.Affine(d), options, output).summary
+
+    random = np.random.default_rng(0)
+    own, fresh = (random.standard_normal((size, d)) for size in (n, 4000))
+    features = [np.hstack([np.ones((len(z), 1)), z]) for z in (own, fresh)]
+    fitted = features[1] @ np.linalg.lstsq(features[0], own - 2.0)[0]  # f = 2(z − 1) − z
+    expected = (np.square(fitted - (fresh - 2.0)).sum() / np.square(fresh - 2.0).sum()) ** 0.5
+
+    summary = few(n)
+    assert summary.projection_error_relative[0] < 1e-3
+    assert summary.projection_error_fresh_relative[0] == pytest.approx(expected, rel=0.05)
+    assert summary.map_error_relative[-1] == pytest.approx(expected, rel=0.05)
+    said = printed(summary)
+    first_row = said.splitlines()[2]
+    assert first_row.endswith(f"{summary.projection_error_fresh_relative[0]:.1e}")
+    assert "50 samples are too few for 10100 parameters" in said
+    assert "too few" not in printed(few(4 * d))
 
 
 def test_folds_are_said():
@@ -202,6 +231,7 @@ def test_figures_that_a_method_does_not_have_are_null():
     assert other.energy == solved.summary.energy
     assert other.steps == 2
     assert other.energy_rate == other.projection_error_relative == [None] * 3
+    assert other.projection_error_fresh_relative == solved.summary.projection_error_fresh_relative
     for name in ("products_per_solve", "unconverged", "worst_residual", "largest_shift",
                  "worst_nonlinearity", "energy_law"):  # fmt: skip
         assert getattr(other, name) is None

@@ -11,8 +11,9 @@ from hpc_wgf.run.schedule import Schedule
 
 
 @pytest.mark.parametrize(
-    ("start", "every", "rows"), [(-0.3, 0.1, 3), (-0.7, 0.1, 7), (-1.1, 0.011, 100), (-1e3, 0.1, 10_000)]
-)  # fmt: skip
+    ("start", "every", "rows"),
+    [(-0.3, 0.1, 3), (-0.7, 0.1, 7), (-1.1, 0.011, 100), (-1e3, 0.1, 10_000)],
+)
 def test_zero_is_a_stored_time(start, every, rows):
     """3 · 0.1 − 0.3 is 5.55e-17: rounded to twelve digits of its own, it stayed that."""
     schedule, time = Schedule(start, 2.0, every), start
