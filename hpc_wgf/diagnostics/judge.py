@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..columns import Column
-from ..ensemble import Ensemble, Evaluation, energy_gradient
-from ..ensemble.ensemble import unusable
+from ..ensemble import Ensemble, Evaluation, energy_gradient, unusable
 from ..maps import MapState, Stage
 from ..parallel import tree_sum
 from ..problems import ChunkForce, GaussianFlow, Problem, residual_is_defined
@@ -111,8 +110,8 @@ class Judge:
         pushed = ensemble.push(map.active(), density=True, score=parts.needs_density)
         forces = ensemble.forces(parts, pushed, values=True)
         eta = torch.zeros_like(map.theta) if velocity is None else velocity
-        sums, counts = self._sums(map, ensemble, pushed, forces, eta, since)
-        summed = ensemble.sum_or_fail(sums, counts)
+        sums, failed = self._sums(map, ensemble, pushed, forces, eta, since)
+        summed = ensemble.sum_or_fail(sums, failed, pushed)
         ensemble.averaged(summed[:-1])
         energy, change_square, error, square, work, folded = summed.tolist()
         change_error = _NAN
@@ -139,12 +138,11 @@ class Judge:
         forces: Sequence[ChunkForce], eta: Tensor, since: Look | None,
     ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
         """For every chunk Σφ, Σ|φ − φ'|² with φ' the integrand before, Σ|Jη + f|², Σ|f|², Σf·Jη
-        and the number of folded samples, (6,) in float64, and the counts of samples that are
-        `unusable`, (3,)."""
+        and the number of folded samples, (6,) in float64, and the samples that are `unusable`."""
         linearizer = map.map.linearizer()
         needs_density = self.problem.energy.needs_density
         before = None if since is None else since.values.split([len(cloud.x) for cloud in pushed])
-        sums, counts = [], []
+        sums, failed = [], []
         for k, (cloud, force) in enumerate(zip(pushed, forces, strict=True)):
             # No budget: the linearisation is used once, so that nothing of it is worth keeping.
             moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(eta)
@@ -158,8 +156,8 @@ class Judge:
             square = ensemble.square(k, force.total)
             sums.append(torch.stack([values, changed, residual, square, work, folded]))
             checked = torch.cat([force.total, value[:, None]], 1)
-            counts.append(unusable(cloud, checked, folded_count=needs_density))
-        return sums, counts
+            failed.append(unusable(cloud, checked, folded_count=needs_density))
+        return sums, failed
 
     def energy_spread(self, look: Look) -> float:
         """The standard deviation over the sample of the integrand of F, and of the summands that

@@ -63,7 +63,7 @@ def test_a_velocity_that_fits_its_own_samples_alone_is_said():
     assert summary.map_error_relative[-1] == pytest.approx(expected, rel=0.05)
     said = printed(summary)
     first_row = said.splitlines()[2]
-    assert first_row.endswith(f"{summary.projection_error_fresh_relative[0]:.1e}")
+    assert first_row.rstrip().endswith(f"{summary.projection_error_fresh_relative[0]:.1e}")
     assert "50 samples are too few for 10100 parameters" in said
     assert "too few" not in printed(few(4 * d))
 
