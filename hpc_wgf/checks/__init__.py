@@ -1,5 +1,6 @@
 """Checks of problem, start density and map before a run."""
 
+from .bounded import start_warnings
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .map import check_identity
 from .replicas import check_same_everywhere, check_same_stage
@@ -16,4 +17,5 @@ __all__ = [
     "check_start",
     "check_virial",
     "rounding",
+    "start_warnings",
 ]

@@ -121,6 +121,9 @@ class Summary:
     energy_law: EnergyLaw | None
     """How well F falls by what is dissipated; None before the first step."""
 
+    start_warnings: list[str]
+    """What was to be known before the run, as that the potential has no lower bound."""
+
     wall_seconds: float
     """Seconds of computation up to the last row."""
 
@@ -174,6 +177,7 @@ class Summary:
             largest_shift=_largest(column["step_shift"]),
             worst_nonlinearity=_largest(column["step_nonlinearity"]),
             energy_law=EnergyLaw.of(column),
+            start_warnings=attributes.get("warnings", []),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
         )

@@ -57,7 +57,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 
 def _warnings(summary: Summary) -> list[str]:
     """What a reader has to know before trusting the figures, a sentence or two each."""
-    warnings = _against_the_energy_law(summary)
+    warnings = [*summary.start_warnings, *_against_the_energy_law(summary)]
     if summary.map_error is not None and None in summary.map_error:
         time = summary.times[summary.map_error.index(None)]
         warnings.append(

@@ -29,6 +29,7 @@ def check_same_run(stored: StoredRun, given: Identity) -> None:
         for name in kept
         if kept[name] != described[name]
     ]
+    other += _other_figures(stored, given)
     other += _otherwise_configured(stored.attributes["configuration"], given.configuration)
     if stored.rows:
         initial = torch.from_numpy(stored.theta(0))
@@ -50,6 +51,19 @@ def check_same_run(stored: StoredRun, given: Identity) -> None:
             f"{stored.path} has already reached t = {time:g}: resume it to a later time than "
             f"{problem.until:g}"
         )
+
+
+def _other_figures(stored: StoredRun, given: Identity) -> list[str]:
+    """Figures that one of the two has not, as where another version wrote the store."""
+    kept, present = (
+        {column.key for column in columns} for columns in (stored.columns, given.columns)
+    )
+    if kept == present:
+        return []
+    return [
+        f"figures: stored without {sorted(present - kept)}, given without {sorted(kept - present)}: "
+        "resume it with the version that wrote it"
+    ]
 
 
 def _otherwise_configured(
