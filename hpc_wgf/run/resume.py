@@ -61,8 +61,8 @@ def _other_figures(stored: StoredRun, given: Identity) -> list[str]:
     if kept == present:
         return []
     return [
-        f"figures: stored without {sorted(present - kept)}, given without {sorted(kept - present)}: "
-        "resume it with the version that wrote it"
+        f"figures: stored without {sorted(present - kept)}, given without "
+        f"{sorted(kept - present)}: resume it with the version that wrote it"
     ]
 
 
