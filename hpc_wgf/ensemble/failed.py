@@ -90,11 +90,10 @@ class FailedSamples:
         if not all(map(math.isfinite, self.position)):
             where = f"first from z = {_shown(self.start)}"
         said = f"{self.cause} at {self.count} of {self.total} samples, {where}"
-        if math.isfinite(self.log_density) and math.isfinite(self.elsewhere[0]):
-            said += (
-                f" with log ρ = {self.log_density:.3g} (the others: {self.elsewhere[0]:.3g} ± "
-                f"{self.elsewhere[1]:.2g})"
-            )
+        if math.isfinite(self.log_density):
+            said += f" with log ρ = {self.log_density:.3g}"
+            if math.isfinite(self.elsewhere[0]):
+                said += f" (the others: {self.elsewhere[0]:.3g} ± {self.elsewhere[1]:.2g})"
         return said
 
     def are_those_of(self, other: FailedSamples) -> bool:
