@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -68,8 +69,8 @@ class Trajectory:
     def row(self, time: float) -> int:
         """The row of a stored time. Errors: `InputError` with the nearest one."""
         nearest = int(np.argmin(np.abs(np.asarray(self.times) - time)))
-        spacing = Layout.stored(self.run.attributes).every
-        if not abs(self.times[nearest] - time) <= _CLOSE * spacing:
+        close = _CLOSE * Layout.stored(self.run.attributes).every + 2 * math.ulp(time)
+        if not abs(self.times[nearest] - time) <= close:
             raise InputError(
                 f"{self.run.path} has no row at t = {time:g}: the nearest is at "
                 f"t = {self.times[nearest]:.12g}"
