@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checks import check_same_everywhere, check_start
+from .checks import check_same_everywhere, check_start, start_warnings
 from .diagnostics import Judge
 from .errors import InputError
 from .maps import MapState, PushForward, described
@@ -106,6 +108,7 @@ def solve(
         if stored is not None:
             check_same_run(stored, run)
             checkpoint = last_checkpoint(stored, problem.until)
+        warned = start_warnings(problem, evaluation.z)
     check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
     judge, state = Judge(problem, evaluation), None
     if stored is not None:
@@ -114,11 +117,12 @@ def solve(
             state = state_at(checkpoint, stored, run)
     memory = MemoryRecorder()
     seeing: list[Observer] = [memory, *observers]
-    attributes = run.attributes()
+    attributes = {**run.attributes(), "warnings": warned}
     if output.path is not None:  # what the store keeps need not grow in memory too
         writer = _writer(Path(output.path), run, attributes, stored)
         seeing[0] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
     if communicator.rank == 0:
+        _warn(warned, show_progress)
         taken = 0 if checkpoint is None else checkpoint.step
         seeing.append(event_log(steps=taken))
         if show_progress:
@@ -131,6 +135,15 @@ def solve(
         return Solution(summary, last.map, last.time, None)
     summary = Summary.of_store(open_run(output.path))
     return Solution(summary, last.map, last.time, Path(output.path))
+
+
+def _warn(warned: Sequence[str], show_progress: bool) -> None:
+    """Before the run: plain lines where progress is shown, Python's warnings elsewhere."""
+    for warning in warned:
+        if show_progress:
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
+        else:
+            warnings.warn(warning, stacklevel=3)
 
 
 def _begun(path: Path | str | None) -> StoredRun:

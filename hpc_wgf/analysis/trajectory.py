@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from ..parallel import LocalCommunicator, RandomStream, SampleBlocks
 from ..run.layout import Layout
 from ..run.stored_maps import map_of_row
 from ..store import StoredRun, open_run
+
+_CLOSE = 1e-6  # of the time between rows: a time that was typed with so many digits is meant
 
 
 class Trajectory:
@@ -66,7 +69,8 @@ class Trajectory:
     def row(self, time: float) -> int:
         """The row of a stored time. Errors: `InputError` with the nearest one."""
         nearest = int(np.argmin(np.abs(np.asarray(self.times) - time)))
-        if not np.isclose(self.times[nearest], time, rtol=1e-9, atol=0.0):
+        close = _CLOSE * Layout.stored(self.run.attributes).every + 2 * math.ulp(time)
+        if not abs(self.times[nearest] - time) <= close:
             raise InputError(
                 f"{self.run.path} has no row at t = {time:g}: the nearest is at "
                 f"t = {self.times[nearest]:.12g}"

@@ -1,8 +1,10 @@
 """Checks of problem, start density and map before a run."""
 
+from .bounded import start_warnings
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .map import check_identity
 from .replicas import check_same_everywhere, check_same_stage
+from .rounding import rounding
 from .start import check_cloud, check_start
 
 __all__ = [
@@ -14,4 +16,6 @@ __all__ = [
     "check_same_stage",
     "check_start",
     "check_virial",
+    "rounding",
+    "start_warnings",
 ]

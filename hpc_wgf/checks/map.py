@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..maps import PushForward
 from ..parallel import describe
 from ..problems import PotentialEnergy, Problem
+from .rounding import rounding_of
 
 _FEW = 8  # number of samples on which the map is tested at perturbed parameters
 
@@ -54,12 +55,12 @@ def check_each_alone(problem: Problem, map: PushForward, z: Tensor) -> None:
     z = z[:_FEW]
     for part in problem.energy.parts:
         if isinstance(part, PotentialEnergy):
-            together, alone = part.potential(z)[:1], part.potential(z[:1])
+            together, alone = part.potential(z), part.potential(z[:1])
             _refuse_coupling(f"the potential {part.potential}", together, alone)
     theta = map.get_theta()
     try:
         moved = map.at(theta + _noise(theta))
-        _refuse_coupling("the map", moved(z)[:1], moved(z[:1]))
+        _refuse_coupling("the map", moved(z), moved(z[:1]))
     finally:
         map.at(theta)
 
@@ -99,9 +100,10 @@ def _rounding(z: Tensor) -> float:
 
 
 def _refuse_coupling(what: str, together: Tensor, alone: Tensor) -> None:
-    """Errors: `InputError` if the values of a sample, evaluated with others and alone, differ."""
-    apart = float((together - alone).abs().max())
-    if apart > _rounding(alone) * (1.0 + float(alone.abs().max())):
+    """Errors: `InputError` if the values of the first sample, evaluated with others and alone,
+    differ."""
+    apart = float((together[:1] - alone).abs().max())
+    if apart > rounding_of(together):
         raise InputError(
             f"{what} gives a sample another value in the company of others than alone (off by "
             f"{apart:.3g}): it must act on every sample by itself, without means over a batch or "

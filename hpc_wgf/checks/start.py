@@ -10,7 +10,9 @@ from ..ensemble import Ensemble
 from ..maps import PushForward
 from ..problems import Problem
 from .density import check_mass
+from .derivatives import check_derivatives
 from .map import check_differentiable, check_each_alone, check_identity, check_smooth
+from .transport import check_transport
 
 
 def check_start(
@@ -29,6 +31,8 @@ def check_start(
         partial(check_differentiable, map, first),
         partial(check_each_alone, problem, map, first.x),
         partial(check_smooth, problem, map, first.x),
+        partial(check_derivatives, problem, first),
+        partial(check_transport, map, first),
     ]
     for check in listed:
         check()

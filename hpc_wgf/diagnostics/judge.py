@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..columns import Column
-from ..ensemble import Ensemble, Evaluation, energy_gradient
-from ..ensemble.ensemble import unusable
+from ..ensemble import Ensemble, Evaluation, energy_gradient, unusable
 from ..maps import MapState, Stage
 from ..parallel import tree_sum
 from ..problems import ChunkForce, GaussianFlow, Problem, residual_is_defined
@@ -35,12 +34,19 @@ class Look:
     """The images T(z) of this rank's samples, (n_local, d)."""
     log_density: Tensor
     """log ρ at the images, (n_local,). NaN where det ∇T ≤ 0."""
+    values: Tensor
+    """The integrand of F at this rank's samples, (n_local,), whose mean over all of them is F."""
     energy: float
     """F(ρ), estimated by its mean over the sample."""
+    energy_change_error: float
+    """Standard error of the change of `energy` since an earlier look: that of the mean of paired
+    differences, in which a constant in the energy cancels. NaN if no earlier look was given."""
     projection_error: float
     """E|Jη + f|², J = ∂T/∂θ, in units of |f|²: the part of the force f that the velocity η of the
     parameters does not follow. NaN if no velocity was given, or if the mean square is infinite or
     cannot be estimated from samples (see `residual_is_defined`)."""
+    force_square: float
+    """E|f|². NaN where `projection_error` is."""
     folded: int
     """Number of samples of all ranks at which det ∇T ≤ 0, that is, the map has folded. It can be
     positive only for energies that do not depend on the density."""
@@ -60,6 +66,8 @@ class Judge:
                "sampling error", optional=True),
         Column("projection_error_fresh", "time", "E|J eta + f|^2 on the evaluation sample",
                "x^2/t^2", optional=True),
+        Column("force_square_fresh", "time", "E|f|^2 on the evaluation sample", "x^2/t^2",
+               optional=True),
         Column("map_error", "time", "(E|T - T_exact|^2)^(1/2) on the evaluation sample, at least "
                "W2", "x", optional=True),
         Column("map_displacement", "time", "(E|T_exact - z|^2)^(1/2) on the evaluation sample", "x",
@@ -68,6 +76,8 @@ class Judge:
                optional=True),
         Column("folded", "time", "evaluation samples at which the map has folded", integer=True),
         Column("energy", "step", "energy where the step begins", "F"),
+        Column("energy_change_error", "step", "standard error of the energy's change in the step, "
+               "of paired differences over the evaluation sample", "F", optional=True),
         Column("projection_error_fresh", "step", "projection_error_fresh where the step begins",
                "x^2/t^2", optional=True),
     )  # fmt: skip
@@ -88,9 +98,12 @@ class Judge:
             self._behind = map.stages, carried
         return self._behind[1]
 
-    def look(self, map: MapState, velocity: Tensor | None = None) -> Look:
+    def look(
+        self, map: MapState, velocity: Tensor | None = None, since: Look | None = None
+    ) -> Look:
         """Evaluate energy and density under `map`, and for a velocity η = θ', (p,), of the active
-        map's parameters also E|Jη + f|². Collective, one all-reduce and those of interactions.
+        map's parameters also E|Jη + f|². `since`: an earlier look, from which the energy's change
+        is counted. Collective, one all-reduce and those of interactions.
 
         Errors: `StepFailed` if the map has folded at a sample and the energy depends on the
         density, or if a value is not finite."""
@@ -98,10 +111,13 @@ class Judge:
         pushed = ensemble.push(map.active(), density=True, score=parts.needs_density)
         forces = ensemble.forces(parts, pushed, values=True)
         eta = torch.zeros_like(map.theta) if velocity is None else velocity
-        sums, counts = self._sums(map, ensemble, pushed, forces, eta)
-        summed = ensemble.sum_or_fail(sums, counts)
+        sums, failed = self._sums(map, ensemble, pushed, forces, eta, since)
+        summed = ensemble.sum_or_fail(sums, failed, pushed)
         ensemble.averaged(summed[:-1])
-        energy, error, work, folded = summed.tolist()
+        energy, change_square, error, square, work, folded = summed.tolist()
+        change_error = _NAN
+        if since is not None:
+            change_error = ensemble.standard_error(energy - since.energy, change_square)
         unfolded = torch.cat([cloud.unfolded for cloud in pushed])
         known = velocity is not None and self._residual_is_defined
         return Look(
@@ -109,33 +125,51 @@ class Judge:
             log_density=torch.where(
                 unfolded, torch.cat([cloud.log_density for cloud in pushed]), _NAN
             ),
+            values=torch.cat([_value(force) for force in forces]),
             energy=energy,
+            energy_change_error=change_error,
             projection_error=error if known else _NAN,
+            force_square=square if known else _NAN,
             folded=int(folded),
             work=work,
         )
 
     def _sums(
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],
-        forces: Sequence[ChunkForce], eta: Tensor,
+        forces: Sequence[ChunkForce], eta: Tensor, since: Look | None,
     ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
-        """For every chunk Σφ, Σ|Jη + f|², Σf·Jη and the number of folded samples, (4,) in float64,
-        and the counts of samples that are `unusable`, (3,)."""
+        """For every chunk Σφ, Σ|φ − φ'|² with φ' the integrand before, Σ|Jη + f|², Σ|f|², Σf·Jη
+        and the number of folded samples, (6,) in float64, and the samples that are `unusable`."""
         linearizer = map.map.linearizer()
         needs_density = self.problem.energy.needs_density
-        sums, counts = [], []
+        before = None if since is None else since.values.split([len(cloud.x) for cloud in pushed])
+        sums, failed = [], []
         for k, (cloud, force) in enumerate(zip(pushed, forces, strict=True)):
-            assert force.value is not None
             # No budget: the linearisation is used once, so that nothing of it is worth keeping.
             moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(eta)
+            value = _value(force)
+            change = value.double() - (value if before is None else before[k])
             folded = (~cloud.unfolded).sum().double()
             work = ensemble.weighted(k, force.position * moved).double().sum()
-            values = ensemble.weighted(k, force.value).double().sum()
+            values = ensemble.weighted(k, value).double().sum()
+            changed = ensemble.square(k, change[:, None])
             residual = ensemble.square(k, moved + force.total)
-            sums.append(torch.stack([values, residual, work, folded]))
-            checked = torch.cat([force.total, force.value[:, None]], 1)
-            counts.append(unusable(cloud, checked, folded_count=needs_density))
-        return sums, counts
+            square = ensemble.square(k, force.total)
+            sums.append(torch.stack([values, changed, residual, square, work, folded]))
+            checked = torch.cat([force.total, value[:, None]], 1)
+            failed.append(unusable(cloud, checked, folded_count=needs_density))
+        return sums, failed
+
+    def energy_spread(self, look: Look) -> float:
+        """The standard deviation over the sample of the integrand of F, and of the summands that
+        depend on the density where there are any: near a steady state these cancel the others.
+        A constant in the energy does not enter. Collective."""
+        ensemble, energy = self.evaluation.ensemble, self.problem.energy
+        found = ensemble.spread(look.values[:, None])
+        if energy.needs_density:
+            of_density = energy.density_integrand(look.x, look.log_density).detach()
+            found += ensemble.spread(of_density[:, None])
+        return found
 
     def rate(self, map: MapState, velocity: Tensor, look: Look) -> float:
         """dF/dt = ∇_θF · η, for F the mean over the evaluation sample and η = `velocity`, (p,).
@@ -168,6 +202,7 @@ class Judge:
             "energy_rate_measured": _NAN if velocity is None else self.rate(map, velocity, look),
             "kl_divergence": _NAN if log_partition is None else look.energy / beta + log_partition,
             "projection_error_fresh": look.projection_error,
+            "force_square_fresh": look.force_square,
             "map_error": error.absolute,
             "map_displacement": error.displacement,
             "symmetric_kl": self._symmetric_kl(time, look),
@@ -194,3 +229,9 @@ class Judge:
             self.evaluation.z, look.x, start.mean, start.covariance, ensemble.communicator
         )
         return symmetric_kl(*fitted, *problem.exact.law(time - problem.start_time))
+
+
+def _value(force: ChunkForce) -> Tensor:
+    """The integrand φ, which the judge always asks for."""
+    assert force.value is not None
+    return force.value

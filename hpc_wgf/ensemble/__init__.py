@@ -2,14 +2,18 @@
 
 from .energy_gradient import GRADIENT_CHUNK, energy_gradient
 from .ensemble import Ensemble
+from .failed import FailedSamples, SamplesFailed, unusable
 from .sampler import Evaluation, Parts, Sampler, default_pieces
 
 __all__ = [
     "GRADIENT_CHUNK",
     "Ensemble",
     "Evaluation",
+    "FailedSamples",
     "Parts",
     "Sampler",
+    "SamplesFailed",
     "default_pieces",
     "energy_gradient",
+    "unusable",
 ]

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from ..cloud import Cloud
-from ..errors import StepFailed
 from ..interactions import Particles
 from ..maps import PushForward, Stage, carried_by, carry
 from ..parallel import Communicator, tree_sum
 from ..problems import ChunkForce, SumOfEnergies
+from .failed import FailedSamples, SamplesFailed
 
 _NAN = float("nan")
-_CAUSES = ("the map has folded", "positions are not finite", "values are not finite")
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,18 @@ class Ensemble:
         """A sum over the samples of all ranks divided by n, in place."""
         return summed.div_(self.total)
 
+    def spread(self, values: Tensor) -> float:
+        """(E|a − E[a]|²)^½ of `values` a at this rank's samples, (n_local, k). Collective, two
+        all-reduces."""
+        values = values.double()
+        centred = values - self.mean(values.sum(0))
+        return float(self.mean(centred.square().sum())) ** 0.5
+
+    def standard_error(self, mean: float, square: float) -> float:
+        """The standard error ((E[a²] − E[a]²)/(n−1))^½ of the mean over n samples of a quantity a,
+        from its `mean` E[a] and the mean `square` E[a²]."""
+        return float(max(0.0, square - mean * mean) / max(1, self.total - 1)) ** 0.5
+
     @torch.no_grad()
     def push(self, map: PushForward, *, density: bool, score: bool) -> list[Cloud]:
         """x = T(z) for every chunk of this rank, with log ρ(x) = log λ(z) − log|det ∇T(z)| if
@@ -95,24 +106,26 @@ class Ensemble:
         particles = Particles([cloud.x for cloud in pushed], self.sizes, self.communicator)
         return energy.forces(pushed, particles, values=values)
 
-    def sum_or_fail(self, sums: Sequence[Tensor], counts: Sequence[Tensor]) -> Tensor:
+    def sum_or_fail(
+        self, sums: Sequence[Tensor], failed: Sequence[Tensor], pushed: Sequence[Cloud]
+    ) -> Tensor:
         """The sum of `sums`, (k,) for each chunk in float64, over all chunks and ranks: (k,).
 
-        `counts`, (3,) for each chunk, are the numbers of samples that `unusable` finds. They are
-        reduced together with the sums. Collective, one all-reduce.
+        `failed`, (3, n_chunk) for each chunk, are the samples that `unusable` finds among the
+        images `pushed`. Their numbers are reduced together with the sums. Collective, one
+        all-reduce.
 
-        Errors: `StepFailed` on every rank if any count is positive; its message names the cause and
-        the ranks."""
-        size, rank = self.communicator.size, self.communicator.rank
+        Errors: `SamplesFailed` on every rank if any has failed; its message says for what cause,
+        how many, and where."""
         mine = tree_sum(list(sums))
-        placed = mine.new_zeros(len(_CAUSES), size)
-        placed[:, rank] = tree_sum(list(counts)).to(mine)
-        total = self.communicator.sum(torch.cat([mine, placed.reshape(-1)]))
-        per_rank = total[mine.numel() :].view(len(_CAUSES), size).tolist()
-        for cause, numbers in zip(_CAUSES, per_rank, strict=True):
-            bad = [f"{int(count)} samples of rank {r}" for r, count in enumerate(numbers) if count]
-            if bad:
-                raise StepFailed(f"{cause} at {', '.join(bad)}")
+        counts = tree_sum([each.sum(1) for each in failed]).to(mine)
+        total = self.communicator.sum(torch.cat([mine, counts]))
+        for cause, count in enumerate(total[mine.numel() :].tolist()):
+            if count:
+                of_cause = [each[cause] for each in failed]
+                raise SamplesFailed(
+                    FailedSamples.found(cause, of_cause, self.chunks, pushed, self.communicator)
+                )
         return total[: mine.numel()]
 
 
@@ -121,15 +134,3 @@ def _moved(map: PushForward, chunk: Cloud) -> Cloud:
     x = map(chunk.x)
     unknown = torch.full_like(x, _NAN)
     return Cloud(x, unknown[:, 0], unknown, chunk.positive, chunk.log_weight)
-
-
-def unusable(cloud: Cloud, values: Tensor, *, folded_count: bool) -> Tensor:
-    """Numbers of samples of a chunk on account of which a step has to be rejected, (3,).
-
-    They count the samples with det ∇T ≤ 0 (0 unless `folded_count`: folding matters only to an
-    energy that depends on the density), those whose position is not finite, and those whose row of
-    `values`, (n, k), is not finite."""
-    folded = ~cloud.unfolded if folded_count else ~cloud.unfolded & False
-    lost = ~torch.isfinite(cloud.x).all(1)
-    broken = ~torch.isfinite(values).all(1)
-    return torch.stack([folded.sum(), lost.sum(), broken.sum()])

@@ -47,7 +47,7 @@ def other_table(data: Path) -> str:
     for name, run in records(data / "runs").items():
         if run["map_error_relative"] is None:
             energy = f"{run['energy'][0]:.4g} → {run['energy'][-1]:.4g}"
-            left = _largest(run["projection_error_relative"])
+            left = _largest(run["projection_error_fresh_relative"])
             rows.append(
                 [
                     *_problem(name, run),

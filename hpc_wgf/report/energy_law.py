@@ -12,6 +12,7 @@ import numpy as np
 
 _POINTS = 400  # At most so many times of a run are ends of the intervals that are compared.
 _SHARE = 0.1  # An interval counts if its scale is at least this share of the run's.
+_SURE = 5.0  # standard errors of the change of the energy, above which it is no noise
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Interval:
     dissipated: float
     """∫ ηᵀĜη dt by the trapezoidal rule over the steps, ηᵀĜη on the samples of each step."""
 
+    noise: float
+    """A bound of the standard error of `fall`: the sum over the steps of those of the energy's
+    change. A constant in the energy does not enter."""
+
     @property
     def scale(self) -> float:
         """The larger of |fall| and |dissipated|."""
@@ -40,6 +45,11 @@ class Interval:
         """|fall − dissipated| over `scale`, and 0 where that is 0."""
         return abs(self.fall - self.dissipated) / self.scale if self.scale else 0.0
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether fall and dissipated differ by more than five standard errors of `fall`."""
+        return abs(self.fall - self.dissipated) > _SURE * self.noise
+
 
 @dataclass(frozen=True)
 class EnergyLaw:
@@ -49,11 +59,13 @@ class EnergyLaw:
     """The interval of the whole run."""
 
     worst: Interval | None
-    """The interval with the largest gap among those whose scale is at least a tenth of the run's;
-    None where E|f|² does not exist, as single steps are then noise."""
+    """The interval with the largest gap among those whose scale is at least a tenth of the run's,
+    of those that are sure if there are any; None where E|f|² does not exist, as single steps are
+    then noise."""
 
     rise: float
-    """The largest rise of F in one step; 0 where it never rises."""
+    """The largest rise of F in one step, of those above five standard errors; 0 where there is
+    none."""
 
     rise_time: float
     """The time at which that step began."""
@@ -73,35 +85,53 @@ class EnergyLaw:
         dissipated = -0.5 * np.cumsum(column["step_size"] * (rate[1:] + rate[:-1]))
         if not np.isfinite([energy.sum(), dissipated[-1]]).all():
             return None
-        fallen, dissipated = energy[0] - energy, np.append(0.0, dissipated)
-        noisy = bool(np.isnan(column["step_projection_error"]).any())
         change = np.diff(energy)
-        worst = int(change.argmax())
+        # A store that does not say how sure the changes are was written before it could.
+        errors = np.nan_to_num(column["step_energy_change_error"])
+        path = _Path(times, energy[0] - energy, _from_zero(dissipated), _from_zero(errors.cumsum()))
+        noisy = bool(np.isnan(column["step_projection_error"]).any())
+        rises = np.where(change > _SURE * errors, change, 0.0)
         return cls(
-            whole=_interval(times, fallen, dissipated, 0, len(times) - 1),
-            worst=None if noisy else _worst(times, fallen, dissipated),
-            rise=max(0.0, float(change[worst])),
-            rise_time=float(times[worst]),
+            whole=path.interval(0, -1),
+            worst=None if noisy else path.worst(),
+            rise=max(0.0, float(rises.max())),
+            rise_time=float(times[rises.argmax()]),
         )
 
 
-def _interval(
-    times: np.ndarray, fallen: np.ndarray, dissipated: np.ndarray, begin: int, end: int
-) -> Interval:
-    return Interval(
-        begun=float(times[begin]),
-        ended=float(times[end]),
-        fall=float(fallen[end] - fallen[begin]),
-        dissipated=float(dissipated[end] - dissipated[begin]),
-    )
+def _from_zero(sums: np.ndarray) -> np.ndarray:
+    return np.append(0.0, sums)
 
 
-def _worst(times: np.ndarray, fallen: np.ndarray, dissipated: np.ndarray) -> Interval:
-    some = np.unique(np.linspace(0, len(times) - 1, _POINTS).astype(int))
-    falls = fallen[some][None, :] - fallen[some][:, None]
-    losses = dissipated[some][None, :] - dissipated[some][:, None]
-    scale = np.maximum(np.abs(falls), np.abs(losses))
-    counts = np.triu(scale >= _SHARE * scale[0, -1], 1) & (scale > 0)
-    gaps = np.where(counts, np.abs(falls - losses) / np.where(counts, scale, 1.0), -1.0)
-    begin, end = np.unravel_index(int(gaps.argmax()), gaps.shape)
-    return _interval(times[some], fallen[some], dissipated[some], int(begin), int(end))
+@dataclass(frozen=True)
+class _Path:
+    """What has been lost up to the end of every step, (steps + 1,) each."""
+
+    times: np.ndarray
+    fallen: np.ndarray
+    dissipated: np.ndarray
+    noise: np.ndarray
+
+    def interval(self, begin: int, end: int) -> Interval:
+        return Interval(
+            begun=float(self.times[begin]),
+            ended=float(self.times[end]),
+            fall=float(self.fallen[end] - self.fallen[begin]),
+            dissipated=float(self.dissipated[end] - self.dissipated[begin]),
+            noise=float(self.noise[end] - self.noise[begin]),
+        )
+
+    def worst(self) -> Interval:
+        """See `EnergyLaw.worst`."""
+        some = np.unique(np.linspace(0, len(self.times) - 1, _POINTS).astype(int))
+        falls, losses, noise = (
+            values[some][None, :] - values[some][:, None]
+            for values in (self.fallen, self.dissipated, self.noise)
+        )
+        apart, scale = np.abs(falls - losses), np.maximum(np.abs(falls), np.abs(losses))
+        counts = np.triu(scale >= _SHARE * scale[0, -1], 1) & (scale > 0)
+        sure = counts & (apart > _SURE * noise)
+        counts = sure if sure.any() else counts
+        gaps = np.where(counts, apart / np.where(counts, scale, 1.0), -1.0)
+        begin, end = np.unravel_index(int(gaps.argmax()), gaps.shape)
+        return self.interval(some[begin], some[end])

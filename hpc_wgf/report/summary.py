@@ -87,8 +87,11 @@ class Summary:
     """δ on the evaluation sample, in units of x²/t²."""
 
     projection_error_relative: Column
-    """(E|Jη + f|²/E|f|²)^½ on the samples of the step: the share of the force that the map cannot
-    follow."""
+    """(E|Jη + f|²/E|f|²)^½ on the samples of the step, to which η was fitted: with too few samples
+    for so many parameters it is far below the next one."""
+
+    projection_error_fresh_relative: Column
+    """The same on the evaluation sample: the share of the force that the map does not follow."""
 
     folded: list[int]
     """Number of evaluation samples at which the map has folded: their density is not known."""
@@ -119,6 +122,9 @@ class Summary:
     energy_law: EnergyLaw | None
     """How well F falls by what is dissipated; None before the first step."""
 
+    start_warnings: list[str]
+    """What was to be known before the run, as that the potential has no lower bound."""
+
     wall_seconds: float
     """Seconds of computation up to the last row."""
 
@@ -137,6 +143,7 @@ class Summary:
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = map_error / column["map_displacement"]
             projection = np.sqrt(column["projection_error"] / column["force_square"])
+            fresh = np.sqrt(column["projection_error_fresh"] / _fresh_force_square(column))
         relative = np.where(map_error == 0.0, 0.0, relative)
         solves = _total(column["step_solves"])
         products = _total(column["step_products"])
@@ -161,6 +168,7 @@ class Summary:
             projection_error=_listed(column["projection_error"]),
             projection_error_fresh=_listed(column["projection_error_fresh"]),
             projection_error_relative=_listed(projection),
+            projection_error_fresh_relative=_listed(fresh),
             folded=np.nan_to_num(column["folded"]).astype(int).tolist(),
             steps=column["step_time"].size,
             rejected=_total(column["step_rejected"]),
@@ -170,6 +178,7 @@ class Summary:
             largest_shift=_largest(column["step_shift"]),
             worst_nonlinearity=_largest(_in_motion(column)),
             energy_law=EnergyLaw.of(column),
+            start_warnings=attributes.get("warnings", []),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
         )
@@ -217,6 +226,12 @@ class _Given(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._figures)
+
+
+def _fresh_force_square(column: Mapping[str, np.ndarray]) -> np.ndarray:
+    """E|f|² on the evaluation sample; where a store does not say it, on the samples of the step."""
+    fresh = column["force_square_fresh"]
+    return np.where(np.isnan(fresh), column["force_square"], fresh)
 
 
 def _listed(column: np.ndarray) -> Column:

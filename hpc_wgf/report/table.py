@@ -11,9 +11,10 @@ from .summary import Column, Summary
 
 # Warnings begin at these values.
 _UNRESOLVED = 0.7  # relative projection error: the map then misses half of the dissipation
+_OVERFIT = 0.5  # projection error on the samples of the step, over that on fresh ones
+_FITTED = 0.01  # relative projection error on fresh samples, below which that does not matter
 _GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of a run below 0.26
 _RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
-_NOISE = 1e-3  # change of the energy, over its size: less is noise, as in a run that begins at rest
 _SMALL = 1e-2  # energies
 _SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
 _NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small steps then fails
@@ -34,7 +35,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         "map error": (summary.map_error, ".2e"),
         "map error / displacement": (summary.map_error_relative, ".2e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
-        "projection error": (summary.projection_error_relative, ".1e"),
+        "projection error": (summary.projection_error_fresh_relative, ".1e"),
     }
     shown = {name: pair for name, pair in columns.items() if pair[0] is not None}
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -60,30 +61,14 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 
 def _warnings(summary: Summary) -> list[str]:
     """What a reader has to know before trusting the figures, a sentence or two each."""
-    warnings = _against_the_energy_law(summary)
+    warnings = [*summary.start_warnings, *_against_the_energy_law(summary)]
     if summary.map_error is not None and None in summary.map_error:
         time = summary.times[summary.map_error.index(None)]
         warnings.append(
             f"the exact map could not be computed accurately at t = {time:g} and perhaps later: "
             "no map error is given there"
         )
-    unresolved = [
-        (error, time)
-        for error, rate, time in zip(
-            summary.projection_error_relative, summary.energy_rate, summary.times, strict=True
-        )
-        if error is not None
-        and rate is not None
-        and error > _UNRESOLVED
-        # Near a steady state what is left of the force is noise.
-        and abs(rate) > 0.01 * max(abs(r) for r in summary.energy_rate if r is not None)
-    ]
-    if unresolved:
-        worst, time = max(unresolved)
-        warnings.append(
-            f"the map follows only part of the force: at t = {time:g}, {worst:.0%} of its root "
-            "mean square is left over. Energies and fine structure are those of the map"
-        )
+    warnings += _of_the_projection(summary)
     bent = summary.worst_nonlinearity
     if bent is not None and bent > _NONLINEAR:
         warnings.append(
@@ -98,22 +83,56 @@ def _warnings(summary: Summary) -> list[str]:
     return warnings
 
 
+def _of_the_projection(summary: Summary) -> list[str]:
+    """Warnings where the map leaves much of the force over, or follows it on the samples of the
+    step alone."""
+    pairs = zip(
+        summary.projection_error_fresh_relative, summary.projection_error_relative,
+        summary.energy_rate, summary.times, strict=True,
+    )  # fmt: skip
+    fastest = max((abs(rate) for rate in summary.energy_rate if rate is not None), default=0.0)
+    # Near a steady state what is left of the force is noise.
+    moving = [
+        (fresh, own, time)
+        for fresh, own, rate, time in pairs
+        if fresh is not None and rate is not None and abs(rate) > 0.01 * fastest
+    ]
+    warnings = []
+    if unresolved := [each for each in moving if each[0] > _UNRESOLVED]:
+        worst, _, time = max(unresolved, key=lambda each: each[0])
+        warnings.append(
+            f"the map follows only part of the force: at t = {time:g}, {worst:.0%} of its root "
+            "mean square is left over. Energies and fine structure are those of the map"
+        )
+    fitted = [
+        (fresh, own, time)
+        for fresh, own, time in moving
+        if own is not None and fresh > _FITTED and own < _OVERFIT * fresh
+    ]
+    if fitted:
+        fresh, own, time = max(fitted, key=lambda each: each[0])
+        warnings.append(
+            f"the velocity fits the samples of its own step better than others: at t = {time:g} "
+            f"it leaves {own:.2g} of the force over at these, and {fresh:.2g} at fresh ones. "
+            f"{summary.samples} samples are too few for {summary.parameters} parameters, or for "
+            "the field of an interaction: take more samples (method.samples), or a smaller map"
+        )
+    return warnings
+
+
 def _against_the_energy_law(summary: Summary) -> list[str]:
     """A warning where the energy rises or does not fall by what is dissipated."""
     law = summary.energy_law
-    noise = _NOISE * max(
-        (abs(energy) for energy in summary.energy if energy is not None), default=0
-    )
-    if law is None or law.whole.scale <= noise:
+    if law is None:
         return []
-    if law.rise > max(noise, _RISE * law.whole.scale):
+    if law.rise > _RISE * law.whole.scale:
         return [
             f"the energy rose by {law.rise:.3g} in the step from t = {law.rise_time:g}, which a "
             f"gradient flow never does: do not trust what follows. {_SHORTER}; in the energy form, "
             "take more samples"
         ]
     for part in (law.whole, law.worst):
-        if part is not None and part.gap > _GAP and part.scale > noise:
+        if part is not None and part.gap > _GAP and part.is_sure:
             return [
                 f"from t = {part.begun:.4g} to {part.ended:.4g} the energy fell by "
                 f"{part.fall:.3g}, but the flow would have dissipated {part.dissipated:.3g}: steps "

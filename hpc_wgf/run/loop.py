@@ -12,16 +12,17 @@ import torch
 from ..checks import check_identity, check_same_stage
 from ..columns import Column
 from ..diagnostics import Judge, Look
+from ..ensemble import SamplesFailed
 from ..errors import RunError, StepFailed
 from ..integrators import Controller
 from ..maps import described_built_in
 from ..methods.base import Method, State, Trial, begin_stage
 from ..observers import NewStage, Observer, Snapshot, StepRecord
 from ..parallel import Communicator, agreed
+from .rejections import Rejected, Rejections
 from .schedule import Schedule
 from .staging import Staging
 
-_MAX_REJECTIONS = 20
 _NAN = float("nan")
 
 COLUMNS: Sequence[Column] = (
@@ -106,9 +107,9 @@ class Loop:
         except StepFailed as failure:
             raise RunError(f"at t = {state.time:g}, before the first step: {failure}") from failure
 
-    def _entered(self, state: State[Any]) -> _Point:
+    def _entered(self, state: State[Any], since: Look | None = None) -> _Point:
         entered = self.method.enter(state)
-        return _Point(entered, self.judge.look(entered.map, self.method.velocity(entered)))
+        return _Point(entered, self.judge.look(entered.map, self.method.velocity(entered), since))
 
     def _store(self, point: _Point, seconds: float) -> _Point:
         """Show a row to the observers; the point from which the run goes on, in a new stage where
@@ -162,36 +163,35 @@ class Loop:
         step."""
         begun = clock.monotonic()
         state, proposal, controller = point.state, point.state.step_size, self.method.controller()
-        for rejected in range(_MAX_REJECTIONS):
+        rejections = Rejections()
+        while not rejections.are_enough:
             try:
                 trial, reached = self._attempt(controller, point, proposal)
-            except _Rejected as rejection:
-                proposal, last = rejection.proposal, rejection
+            except Rejected as rejected:
+                proposal = rejected.proposal
+                rejections.add(rejected)
                 continue
             velocity = self.method.velocity(state)
             record = StepRecord({
                 "time": state.time,
                 "size": reached.state.time - state.time,
                 "energy": point.look.energy,
+                "energy_change_error": reached.look.energy_change_error,
                 "projection_error_fresh": point.look.projection_error,
                 "eta_norm": _NAN if velocity is None else float(velocity.double().norm()),
-                "rejected": rejected,
+                "rejected": rejections.count,
                 "seconds": clock.monotonic() - begun,
                 **trial.figures,
             })  # fmt: skip
             for observer in self.observers:
                 observer.on_step(record)
             return reached
-        raise RunError(
-            f"{_MAX_REJECTIONS} steps from t = {state.time:g} were rejected, {last}. Shorter steps "
-            "do not help: take more samples, a looser method.rtol (which keeps the parameter "
-            "velocity small) or another map"
-        )
+        raise RunError(rejections.explained(state.time))
 
     def _attempt(
         self, controller: Controller, point: _Point, proposal: float
     ) -> tuple[Trial[Any], _Point]:
-        """One step and the point it reaches. Errors: `_Rejected` for a shorter one; `RunError`
+        """One step and the point it reaches. Errors: `Rejected` for a shorter one; `RunError`
         where steps may not change."""
         state = point.state
         size, end = self.schedule.step_to(state.time, proposal)
@@ -199,7 +199,7 @@ class Loop:
             trial = self.method.advance(state, size)
             verdict = controller.judge(trial.error, state.last_error)
             if not verdict.accept:
-                raise _Rejected(size * verdict.factor, size, "its error is above the tolerance")
+                raise Rejected(size * verdict.factor, size, "its error is above the tolerance")
             # A step shortened to meet a stored time must not shorten those after it.
             wished = min(proposal, state.step_size) * min(1.0, verdict.factor)
             # What solves remember ends at a stored time: a run resumed there must find the same.
@@ -212,7 +212,7 @@ class Loop:
                 last_error=verdict.error,
                 memory=None if ends_row else trial.memory,
             )
-            return trial, self._entered(after)
+            return trial, self._entered(after, point.look)
         except StepFailed as failure:
             factor = controller.after_failure()
             if factor is None:
@@ -220,12 +220,5 @@ class Loop:
                     f"the step of {size:g} from t = {state.time:g} failed: {failure}. Shorten "
                     "method.step, or give method.tolerance so that steps shorten themselves"
                 ) from failure
-            raise _Rejected(size * factor, size, str(failure)) from failure
-
-
-class _Rejected(Exception):
-    """The step is to be tried again with `proposal`."""
-
-    def __init__(self, proposal: float, size: float, cause: str) -> None:
-        super().__init__(f"the last of {size:g}: {cause}")
-        self.proposal = proposal
+            samples = failure.samples if isinstance(failure, SamplesFailed) else None
+            raise Rejected(size * factor, size, str(failure), samples) from failure

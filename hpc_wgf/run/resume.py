@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..checks import rounding
 from ..choices import Route
 from ..diagnostics import Judge
 from ..errors import InputError, StepFailed
@@ -29,6 +30,7 @@ def check_same_run(stored: StoredRun, given: Identity) -> None:
         for name in kept
         if in_short_form(kept[name]) != in_short_form(described[name])
     ]
+    other += _other_figures(stored, given)
     other += _otherwise_configured(stored.attributes["configuration"], given.configuration)
     if stored.rows:
         initial = torch.from_numpy(stored.theta(0))
@@ -50,6 +52,19 @@ def check_same_run(stored: StoredRun, given: Identity) -> None:
             f"{stored.path} has already reached t = {time:g}: resume it to a later time than "
             f"{problem.until:g}"
         )
+
+
+def _other_figures(stored: StoredRun, given: Identity) -> list[str]:
+    """Figures that one of the two has not, as where another version wrote the store."""
+    kept, present = (
+        {column.key for column in columns} for columns in (stored.columns, given.columns)
+    )
+    if kept == present:
+        return []
+    return [
+        f"figures: stored without {sorted(present - kept)}, given without "
+        f"{sorted(kept - present)}: resume it with the version that wrote it"
+    ]
 
 
 def _otherwise_configured(
@@ -85,20 +100,23 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         look = judge.look(map)
     except StepFailed as failure:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
+    positions = given.setting.evaluation.ensemble.spread(look.x)
+    energies = judge.energy_spread(look)
     with agreed(communicator):
         options = given.options
         tf32 = getattr(options, "tf32", False)
-        rounding = (_TF32 if tf32 else torch.finfo(options.torch_dtype).eps) ** 0.5
+        precision = _TF32 if tf32 else torch.finfo(options.torch_dtype).eps
         apart = np.abs(look.x.cpu().numpy() - kept).max(initial=0.0)
-        if not apart <= rounding * (1.0 + np.abs(kept).max(initial=0.0)):
+        if not apart <= rounding(precision, positions, np.abs(kept).max(initial=0.0)):
             raise InputError(
                 _other_values(stored, f"the map now puts its samples up to {apart:.3g} elsewhere")
             )
         # Batches hold more particles on a GPU, where the run may have begun.
         estimated = Route.BATCHES.value in " ".join(given.routes())
-        if not estimated and not abs(look.energy - before) <= rounding * (1.0 + abs(before)):
+        close = abs(look.energy - before) <= rounding(precision, energies, abs(before))
+        if not estimated and not close:
             raise InputError(
-                _other_values(stored, f"its energy was {before:.9g} and now is {look.energy:.9g}")
+                _other_values(stored, f"its energy was {before:.12g} and now is {look.energy:.12g}")
             )
 
 

@@ -16,8 +16,9 @@ _LOST = 0.1  # of a step, which rounding may take
 class Schedule:
     """Stored times: `start`, start + every, start + 2·every, … and `until`.
 
-    They are rounded to twelve digits, so that a run to a multiple of `every`, as a user writes it,
-    ends where a longer one only passes: to be resumed there as that one.
+    They are rounded to twelve digits of the largest of `start`, `every` and the time itself, so
+    that a run to a multiple of `every`, as a user writes it, ends where a longer one only passes:
+    to be resumed there as that one. A time at which 0 is passed has no digits of its own.
 
     Errors: `InputError` for more rows than a store is made for, and where numbers near `until` lie
     too far apart to tell stored times."""
@@ -74,7 +75,9 @@ class Schedule:
         slack = self._slack(self.every)
         k = math.floor((time - self.start) / self.every + slack) + 1
         exact = self.start + k * self.every
-        rounded = float(f"{exact:.12g}")
+        largest = max(abs(self.start), abs(exact), self.every)
+        # + 0.0, as what is rounded up to 0 is −0.0.
+        rounded = round(exact, 11 - math.floor(math.log10(largest))) + 0.0
         following = rounded if abs(rounded - exact) < 1e-9 * self.every else exact
         return following if following < self.until - slack * self.every else self.until
 

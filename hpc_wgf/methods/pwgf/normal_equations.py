@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ...choices import Form
-from ...ensemble import Ensemble, energy_gradient
-from ...ensemble.ensemble import unusable
+from ...ensemble import Ensemble, energy_gradient, unusable
 from ...maps import Linearization, PushForward
 from ...metric import GramOperator
 from ...parallel import TreeSum
@@ -64,7 +63,7 @@ class _Chunk:
 
     jacobian: Linearization
     force: Tensor
-    counts: Tensor
+    failed: Tensor
     """See `unusable`."""
 
 
@@ -82,10 +81,10 @@ def assemble(
     linearizer, own, chunks = map.linearizer(), TreeSum(), []
     for k, (cloud, force) in enumerate(zip(pushed, forces, strict=True)):
         jacobian = linearizer.linearize(ensemble.chunks[k].x, budget=budget)
-        counts = unusable(cloud, force.total, folded_count=energy.needs_density)
-        chunks.append(_Chunk(jacobian, force.total, counts))
+        failed = unusable(cloud, force.total, folded_count=energy.needs_density)
+        chunks.append(_Chunk(jacobian, force.total, failed))
         own.add(_contribution(map, ensemble, k, jacobian, force, energy, form))
-    sums = ensemble.sum_or_fail([own.total()], [chunk.counts for chunk in chunks])
+    sums = ensemble.sum_or_fail([own.total()], [chunk.failed for chunk in chunks], pushed)
     return NormalEquations(
         ensemble=ensemble,
         gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble),

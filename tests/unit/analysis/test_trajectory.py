@@ -50,6 +50,20 @@ def test_the_judge_says_the_same_of_a_run_in_stages(tmp_path):
     assert_judged_the_same(trajectory)
 
 
+def test_a_row_is_asked_for_by_its_time_wherever_times_begin(tmp_path):
+    """Beside seconds since 1970 a billionth is 1.7 of them: every time was that of a row."""
+    start = 1.7e9
+    spec = wgf.load_problem(
+        "ou-2d", f"problem.start_time={start}", f"problem.until={start + 0.1}",
+        "method.samples=200", "method.step=0.05",
+    )  # fmt: skip
+    wgf.solve(*spec, wgf.Output(tmp_path / "ou", every=0.05))
+    trajectory = Trajectory.of(tmp_path / "ou", spec)
+    assert [trajectory.row(start + time) for time in (0.0, 0.05, 0.1)] == [0, 1, 2]
+    with pytest.raises(wgf.InputError, match="the nearest is at"):
+        trajectory.row(start + 0.06)
+
+
 def test_new_samples_follow_the_exact_law(ou):
     """Mean and variance of the Ornstein–Uhlenbeck law, and log ρ against the exact density."""
     path, spec = ou

@@ -264,3 +264,11 @@ def test_the_score_is_tested_in_many_dimensions_too():
     wrong = wgf.Problem(wgf.Entropy(), Misjudged(2500, 1.0, 0.3), until=1.0)
     with pytest.raises(wgf.InputError, match="stretches of axes 0 to 2 the work"):
         check_virial(wrong, samples=500)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_potential_that_couples_samples_is_refused_beside_a_large_constant(dtype):
+    """√ε of 3e4 is 10 in single precision, and hid it."""
+    coupled = wgf.UserPotential(lambda x: (5 * (x - x.mean(0)) ** 2).sum(1) + 3e4, "coupled")
+    with pytest.raises(wgf.InputError, match=r"UserPotential\(coupled\) gives a sample another"):
+        solved([wgf.PotentialEnergy(coupled), wgf.Entropy(1.0)], dtype=dtype)

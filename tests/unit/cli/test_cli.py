@@ -15,7 +15,8 @@ from hpc_wgf.cli import app
 
 KEYS = {
     "problem", "ranks", "samples", "parameters", "times", "map_error_relative", "energy",
-    "projection_error_relative", "products_per_solve", "wall_seconds",
+    "projection_error_relative", "projection_error_fresh_relative", "products_per_solve",
+    "wall_seconds",
 }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def test_report_is_a_contract(tmp_path):
     assert (summary["problem"], summary["ranks"], summary["samples"]) == ("ou-2d", 1, 400)
     rows = len(summary["times"])
     assert rows == 5
-    for key in ("map_error_relative", "energy", "projection_error_relative"):
+    for key in ("map_error_relative", "energy", "projection_error_fresh_relative"):
         assert len(summary[key]) == rows
         assert all(isinstance(value, float) for value in summary[key])
     assert summary["map_error_relative"][0] == 0.0

@@ -81,7 +81,7 @@ def test_the_controller_shortens_accepted_steps():
             return None
 
     class Blind:
-        def look(self, map, velocity):
+        def look(self, map, velocity, since):
             return None
 
     controller = PIController(1e-3, order=2)
@@ -89,6 +89,59 @@ def test_the_controller_shortens_accepted_steps():
         loop = Loop(Scripted(), Blind(), None, Schedule(0.0, 10.0, every), [])
         _, reached = loop._attempt(controller, _Point(State(0.0, nothing, 0, 0.1), None), 0.1)
         assert reached.state.step_size == pytest.approx(expected, rel=0.02)
+
+
+def rejected_steps(log_density):
+    """How often a step is tried whose end has folded at one sample with log ρ = log_density(k) at
+    attempt k; and what is said at last."""
+    from hpc_wgf.ensemble import FailedSamples, SamplesFailed
+    from hpc_wgf.integrators import PIController
+    from hpc_wgf.maps import MapState
+    from hpc_wgf.methods.base import State, Trial
+    from hpc_wgf.run.loop import Loop, _Point
+
+    nothing, sizes = MapState((), None, torch.zeros(1)), []
+
+    class Folding:
+        def advance(self, state, size):
+            sizes.append(size)
+            return Trial(nothing, 1e-4, None, {})
+
+        def enter(self, state):
+            value, others = log_density(len(sizes)), (-3.0, 1.0)
+            where = ("the map has folded", 2, 500, (1.0,), (4.0,), value, others)
+            raise SamplesFailed(FailedSamples(*where))
+
+        def controller(self):
+            return PIController(1e-3, order=2)
+
+    loop = Loop(Folding(), None, None, Schedule(0.0, 10.0, 10.0), [])
+    with pytest.raises(wgf.RunError) as failure:
+        loop._accepted_step(_Point(State(2.0, nothing, 0, 0.1), None))
+    return len(sizes), str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "meaning"),
+    [
+        (5.0, "The density is high there: parts of it meet, as in a collapse or a shock"),
+        (-9.0, "The density is low there: it is a thin gap between parts, or the outer edge"),
+        (-3.0, "neither high nor low there"),
+    ],
+)
+def test_samples_that_fold_whatever_the_step_end_the_run_early(limit, meaning):
+    """It tried twenty steps, and then asked for more samples without a word on where."""
+    tries, said = rejected_steps(lambda k: limit + 0.5**k)
+    assert tries <= 8 + 2  # the first two still change by more than a tenth
+    assert "the map has folded at 2 of 500 samples, first at x = (4) with log ρ" in said
+    assert meaning in said
+
+
+def test_folds_that_shorter_steps_change_are_given_all_attempts():
+    """Of a step far too long: log |1 − hk| falls by log 2 with every halving."""
+    tries, said = rejected_steps(lambda k: -0.7 * k)
+    assert tries == 20
+    assert "20 steps from t = 2 were rejected, the last of" in said
 
 
 def steep(scheme="heun", **options):
@@ -101,7 +154,8 @@ def steep(scheme="heun", **options):
 
 
 def test_a_step_that_folds_the_map_stops_a_fixed_run():
-    with pytest.raises(wgf.RunError, match="folded at .* of rank 0.*method.tolerance"):
+    where = "folded at .* of 1000 samples, first at x = .*method.tolerance"
+    with pytest.raises(wgf.RunError, match=where):
         wgf.solve(*steep(preconditioner="none"))
 
 

@@ -134,7 +134,7 @@ def test_a_folded_map_fails_the_step():
     runner = method(Affine(2))
     theta = runner.start().theta
     theta[0] = -2.0
-    with pytest.raises(StepFailed, match="the map has folded at 200 samples of rank 0"):
+    with pytest.raises(StepFailed, match="the map has folded at 200 of 200 samples"):
         runner.evaluate(runner.start().map.moved(theta), runner.setting.evaluation.ensemble)
 
 
@@ -142,7 +142,7 @@ def test_a_value_that_is_not_finite_fails_the_step():
     runner = method(Affine(2))
     theta = runner.start().theta
     theta[-1] = float("inf")
-    with pytest.raises(StepFailed, match="not finite at 200 samples of rank 0"):
+    with pytest.raises(StepFailed, match="not finite at 200 of 200 samples"):
         runner.evaluate(runner.start().map.moved(theta), runner.setting.evaluation.ensemble)
 
 
