@@ -24,6 +24,10 @@ class PlaceError(InputError):
     nodes may differ."""
 
 
+class MissingRankError(InputError):
+    """Rank 0, which speaks for all before ranks can communicate, was not met."""
+
+
 class StepFailed(Exception):
     """A trial step has failed: det ∇T ≤ 0 at a sample (the map has folded), a value is not finite,
     or a linear solve did not converge.
