@@ -64,7 +64,7 @@ class TorchCommunicator:
         # A rank that fails from here on would else be mistaken for one that never came.
         self._await_all(_CONNECTED)
 
-    def _met(self) -> dist.Store:
+    def _met(self) -> Any:
         """The store that rank 0 holds for all, or under torchrun the agent of the first node."""
         address, port = _meeting_point(self._place)
         held = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -73,7 +73,7 @@ class TorchCommunicator:
                 self._waited("rank 0, which holds the meeting point, to open it")
             )
         try:
-            return dist.TCPStore(
+            return dist.TCPStore(  # type: ignore[attr-defined]
                 address, port, self.size, self.rank == 0 and not held,
                 timeout=timedelta(seconds=self._patience.rendezvous),
                 wait_for_workers=False, multi_tenant=not held,

@@ -9,12 +9,12 @@ record of `hpc-wgf bench scaling` replaces (see `calibrated`).
 from __future__ import annotations
 
 import difflib
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..memory import machine_memory
 
 if TYPE_CHECKING:
     import torch
@@ -83,11 +83,6 @@ class Device:
     def memory_of_a_rank(self, ranks_per_node: int) -> int:
         """Bytes that a rank may take where a node has so many."""
         return machine_memory() // ranks_per_node if self.memory is None else self.memory
-
-
-def machine_memory() -> int:
-    """Bytes of main memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 # The CUDA context, the buffers of NCCL and the workspaces of cuBLAS take about 1.5 GiB of a GPU.
