@@ -26,6 +26,8 @@ from .room import Room
 from .simulated_rank import SimulatedRank
 from .table import amount
 
+_Least = Callable[..., float]
+
 _SLACK = 1 << 30  # Bytes for what does not grow with n, as checks and preconditioners, in a bound.
 _TENSORS = 40  # (n, d) tensors in a generous bound: a step has about 12, an evaluation 6
 _FEWEST = 5  # (n, d) tensors that any method holds: samples, scores and images
@@ -98,39 +100,30 @@ def _refuse(
         return  # The run itself says what is wrong with it.
     ranks, device = communicator.size, _described(communicator.device)
     least = _least(problem, map, options, output, device, ranks)
-    if not isinstance(options, PWGFOptions):
-        if least(options.samples) > available:
-            raise _too_large(options, output, ranks, least(options.samples), available,
-                             _largest(least, available), "its samples")  # fmt: skip
-        return
-    job = Job(problem, map, options, output)
+
+    def too_large(need: float, what: str, largest: int) -> InputError:
+        return _too_large(options, output, ranks, need, available, largest, what)
+
     if least(0) > available:
-        raise _too_large(options, output, ranks, least(0), available, 0, "the map's parameters")
-    beyond = least(options.samples) > available
-    if not beyond:
-        partition = job.partition(ranks, device.torch_device)
-        if (
-            _most(job, partition.step.chunk + partition.evaluation.chunk, device, ranks)
-            <= available
-        ):
-            return
-    if _most(job.of_samples(MORE), 2 * MORE, device, 1) > available + _SLACK:
-        room = None  # Not even the few samples of a plan should be tried.
-    else:
-        room = _planned(job, device, available)
-    if room is None:
-        if beyond:
-            raise _too_large(options, output, ranks, least(options.samples), available,
-                             _largest(least, available), "its samples")  # fmt: skip
-        return
-    if beyond:
-        need, what = least(options.samples), "its samples"
-    else:
-        phase = room.peak(partition, made=1.0)
-        need, what = phase.total, phase.largest
-    if need > available:
-        largest = room.largest_samples(ranks, made=1.0)
-        raise _too_large(options, output, ranks, need, available, largest, what)
+        large = output.particles is not None and least(0) > 2 * least(0, particles=False)
+        raise too_large(least(0), "output.particles" if large else "vectors of the map's θ", 0)
+    hopeless = least(options.samples) > available
+    room = None
+    if isinstance(options, PWGFOptions):
+        job = Job(problem, map, options, output)
+        if not hopeless:
+            partition = job.partition(ranks, device.torch_device)
+            chunks = partition.step.chunk + partition.evaluation.chunk
+            if _most(job, chunks, device, ranks) <= available:
+                return
+        # Where not even the few samples of a plan would fit, none is made.
+        if _most(job.of_samples(MORE), 2 * MORE, device, 1) <= available + _SLACK:
+            room = _planned(job, device, available)
+    if hopeless:
+        largest = room.largest_samples(ranks, made=1.0) if room else _largest(least, available)
+        raise too_large(least(options.samples), "its samples", largest)
+    if room is not None and (phase := room.peak(partition, made=1.0)).total > available:
+        raise too_large(phase.total, phase.largest, room.largest_samples(ranks, made=1.0))
 
 
 def _described(device: torch.device) -> Device:
@@ -142,20 +135,24 @@ def _described(device: torch.device) -> Device:
 
 
 def _planned(job: Job, device: Device, available: int) -> Room | None:
-    """None where a few samples do not go through: the run's own checks say why."""
+    """None where a few samples do not go through: the run's own checks say why. What planning
+    itself leaves in this process, as modules of torch, counts to the base."""
+    before = resident()
     try:
         runner = few_samples(job, MORE, SimulatedRank(1))
         map = runner.start().map
         system = runner.system(map, runner.samples(map, 1))
-        return Room(job, device, available, memory_model(job, runner, system))
+        model = memory_model(job, runner, system)
     except (WgfError, StepFailed):
         return None
+    left = 0 if device.is_gpu else max(0, resident() - before)
+    return Room(job, replace(device, base=device.base + left), available, model)
 
 
 def _least(
     problem: Problem, map: PushForward, options: SampleOptions, output: Output, device: Device,
     ranks: int,
-) -> Callable[[int], float]:  # fmt: skip
+) -> _Least:  # fmt: skip
     """Bytes that a rank holds at the least, by the number n of samples."""
     p, item = map.parameter_count(), options.torch_dtype.itemsize
     always = device.base + _VECTORS * p * item
@@ -163,13 +160,14 @@ def _least(
         always += 2 * 8 * p * p
     a_sample = _FEWEST * problem.dimension * item / ranks
 
-    def least(samples: int) -> float:
-        return always + a_sample * (samples + (output.particles or samples) / 2)
+    def least(samples: int, particles: bool = True) -> float:
+        seen = (output.particles if particles else 0) or samples
+        return always + a_sample * (samples + seen / 2)
 
     return least
 
 
-def _largest(least: Callable[[int], float], available: int) -> int:
+def _largest(least: _Least, available: int) -> int:
     """The n at which the least is all that there is."""
     slope = least(1 << 20) / (1 << 20) - least(0) / (1 << 20)
     return max(0, int((available - least(0)) / slope))
@@ -203,9 +201,9 @@ def _too_large(
     rounded = _down(largest)
     fits = f"the largest method.samples that fits is {rounded:,}" if rounded else "no n fits"
     return InputError(
-        f"a run with {options.samples:,} samples needs {amount(need)} of memory{each}, most for "
-        f"{what}, and there is {amount(available)}: {fits}; else take {', '.join(remedies)}, or "
-        f"set {GIVEN} to what a rank may take"
+        f"a run with {options.samples:,} samples needs at least {amount(need)} of memory{each}, "
+        f"most for {what}, and there is {amount(available)}: {fits}; else take "
+        f"{', '.join(remedies)}, or set {GIVEN} to what a rank may take"
     )
 
 
