@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
@@ -145,6 +146,16 @@ class agreed:
 
 
 def describe(error: BaseException) -> str:
-    """The message of this package's own errors; of others with the type, which tells much."""
+    """The message of this package's own errors; of others with the type, which tells much. Where
+    memory was refused, how much was asked for at once."""
     text = str(error)
-    return text if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, InputError | RunError):
+        return text
+    asked = re.search(r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)", text, re.IGNORECASE)
+    if asked or isinstance(error, MemoryError | torch.OutOfMemoryError):
+        much = f", {asked[1]} {asked[2]} at once" if asked else ""
+        return (
+            f"there is no memory for a tensor that was asked for{much}: take fewer samples, a "
+            "smaller map or dimension, or more ranks (hpc-wgf plan tells what a rank holds)"
+        )
+    return f"{type(error).__name__}: {text}"

@@ -24,7 +24,10 @@ from hpc_wgf.memory import resident
 from hpc_wgf.profiling.machine import versions
 from hpc_wgf.solution import solve
 
-SMALL = ["method.samples=96", "method.step=0.02", "output.every=0.02"]
+SMALL = [
+    "method.samples=64", "method.step=0.02", "output.every=0.02",
+    'map=[{kind="affine"},{kind="block",width=4}]',
+]  # fmt: skip
 A_RUN = 40 * 1024
 """Bytes by which the process may grow with a run: the noise of its allocator over 40 of them."""
 
@@ -60,7 +63,7 @@ def by_python(name: str, *settings: str, store: Path | None = None, again: bool 
     output = replace(run_file.output, path=store)
     solve(*build(run_file), output)
     if again:
-        later = build(run_file.ending_at(run_file.problem.until + 0.04))
+        later = build(run_file.ending_at(run_file.problem.until + 0.02))
         solve(*later, output, resume=True)
 
 
@@ -77,15 +80,15 @@ def broken(name: str, *settings: str) -> None:
 
 def by_command(store: Path) -> None:
     settings = [word for each in SMALL for word in ("--set", each)]
-    done = here("run", "ou-2d", "--set", "problem.until=0.04", *settings, "--out", store)
+    done = here("run", "ou-2d", "--set", "problem.until=0.02", *settings, "--out", store)
     assert done.returncode == 0, done.stderr
     assert here("report", store).returncode == 0
 
 
 KINDS: list[Callable[[Path], None]] = [
     lambda store: by_python("ou-2d", "problem.until=0.04"),
-    lambda store: by_python("ou-2d", "problem.until=0.04", store=store, again=True),
-    lambda store: by_python("aggregation-2d", "problem.until=0.04"),
+    lambda store: by_python("ou-2d", "problem.until=0.02", store=store, again=True),
+    lambda store: by_python("aggregation-2d", "problem.until=0.02", "method.tolerance=none"),
     lambda store: by_python("gmm-two-moons", "problem.until=0.02", "method.tolerance=1e-2"),
     lambda store: by_python("porous-2d", "problem.until=0.12", store=store),
     lambda store: refused("ou-2d", "method.samples=1"),
