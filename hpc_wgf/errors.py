@@ -1,5 +1,6 @@
 """Errors on which a user can act: each says what was given, what is expected, and what to do."""
 
+import re
 import traceback
 
 
@@ -26,20 +27,37 @@ class PlaceError(InputError):
     nodes may differ."""
 
 
-_NO_MEMORY = ("can't allocate memory", "out of memory")  # torch says so by a RuntimeError
+class MissingRankError(InputError):
+    """Rank 0, which speaks for all before ranks can communicate, was not met."""
+
+
+_ALLOCATION = r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)"  # torch says so by a RuntimeError
+_NO_MEMORY = ("MemoryError", "OutOfMemoryError")
+
+
+def describe(error: BaseException) -> str:
+    """The message of this package's own errors; of others with the type, which tells much. Where
+    memory was refused, how much was asked for at once."""
+    text = str(error)
+    if isinstance(error, WgfError):
+        return text
+    asked = re.search(_ALLOCATION, text, re.IGNORECASE)
+    if asked or type(error).__name__ in _NO_MEMORY:
+        much = f", {asked[1]} {asked[2]} at once" if asked else ""
+        return (
+            f"there is no memory for a tensor that was asked for{much}: take fewer samples, a "
+            "smaller map or dimension, or more ranks (hpc-wgf plan tells what a rank holds)"
+        )
+    return f"{type(error).__name__}: {text}"
 
 
 def error_line(error: Exception) -> str:
     """What a program says as it ends with an error: for one that is not of this package with its
     type and place. Control characters are escaped."""
-    text = str(error)
-    if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
-        first = text.partition("\n")[0]
-        text = f"not enough memory: take fewer samples, a smaller map or more ranks ({first})"
-    elif not isinstance(error, WgfError):
+    text = describe(error)
+    if not isinstance(error, WgfError):
         frames = traceback.extract_tb(error.__traceback__)
-        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-        text = f"{type(error).__name__}: {text}{place}"
+        text += f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     # What was given may hold characters that move the cursor of a terminal.
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 

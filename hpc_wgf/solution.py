@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .methods.pwgf import PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, event_log, progress
 from .output import Output
 from .parallel import Communicator, agreed, communicator_from_environment
+from .planning.fit import check_memory
 from .problems import Problem
 from .report import Summary
 from .run.layout import Layout
@@ -70,6 +71,7 @@ def solve(
     stop: Callable[[], bool] | None = None,
     observers: Sequence[Observer] = (),
     staging: Staging | None = None,
+    memory_check: bool = True,
 ) -> Solution:
     """Carry the start density of `problem` along its flow until `problem.until`.
 
@@ -83,7 +85,9 @@ def solve(
     `stop`: asked on every rank after every step; where it is true on one, the run stops there
     (`summary.finished` is false), and resumed goes on bit for bit. `observers`: further ones,
     which see every row and step. `staging`: decides at stored times whether the map is frozen and
-    which one goes on; None for one map from start to end.
+    which one goes on; None for one map from start to end. `memory_check`: whether a run that a rank
+    has no memory for is refused (see `hpc-wgf plan`); HPC_WGF_MEMORY_GIB in the environment says
+    what a rank may take where that is not what the machine has free.
 
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
     that has begun cannot go on.
@@ -98,7 +102,12 @@ def solve(
         # One rank looks: a file system may go on showing the others that there is nothing.
         if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
-        run = _bound(problem, map, options, output, communicator, stored, configuration)
+        layout = _layout(problem, options, output, communicator, stored)
+    if memory_check:
+        sized = replace(output, particles=layout.particles if output.particles or stored else None)
+        check_memory(problem, map, options, sized, communicator)
+    with agreed(communicator):
+        run = _bound(problem, map, options, layout, communicator, stored, configuration)
         schedule = Schedule(problem.start_time, problem.until, run.layout.every)
         if stored is None:
             fixed = run.method.controller().after_failure() is None
@@ -154,16 +163,23 @@ def _begun(path: Path | str | None) -> StoredRun:
     return stored
 
 
+def _layout(
+    problem: Problem, options: MethodOptions, output: Output, communicator: Communicator,
+    stored: StoredRun | None,
+) -> Layout:  # fmt: skip
+    """That of the store for a run that is resumed."""
+    if stored is None:
+        return Layout.of(problem, options, output, communicator.size)
+    return Layout.stored(stored.attributes)
+
+
 def _bound(
-    problem: Problem, map: PushForward, options: MethodOptions, output: Output,
+    problem: Problem, map: PushForward, options: MethodOptions, layout: Layout,
     communicator: Communicator, stored: StoredRun | None, configuration: Mapping[str, Any] | None,
 ) -> Identity:  # fmt: skip
-    """Everything that decides the run. One that is resumed keeps its layout and, where it is given
-    none, its configuration."""
-    if stored is None:
-        layout = Layout.of(problem, options, output, communicator.size)
-    else:
-        layout = Layout.stored(stored.attributes)
+    """Everything that decides the run. One that is resumed keeps, where it is given none, its
+    configuration."""
+    if stored is not None:
         configuration = configuration or extended(stored.attributes["configuration"], problem)
     setting = Setting.of(
         problem, map, options, communicator, particles=layout.particles, pieces=layout.pieces

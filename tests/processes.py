@@ -86,6 +86,12 @@ def script(
     return _started(program, ranks, launcher, timeout, {})
 
 
+def started_by_hand(name: str, *arguments: object, **environment: str):
+    """A script of `support/` in a process of its own, with the variables of a launcher as given."""
+    program = [str(_HERE / "support" / name), *map(str, arguments)]
+    return _started(program, 1, "torchrun", 240, environment)
+
+
 def errors(done: subprocess.CompletedProcess) -> list[str]:
     """The lines of a finished process that say why it failed."""
     # One stray byte, of any value, ends every message of Open MPI's own (openpmix/prrte#1905).

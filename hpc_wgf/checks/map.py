@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ..cloud import Cloud
-from ..errors import InputError
+from ..errors import InputError, describe
 from ..maps import PushForward
-from ..parallel import describe
 from ..problems import PotentialEnergy, Problem
 from .rounding import rounding_of
 

@@ -43,6 +43,7 @@ def plan(
     --device h100`
     """
     from ..planning import command
+    from ..solution import solve
 
     command.plan(
         name,
@@ -54,6 +55,6 @@ def plan(
         like=like,
         preconditioners=preconditioners,
         calibration=calibration,
-        execute=execute,
+        execute=solve if execute else None,
         as_json=as_json,
     )

@@ -61,6 +61,9 @@ class Linearizer(ABC):
         self.shapes = [tuple(shape) for shape in shapes]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.workspace = workspace or Workspace()
+        # A key of its own: with this object for a key, it and all its buffers would form a cycle,
+        # which lives on after a step until Python looks for cycles.
+        self._key = object()
         self.kept_bytes = 0
         if places is not None:
             self._order = like.new_empty(sum(self.sizes), dtype=torch.int64)
@@ -119,7 +122,7 @@ class Linearizer(ABC):
 
     def buffer(self, name: str, rows: int, samples: int) -> Tensor:
         """An uninitialised buffer (rows, samples), which the chunks of this map alone use."""
-        return self.workspace.take((self, name), rows, samples, self.like)
+        return self.workspace.take((self._key, name), rows, samples, self.like)
 
     def shared_buffer(self, turn: int, rows: int, samples: int) -> Tensor:
         """One of two uninitialised buffers (rows, samples) that all parts of a composition share.

@@ -1,7 +1,7 @@
 """Ranks, the processes of a run: their communication, and samples that do not depend on them."""
 
 from .blocks import RandomStream, SampleBlocks, affordable, samples_to_check
-from .communicator import Communicator, LocalCommunicator, agreed, describe
+from .communicator import Communicator, LocalCommunicator, agreed
 from .environment import communicator_from_environment, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
@@ -25,7 +25,6 @@ __all__ = [
     "affordable",
     "agreed",
     "communicator_from_environment",
-    "describe",
     "distributed",
     "find_place",
     "one_thread",

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import InputError, RunError
+from ..errors import InputError, RunError, describe
 
 
 class Communicator(Protocol):
@@ -142,9 +142,3 @@ class agreed:
         if everywhere:
             who = f"all {len(failed)} ranks"
         raise (InputError if is_input else RunError)(f"{who}: {message}") from error
-
-
-def describe(error: BaseException) -> str:
-    """The message of this package's own errors; of others with the type, which tells much."""
-    text = str(error)
-    return text if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {text}"

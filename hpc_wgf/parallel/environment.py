@@ -11,6 +11,7 @@ from .communicator import Communicator, LocalCommunicator
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
 from .mpi_library import mpi_place
+from .patience import Patience
 from .torch_distributed import TorchCommunicator
 
 _entered: TorchCommunicator | MPICommunicator | None = None
@@ -36,11 +37,11 @@ def communicator_from_environment(device: str = "auto", comm: str = "auto") -> C
         raise InputError(f"communicator {comm!r} is not known: expected auto, torch or mpi")
     if comm == "mpi" or (comm == "auto" and place.launcher.is_mpi):
         place = mpi_place(place)
-        _entered = MPICommunicator(_device(device, place))
+        _entered = MPICommunicator(_device(device, place), Patience.of())
     elif place.launcher is Launcher.NONE or (place.launcher is Launcher.SLURM and place.size == 1):
         return LocalCommunicator(_device(device, place))
     else:
-        _entered = TorchCommunicator(place, _device(device, place))
+        _entered = TorchCommunicator(place, _device(device, place), Patience.of())
     return _entered
 
 

@@ -167,6 +167,10 @@ def _master(
     port = _PORTS[zlib.crc32(name.encode()) % len(_PORTS)] if name else None
     if "MASTER_PORT" in environment:
         port = _number(environment, "MASTER_PORT")
+        if not 0 < port < 1 << 16:
+            raise InputError(
+                f"environment variable MASTER_PORT={port}: expected a port from 1 to 65535"
+            )
     return environment.get("MASTER_ADDR") or address, port
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import CommunicationError
 from .mpi_library import is_cuda_aware, load
 from .pairwise import pairwise_sum
+from .patience import COLLECTIVE, Patience
 
 _SPIN = 200  # Tests of a transfer, about 0.1 ms, before reports of failures are looked for.
 _GRACE = 0.5  # Seconds in which the reports of ranks that fail at the same time arrive.
@@ -28,7 +29,8 @@ class MPICommunicator:
     Tensors are sent as bytes, and added in torch by `pairwise_sum`: MPI datatypes are not used,
     as some libraries lack one (bfloat16), or reduce in the order of memory whatever the strides.
     No call blocks inside the library, so that every wait ends once another rank has reported a
-    failure. If a rank is killed, mpirun ends the others.
+    failure, or has not come within the `patience` of a collective. If a rank is killed, mpirun ends
+    the others, and it starts all or none.
 
     Errors: `InputError` where mpi4py or an MPI library is missing; `CommunicationError` in every
     collective after another rank has reported a failure.
@@ -36,8 +38,9 @@ class MPICommunicator:
 
     capturable = False
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, patience: Patience | None = None) -> None:
         self._mpi = load()
+        self._patience = patience or Patience()
         self.device = device
         self.closed = False
         # With communicators of our own, our messages cannot be mistaken for those of a user's code.
@@ -97,15 +100,22 @@ class MPICommunicator:
     def _complete(self, requests: list[Any], *buffers: object) -> None:
         """Wait for `requests`, which read and write `buffers`.
 
-        Errors: `CommunicationError` where a request fails, or another rank reports a failure.
+        Errors: `CommunicationError` where a request fails, another rank reports a failure, or one
+        does not come.
         """
-        tests = 0
+        tests, end = 0, 0.0
         try:
             while not self._mpi.Request.Testall(requests):
                 tests += 1
                 if tests > _SPIN:
+                    end = end or time.monotonic() + self._patience.collective
                     if self._found():
                         raise CommunicationError("another rank has failed")
+                    if time.monotonic() > end:
+                        raise CommunicationError(
+                            f"another rank did not come within {self._patience.collective:g} s "
+                            f"({COLLECTIVE})"
+                        )
                     time.sleep(0)  # Lets another rank run on the same core.
         except (CommunicationError, self._mpi.Exception) as error:
             self._kept += [requests, *buffers]

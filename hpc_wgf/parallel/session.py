@@ -8,7 +8,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import CommunicationError, InputError, PlaceError, WgfError, error_line
+from ..errors import (
+    CommunicationError,
+    InputError,
+    MissingRankError,
+    PlaceError,
+    WgfError,
+    error_line,
+)
 from ..log import LOG
 from .communicator import Communicator
 from .environment import communicator_from_environment
@@ -44,8 +51,11 @@ def distributed(device: str = "auto", comm: str = "auto") -> Iterator[Communicat
 def _speaks(error: InputError) -> bool:
     """Whether this process prints an error that arose before ranks could communicate.
 
-    Rank 0 prints for all; an error that concerns one node is printed by its first rank.
+    Rank 0 prints for all; an error that concerns one node is printed by its first rank, and that
+    rank 0 is not there by every other one.
     """
+    if isinstance(error, MissingRankError):
+        return True
     try:
         place = find_place(os.environ)
     except InputError:  # No process knows which is the first.

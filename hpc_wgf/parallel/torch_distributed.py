@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import sys
 import threading
 import time
@@ -15,14 +16,15 @@ from typing import Any, NoReturn, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
-from ..errors import CommunicationError, InputError, PlaceError
+from ..errors import CommunicationError, InputError, MissingRankError, PlaceError
 from .launcher import Place
 from .pairwise import pairwise_sum
+from .patience import RENDEZVOUS, Patience
 
 _FAILURE, _LEFT, _DEVICE = "hpc_wgf/failure", "hpc_wgf/left", "hpc_wgf/device"
-_CONNECTED, _COMPLETE = "hpc_wgf/connected", "hpc_wgf/complete"
+_STARTED, _CONNECTED = "hpc_wgf/started", "hpc_wgf/connected"
+_ASKING = 0.05  # Seconds between two looks for others who have not come yet.
 _SETTLING = 0.05  # Seconds in which a thread of a closed group gets the interpreter's lock.
 _PATIENCE = 5.0  # Seconds in which others read reports, which the process of rank 0 may hold.
 _R = TypeVar("_R")
@@ -32,55 +34,109 @@ class TorchCommunicator:
     """The `Communicator` of all ranks by the default process group of torch.distributed.
 
     `place`: that of this process, with the address and port at which the ranks meet. `device`:
-    where this rank computes. `timeout`: seconds after which a rank no longer waits for others.
+    where this rank computes. `patience`: how long it waits for the others.
 
     Errors: `InputError` where the place has no address or port, the ranks do not meet, or their
     devices differ in kind; `CommunicationError` in every collective after a rank has ended.
     """
 
-    def __init__(self, place: Place, device: torch.device, timeout: float = 600.0) -> None:
+    def __init__(
+        self, place: Place, device: torch.device, patience: Patience | None = None
+    ) -> None:
         self.device = device
         self.rank, self.size = place.rank, place.size
         self.closed = False
         backend = "nccl" if device.type == "cuda" else "gloo"
         self.capturable = backend == "nccl"
-        patience = timedelta(seconds=timeout)
+        self._place, self._patience = place, patience or Patience()
+        self._store = self._met()
+        # Who has not started yet is waited for here, and not in a collective, whose patience is
+        # that of a long step.
+        self._await_all(_STARTED)
+        self._agree_on_device()
         try:
-            met = rendezvous(_meeting_point(place), self.rank, self.size, timeout=patience)
-            self._store, _, _ = next(iter(met))
-            self._agree_on_device()
             dist.init_process_group(
-                backend, store=self._store, rank=self.rank, world_size=self.size, timeout=patience
-            )
-            self._await_all(patience)
+                backend, store=self._store, rank=self.rank, world_size=self.size,
+                timeout=timedelta(seconds=self._patience.collective),
+            )  # fmt: skip
         except RuntimeError as error:  # DistNetworkError, DistStoreError
-            first = str(error).partition("\n")[0]
-            raise InputError(
-                f"rank {self.rank} of {self.size} did not meet the others at {place.address}, port "
-                f"{place.port}: {first} Either another job has that port (set MASTER_PORT to a "
-                "free one, the same on all ranks) or a rank has ended before"
-            ) from error
+            raise InputError(self._apart(_first_line(error))) from error
+        # A rank that fails from here on would else be mistaken for one that never came.
+        self._await_all(_CONNECTED)
+
+    def _met(self) -> Any:
+        """The store that rank 0 holds for all, or under torchrun the agent of the first node."""
+        address, port = _meeting_point(self._place)
+        held = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        if self.rank and not self._is_open(address, port):
+            raise MissingRankError(
+                self._waited("rank 0, which holds the meeting point, to open it")
+            )
+        try:
+            return dist.TCPStore(  # type: ignore[attr-defined]
+                address, port, self.size, self.rank == 0 and not held,
+                timeout=timedelta(seconds=self._patience.rendezvous),
+                wait_for_workers=False, multi_tenant=not held,
+            )  # fmt: skip
+        except RuntimeError as error:  # DistNetworkError
+            raise InputError(self._apart(_first_line(error))) from error
+
+    def _is_open(self, address: str, port: int) -> bool:
+        """Whether somebody listens there within our patience. The store itself would ask once more
+        after its time, and print a trace of its own."""
+        end = time.monotonic() + self._patience.rendezvous
+        while time.monotonic() < end:
+            try:
+                left = max(_ASKING, end - time.monotonic())
+                socket.create_connection((address, port), timeout=left).close()
+            except OSError:  # Refused, as rank 0 is late, or a name that is not known yet.
+                time.sleep(_ASKING)
+            else:
+                return True
+        return False
+
+    def _await_all(self, stage: str) -> None:
+        """Wait until all ranks have come to this `stage`."""
+        try:
+            here, end = self._store.add(stage, 1), time.monotonic() + self._patience.rendezvous
+            while here < self.size and time.monotonic() < end:
+                time.sleep(_ASKING)
+                here = self._store.add(stage, 0)
+        except RuntimeError as error:  # Rank 0, which holds the store, has ended, and has said why.
+            raise InputError(self._apart(_first_line(error))) from error
+        if here < self.size:
+            missing = f"{self.size - here} of {self.size} ranks, which did not come"
+            raise InputError(self._waited(missing))
+
+    def _waited(self, for_whom: str) -> str:
+        place, seconds = self._place, self._patience.rendezvous
+        return (
+            f"rank {self.rank} waited {seconds:g} s at {place.address}, port {place.port}, for "
+            f"{for_whom}: start all {self.size} ranks with the same MASTER_ADDR and MASTER_PORT, "
+            f"look for messages of those that ended, or set {RENDEZVOUS} to more seconds"
+        )
+
+    def _apart(self, cause: str) -> str:
+        return (
+            f"rank {self.rank} of {self.size} did not meet the others at {self._place.address}, "
+            f"port {self._place.port}: {cause} Either another job has that port (set MASTER_PORT "
+            "to a free one, the same on all ranks) or a rank has ended before"
+        )
 
     def _agree_on_device(self) -> None:
         """Refuse ranks on CPUs together with ranks on GPUs: gloo and NCCL cannot communicate."""
         mine = self.device.type
         if self.rank == 0:
             self._store.set(_DEVICE, mine)
-        first = self._store.get(_DEVICE).decode()
+        try:
+            first = self._store.get(_DEVICE).decode()
+        except RuntimeError as error:
+            raise InputError(self._apart(_first_line(error))) from error
         if first != mine:
             raise PlaceError(
                 f"rank {self.rank} runs on {mine}, but rank 0 on {first}: nodes differ in their "
                 "GPUs; use --device cpu, or nodes of one kind"
             )
-
-    def _await_all(self, patience: timedelta) -> None:
-        """Wait until all ranks have connected.
-
-        A rank that failed before would be mistaken for one that never came.
-        """
-        if self._store.add(_CONNECTED, 1) == self.size:
-            self._store.set(_COMPLETE, "")
-        self._store.wait([_COMPLETE], patience)
 
     def sum(self, tensor: Tensor) -> Tensor:
         if tensor.device.type == "cpu":
@@ -151,17 +207,20 @@ class TorchCommunicator:
             raise CommunicationError(f"a collective failed: {error}") from error
 
 
-def _meeting_point(place: Place) -> str:
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _meeting_point(place: Place) -> tuple[str, int]:
+    if place.address is not None and place.port is not None:
+        return place.address, place.port
     missing = [
         name
         for name, value in (("MASTER_ADDR", place.address), ("MASTER_PORT", place.port))
         if value is None
     ]
-    if missing:
-        raise InputError(
-            f"{place.launcher} does not tell where rank 0 of {place.size} can be met: set "
-            f"{' and '.join(missing)} to the host of rank 0 and a free port there, the same on "
-            "all ranks, or use --comm mpi"
-        )
-    host = f"[{place.address}]" if ":" in str(place.address) else place.address
-    return f"tcp://{host}:{place.port}"
+    raise InputError(
+        f"{place.launcher} does not tell where rank 0 of {place.size} can be met: set "
+        f"{' and '.join(missing)} to the host of rank 0 and a free port there, the same on "
+        "all ranks, or use --comm mpi"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,14 @@ from .table import print_plan, print_ran
 def plan(
     name: str, settings: Sequence[str], *, nodes: int, per_node: int, device: str,
     products: float | None, like: Path | None, preconditioners: float | None,
-    calibration: Path | None, execute: bool, as_json: bool,
+    calibration: Path | None, execute: Callable[..., object] | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the plan of a run on `nodes` with `per_node` ranks each, as a table or as JSON.
 
     `name`, `settings`: the run, as for `config.load`. `device`: a name in `DEVICES`. `products`:
     products with Ĝ in a solve; `like`: a store or a report of a run to take them from.
-    `preconditioners`: made in a step. `calibration`: a record for `calibrated`. `execute`: also
-    execute a step (see `dry_run`).
+    `preconditioners`: made in a step. `calibration`: a record for `calibrated`. `execute`:
+    `hpc_wgf.solve`, by which a step is also executed (see `dry_run`); None for a plan alone.
 
     Errors: `InputError` for what does not fit.
     """
@@ -52,7 +52,7 @@ def plan(
     if "OMP_NUM_THREADS" not in os.environ:
         one_thread()
     # The dry run comes first: its peak of memory is that of the process.
-    ran = dry_run(job, ranks, hardware) if execute else None
+    ran = None if execute is None else dry_run(job, ranks, hardware, execute)
     planner = Planner(job, hardware, per_node)
     planned = planner.plan(ranks, counts)
     beside = None if ran is None else _beside(ran, planner, hardware)

@@ -9,12 +9,12 @@ record of `hpc-wgf bench scaling` replaces (see `calibrated`).
 from __future__ import annotations
 
 import difflib
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..memory import machine_memory
 
 if TYPE_CHECKING:
     import torch
@@ -85,11 +85,6 @@ class Device:
         return machine_memory() // ranks_per_node if self.memory is None else self.memory
 
 
-def machine_memory() -> int:
-    """Bytes of main memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 # The CUDA context, the buffers of NCCL and the workspaces of cuBLAS take about 1.5 GiB of a GPU.
 _GPU_BASE = 3 * _GIB // 2
 _INFINIBAND_HDR, _INFINIBAND_NDR = Link(2e-5, 25e9), Link(2e-5, 50e9)  # 200, 400 Gbit/s a GPU
@@ -117,7 +112,7 @@ _KNOWN = (
     Device(
         name="cpu",
         memory=None,
-        base=275 * 2**20,  # peak of `hpc-wgf run` with 64 samples, torch 2.13 on Linux
+        base=285 * 2**20,  # peak of `hpc-wgf run` with 64 samples, torch 2.13 on Linux
         fp64=36e9,
         fp32=72e9,
         tf32=72e9,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ..choices import Form
 from ..ensemble import GRADIENT_CHUNK
 from ..maps import budget_on
-from .cost_model import CostModel
 from .devices import Device
+from .memory_model import MemoryModel
 from .partition import Job, Partition
 
 # Vectors of length p: nine of MINRES, nine of states, velocities and the map, four copies of a
@@ -47,27 +47,27 @@ def budget(job: Job, device: Device) -> int:
     return job.options.budget or budget_on(device.memory)
 
 
-def kept_share(cost_model: CostModel, partition: Partition, limit: int) -> float:
+def kept_share(model: MemoryModel, partition: Partition, limit: int) -> float:
     """The share of a rank's samples whose linearisation is kept: as many as fit in `limit` bytes.
 
     Those of the other samples are computed anew in every product.
     """
     kept = 0.0
     for chunk in partition.step.chunks:
-        nbytes = chunk * cost_model.sizes.linearised
+        nbytes = chunk * model.sizes.linearised
         kept += nbytes if kept + nbytes <= limit else 0.0
-    return kept / max(1.0, partition.step.samples * cost_model.sizes.linearised)
+    return kept / max(1.0, partition.step.samples * model.sizes.linearised)
 
 
 def peak(
-    cost_model: CostModel, partition: Partition, device: Device, limit: int, made: float
+    model: MemoryModel, partition: Partition, device: Device, limit: int, made: float
 ) -> Phase:
     """The phase in which a rank holds most; arguments as of `phases`."""
-    return max(phases(cost_model, partition, device, limit, made), key=lambda phase: phase.total)
+    return max(phases(model, partition, device, limit, made), key=lambda phase: phase.total)
 
 
 def phases(
-    cost_model: CostModel, partition: Partition, device: Device, limit: int, made: float
+    model: MemoryModel, partition: Partition, device: Device, limit: int, made: float
 ) -> list[Phase]:
     """Memory of a rank in each phase of a run.
 
@@ -75,28 +75,28 @@ def phases(
     `limit`: bytes that kept linearisations may take. `made`: preconditioners made in a step; they
     and the one from before are held until the step ends.
     """
-    sizes, m, seen = cost_model.sizes, partition.step.samples, partition.evaluation.samples
+    sizes, m, seen = model.sizes, partition.step.samples, partition.evaluation.samples
     always = {
         "base": float(device.base),
         "evaluation sample": seen * (sizes.reference + sizes.seen),
-        "parameter vectors": _vectors(cost_model, partition),
+        "parameter vectors": _vectors(model, partition),
     }
-    step = {**always, **_of_two_steps(cost_model, partition, made)}
-    images, kept = {"images and scores": m * sizes.pushed}, _kept(cost_model, partition, limit)
+    step = {**always, **_of_two_steps(model, partition, made)}
+    images, kept = {"images and scores": m * sizes.pushed}, _kept(model, partition, limit)
     forces = {"forces": m * (sizes.forces + sizes.force), **kept}
-    if cost_model.form is Form.ENERGY:
-        forces["gradient of the energy"] = _differentiating(cost_model, partition.step.chunk)
+    if model.form is Form.ENERGY:
+        forces["gradient of the energy"] = _differentiating(model, partition.step.chunk)
     system = {"images and forces": m * sizes.system, **kept}
-    making = 0.0 if cost_model.preconditioner is None else cost_model.preconditioner.passing
+    making = 0.0 if model.preconditioner is None else model.preconditioner.passing
     shown = {"images being measured": seen * (sizes.pushed + sizes.seen_forces + sizes.seen)}
     row = {"images of a row": seen * sizes.seen}
 
     def pushing(chunk: int) -> dict[str, float]:
-        return {"a chunk being pushed": cost_model.pushing.at(chunk)}
+        return {"a chunk being pushed": model.pushing.at(chunk)}
 
-    rate = {"gradient of the energy": _differentiating(cost_model, partition.evaluation.chunk)}
+    rate = {"gradient of the energy": _differentiating(model, partition.evaluation.chunk)}
     return [
-        Phase("check of the start", {**always, "check of the virial": cost_model.virial}),
+        Phase("check of the start", {**always, "check of the virial": model.virial}),
         Phase("pushing samples", {**step, **images, **pushing(partition.step.chunk)}),
         Phase("assembly", {**step, **images, **forces}),
         Phase("making a preconditioner", {**step, **system, "its making": making}),
@@ -105,21 +105,21 @@ def phases(
     ]
 
 
-def _of_two_steps(cost_model: CostModel, partition: Partition, made: float) -> dict[str, float]:
+def _of_two_steps(model: MemoryModel, partition: Partition, made: float) -> dict[str, float]:
     """Bytes of the samples and preconditioners of a step and of the one before it."""
-    sizes = cost_model.sizes
+    sizes = model.sizes
     held = {"samples of two steps": 2.0 * partition.step.samples * sizes.reference}
     if partition.validation is not None:
         a_sample = 2.0 * sizes.reference + sizes.system + sizes.linearised
         held["held-out samples"] = partition.validation.samples * a_sample
-    if cost_model.preconditioner is not None:
-        held["preconditioners"] = (1.0 + math.ceil(made)) * cost_model.preconditioner.kept
+    if model.preconditioner is not None:
+        held["preconditioners"] = (1.0 + math.ceil(made)) * model.preconditioner.kept
     return held
 
 
-def _kept(cost_model: CostModel, partition: Partition, limit: int) -> dict[str, float]:
+def _kept(model: MemoryModel, partition: Partition, limit: int) -> dict[str, float]:
     """Bytes of what products with Ĝ need: kept linearisations, and buffers for one chunk."""
-    sizes, share = cost_model.sizes, kept_share(cost_model, partition, limit)
+    sizes, share = model.sizes, kept_share(model, partition, limit)
     anew = sizes.linearised if share < 1.0 else 0.0
     return {
         "kept linearisations": share * partition.step.samples * sizes.linearised,
@@ -127,12 +127,12 @@ def _kept(cost_model: CostModel, partition: Partition, limit: int) -> dict[str, 
     }
 
 
-def _differentiating(cost_model: CostModel, chunk: int) -> float:
+def _differentiating(model: MemoryModel, chunk: int) -> float:
     """Bytes held while the energy is differentiated, on at most `GRADIENT_CHUNK` samples."""
-    return cost_model.differentiating.at(min(chunk, GRADIENT_CHUNK))
+    return model.differentiating.at(min(chunk, GRADIENT_CHUNK))
 
 
-def _vectors(cost_model: CostModel, partition: Partition) -> float:
+def _vectors(model: MemoryModel, partition: Partition) -> float:
     """Bytes of all vectors of length p."""
     summed = 1.0 + math.ceil(math.log2(max(2, len(partition.step.chunks))))
-    return cost_model.parameters * cost_model.itemsize * (_VECTORS + summed)
+    return model.parameters * model.itemsize * (_VECTORS + summed)

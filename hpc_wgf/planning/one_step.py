@@ -52,18 +52,23 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
 
     Errors: `RunError` where a step fails on so few samples.
     """
-    options = replace(
-        job.options, samples=samples * ranks, block=None, max_products=_PRODUCTS,
-        step_size=_SHORT * job.options.step_size,
-    )  # fmt: skip
     on = SimulatedRank(ranks)
-    pieces = max(_PIECES, ranks)
-    runner = PWGF.on(job.problem, job.map, options, on, particles=samples * ranks, pieces=pieces)
+    runner = few_samples(job, samples, on)
     try:
         return _traced(runner, on, samples)
     except StepFailed as failure:
         raise RunError(f"a step on {samples} samples failed, and nothing is known of it: {failure}"
                        ) from failure  # fmt: skip
+
+
+def few_samples(job: Job, samples: int, on: SimulatedRank) -> PWGF:
+    """The method of a job on `samples` for each rank, with steps that are short enough for them."""
+    options = replace(
+        job.options, samples=samples * on.size, block=None, max_products=_PRODUCTS,
+        step_size=_SHORT * job.options.step_size,
+    )  # fmt: skip
+    return PWGF.on(job.problem, job.map, options, on, particles=samples * on.size,
+                   pieces=max(_PIECES, on.size))  # fmt: skip
 
 
 def _traced(runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:

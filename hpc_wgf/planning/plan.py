@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .cost_model import CostModel, profile
 from .devices import Device
-from .memory import Phase, budget, kept_share, peak
+from .memory import Phase, kept_share
 from .partition import Job, Partition
+from .room import Room
 from .seconds import Counts, Nodes, reduced_in_a_step, seconds_of_step
-
-_MOST_SAMPLES = 1 << 44
 
 
 @dataclass(frozen=True)
@@ -78,14 +76,17 @@ class Plan:
         return asdict(self)
 
 
-class Planner:
+class Planner(Room):
     """Plans one job on ranks with one kind of device each, `per_node` of them on a node."""
 
     def __init__(self, job: Job, device: Device, per_node: int) -> None:
-        self.job, self.device, self.per_node = job, device, per_node
+        self.per_node = per_node
         self.cost_model: CostModel = profile(job)
-        self._limit = budget(job, device)
-        self._available = device.memory_of_a_rank(per_node)
+        super().__init__(job, device, device.memory_of_a_rank(per_node), self.cost_model)
+
+    def memory(self, ranks: int, counts: Counts) -> Phase:
+        """The part of a step in which a rank holds most, with what it holds."""
+        return self.peak(self.partition(self.job, ranks), counts.preconditioners)
 
     def plan(self, ranks: int, counts: Counts) -> Plan:
         """The plan of the job on `ranks` ranks, beside those on 1, 2, 4, … fewer.
@@ -106,43 +107,20 @@ class Planner:
             preconditioner=self.cost_model.preconditioner is not None,
             counts=counts,
             lines=lines,
-            memory_of_a_rank=self._available,
+            memory_of_a_rank=self.available,
             held=phase.held,
             phase=phase.name,
-            largest_samples=self.largest_samples(ranks, counts),
+            largest_samples=self.largest_samples(ranks, counts.preconditioners),
         )
-
-    def memory(self, ranks: int, counts: Counts) -> Phase:
-        """The part of a step in which a rank holds most, with what it holds."""
-        return self._peak(self._partition(self.job, ranks), counts)
-
-    def largest_samples(self, ranks: int, counts: Counts) -> int:
-        """The largest n, to three digits, with which no rank exceeds its memory; 0 for no n."""
-
-        def fits(samples: int) -> bool:
-            partition = self._partition(self.job.of_samples(samples), ranks)
-            return self._peak(partition, counts).total <= self._available
-
-        options = self.job.options
-        # Every rank needs a block, also of the second sample, which may be smaller.
-        low = math.ceil((options.block or 32) * ranks / min(1.0, options.validation or 1.0))
-        if not fits(low):
-            return 0
-        while low < _MOST_SAMPLES and fits(2 * low):
-            low *= 2
-        step = low // 2
-        while step > low // 1000:
-            low += step if fits(low + step) else 0
-            step //= 2
-        return low
 
     def seconds(self, ranks: int, counts: Counts) -> Mapping[str, float]:
         """Seconds of a step, by what they are spent on."""
-        return self._seconds(self._partition(self.job, ranks), ranks, counts)
+        return self._seconds(self.partition(self.job, ranks), ranks, counts)
 
     def _line(self, ranks: int, counts: Counts, alone: float | None) -> Line:
-        partition = self._partition(self.job, ranks)
-        phase, parts = self._peak(partition, counts), self._seconds(partition, ranks, counts)
+        partition = self.partition(self.job, ranks)
+        phase = self.peak(partition, counts.preconditioners)
+        parts = self._seconds(partition, ranks, counts)
         seconds = sum(parts.values())
         sums = reduced_in_a_step(self.cost_model, counts, ranks)
         return Line(
@@ -150,7 +128,7 @@ class Planner:
             samples=partition.step.samples,
             memory=phase.total,
             memory_dominated_by=phase.largest,
-            fits=phase.total <= self._available,
+            fits=phase.total <= self.available,
             bytes_per_product=float(sum(self.cost_model.communication.product)),
             bytes_per_step=sum(size * often for size, often in sums),
             all_reduces=sum(often for _, often in sums),
@@ -161,14 +139,8 @@ class Planner:
         )
 
     def _seconds(self, partition: Partition, ranks: int, counts: Counts) -> Mapping[str, float]:
-        share = kept_share(self.cost_model, partition, self._limit)
+        share = kept_share(self.cost_model, partition, self.limit)
         nodes = Nodes(ranks, self.per_node)
         return seconds_of_step(
             self.cost_model, partition, self.job, self.device, counts, nodes, share
         )
-
-    def _peak(self, partition: Partition, counts: Counts) -> Phase:
-        return peak(self.cost_model, partition, self.device, self._limit, counts.preconditioners)
-
-    def _partition(self, job: Job, ranks: int) -> Partition:
-        return job.partition(ranks, self.device.torch_device)

@@ -16,7 +16,7 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # other.
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators log",
-    "fields krylov parallel maps references streams",
+    "memory fields krylov parallel maps references streams",
     "output interactions store profiling",
     "problems report",
     "ensemble",
@@ -25,8 +25,9 @@ _FLOORS = [
     "methods",
     "config observers",
     "run guide",
+    "planning",
     "solution analysis",
-    "planning bench",
+    "bench",
     "cli",
 ]
 _FLOOR = {package: floor for floor, row in enumerate(_FLOORS) for package in row.split()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from bound import ensemble_of
@@ -215,3 +218,18 @@ def test_leaves_are_large_enough_for_wide_maps_and_small_enough_for_the_cache():
     assert all(
         size * width * 8 <= 2**20 for size, width in zip(sizes[:3], (10, 50, 256), strict=True)
     )
+
+
+@every_map
+def test_buffers_end_with_their_linearizer(name):
+    """Without Python's look for cycles, which comes late: those of earlier steps were kept."""
+    map = with_modules[name]()
+    linearizer = map.linearizer()
+    linearizer.linearize(torch.randn(20, map.dimension)).jvp(map.get_theta())
+    buffers = weakref.ref(linearizer.workspace)
+    gc.disable()
+    try:
+        del linearizer
+        assert buffers() is None
+    finally:
+        gc.enable()

@@ -15,8 +15,8 @@ from hpc_wgf.config import build, load
 from hpc_wgf.errors import InputError
 from hpc_wgf.parallel import tree_sum
 from hpc_wgf.planning.calibration import calibrated
-from hpc_wgf.planning.cost_model import TransientMemory
 from hpc_wgf.planning.devices import DEVICES, Link, device_named
+from hpc_wgf.planning.memory_model import TransientMemory
 from hpc_wgf.planning.partition import Job
 from hpc_wgf.planning.plan import Planner
 from hpc_wgf.planning.seconds import Counts, Nodes, all_reduce
@@ -82,7 +82,7 @@ def test_memory_is_what_tensors_of_a_run_take(planner):
 
 
 def test_the_largest_sample_fits_and_a_larger_one_does_not(planner):
-    largest = planner.largest_samples(2, COUNTS)
+    largest = planner.largest_samples(2, COUNTS.preconditioners)
     available = CPU.memory_of_a_rank(2)
 
     def memory(samples: int) -> float:
@@ -95,7 +95,7 @@ def test_thousands_of_ranks_are_planned_where_their_blocks_are_named():
     """More ranks than the 1024 blocks that samples are cut into by themselves."""
     job = job_of("ou-2d", "method.samples=1000000", "method.block=64")
     planner = Planner(job, device_named("h100"), 8)
-    assert planner.largest_samples(4096, COUNTS) > 64 * 4096
+    assert planner.largest_samples(4096, COUNTS.preconditioners) > 64 * 4096
     with pytest.raises(InputError, match="4096 ranks but only 1025 sample blocks"):
         Planner(job_of("ou-2d", "method.samples=1000000"), CPU, 8).memory(4096, COUNTS)
 
