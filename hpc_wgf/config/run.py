@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..fields import Number, Unit, Whole, unexpected
+from ..fields import Number, Unit, Whole, is_plain_text, unexpected
 from ..methods.pwgf import PWGFOptions
 from ..output import Output
 from .energies import EnergyTable, build_energy
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def _one_file_name(name: str) -> str:
-    if not name or "/" in name or "\\" in name:
-        raise unexpected("a name without slashes, which also names a store")
+    if not name or "/" in name or "\\" in name or not is_plain_text(name):
+        raise unexpected("a name without slashes and control characters, which also names a store")
     return name
 
 
