@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import RunFile, build, load, parse
+from ..fields import local_path
 from .arguments import Comm, Device, Settings, Source, StorePath
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def run(
 
     with distributed(device, comm) as communicator:
         run_file = load(name, settings or [], read_input=lambda: _standard_input(communicator))
-        path = out or Path("runs") / f"{run_file.problem.name}.zarr"
+        path = local_path(out or Path("runs") / f"{run_file.problem.name}.zarr")
         # Rank 0 decides for all: when the others look, its store may already be there.
         begun = go_on and communicator.gather(os.path.lexists(path))[0]
         _run(run_file, path, communicator, resume=begun)
@@ -62,6 +63,7 @@ def resume(
 
     with distributed(device, comm) as communicator:
         begun = open_run(path)
+        path = begun.path
         begun.check_resumable()
         stored = begun.configuration(
             "resume it with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"

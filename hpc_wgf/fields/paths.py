@@ -32,8 +32,8 @@ def local_path(given: Path | str) -> Path:
         )
     if _URL.match(text):
         raise InputError(
-            f"{text} is a URL: expected a path on a file system of this machine. Write there, and "
-            "copy the folder afterwards"
+            f"{text} is a URL: expected a path on a file system of this machine. Copy to it, or "
+            "from it, by other means"
         )
     try:
         return Path(given).expanduser()

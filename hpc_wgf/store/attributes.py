@@ -13,6 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 DIGEST, ARRAYS_DIGEST = "digest", "arrays_digest"
+NEEDED: Mapping[str, tuple[type, ...]] = {
+    "problem": (str,), "dimension": (int,), "until": (int, float), "ranks": (int,),
+    "samples": (int,), "parameters": (int,), "versions": (dict,),
+}  # fmt: skip
+"""Attributes of every run, with their types."""
+
 _JSON = "json"
 
 

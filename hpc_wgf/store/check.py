@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from .attributes import NEEDED
 from .damage import UNREADABLE, in_one_line
 from .documents import differing_documents
 from .older import OLDER
@@ -27,7 +28,7 @@ class Flaw:
     """What is wrong with a store."""
 
     array: str
-    """The array or figure that is concerned, or `stages`, or `checkpoint`."""
+    """The array or figure that is concerned, or `attributes`, or `stages`, or `checkpoint`."""
 
     row: int | None
     """The row that cannot be relied on; None where the flaw concerns them all."""
@@ -42,7 +43,7 @@ class Flaw:
 
 def check(stored: StoredRun) -> list[Flaw]:
     """All flaws of a store, none of a sound one; every committed number is read once."""
-    flaws = [*_documents(stored), *_checkpoint(stored)]
+    flaws = [*_attributes(stored), *_documents(stored), *_checkpoint(stored)]
     # Nothing else can be told where the stages or the columns are wrong.
     for whole_store in (_stages, _columns):
         if found := list(whole_store(stored)):
@@ -55,6 +56,12 @@ def check(stored: StoredRun) -> list[Flaw]:
     if not spoilt & {FIGURES, "folded", "time", PARTICLE_TIME}:
         flaws += _log_densities(stored)
     return flaws
+
+
+def _attributes(stored: StoredRun) -> Iterator[Flaw]:
+    for name in NEEDED:
+        if name not in stored.attributes:
+            yield Flaw("attributes", None, f"{name} is missing")
 
 
 def _documents(stored: StoredRun) -> Iterator[Flaw]:

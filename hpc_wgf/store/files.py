@@ -84,6 +84,10 @@ class PlainFiles(LocalStore):
         check_no_link(self.root, key)
         await super().set(key, value)
 
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        check_no_link(self.root, key)
+        await super().set_if_not_exists(key, value)
+
     def set_sync(self, key: str, value: Buffer) -> None:
         check_no_link(self.root, key)
         super().set_sync(key, value)

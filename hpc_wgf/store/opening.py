@@ -14,7 +14,7 @@ from zarr.storage import StorePath
 
 from ..errors import InputError
 from ..fields import local_path
-from .attributes import broken_seal, decoded
+from .attributes import NEEDED, broken_seal, decoded
 from .damage import UNREADABLE, Attributes, damaged, in_one_line
 from .files import PlainFiles, kind_of, read_file
 from .metadata import FILE, StoreMetadata
@@ -23,11 +23,10 @@ from .reader import StoredRun
 from .schema import ARRAYS, OLDEST_ARRAYS, SCHEMA_VERSION, STAGE
 
 _GIVE = "give the folder that `hpc-wgf run` wrote"
-# Kinds of attributes that no digest protects in older stores.
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "problem": (str,), "until": (int, float), "dimension": (int,), "ranks": (int,),
-    "samples": (int,), "parameters": (int,), "versions": (dict,), "layout": (dict,),
-    "objects": (dict,), "configuration": (dict, type(None)), "checkpoint": (str,),
+# No digest protects them in older stores.
+_KINDS = {
+    **NEEDED, "layout": (dict,), "objects": (dict,), "configuration": (dict, type(None)),
+    "checkpoint": (str,),
 }  # fmt: skip
 
 

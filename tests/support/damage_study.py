@@ -102,10 +102,12 @@ class Study:
         arguments = {"picture": ["report", store, "--picture", picture]}.get(
             command, [command, store]
         )
-        if damage is not None:
-            damage.apply(store)
-        with _as_nobody(store):
+        if damage is None:  # and all that is imported late is there afterwards
             done = here(*arguments)
+        else:
+            damage.apply(store)
+            with _as_nobody(store):
+                done = here(*arguments)
         shown: list[object] = [done.stdout]
         if command == "picture" and picture.exists():
             shown.append(picture.read_bytes())
