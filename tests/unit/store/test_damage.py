@@ -1,5 +1,5 @@
-"""Damaged stores, one in a number of all that `support/damage.py` makes, under every command. All of
-them: python tests/support/damage_study.py --out data/damage.json."""
+"""Damaged stores, one in a number of all that `support/damage.py` makes, under every command. For
+all of them: PYTHONPATH=tests:tests/support python tests/support/damage_study.py --out FILE."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ def test_a_new_file_is_new(tmp_path, outside):
         file.write(b"other")
     assert untouched(outside)
     assert read_file(tmp_path / "part") == b"other"
+    (tmp_path / "to").symlink_to(outside)
     with pytest.raises(OSError, match="a symbolic link, through which nothing"):
-        (tmp_path / "to").symlink_to(outside)
         zarr.create_array(PlainFiles(tmp_path), name="to/array", data=np.ones(3))
     assert untouched(outside)
 
