@@ -67,9 +67,8 @@ def _attributes(stored: StoredRun) -> Iterator[Flaw]:
 def _documents(stored: StoredRun) -> Iterator[Flaw]:
     """The documents of the arrays themselves, which only a writer looks at, are those that the
     group holds; a killed process may have left longer arrays."""
-    if stored.schema not in OLDER:
-        for name, what in differing_documents(stored.path, stored.documents).items():
-            yield Flaw(name, None, what)
+    for name, what in differing_documents(stored.path, stored.documents).items():
+        yield Flaw(name, None, what)
 
 
 def _checkpoint(stored: StoredRun) -> Iterator[Flaw]:

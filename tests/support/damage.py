@@ -6,6 +6,7 @@ store. Each is applied to a copy.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -53,8 +54,9 @@ def rewrite(store: Path, change: Callable[[dict, dict], object], *, seal: bool =
 def damages(store: Path) -> Iterator[Damage]:
     """All damages of the store at `store`, which has been stopped between two rows."""
     files = sorted(str(path.relative_to(store)) for path in store.rglob("*") if path.is_file())
+    others = itertools.cycle(_INSTEAD.items())  # they are met in the same way at all files
     for file in files:
-        for kind, change in _OF_FILES.items():
+        for kind, change in [*_OF_FILES.items(), next(others)]:
             yield Damage(kind, file, partial(_to_file, change, file))
     folders = sorted(str(path.relative_to(store)) for path in store.iterdir() if path.is_dir())
     for folder in folders:
@@ -62,8 +64,9 @@ def damages(store: Path) -> Iterator[Damage]:
         yield Damage("a file in its place", folder, partial(_to_file, _foreign, folder))
     yield Damage("a file in its place", ".", lambda path: _foreign(_gone(path)))
     yield Damage("empty", ".", lambda path: _gone(path).mkdir())
-    for kind, make in _NO_FILES.items():
-        yield Damage(kind, ".", partial(_to_whole, make))
+    for kind, make in {"missing": _gone, **_INSTEAD}.items():
+        if kind != "a folder":
+            yield Damage(kind, ".", partial(_to_whole, make))
     yield from _of_metadata(folders)
 
 
@@ -127,12 +130,11 @@ def _json(text: str, path: Path) -> None:
     path.write_text(text)
 
 
-_NO_FILES: dict[str, Callable[[Path], object]] = {
-    "a symbolic link to itself": _loop, "a pipe": _pipe, "a socket": _socket, "missing": _gone,
+_INSTEAD: dict[str, Callable[[Path], object]] = {
+    "a symbolic link to itself": _loop, "a pipe": _pipe, "a socket": _socket, "a folder": _folder,
 }  # fmt: skip
 _OF_FILES: dict[str, Callable[[Path], object]] = {
-    **_NO_FILES,
-    "a folder in its place": _folder,
+    "missing": _gone,
     "truncated": _truncated,
     "empty": lambda path: path.write_bytes(b""),
     "flipped early": partial(_flipped, 0.2),

@@ -30,15 +30,15 @@ REFUSED, SOUND = "refused in one line", "sound, as of the whole store"
 _SECONDS = 30
 _TIMES_OF_DAY = {"wall_seconds", "step_seconds"}
 _SETTINGS = [
-    "problem.until=0.4", "method.samples=60", "method.step=0.05",
+    "problem.until=0.3", "method.samples=60", "method.step=0.05",
     'map=[{kind="affine"}]',
 ]  # fmt: skip
 
 
 def stopped_run(path: Path) -> None:
-    """A run of four rows at `path`, stopped a step after the last of them."""
+    """A run of three rows at `path`, stopped a step after the last of them."""
     run_file = load("ou-2d", _SETTINGS)
-    left = iter([False] * 6 + [True])
+    left = iter([False] * 4 + [True])
     wgf.solve(
         *build(run_file), Output(path, every=0.1), stop=lambda: next(left),
         configuration={**run_file.model_dump(mode="json"), "output": {"every": 0.1}},
@@ -164,14 +164,15 @@ def _at_most(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def studied(every: int = 1) -> list[Outcome]:
-    """The outcomes of one in `every` damages."""
+def studied(every: int = 1) -> tuple[list[Outcome], int]:
+    """The outcomes of one in `every` damages, and how many damages there are."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        return list(Study(Path(folder)).outcomes(every))
+        study = Study(Path(folder))
+        return list(study.outcomes(every)), len(list(damages(study.whole)))
 
 
-def _counts(outcomes: list[Outcome]) -> dict[str, object]:
+def _counts(outcomes: list[Outcome], total: int) -> dict[str, object]:
     by_command: dict[str, dict[str, int]] = {}
     for command in Study.commands:
         found = Counter(outcome.found for outcome in outcomes if outcome.command == command)
@@ -179,6 +180,7 @@ def _counts(outcomes: list[Outcome]) -> dict[str, object]:
     kinds = Counter(outcome.damage.kind for outcome in outcomes if outcome.command == "report")
     return {
         "damages": sum(kinds.values()),
+        "of": total,
         "by command": by_command,
         "by kind": dict(sorted(kinds.items())),
     }
@@ -188,11 +190,11 @@ def main() -> None:
     """The command."""
     arguments = sys.argv[1:]
     out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else None
-    outcomes = studied(int(arguments[0]) if arguments and arguments[0].isdecimal() else 1)
+    outcomes, total = studied(int(arguments[0]) if arguments and arguments[0].isdecimal() else 1)
     for outcome in outcomes:
         if outcome.found not in (REFUSED, SOUND):
             print(f"{outcome.command}, {outcome.damage}: {outcome.found}: {outcome.said[-300:]}")
-    text = json.dumps(_counts(outcomes), indent=1, ensure_ascii=False)
+    text = json.dumps(_counts(outcomes, total), indent=1, ensure_ascii=False)
     print(text)
     if out is not None:
         out.write_text(text + "\n")

@@ -1,4 +1,4 @@
-"""SIGKILL of one of two ranks that no launcher watches, at many random moments of a run.
+"""SIGKILL of one of two ranks that no launcher watches, at many random moments after they have met.
 
 Usage: kill_study.py [KILLS] [--out FILE]. Ranks are forked from this process, which has imported
 all that they need: to start them anew would take ten times longer than the run. FILE gets what was
@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,12 @@ def _started(said: Path, *arguments: str) -> list[Any]:
     return ranks
 
 
-def _ended(said: Path, *arguments: str) -> float:
-    """The seconds that a run of two ranks took, which ended well."""
-    begun = time.monotonic()
+def _ended(said: Path, *arguments: str) -> None:
+    """A run of two ranks, which ends well."""
     ranks = _started(said, *arguments)
     for rank in ranks:
         rank.join()
     assert [rank.exitcode for rank in ranks] == [0] * _RANKS, said.read_text()
-    return time.monotonic() - begun
 
 
 def _rows(store: Path) -> int:
@@ -78,6 +76,8 @@ def _killed(folder: Path, chance: random.Random, takes: float, rows: int) -> dic
     """One kill, after a random time; what was found."""
     store, said, lost = folder / "run", folder / "said", chance.randrange(_RANKS)
     ranks = _started(said, "run", "ou-2d", *_FLOW, "--out", str(store))
+    while not store.exists() and ranks[0].exitcode is None:  # until they have met
+        time.sleep(0.01)
     time.sleep(chance.uniform(0.0, takes))
     before, begun = _rows(store), time.monotonic()
     alive = all(rank.exitcode is None for rank in ranks)
@@ -95,12 +95,12 @@ def _killed(folder: Path, chance: random.Random, takes: float, rows: int) -> dic
     return found
 
 
-def study(kills: int) -> list[dict[str, Any]]:
+def study(kills: int) -> Iterator[dict[str, Any]]:
     """So many kills; errors: `AssertionError` where one is not survived."""
-    found = []
     with tempfile.TemporaryDirectory() as place:
         whole = Path(place) / "whole"
-        takes = _ended(Path(place) / "said", "run", "ou-2d", *_FLOW, "--out", str(whole))
+        _ended(Path(place) / "said", "run", "ou-2d", *_FLOW, "--out", str(whole))
+        takes = float(open_run(whole).last("wall_seconds"))
         for number in range(kills):
             folder = Path(place) / str(number)
             folder.mkdir()
@@ -109,28 +109,31 @@ def study(kills: int) -> list[dict[str, Any]]:
                 assert check(open_run(folder / "run")) == []
                 _ended(folder / "said", "resume", str(folder / "run"))
                 assert_same(open_run(folder / "run"), open_run(whole))
-            found.append(one)
-            print(number, one, flush=True)
+            yield one
             shutil.rmtree(folder)
-    return found
 
 
 def main() -> None:
     """The command."""
     arguments = sys.argv[1:]
     out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else None
-    found = study(int(arguments[0]) if arguments and arguments[0].isdecimal() else 30)
-    if out is not None:
-        record = {
-            "ranks": _RANKS,
-            "kills": len(found),
-            "while both ranks were at work": sum(one["alive"] for one in found),
-            "with rows in the store": sum(one["rows before"] > 0 for one in found),
-            "resumed bitwise": sum(one["rows after"] > 0 for one in found),
-            "longest survivor's seconds": max(one["survivor's seconds"] for one in found),
-            "each": found,
-        }
-        out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    found: list[dict[str, Any]] = []
+    for one in study(int(arguments[0]) if arguments and arguments[0].isdecimal() else 30):
+        found.append(one)
+        print(len(found), one, flush=True)
+        if out is not None:
+            out.write_text(json.dumps(_record(found), indent=1) + "\n")
+
+
+def _record(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "ranks": _RANKS,
+        "kills": len(found),
+        "while both ranks were at work": sum(one["alive"] for one in found),
+        "resumed bitwise from rows": sum(one["rows after"] > 0 for one in found),
+        "longest survivor's seconds": max(one["survivor's seconds"] for one in found),
+        "each": found,
+    }
 
 
 if __name__ == "__main__":

@@ -39,16 +39,17 @@ def store(study, tmp_path) -> Path:
 
 
 def test_one_damaged_store_in_many_is_refused_by_every_command(study):
-    outcomes = list(study.outcomes(every=61))
+    outcomes = list(study.outcomes(every=37))
     assert len(outcomes) >= 4 * 8
     wrong = [o for o in outcomes if o.found not in ((REFUSED,) if o.command == "check" else
                                                     (REFUSED, SOUND))]  # fmt: skip
     assert wrong == []
 
 
-def test_all_damages_have_been_tried_and_none_was_called_whole(study):
+def test_many_damages_have_been_tried_and_none_was_called_whole(study):
     record = json.loads(RECORD.read_text())
-    assert record["damages"] == len(list(damages(study.whole))) >= 150
+    assert record["of"] == len(list(damages(study.whole)))
+    assert record["damages"] >= 150
     for command, found in record["by command"].items():
         assert sum(found.values()) == record["damages"]
         assert set(found) <= {REFUSED, SOUND}
@@ -64,9 +65,9 @@ def test_a_lost_checkpoint_is_missed_until_it_is_forgotten(store):
     assert "--forget-checkpoint" in done.stderr
     done = here("check", store, "--forget-checkpoint")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "4 rows and 6 steps, all whole" in done.stdout
+    assert "3 rows and 4 steps, all whole" in done.stdout
     assert here("resume", store).returncode == 0
-    assert wgf.open_run(store).column("time")[-1] == pytest.approx(0.4)
+    assert wgf.open_run(store).column("time")[-1] == pytest.approx(0.3)
 
 
 def test_a_checkpoint_between_its_announcement_and_its_rename_is_found(store):
@@ -75,7 +76,7 @@ def test_a_checkpoint_between_its_announcement_and_its_rename_is_found(store):
     assert check(wgf.open_run(store)) == []
     kept = wgf.open_run(store).checkpoint()
     assert kept is not None
-    assert kept.step == 7
+    assert kept.step == 5
 
 
 class Bomb:
@@ -94,7 +95,7 @@ def test_nothing_is_unpickled(store, tmp_path, known):
     bomb = np.empty(1, dtype=object)
     bomb[0] = Bomb(fuse)
     file = io.BytesIO()
-    np.savez(file, theta=bomb, rows=np.asarray(4), time=bomb, allow_pickle=True)
+    np.savez(file, theta=bomb, rows=np.asarray(3), time=bomb, allow_pickle=True)
     (store / "checkpoint.npz").write_bytes(file.getvalue())
     pickle.dump(bomb, (store / "time" / "c" / "0").open("wb"))
     if not known:
@@ -137,9 +138,9 @@ def test_a_checkpoint_replaces_a_link_and_what_it_leads_to_stays(store, outside)
     for name in ("checkpoint.npz", "checkpoint.npz.part"):
         (store / name).unlink(missing_ok=True)
         (store / name).symlink_to(outside / "mine")
-    kept.write(store, 4)
+    kept.write(store, 3)
     assert untouched(outside)
-    assert Checkpoint.read(store, 4) is not None
+    assert Checkpoint.read(store, 3) is not None
 
 
 @pytest.mark.parametrize("make", [lambda lock, to: lock.symlink_to(to / "lock"),
@@ -152,9 +153,9 @@ def test_a_lock_that_is_no_file_is_refused(store, outside, make):
     assert untouched(outside)
 
 
-@pytest.mark.parametrize("name", ["particles", "particles/c", "particles/c/4", "figures/c/0"])
+@pytest.mark.parametrize("name", ["particles", "particles/c", "particles/c/3", "figures/c/0"])
 def test_nothing_is_written_through_a_link_in_a_store(store, outside, name):
-    """A resumed run adds row 4."""
+    """A resumed run adds row 3."""
     if (store / name).is_dir():
         shutil.copytree(store / name, store.parent / "moved")
         shutil.rmtree(store / name)
