@@ -1,6 +1,7 @@
 """Every damage of `damage.py` under every command that reads stores, all in this process.
 
-Usage: damage_study.py [EVERY] [--out FILE]: each damage, or one of EVERY; FILE gets the counts.
+Usage: damage_study.py [EVERY] [--out FILE]: each damage, or one of EVERY; FILE gets the counts,
+anew after each damage.
 """
 
 from __future__ import annotations
@@ -164,14 +165,6 @@ def _at_most(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def studied(every: int = 1) -> tuple[list[Outcome], int]:
-    """The outcomes of one in `every` damages, and how many damages there are."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        study = Study(Path(folder))
-        return list(study.outcomes(every)), len(list(damages(study.whole)))
-
-
 def _counts(outcomes: list[Outcome], total: int) -> dict[str, object]:
     by_command: dict[str, dict[str, int]] = {}
     for command in Study.commands:
@@ -190,14 +183,20 @@ def main() -> None:
     """The command."""
     arguments = sys.argv[1:]
     out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else None
-    outcomes, total = studied(int(arguments[0]) if arguments and arguments[0].isdecimal() else 1)
-    for outcome in outcomes:
-        if outcome.found not in (REFUSED, SOUND):
-            print(f"{outcome.command}, {outcome.damage}: {outcome.found}: {outcome.said[-300:]}")
-    text = json.dumps(_counts(outcomes, total), indent=1, ensure_ascii=False)
-    print(text)
-    if out is not None:
-        out.write_text(text + "\n")
+    every = int(arguments[0]) if arguments and arguments[0].isdecimal() else 1
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # as another user reads there
+        study = Study(Path(folder))
+        total = len(list(damages(study.whole)))
+        for outcome in study.outcomes(every):
+            outcomes.append(outcome)
+            if outcome.found not in (REFUSED, SOUND):
+                print(f"{outcome.command}, {outcome.damage}: {outcome.found}: {outcome.said}")
+            if out is not None and outcome.command == Study.commands[-1]:
+                text = json.dumps(_counts(outcomes, total), indent=1, ensure_ascii=False)
+                out.write_text(text + "\n")
+    print(json.dumps(_counts(outcomes, total), indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":
