@@ -15,7 +15,8 @@ from typing import Any
 DIGEST, ARRAYS_DIGEST = "digest", "arrays_digest"
 NEEDED: Mapping[str, tuple[type, ...]] = {
     "problem": (str,), "dimension": (int,), "until": (int, float), "ranks": (int,),
-    "samples": (int,), "parameters": (int,), "versions": (dict,),
+    "samples": (int,), "parameters": (int,), "versions": (dict,), "layout": (dict,),
+    "objects": (dict,), "configuration": (dict, type(None)),
 }  # fmt: skip
 """Attributes of every run, with their types."""
 

@@ -15,6 +15,7 @@ from zarr.storage import StorePath
 from ..errors import InputError
 from ..fields import local_path
 from .attributes import NEEDED, broken_seal, decoded
+from .checkpoint import CHECKPOINT
 from .damage import UNREADABLE, Attributes, damaged, in_one_line
 from .files import PlainFiles, kind_of, read_file
 from .metadata import FILE, StoreMetadata
@@ -24,10 +25,7 @@ from .schema import ARRAYS, OLDEST_ARRAYS, SCHEMA_VERSION, STAGE
 
 _GIVE = "give the folder that `hpc-wgf run` wrote"
 # No digest protects them in older stores.
-_KINDS = {
-    **NEEDED, "layout": (dict,), "objects": (dict,), "configuration": (dict, type(None)),
-    "checkpoint": (str,),
-}  # fmt: skip
+_KINDS = {**NEEDED, CHECKPOINT: (str,)}
 
 
 def open_run(path: Path | str) -> StoredRun:

@@ -27,7 +27,7 @@ SHAPE = StoreShape(
 """Of a small store, in shards of 30 samples, the last one shorter."""
 ATTRIBUTES = {
     "problem": "small", "dimension": 2, "until": 1.0, "ranks": 1, "samples": 100, "parameters": 5,
-    "versions": {},
+    "versions": {}, "layout": {}, "objects": {}, "configuration": None,
 }  # fmt: skip
 """Of its run."""
 SPAN = slice(0, 100)
