@@ -8,12 +8,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from .fields import OPTIONS, Number, Unit, Whole, plain_errors, unexpected
+from .fields import OPTIONS, Number, Unit, Whole, local_path, plain_errors, unexpected
 
 
-def _path(value: Any) -> Any:
-    if value is None or isinstance(value, Path | str):
-        return value
+def _path(value: Any) -> Path | None:
+    if value is None:
+        return None
+    if isinstance(value, Path | str):
+        return local_path(value)
     raise unexpected("a path")
 
 

@@ -111,6 +111,20 @@ def launched(
     )  # fmt: skip
 
 
+def on_their_own(*arguments: str | Path, ranks: int) -> list[subprocess.Popen]:
+    """`hpc-wgf …` on ranks that no launcher watches, still running, by rank."""
+    meet = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    command = [sys.executable, "-m", "hpc_wgf", *map(str, arguments)]
+    return [
+        subprocess.Popen(
+            command, env=_environment({**meet, "RANK": str(rank), "LOCAL_RANK": str(rank),
+                                       "LOCAL_WORLD_SIZE": str(ranks)}),
+            text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )
+        for rank in range(ranks)
+    ]  # fmt: skip
+
+
 def ranks_of(job: subprocess.Popen) -> list[int]:
     """The process numbers of the ranks of a running torchrun, by rank."""
     children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()

@@ -93,7 +93,7 @@ class Trajectory:
     def figures(self, time: float) -> dict[str, float]:
         """The judge's figures at a stored time, computed anew from the stored parameters."""
         row, map = self.row(time), self.map(time)
-        stored = self.run.column("velocity")[row][: len(map.theta)]
-        velocity = None if np.isnan(stored).any() else map.theta.new_tensor(stored)
+        stored = self.run.velocity(row)
+        velocity = None if stored is None else map.theta.new_tensor(stored)
         look = self.judge.look(map, velocity)
         return self.judge.figures(self.times[row], map, velocity, look)

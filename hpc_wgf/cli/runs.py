@@ -15,6 +15,7 @@ import typer
 from ..config import RunFile, build, load, parse
 from ..config.toml import not_utf8
 from ..errors import InputError
+from ..fields import local_path
 from ..log import LOG, logging_to
 from .arguments import (
     Comm,
@@ -62,7 +63,7 @@ def run(
     with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
         telling.check()
         run_file = load(name, settings or [], read_input=lambda: _standard_input(communicator))
-        path = out or Path("runs") / f"{run_file.problem.name}.zarr"
+        path = local_path(out or Path("runs") / f"{run_file.problem.name}.zarr")
         # Rank 0 decides for all: when the others look, its store may already be there.
         begun = go_on and communicator.gather(os.path.lexists(path))[0]
         _run(run_file, path, communicator, telling, resume=begun)
@@ -91,6 +92,7 @@ def resume(
     with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
         telling.check()
         begun = open_run(path)
+        path = begun.path
         begun.check_resumable()
         stored = begun.configuration(
             "resume it with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"

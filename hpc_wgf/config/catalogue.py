@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..fields import nearest
+from ..fields import local_path, nearest
 from .parsing import parse
 from .run import RunFile
 from .toml import merged, parse_toml, read_toml, with_settings
@@ -98,7 +98,7 @@ def tables_of(name_or_file: str, read_input: Callable[[], str] | None = None) ->
 
 def _found(name_or_file: str, folder: Path) -> Path:
     """The path of a run file; `folder`: where relative paths begin."""
-    path = folder / name_or_file
+    path = folder / local_path(name_or_file)
     if path.suffix.lower() == ".toml":
         return path
     if name_or_file not in names() and os.path.isfile(path):  # False too for what is no path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..fields import Number, Unit, Whole, unexpected
+from ..fields import Number, Unit, Whole, is_plain_text, unexpected
 from ..methods.pwgf import PWGFOptions
 from ..output import Output
 from .energies import EnergyTable, build_energy
@@ -23,7 +23,7 @@ _LONGEST_NAME = 200  # File systems allow 255 bytes, endings of stores and their
 
 
 def _one_file_name(name: str) -> str:
-    plain = name.isprintable() and "/" not in name and "\\" not in name
+    plain = is_plain_text(name) and "/" not in name and "\\" not in name
     if not plain or not name.strip(" ."):
         raise unexpected("a name without slashes and control characters, which also names a store")
     if len(name.encode()) > _LONGEST_NAME:

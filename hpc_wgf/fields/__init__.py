@@ -4,6 +4,7 @@ Nothing here imports torch.
 """
 
 from .options import plain_errors
+from .paths import is_plain_text, local_path
 from .types import OPTIONS, Flag, Matrix, Number, Unit, Vector, Whole, unexpected
 from .words import explain, nearest, shown
 
@@ -16,6 +17,8 @@ __all__ = [
     "Vector",
     "Whole",
     "explain",
+    "is_plain_text",
+    "local_path",
     "nearest",
     "plain_errors",
     "shown",

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import build, load
 from ..errors import InputError
+from ..fields import local_path
 from ..methods.pwgf import PWGFOptions
 from ..parallel import one_thread
 from ..report import Summary
@@ -125,6 +126,7 @@ def _products(number: float | None, like: Path | None) -> _Products:
 
 def _recorded(path: Path) -> float | None:
     """Products of a solve in the run whose store, or report by --json, this is."""
+    path = local_path(path)
     if path.is_dir() or not path.exists():
         return Summary.of_store(open_run(path)).products_per_solve
     try:

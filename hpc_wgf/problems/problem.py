@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..errors import InputError
+from ..fields import is_plain_text
 from ..interactions import InteractionEnergy, Particles
 from ..parallel import LocalCommunicator
 from .densities import Density
@@ -50,9 +51,11 @@ class Problem:
 
         If `exact` is not given, it is found automatically where `exact_map` knows it.
 
-        Errors: `InputError` if an object is no energy or no density, if dimensions differ, or if
-        the times are not finite and increasing.
+        Errors: `InputError` if an object is no energy or no density, if dimensions differ, if
+        the times are not finite and increasing, or if the name is no line of text.
         """
+        if not (isinstance(name, str) and is_plain_text(name)):
+            raise InputError(f"the problem's name is {name!r:.80}: expected a line of text")
         self._set(until=_end(until, start_time), start_time=float(start_time), name=name)
         parts = list(energy) if isinstance(energy, Sequence) else [energy]
         _check_kinds(parts, start)

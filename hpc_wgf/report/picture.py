@@ -39,7 +39,7 @@ def draw(
     figure, panels = pyplot.subplots(
         1, len(rows) + 1, figsize=(3.2 * (len(rows) + 1), 3.2), layout="constrained"
     )
-    clouds = [np.asarray(run.group["particles"][row, :samples][:, shown]) for row in rows]
+    clouds = [run.particles(row, slice(samples))[:, shown] for row in rows]
     low, high = (f([f(cloud, axis=0) for cloud in clouds], axis=0) for f in (np.min, np.max))
     for panel, cloud, row in zip(panels, clouds, rows, strict=False):
         panel.set(title=f"t = {times[row]:g}", xlim=(low[0], high[0]))

@@ -94,7 +94,7 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
     communicator = given.setting.communicator
     with agreed(communicator):
         map = map_of_row(stored, given.setting.map, stored.rows - 1)
-        kept = np.asarray(stored.group["particles"][stored.rows - 1, given.setting.evaluation.span])
+        kept = stored.particles(stored.rows - 1, given.setting.evaluation.span)
         before = float(stored.last("energy"))
     try:
         look = judge.look(map)
@@ -132,21 +132,16 @@ def last_checkpoint(stored: StoredRun, until: float) -> Checkpoint | None:
     last row. None where it has no row. Errors: `InputError` for a damaged checkpoint."""
     if stored.rows == 0:
         return None
-    checkpoint = Checkpoint.read(stored.path, stored.rows)
+    checkpoint = stored.checkpoint()
     if checkpoint is not None and checkpoint.time <= until:
         return checkpoint
-    figures = ("time", "steps_taken", "next_step_size")
-    theta = _theta_to_go_on(stored)
-    for name, value in (("theta", theta), *((name, stored.last(name)) for name in figures)):
-        if not np.isfinite(value).all():
-            raise stored.damaged(f"{name} of the last row is missing or not finite")
     return Checkpoint(
         time=float(stored.last("time")),
         step=int(stored.last("steps_taken")),
         step_size=float(stored.last("next_step_size")),
         last_error=float(stored.last("controller_error")),
         wall_seconds=float(stored.last("wall_seconds")),
-        theta=theta,
+        theta=_theta_to_go_on(stored),
     )
 
 
@@ -155,8 +150,7 @@ def _theta_to_go_on(stored: StoredRun) -> np.ndarray:
     last = stored.rows - 1
     newest = len(stored.stages) - 1
     if newest > 0 and stored.stages[newest].row == last:
-        parameters = stored.stages[newest].parameters
-        return np.asarray(stored.group["stage_theta"][newest, :parameters])
+        return stored.initial_theta(newest)
     return stored.theta(last)
 
 

@@ -3,11 +3,12 @@
 from .check import Flaw, check
 from .checkpoint import Checkpoint, StepColumns
 from .creation import StoreShape
-from .reader import StoredRun, open_run
+from .opening import open_run
+from .reader import StoredRun
 from .schema import SCHEMA_VERSION
 from .shards import blocks_per_shard, default_shards
 from .stages import Stage, StoredStage
-from .writer import RunWriter, refuse_existing
+from .writer import RunWriter, forget_checkpoint, refuse_existing
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -22,6 +23,7 @@ __all__ = [
     "blocks_per_shard",
     "check",
     "default_shards",
+    "forget_checkpoint",
     "open_run",
     "refuse_existing",
 ]

@@ -1,7 +1,8 @@
 """Whether a stored run is whole: every committed row readable, and in agreement with the others.
 
-Chunks carry CRC-32C checksums, so that a changed byte is found; a chunk that is missing would read
-as not-a-number, which positions, parameters and times never are.
+Opening it has compared digests and lengths. Chunks carry CRC-32C checksums, so that a changed byte
+is found; a chunk that is missing would read as not-a-number, which positions, parameters and times
+never are.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from .attributes import NEEDED
+from .damage import UNREADABLE, in_one_line
+from .documents import differing_documents
 from .older import OLDER
 from .reader import StoredRun
-from .schema import ARRAYS, FIGURES, PARTICLE_TIME, STAGE, STEP, STEP_FIGURES, TIME
+from .schema import FIGURES, PARTICLE_TIME, STEP_FIGURES
+from .soundness import flaw_of_figure, flaw_of_numbers, flaw_of_times
 from .stages import STAGES
-
-# Of a damaged chunk: the file system, the decompressor, the checksum, a shape that does not fit.
-_UNREADABLE = (OSError, RuntimeError, ValueError)
-_IN_ALL_SCHEMAS = ("time", "theta", "particles", "log_density")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Flaw:
     """What is wrong with a store."""
 
     array: str
-    """The array or figure that is concerned, or `attributes`, or `stages`."""
+    """The array or figure that is concerned, or `attributes`, or `stages`, or `checkpoint`."""
 
     row: int | None
     """The row that cannot be relied on; None where the flaw concerns them all."""
@@ -42,11 +43,12 @@ class Flaw:
 
 def check(stored: StoredRun) -> list[Flaw]:
     """All flaws of a store, none of a sound one; every committed number is read once."""
-    # Nothing else can be told where the attributes or the shapes are wrong.
-    for whole_store in (_attributes, _stages, _lengths):
-        if flaws := list(whole_store(stored)):
-            return flaws
-    flaws = [*_times(stored), *_coordinates(stored), *(_tables(stored) or _figures(stored))]
+    flaws = [*_attributes(stored), *_documents(stored), *_checkpoint(stored)]
+    # Nothing else can be told where the stages or the columns are wrong.
+    for whole_store in (_stages, _columns):
+        if found := list(whole_store(stored)):
+            return flaws + found
+    flaws += [*_times(stored), *_coordinates(stored), *(_tables(stored) or _figures(stored))]
     spoilt = {flaw.array for flaw in flaws}
     if not spoilt & {FIGURES, "stage"}:
         flaws += [*_rows_of_stages(stored), *_parameters(stored)]
@@ -57,8 +59,36 @@ def check(stored: StoredRun) -> list[Flaw]:
 
 
 def _attributes(stored: StoredRun) -> Iterator[Flaw]:
-    if stored.schema not in OLDER and not stored.sealed:
-        yield Flaw("attributes", None, "they are not those that were written: the digest differs")
+    for name in NEEDED:
+        if name not in stored.attributes:
+            yield Flaw("attributes", None, f"{name} is missing")
+
+
+def _documents(stored: StoredRun) -> Iterator[Flaw]:
+    """The documents of the arrays themselves, which only a writer looks at, are those that the
+    group holds; a killed process may have left longer arrays."""
+    for name, what in differing_documents(stored.path, stored.documents).items():
+        yield Flaw(name, None, what)
+
+
+def _checkpoint(stored: StoredRun) -> Iterator[Flaw]:
+    try:
+        stored.checkpoint()
+    except InputError as error:
+        yield Flaw("checkpoint", None, str(error))
+
+
+def _columns(stored: StoredRun) -> Iterator[Flaw]:
+    """Figures are named, and there are as many as names."""
+    try:
+        named = stored.columns
+    except InputError as error:
+        yield Flaw(FIGURES, None, str(error))
+        return
+    for axis, name in () if stored.schema in OLDER else (("time", FIGURES), ("step", STEP_FIGURES)):
+        names = sum(column.along == axis for column in named)
+        if (found := stored.group[name].shape[1]) != names:
+            yield Flaw(name, None, f"{found} columns, {names} of them named")
 
 
 def _stages(stored: StoredRun) -> Iterator[Flaw]:
@@ -75,22 +105,6 @@ def _stages(stored: StoredRun) -> Iterator[Flaw]:
         yield Flaw(STAGES, None, f"{described} are described, parameters of {found} are stored")
 
 
-def _lengths(stored: StoredRun) -> Iterator[Flaw]:
-    """Arrays of the same dimension have the same length in it."""
-    names = _IN_ALL_SCHEMAS if stored.schema in OLDER else ARRAYS
-    missing = [name for name in names if name not in stored.group]
-    for name in missing:
-        yield Flaw(name, None, "the array is missing")
-    if missing:
-        return
-    lengths = {TIME: stored.rows, STEP: stored.steps}
-    for name, array in sorted(stored.group.arrays()):
-        for axis, found in zip(array.metadata.dimension_names or (), array.shape, strict=False):
-            expected = lengths.setdefault(axis, found)
-            if found != expected and axis != STAGE:
-                yield Flaw(name, None, f"{found} entries, {expected} expected")
-
-
 def _times(stored: StoredRun) -> Iterator[Flaw]:
     """They increase, and particles are stored at some of them."""
     names = ("time", *((PARTICLE_TIME,) if PARTICLE_TIME in stored.group else ()))
@@ -98,11 +112,9 @@ def _times(stored: StoredRun) -> Iterator[Flaw]:
         values = _read(stored, name)
         if isinstance(values, Flaw):
             yield values
-        elif lost := int(np.isnan(values).sum()):
-            yield Flaw(name, None, f"{lost} of {len(values)} numbers are missing")
-        elif (np.diff(values) <= 0).any():
-            yield Flaw(name, None, "times do not increase")
-        elif name == PARTICLE_TIME and not set(values) <= set(stored.column("time")):
+        elif what := flaw_of_times(values):
+            yield Flaw(name, None, what)
+        elif name == PARTICLE_TIME and not set(values) <= set(stored.values("time")):
             yield Flaw(name, None, "not all of them are times of rows")
 
 
@@ -135,11 +147,8 @@ def _figures(stored: StoredRun) -> Iterator[Flaw]:
         if isinstance(values, Flaw):
             yield values
             continue
-        lost = values < 0 if values.dtype.kind == "i" else np.isnan(values)
-        if lost.any() and not column.optional:
-            yield Flaw(column.key, None, f"{int(lost.sum())} of {len(values)} numbers are missing")
-        elif column.key == "step_time" and (np.diff(values) <= 0).any():
-            yield Flaw(column.key, None, "times do not increase")
+        if what := flaw_of_figure(column, values):
+            yield Flaw(column.key, None, what)
         elif column.key == "steps_taken" and len(values) and values[-1] != stored.steps:
             what = f"says {int(values[-1])} steps, {stored.steps} are stored"
             yield Flaw(column.key, None, what)
@@ -149,7 +158,7 @@ def _rows_of_stages(stored: StoredRun) -> Iterator[Flaw]:
     """Rows belong to stages that are there, which begin where their attribute says."""
     if stored.schema in OLDER or not stored.rows:
         return
-    numbers, stages = stored.column("stage"), stored.described_stages
+    numbers, stages = stored.values("stage"), stored.described_stages
     if (np.diff(numbers) < 0).any():
         yield Flaw("stage", None, "it goes back")
         return
@@ -171,7 +180,7 @@ def _parameters(stored: StoredRun) -> Iterator[Flaw]:
     """θ is given at every row, η at all of them or, where the method has none, at no row."""
     old = stored.schema in OLDER
     stages = () if old else stored.described_stages
-    numbers = np.zeros(stored.rows, int) if old else stored.column("stage")
+    numbers = np.zeros(stored.rows, int) if old else stored.values("stage")
     if stages and (numbers >= len(stages)).any():
         return
     counts = [stages[number].parameters if stages else None for number in numbers]
@@ -199,8 +208,8 @@ def _particles(stored: StoredRun) -> Iterator[Flaw]:
 def _log_densities(stored: StoredRun) -> Iterator[Flaw]:
     """They are not-a-number where the map has folded, and the row says at how many samples."""
     known = "folded" in {column.key for column in stored.columns}
-    rows = np.searchsorted(stored.column("time"), stored.particle_times)
-    for entry, folded in enumerate(stored.column("folded")[rows]):
+    rows = np.searchsorted(stored.values("time"), stored.particle_times)
+    for entry, folded in enumerate(stored.values("folded")[rows]):
         values = _row(stored, "log_density", entry)
         if isinstance(values, Flaw):
             yield values
@@ -215,20 +224,19 @@ def _not_finite(
     """What is wrong with one row, of which the first `count` numbers are meant."""
     if isinstance(values, Flaw):
         yield values
-    elif lost := int(np.count_nonzero(~np.isfinite(values[:count]))):
-        what = f"{lost} of {values[:count].size} numbers are missing or not finite"
+    elif what := flaw_of_numbers(values[:count]):
         yield Flaw(name, row, what)
 
 
 def _read(stored: StoredRun, key: str) -> np.ndarray | Flaw:
     try:
-        return stored.column(key)
-    except _UNREADABLE as error:
-        return Flaw(key, None, f"cannot be read: {error}")
+        return stored.values(key)
+    except UNREADABLE as error:
+        return Flaw(key, None, f"cannot be read: {in_one_line(error)}")
 
 
 def _row(stored: StoredRun, name: str, row: int) -> np.ndarray | Flaw:
     try:
         return np.asarray(stored.group[name][row])
-    except _UNREADABLE as error:
-        return Flaw(name, row, f"cannot be read: {error}")
+    except UNREADABLE as error:
+        return Flaw(name, row, f"cannot be read: {in_one_line(error)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import warnings
@@ -16,7 +17,8 @@ from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
 from ..columns import Column, along
 from .attributes import encoded
-from .metadata import StoreMetadata
+from .checkpoint import CHECKPOINT
+from .metadata import FILE, StoreMetadata
 from .schema import ARRAYS, FIGURES, SCHEMA_VERSION, STEP_FIGURES, labelled
 from .stages import STAGES, Stage
 
@@ -84,7 +86,10 @@ def create_store(
 def _filled(
     path: Path, shape: StoreShape, attributes: Mapping[str, Any], stage: Stage
 ) -> StoreMetadata:
-    given = encoded({"schema_version": SCHEMA_VERSION, **attributes, STAGES: [stage.entry(row=0)]})
+    stages = [stage.entry(row=0)]
+    given = encoded(
+        {"schema_version": SCHEMA_VERSION, CHECKPOINT: "", **attributes, STAGES: stages}
+    )
     group = zarr.open_group(path, mode="w-", zarr_format=3)
     _create_samples(group, shape)
     _create_parameters(group, shape, stage)
@@ -92,8 +97,9 @@ def _filled(
     with warnings.catch_warnings():
         # What we rely on is said where the file is written anew for every row.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
-        zarr.consolidate_metadata(str(path))
-    metadata = StoreMetadata(given, StoreMetadata.read(path).arrays)
+        zarr.consolidate_metadata(str(path), zarr_format=3)
+    document = json.loads((path / FILE).read_text())
+    metadata = StoreMetadata(given, document["consolidated_metadata"]["metadata"])
     metadata.publish(path)
     return metadata
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..columns import STEP_PREFIX, Column
 from ..errors import InputError
 from .attributes import encoded
+from .files import PlainFiles
 from .schema import ARRAYS, FIGURES, STAGE, STEP, STEP_FIGURES, TIME
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def labelled_dataset(
             "a labelled Dataset needs xarray, which is not installed here: "
             "pip install 'hpc-wgf[analysis]'"
         ) from error
-    stored = xarray.open_zarr(path, consolidated=True)
+    files = PlainFiles(path, read_only=True)
+    stored = xarray.open_zarr(files, consolidated=True, zarr_format=3)
     kept = {name: length for name, length in lengths.items() if name in stored.dims}
     stored = stored.isel({name: slice(length) for name, length in kept.items()})
     in_tables = {FIGURES, STEP_FIGURES} | {column.key for column in figures}

@@ -9,28 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from .attributes import decoded, encoded, sealed
+from .files import check_no_link, new_file
 from .schema import PARAMETER, STAGE
 from .stages import STAGES, Stage
 
-_FILE = "zarr.json"
+FILE = "zarr.json"
+"""The name of the group's document, and of every array's."""
+
 _INLINE = {"kind": "inline", "must_understand": False}
 
 
 @dataclass(frozen=True)
 class StoreMetadata:
-    """Of the group and of its arrays, as Zarr v3 writes them."""
+    """Of the group and of its arrays, as Zarr v3 writes them. `opening.committed` reads them."""
 
     attributes: Mapping[str, Any]
-    """Of the group, encoded, without their digest."""
+    """Of the group, encoded; their digests are made anew when they are published."""
 
     arrays: Mapping[str, Mapping[str, Any]]
     """The document of every array by name."""
 
-    @classmethod
-    def read(cls, path: Path) -> StoreMetadata:
-        """The committed metadata of the store at `path`. Errors: `OSError`, `KeyError`."""
-        document = json.loads((path / _FILE).read_text())
-        return cls(document["attributes"], document["consolidated_metadata"]["metadata"])
+    @property
+    def document(self) -> dict[str, Any]:
+        """The group's document."""
+        # Consolidated metadata are not in the v3 specification yet; we rely on nothing but
+        # their being one file.
+        return {
+            "attributes": self.attributes, "zarr_format": 3, "node_type": "group",
+            "consolidated_metadata": {**_INLINE, "metadata": self.arrays},
+        }  # fmt: skip
 
     def resized(self, lengths: Mapping[str, int]) -> StoreMetadata:
         """With other lengths of the dimensions named in `lengths`, in all arrays that have one."""
@@ -65,17 +72,13 @@ class StoreMetadata:
         consolidated metadata do not look at them."""
         for name, array in self.arrays.items():
             if before is None or array != before.arrays[name]:
-                _replace(path / name / _FILE, array)
+                check_no_link(path, name)
+                _replace(path / name / FILE, array)
 
     def publish(self, path: Path) -> None:
         """Replace the one file that says which rows there are, in an atomic rename."""
-        # Consolidated metadata are not in the v3 specification yet; we rely on nothing but
-        # their being one file.
-        document = {
-            "attributes": sealed(self.attributes), "zarr_format": 3, "node_type": "group",
-            "consolidated_metadata": {**_INLINE, "metadata": self.arrays},
-        }  # fmt: skip
-        _replace(path / _FILE, document)
+        attributes = sealed(self.attributes, self.arrays)
+        _replace(path / FILE, {**self.document, "attributes": attributes})
 
 
 def _resized(array: Mapping[str, Any], lengths: Mapping[str, int]) -> Mapping[str, Any]:
@@ -86,7 +89,8 @@ def _resized(array: Mapping[str, Any], lengths: Mapping[str, int]) -> Mapping[st
 def _replace(file: Path, document: Mapping[str, Any]) -> None:
     part = file.with_name(f"{file.name}.part")
     try:
-        part.write_text(json.dumps(document))
+        with new_file(part) as opened:
+            opened.write(json.dumps(document).encode())
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

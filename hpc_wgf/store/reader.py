@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from ..columns import STEP_PREFIX, Column
 from ..errors import InputError
-from .attributes import DIGEST, decoded, digest
+from .checkpoint import CHECKPOINT, Checkpoint
+from .damage import UNREADABLE, damaged, in_one_line
 from .dataset import labelled_dataset
 from .older import OLDER, older_columns
-from .schema import ARRAYS, FIGURES, PARTICLE_TIME, SCHEMA_VERSION, STEP, STEP_FIGURES, TIME, labels
+from .schema import FIGURES, PARTICLE_TIME, STEP, STEP_FIGURES, TIME, labels
+from .soundness import flaw_of_figure, flaw_of_numbers, flaw_of_times
 from .stages import STAGES, StoredStage
 
 if TYPE_CHECKING:
@@ -26,16 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A store as it stood when opened; rows committed later are not seen."""
+    """A store as it stood when opened; rows committed later are not seen.
+
+    What its methods return has been found sound; they raise `InputError`, which begins with
+    "damaged", where it is not."""
 
     path: Path
     """Where it lies."""
 
     group: Any
-    """The Zarr group, for arrays that are read in part: `group["particles"][row, :100]`."""
+    """The Zarr group. What is read through it is checked against checksums alone; `read` also says
+    in one line what is damaged."""
 
     attributes: Mapping[str, Any]
     """What the store says of the run."""
+
+    documents: Mapping[str, Mapping[str, Any]]
+    """The committed metadata of every array by name."""
 
     @property
     def schema(self) -> int:
@@ -43,24 +50,13 @@ class StoredRun:
         return int(self.attributes["schema_version"])
 
     def check_resumable(self) -> None:
-        """Errors: `InputError` for a store to which no row can be added: one of an older schema, or
-        one whose attributes or arrays are not those that were written."""
+        """Errors: `InputError` for a store to which no row can be added, one of an older schema."""
         if self.schema in OLDER:
             raise InputError(
                 f"{self.path} was written by an older version (schema {self.schema}): its "
                 "figures can be read, its maps cannot be built again, so that it cannot be "
                 "resumed. Use the version that wrote it, or run it again into a new store"
             )
-        if not self.sealed:
-            raise self.damaged("its attributes are not those that were written, the digest differs")
-        for name in ARRAYS:
-            self._array(name)
-
-    @property
-    def sealed(self) -> bool:
-        """Whether the attributes are those that were written, as their digest tells."""
-        given = dict(self.group.attrs)
-        return given.get(DIGEST) == digest(given)
 
     def configuration(self, instead: str) -> Mapping[str, Any]:
         """The tables of the run file with which the run began.
@@ -76,10 +72,24 @@ class StoredRun:
 
     def damaged(self, what: str) -> InputError:
         """The error for a store that cannot be relied on."""
-        return InputError(
-            f"damaged: {self.path}: {what}. `hpc-wgf check {self.path}` lists what is wrong; "
-            "restore the store from a copy, or run anew into another one"
-        )
+        return damaged(self.path, f"{what}. `hpc-wgf check {self.path}` lists what is wrong")
+
+    def read(self, name: str, at: Any = slice(None)) -> np.ndarray:
+        """An array or a part of it: `read("particles", (row, slice(100)))`."""
+        try:
+            return np.asarray(self._array(name)[at])
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise self.damaged(f"{name} cannot be read: {in_one_line(error)}") from error
+
+    def _finite(self, name: str, at: Any) -> np.ndarray:
+        """The same, of numbers that are always finite."""
+        values = self.read(name, at)
+        if flaw := flaw_of_numbers(values):
+            row = at[0] if isinstance(at, tuple) else at
+            raise self.damaged(f"{name}, row {row}: {flaw}")
+        return values
 
     def _array(self, name: str) -> Any:
         """The Zarr array. Errors: `InputError` where it is missing."""
@@ -104,7 +114,10 @@ class StoredRun:
         if self.schema in OLDER:
             return older_columns(self.group)
         tables = (self._array(name).attrs for name in (FIGURES, STEP_FIGURES))
-        return tuple(column for attributes in tables for column in labels(attributes))
+        try:
+            return tuple(column for attributes in tables for column in labels(attributes))
+        except UNREADABLE as error:
+            raise self.damaged(f"its figures are not named: {in_one_line(error)}") from error
 
     @cached_property
     def stages(self) -> tuple[StoredStage, ...]:
@@ -134,13 +147,34 @@ class StoredRun:
         Errors: `InputError` where it cannot be read."""
         try:
             return tuple(map(StoredStage.of, self.attributes[STAGES]))
-        except (KeyError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise self.damaged(f"its attribute {STAGES} cannot be read") from error
 
     def column(self, key: str) -> np.ndarray:
         """All of one figure or array: `energy` (time,), `step_products` (step,), `theta` (time,
         parameter). A figure that the run does not have is not-a-number, so that runs of other
-        methods and older ones can be read alike."""
+        methods and older ones can be read alike.
+
+        Errors: `InputError` where times or figures are missing, or what is there cannot be
+        read."""
+        try:
+            values = self.values(key)
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise self.damaged(f"{key} cannot be read: {in_one_line(error)}") from error
+        if flaw := self._flaw(key, values):
+            raise self.damaged(f"{key}: {flaw}")
+        return values
+
+    def _flaw(self, key: str, values: np.ndarray) -> str | None:
+        if key in (TIME, PARTICLE_TIME):
+            return flaw_of_times(values)
+        column = self._labelled.get(key)
+        return None if column is None else flaw_of_figure(column, values)
+
+    def values(self, key: str) -> np.ndarray:
+        """The same as it lies there, whatever is missing. Errors: `damage.UNREADABLE`."""
         if key in self.group:
             return np.asarray(self.group[key][:])
         if (column := self._labelled.get(key)) is None:
@@ -172,29 +206,45 @@ class StoredRun:
 
     def last(self, key: str) -> Any:
         """The last entry of one figure or array, e.g. the particles (sample, axis)."""
-        if key not in self.group:
-            return self.column(key)[-1]
-        array = self.group[key]
-        return array[array.shape[0] - 1]
+        if key in self.group and key != TIME:
+            return self.read(key, self.group[key].shape[0] - 1)
+        return self.column(key)[-1]
 
     def theta(self, row: int) -> np.ndarray:
         """(p,), the parameters at a row, as many as its stage has; −1 is the last row."""
         row = row % self.rows
-        values = np.asarray(self.group["theta"][row])
         stages = self.stages
-        return values[: stages[self.stage_of(row)].parameters] if stages else values
+        count = stages[self.stage_of(row)].parameters if stages else None
+        return self._finite("theta", (row, slice(count)))
+
+    def initial_theta(self, stage: int) -> np.ndarray:
+        """(p,), the parameters with which the map of a stage began to move."""
+        return self._finite("stage_theta", (stage, slice(self.stages[stage].parameters)))
+
+    def velocity(self, row: int) -> np.ndarray | None:
+        """(p,), η at a row; None where the method has none."""
+        values = self.read("velocity", (row, slice(len(self.theta(row)))))
+        return None if np.isnan(values).all() else values
+
+    def particles(self, row: int, samples: slice = slice(None)) -> np.ndarray:
+        """(samples, d), particles of one of `particle_times`."""
+        return self._finite("particles", (row, samples))
 
     def stage_of(self, row: int) -> int:
-        """The stage of a row. Errors: `InputError` where it is missing."""
+        """The stage of a row."""
         stage = self.column("stage")[row]
         if np.isnan(stage):
             raise self.damaged(f"the stage of row {row} is missing")
         return int(stage)
 
+    def checkpoint(self) -> Checkpoint | None:
+        """The state after the last row at which the run was stopped; None where there is none."""
+        return Checkpoint.read(self.path, self.rows, self.attributes.get(CHECKPOINT))
+
     @property
     def particle_times(self) -> np.ndarray:
         """The times at which particles and their log ρ are stored: all rows', or fewer."""
-        along = self.group["particles"].metadata.dimension_names[0]
+        along = self._array("particles").metadata.dimension_names[0]
         return self.column(PARTICLE_TIME if along == PARTICLE_TIME else TIME)
 
     def to_xarray(self) -> xarray.Dataset:
@@ -211,29 +261,3 @@ class StoredRun:
         arrays = [array for _, array in self.group.arrays()]
         named = [(array.metadata.dimension_names, array.shape) for array in arrays]
         return {name: length for pair in named for name, length in zip(*pair, strict=True)}
-
-
-def open_run(path: Path | str) -> StoredRun:
-    """Open the store at `path` for reading.
-
-    Errors: `InputError` where there is none, or one of a schema that this version cannot read.
-    """
-    path = Path(path)
-    if not os.path.lexists(path):
-        raise InputError(f"no store at {path}: give the folder that `hpc-wgf run` wrote")
-    try:
-        group = zarr.open_group(path, mode="r")
-        version = group.attrs.get("schema_version")
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a readable Zarr group: {error}") from error
-    if version is None:
-        raise InputError(f"{path} is a Zarr group, but not one written by hpc-wgf")
-    if version not in (SCHEMA_VERSION, *OLDER):
-        raise InputError(
-            f"{path} has store schema {version}, this version of hpc-wgf reads up to "
-            f"{SCHEMA_VERSION}: use the version that wrote it"
-        )
-    try:
-        return StoredRun(path, group, decoded(group.attrs))
-    except ValueError as error:
-        raise InputError(f"the attributes of {path} are damaged: {error}") from error

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.storage import LocalStore, StorePath
+from zarr.storage import StorePath
 
 from ..columns import Column
 from .checkpoint import StepColumns
+from .files import PlainFiles
 from .metadata import StoreMetadata
 from .schema import FIGURES, STAGE, STEP, STEP_FIGURES, TIME, labels
 from .stages import Stage
@@ -24,11 +25,9 @@ class RowArrays:
     metadata that show it are published."""
 
     def __init__(self, path: Path, metadata: StoreMetadata) -> None:
-        store = LocalStore(path)
         endless = metadata.resized({TIME: _ENDLESS, STEP: _ENDLESS, STAGE: _ENDLESS}).arrays
         self._arrays: dict[str, Any] = {
-            name: zarr.Array.from_dict(StorePath(store, name), dict(array))
-            for name, array in endless.items()
+            name: array_at(path, name, array) for name, array in endless.items()
         }
         self._row_columns = labels(metadata.arrays[FIGURES]["attributes"])
         self._step_columns = labels(metadata.arrays[STEP_FIGURES]["attributes"])
@@ -68,6 +67,11 @@ class RowArrays:
     def write_stage(self, number: int, stage: Stage) -> None:
         """The initial parameters of a stage."""
         self._arrays["stage_theta"][number, : len(stage.theta)] = stage.theta
+
+
+def array_at(path: Path, name: str, document: Mapping[str, Any]) -> Any:
+    """The Zarr array of that document in the store at `path`, to be written."""
+    return zarr.Array.from_dict(StorePath(PlainFiles(path), name), dict(document))
 
 
 def _table(

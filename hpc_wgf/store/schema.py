@@ -32,6 +32,8 @@ SCHEMA_VERSION = 4
 TIME, STEP, STAGE, PARAMETER = "time", "step", "stage", "parameter"
 PARTICLE_TIME = "particle_time"
 FIGURES, STEP_FIGURES = "figures", "step_figures"
+OLDEST_ARRAYS = ("time", "theta", "particles", "log_density")
+"""Arrays that stores of all schemas have."""
 _COLUMNS = "columns"
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
-from .checkpoint import Checkpoint, StepColumns
+from .checkpoint import CHECKPOINT, Checkpoint, StepColumns
 from .creation import StoreShape, create_store
+from .damage import UNREADABLE, damaged, in_one_line
+from .documents import array_document
 from .lock import StoreLock
 from .metadata import StoreMetadata
-from .reader import open_run
-from .rows import RowArrays
+from .opening import committed, open_run
+from .rows import RowArrays, array_at
 from .schema import STEP, TIME
 from .shards import ShardExchange
 from .stages import Stage
@@ -38,6 +39,7 @@ class RunWriter:
         self._lock: StoreLock | None = None
         self._made = False
         self._rows = self._steps = 0
+        self._place: os.stat_result | None = None
 
     @classmethod
     def create(
@@ -91,6 +93,22 @@ class RunWriter:
         self._metadata: StoreMetadata = self._communicator.gather(metadata)[0]
         self._exchange = ShardExchange(self._communicator, span, self._metadata.samples_per_shard)
         self._arrays = RowArrays(self.path, self._metadata)
+        if self._communicator.rank == 0:
+            self._place = os.stat(self.path)
+
+    def _check_place(self) -> None:
+        """One rank looks, before any writes. Errors: `RunError` where the store is gone: a writer
+        would make folders anew in its place."""
+        with agreed(self._communicator):
+            if self._place is None:
+                return
+            with suppress(OSError):
+                if os.path.samestat(self._place, os.stat(self.path)):
+                    return
+            raise RunError(
+                f"the store {self.path} is gone: it was moved or deleted while the run was writing "
+                "to it. Where it was moved, its committed rows are intact: resume it there"
+            )
 
     def commit(
         self, time: float, figures: Mapping[str, float], steps: StepColumns, *,
@@ -103,10 +121,12 @@ class RunWriter:
         stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank. `stage`: one
         that begins with this row. Errors also: `ValueError` for figures that are not declared.
         """
+        self._check_place()
         row = self._rows
         last_step = self._steps + len(next(iter(steps.values()), ()))
         particles, log_density = map(self._exchange.collect, (particles, log_density))
         pending = self._metadata.resized({TIME: row + 1, STEP: last_step})
+        pending = pending.with_attributes({CHECKPOINT: ""})
         if stage is not None:
             pending = pending.with_stage(stage, row)
             self._arrays = RowArrays(self.path, pending)
@@ -126,9 +146,15 @@ class RunWriter:
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint beside the committed rows; it lasts until the next one."""
+        self._check_place()
+
+        def announce(seal: str) -> None:
+            self._metadata = self._metadata.with_attributes({CHECKPOINT: seal})
+            self._metadata.publish(self.path)
+
         with agreed(self._communicator), _as_run_error(self.path, "a checkpoint"):
             if self._communicator.rank == 0:
-                checkpoint.write(self.path, self._rows)
+                checkpoint.write(self.path, self._rows, announce)
 
     def close(self) -> None:
         """Let others write. A store that was made here and has got no row, as the run failed
@@ -156,13 +182,40 @@ class RunWriter:
 
 
 def refuse_existing(path: Path) -> None:
-    """Errors: `InputError` where there is anything at `path`."""
+    """Errors: `InputError` where there is anything at `path`, or no store can be made there."""
     if os.path.lexists(path):
-        what = "a run is stored there" if (path / "zarr.json").exists() else "it exists"
+        try:
+            open_run(path)
+        except InputError as error:
+            what = "what is there is no run" if path.is_dir() else "it exists"
+            raise InputError(f"will not write to {path}: {what}. Choose another --out") from error
         raise InputError(
-            f"will not write to {path}: {what}. Choose another --out, "
+            f"will not write to {path}: a run is stored there. Choose another --out, "
             f"or continue that run with: hpc-wgf resume {path}"
         )
+    for number, part in enumerate(path.parts):
+        before = Path(*path.parts[:number])
+        if part == ".." and not before.is_dir():
+            raise InputError(
+                f"will not write to {path}: there is no folder {before} to go back from. Give the "
+                "path without .."
+            )
+
+
+def forget_checkpoint(path: Path) -> None:
+    """Take the checkpoint of the run at `path` away, whatever it is: the run goes on from its last
+    committed row. Errors: `InputError` where the store is damaged, in use or cannot be written."""
+    stored = open_run(path)
+    stored.check_resumable()
+    try:
+        lock = StoreLock(stored.path)
+        try:
+            committed(stored.path).with_attributes({CHECKPOINT: ""}).publish(stored.path)
+            Checkpoint.remove(stored.path)
+        finally:
+            lock.release()
+    except OSError as error:
+        raise InputError(f"cannot write to the store {path}: {error.strerror}") from error
 
 
 def _cut_back(path: Path, rows: int, attributes: Mapping[str, Any]) -> StoreMetadata:
@@ -171,12 +224,15 @@ def _cut_back(path: Path, rows: int, attributes: Mapping[str, Any]) -> StoreMeta
     stored.check_resumable()
     if stored.rows != rows:
         raise InputError(f"{path} grew while it was being opened: resume it again")
-    arrays = zarr.open_group(path, mode="r+", use_consolidated=False)
-    for name, committed in stored.group.arrays():
-        array: Any = arrays[name]
-        if array.shape != committed.shape:
-            array.resize(committed.shape)
-    metadata = StoreMetadata.read(path).with_attributes(attributes)
+    for name, document in stored.documents.items():
+        try:
+            found = array_document(path, name, document)
+        except UNREADABLE as error:
+            what = f"the metadata of {name} cannot be relied on: {in_one_line(error)}"
+            raise damaged(path, what) from error
+        if found["shape"] != document["shape"]:
+            array_at(path, name, found).resize(tuple(document["shape"]))
+    metadata = committed(path).with_attributes(attributes)
     metadata.publish(path)
     return metadata
 

@@ -1,5 +1,6 @@
-"""SIGKILL of one of four ranks at a random moment: the others end, no committed row is lost, and
-the resumed run is the undisturbed one to the bit. `--moments 20` for as many moments."""
+"""SIGKILL of a rank at a random moment, of four under a launcher or of two without one: the others
+end, no committed row is lost, and the resumed run is the undisturbed one to the bit. `--moments 20`
+for as many moments; `-k no_launcher --moments 30 --junit-xml FILE` records those of two ranks."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import SMALL, launched, needs, ranks_of, solved
+from processes import SMALL, launched, needs, on_their_own, ranks_of, solved
 from stores import assert_same
 
 from hpc_wgf import StoredRun, open_run
@@ -36,6 +37,20 @@ def on_one_rank(tmp_path_factory):
     store = tmp_path_factory.mktemp("undisturbed") / "run"
     solved("run", "ou-2d", *FLOW, "--out", store)
     return open_run(store)
+
+
+@pytest.fixture(scope="module")
+def on_their_own_two(tmp_path_factory):
+    """The undisturbed run of two ranks that no launcher watches."""
+    store = tmp_path_factory.mktemp("undisturbed") / "run"
+    ended(on_their_own("run", "ou-2d", *FLOW, "--out", store, ranks=2))
+    return open_run(store)
+
+
+def ended(jobs: list[subprocess.Popen]) -> None:
+    """All ranks have ended well."""
+    said = [job.communicate(timeout=240)[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0] * len(jobs), said
 
 
 def assert_same_flow(found: StoredRun, expected: StoredRun) -> None:
@@ -75,6 +90,35 @@ def test_a_killed_rank_at_any_moment(tmp_path, undisturbed, moment):
     assert not check(torn)
     solved("resume", store, ranks=4)
     assert_same(open_run(store), undisturbed)
+
+
+def test_a_killed_rank_that_no_launcher_watches(
+    tmp_path, on_their_own_two, moment, record_property
+):
+    """The other one notices by itself, and the store is whole."""
+    chance = random.Random(moment)
+    store = tmp_path / "run"
+    jobs = on_their_own("run", "ou-2d", *FLOW, "--out", store, ranks=2)
+    until(chance.randrange(0, on_their_own_two.rows - 1), jobs[0], store)
+    a_row = float(on_their_own_two.last("wall_seconds")) / on_their_own_two.rows
+    time.sleep(chance.uniform(0.0, a_row))
+    before, begun, lost = rows_of(store), time.monotonic(), chance.randrange(2)
+    jobs[lost].kill()
+    said = jobs[1 - lost].communicate(timeout=60)[1]
+    took = time.monotonic() - begun
+    jobs[lost].communicate()
+    record_property("survivor_seconds", round(took, 2))
+    record_property("rows", before)
+    assert took < 60
+    assert jobs[1 - lost].returncode not in (0, None)
+    assert "Traceback" not in said
+    if not store.exists():  # killed before there was one
+        return
+    torn = open_run(store)
+    assert before <= torn.rows
+    assert not check(torn)
+    ended(on_their_own("resume", store, ranks=2))
+    assert_same(open_run(store), on_their_own_two)
 
 
 def test_torchrun_starts_all_again_when_a_rank_is_lost(tmp_path, on_one_rank):

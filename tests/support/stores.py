@@ -25,6 +25,11 @@ SHAPE = StoreShape(
     columns=COLUMNS,
 )  # fmt: skip
 """Of a small store, in shards of 30 samples, the last one shorter."""
+ATTRIBUTES = {
+    "problem": "small", "dimension": 2, "until": 1.0, "ranks": 1, "samples": 100, "parameters": 5,
+    "versions": {}, "layout": {}, "objects": {}, "configuration": None,
+}  # fmt: skip
+"""Of its run."""
 SPAN = slice(0, 100)
 """Its samples, all on one rank."""
 
@@ -45,7 +50,7 @@ def assert_same(a: StoredRun, b: StoredRun) -> None:
 def small_store(path: Path) -> RunWriter:
     """A store of `SHAPE` without a row."""
     return RunWriter.create(
-        path, LocalCommunicator(), SPAN, shape=SHAPE, attributes={"problem": "small"},
+        path, LocalCommunicator(), SPAN, shape=SHAPE, attributes=ATTRIBUTES,
         stage=Stage("the first map", 0.0, np.arange(5.0)),
     )  # fmt: skip
 

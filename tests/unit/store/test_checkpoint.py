@@ -16,7 +16,7 @@ from stores import assert_same
 
 import hpc_wgf as wgf
 from hpc_wgf.parallel import status_of_stop, stop_request
-from hpc_wgf.store import Checkpoint, check
+from hpc_wgf.store import Checkpoint, check, forget_checkpoint
 
 
 def small(until: float = 0.4, **options):
@@ -128,9 +128,10 @@ def test_a_damaged_checkpoint_is_refused_and_says_how_to_go_on(tmp_path, damage)
     wgf.solve(*small(step_size=0.02), wgf.Output(run, every=0.2), stop=After(3))
     file = run / "checkpoint.npz"
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(wgf.InputError, match="Delete it to go on from the last committed row"):
+    with pytest.raises(wgf.InputError, match="damaged: .* --forget-checkpoint"):
         wgf.solve(*small(step_size=0.02), wgf.Output(run), resume=True)
-    file.unlink()
+    forget_checkpoint(run)
+    assert not file.exists()
     assert wgf.solve(*small(step_size=0.02), wgf.Output(run), resume=True).summary.finished
 
 
