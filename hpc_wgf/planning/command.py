@@ -104,7 +104,9 @@ def _preconditioners(given: float | None, job: Job) -> float:
     """
     if given is not None:
         if not 0 <= given < math.inf:
-            raise InputError(f"--preconditioners must be a number from 0 on, got {given:g}")
+            raise InputError(
+                f"--preconditioners must not be negative, got {given:g}: give a finite number"
+            )
         return given
     return min(1.0, job.options.step_size / job.every())
 
@@ -114,7 +116,7 @@ def _products(number: float | None, like: Path | None) -> _Products:
         raise InputError("--products and --like both say how many products: give one of them")
     if number is not None:
         if not 0 < number < math.inf:
-            raise InputError(f"--products must be a positive number, got {number:g}")
+            raise InputError(f"--products must be positive, got {number:g}: give a finite number")
         return _Products(number, "as given")
     if like is None:
         return _Products(PRODUCTS, "stated; --products or --like gives the problem's own")
