@@ -152,7 +152,7 @@ def test_a_store_without_a_row_is_begun_again(tmp_path, monkeypatch):
 
 
 def test_a_store_that_cannot_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr("zarr.consolidate_metadata", lambda path: 1 / 0)
+    monkeypatch.setattr("zarr.consolidate_metadata", lambda path, **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         wgf.solve(*small(step_size=0.1), wgf.Output(tmp_path / "run"))
     assert list(tmp_path.iterdir()) == []
