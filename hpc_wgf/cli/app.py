@@ -84,8 +84,6 @@ def main() -> None:
 
     An error of this package ends the program with one line and status 2 for `InputError`, else 1.
     """
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # "module:name" in run files begins at the working directory
     try:
         app()
     except WgfError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import RunFile, build, load, parse
+from ..config import RunFile, build, imported_by, load, parse_stored
 from .arguments import Comm, Device, Settings, Source, StorePath
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def resume(
     until: Annotated[
         float | None, typer.Option(help="run to this time in place of the stored one")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="import and call the code of users that the store names")
+    ] = False,
     device: Device = "auto",
     comm: Comm = "auto",
 ) -> None:
@@ -66,7 +69,10 @@ def resume(
         stored = begun.configuration(
             "resume it with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
         )
-        run_file = parse(stored)
+        run_file = parse_stored(
+            stored, trust=trust, store=path, instead="say --trust; or resume the run by its own "
+            f"run file: hpc-wgf run FILE --resume --out {path}",
+        )  # fmt: skip
         if until is not None:
             run_file = run_file.ending_at(until)
         _run(run_file, path, communicator, resume=True)
@@ -100,8 +106,10 @@ def _run(run_file: RunFile, path: Path, communicator: Communicator, *, resume: b
         if solution.summary.finished:
             return
         if communicator.rank == 0:
+            trust = " --trust" if imported_by(run_file) else ""
             print(
-                f"stopped on request at t = {solution.time:.6g}; go on with: hpc-wgf resume {path}",
+                f"stopped on request at t = {solution.time:.6g}; go on with: "
+                f"hpc-wgf resume {path}{trust}",
                 file=sys.stderr,
             )
         communicator.close()

@@ -10,7 +10,7 @@ from pydantic import Field
 from ..choices import Features
 from ..errors import InputError
 from ..fields import Flag, Number, Unit, Vector, Whole
-from .imports import load_object
+from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ModuleTable(Table):
 
     kind: Literal["module"]
     """Tag that selects this map."""
-    factory: str
+    factory: ImportPath
     """Import path "module:name" of a class or function that takes d and returns the module."""
     anchored: Flag = False
     """Whether the map is z + N_θ(z) − N_θ₀(z), N the module and θ₀ its initial parameters, in place

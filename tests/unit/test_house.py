@@ -16,7 +16,8 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # other.
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators",
-    "fields krylov parallel maps references",
+    "user_code fields krylov parallel references",
+    "maps",
     "output interactions store profiling",
     "problems report",
     "ensemble",
