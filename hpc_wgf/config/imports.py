@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 
 from ..errors import InputError
-from ..user_code import ends_the_program
+from ..user_code import ends_the_program, said
 
 _IMPORTED = "imported"
 
@@ -84,8 +84,6 @@ def _imported(module: str, what: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except Exception as error:
-        raise InputError(
-            f"importing {module!r} for {what} failed: {type(error).__name__}: {error}"
-        ) from error
+        raise InputError(f"importing {module!r} for {what} failed: {said(error)}") from error
     except BaseException as error:
         raise InputError(f"the module {module!r} ({what}) {ends_the_program(error)}") from error

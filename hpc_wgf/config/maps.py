@@ -10,6 +10,7 @@ from pydantic import Field
 from ..choices import Features
 from ..errors import InputError
 from ..fields import Flag, Number, Unit, Vector, Whole
+from ..user_code import called, said
 from .imports import ImportPath, load_object
 from .table import Table
 
@@ -142,10 +143,11 @@ class ModuleTable(Table):
         factory = load_object(self.factory, "a module")
         torch.manual_seed(self.seed)  # Every rank must get the same initial parameters.
         try:
-            module = factory(dimension)
-        except TypeError as error:
+            module = called(self.factory, factory, dimension)
+        except Exception as error:
             raise InputError(
-                f"{self.factory} could not be called with the dimension {dimension}: {error}"
+                f"{self.factory} could not make a module for the dimension {dimension}: "
+                f"{said(error)}"
             ) from error
         if not isinstance(module, nn.Module):
             raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import copied
 from ..columns import Column
 from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
@@ -51,7 +52,8 @@ class Setting:
         """With a copy of `map`. `particles`, `pieces`: size of the evaluation sample and the
         pieces in which ranks share it, by default the method's samples in 16 pieces.
 
-        Errors: `InputError` where map and problem differ in dimension."""
+        Errors: `InputError` where map and problem differ in dimension, and where the map cannot be
+        copied."""
         if map.dimension != problem.dimension:
             raise InputError(
                 f"the map acts in dimension {map.dimension} but the problem has dimension "
@@ -61,7 +63,7 @@ class Setting:
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
         return cls(
             problem=problem,
-            map=copy.deepcopy(map).to(device=communicator.device, dtype=options.torch_dtype),
+            map=copied(map).to(device=communicator.device, dtype=options.torch_dtype),
             communicator=communicator,
             sampler=sampler,
             evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),

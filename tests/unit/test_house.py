@@ -16,7 +16,7 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # other.
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators",
-    "user_code fields krylov parallel references",
+    "user_code kinds fields krylov parallel references",
     "maps",
     "output interactions store profiling",
     "problems report",

@@ -15,9 +15,21 @@ from hpc_wgf.config import catalogue, imported_by, parse
 from hpc_wgf.config.toml import parse_toml, with_settings
 
 SMALL = ["--set", "method.samples=100", "--set", "problem.until=0.02", "--set", "method.step=0.01"]
-LIBRARIES = (
-    "matplotlib zarr numcodecs rich typer pydantic numpy torch typing json xarray torch_npu mpi4py"
-).split()
+LIBRARIES = [
+    "matplotlib",
+    "zarr",
+    "numcodecs",
+    "rich",
+    "typer",
+    "pydantic",
+    "numpy",
+    "torch",
+    "typing",
+    "json",
+    "xarray",
+    "torch_npu",
+    "mpi4py",
+]
 OWN = """
 import sys
 from pathlib import Path
@@ -76,15 +88,14 @@ def test_libraries_are_not_taken_from_the_working_folder(folder, launched):
 
 def test_nor_while_or_after_a_user_object_is_imported(folder):
     code = (
-        "import sys; from hpc_wgf.config.imports import load_object\n"
-        "del sys.path[0]\n"
+        "from hpc_wgf.config.imports import load_object\n"
         "load_object('own:V', 'a potential')\n"
         "import matplotlib\n"
         "try: import torch_npu\n"
         "except ModuleNotFoundError: print('clean')"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", "import sys; sys.path.insert(0, '/nowhere');" + code],
+        [sys.executable, "-P", "-c", code],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout == "clean\n", done.stderr
@@ -92,19 +103,10 @@ def test_nor_while_or_after_a_user_object_is_imported(folder):
     assert not (folder / "taken").exists()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["report", "own"],
-        ["report", "own", "--picture", "own.png"],
-        ["check", "own"],
-        ["plan", "ou-2d", "--like", "own"],
-    ],
-    ids=lambda command: " ".join(command[::2]),
-)
-def test_reading_a_store_runs_no_code_that_it_names(folder, command):
-    done = here(*command)
-    assert done.returncode == 0, done.stderr
+def test_reading_a_store_runs_no_code_that_it_names(folder):
+    for command in (["report"], ["report", "--picture", "own.png"], ["check"]):
+        done = here(*command[:1], "own", *command[1:])
+        assert done.returncode == 0, done.stderr
     assert not (folder / "ran").exists()
 
 
