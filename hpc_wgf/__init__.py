@@ -10,10 +10,11 @@ run = wgf.solve(problem, map, wgf.PWGFOptions(samples=2000), wgf.Output("st.zarr
 print(run.summary.map_error_relative)
 """
 
-from typing import TYPE_CHECKING
-
 from .names_on_demand import names_on_demand
 
+# `python -m hpc_wgf` runs this while modules are still sought in the working folder first: what is
+# imported here must be there already. Type checkers take the name to be true.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .analysis import Trajectory
     from .choices import Features, Form, Route

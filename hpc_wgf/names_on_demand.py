@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` may not be imported before `__main__` has set the search path.
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def names_on_demand(package: str, modules: Sequence[str]) -> Callable[[str], Any]:

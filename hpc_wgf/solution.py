@@ -9,7 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .checks import check_same_everywhere, check_start, start_warnings
+from .checks import (
+    check_communicator,
+    check_density,
+    check_map,
+    check_method,
+    check_others,
+    check_problem,
+    check_same_everywhere,
+    check_start,
+    output_of,
+    start_warnings,
+)
 from .diagnostics import Judge
 from .errors import InputError
 from .maps import MapState, PushForward, described
@@ -62,7 +73,7 @@ def solve(
     problem: Problem,
     map: PushForward,
     method: MethodOptions | None = None,
-    output: Output | None = None,
+    output: Output | Path | str | None = None,
     *,
     communicator: Communicator | None = None,
     resume: bool = False,
@@ -76,7 +87,8 @@ def solve(
     """Carry the start density of `problem` along its flow until `problem.until`.
 
     `map` itself is left as it is; the solution holds a copy. `method`: options of a method,
-    PWGF's by default. `communicator`: the ranks; found from the launcher's environment when None
+    PWGF's by default. `output`: what is kept; a path alone is that of the store to make.
+    `communicator`: the ranks; found from the launcher's environment when None
     (a script for several ranks should run inside `with hpc_wgf.distributed() as communicator:`, so
     that a failure ends all with one message).
     `resume`: go on from where the run at `output.path` was stopped, or from its last committed
@@ -92,12 +104,19 @@ def solve(
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
     that has begun cannot go on.
     """
-    options: MethodOptions = method or PWGFOptions()
-    output = output or Output()
-    communicator = communicator or communicator_from_environment()
+    options: MethodOptions = PWGFOptions() if method is None else method
+    communicator = communicator_from_environment() if communicator is None else communicator
+    check_communicator(communicator)
     stored: StoredRun | None = None
     checkpoint: Checkpoint | None = None
     with agreed(communicator):
+        check_problem(problem)
+        check_map(map)
+        check_method(options)
+        output = output_of(output)
+        check_others(observers=observers, staging=staging, stop=stop, resume=resume,
+                     configuration=configuration)  # fmt: skip
+        check_density(problem.start)
         stored = _begun(output.path) if resume else None
         # One rank looks: a file system may go on showing the others that there is nothing.
         if stored is None and output.path is not None and communicator.rank == 0:
@@ -113,7 +132,8 @@ def solve(
             fixed = run.method.controller().after_failure() is None
             schedule.check_step(run.method.start().step_size, fixed=fixed)
         evaluation = run.setting.evaluation
-        check_start(problem, run.setting.map, evaluation.ensemble, run.method.checks())
+        for check in run.method.checks():
+            check()
         if stored is not None:
             check_same_run(stored, run)
             checkpoint = last_checkpoint(stored, problem.until)
@@ -184,6 +204,8 @@ def _bound(
     setting = Setting.of(
         problem, map, options, communicator, particles=layout.particles, pieces=layout.pieces
     )
+    # Before the method is bound, which may evaluate the map for purposes of its own.
+    check_start(problem, setting.map, setting.evaluation.ensemble)
     return Identity(setting, options, options.bind(setting), layout, configuration)
 
 

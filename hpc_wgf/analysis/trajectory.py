@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from ..cloud import Cloud, joined
-from ..config import RunSpec, build, parse
+from ..config import RunSpec, build, parse_stored
 from ..diagnostics import Judge
 from ..errors import InputError
 from ..maps import MapState
@@ -37,18 +37,21 @@ class Trajectory:
         """The stored times."""
 
     @classmethod
-    def of(cls, path: Path | str, spec: RunSpec | None = None) -> Self:
+    def of(cls, path: Path | str, spec: RunSpec | None = None, *, trust: bool = False) -> Self:
         """Of the store at `path`. `spec` is needed for a run that was not begun from a run file.
+        `trust`: without `spec`, import and call the functions and modules that the store names.
 
         Errors: `InputError` where there is no such store, where it has no row or an older schema,
-        and where it does not say what was solved."""
+        where it does not say what was solved, and where it names code of a user without `trust`."""
         run = open_run(path)
         run.check_resumable()
         if run.rows == 0:
             raise InputError(f"{path} has no row yet: read it once one is committed")
         if spec is None:
             instead = "give them as Trajectory.of(path, RunSpec(problem, map, method))"
-            spec = build(parse(run.configuration(instead)))
+            tables = run.configuration(instead)
+            instead = f"{instead}, or say Trajectory.of(path, trust=True)"
+            spec = build(parse_stored(tables, trust=trust, store=path, instead=instead))
         return cls(run, spec)
 
     @cached_property

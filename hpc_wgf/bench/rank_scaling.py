@@ -69,8 +69,8 @@ def _launched(ranks: int, case: str, samples: int, device: str) -> Row:
     program = ["-m", "hpc_wgf.bench.on_ranks", case, str(samples), str(_PRODUCTS), device]
     done = subprocess.run(
         [sys.executable, *_LAUNCHER, "--nproc-per-node", str(ranks), *program],
-        env={"OMP_NUM_THREADS": "1", **os.environ}, capture_output=True, text=True,
-        timeout=_PATIENCE, check=False,
+        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONSAFEPATH": "1"},
+        capture_output=True, text=True, timeout=_PATIENCE, check=False,
     )  # fmt: skip
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

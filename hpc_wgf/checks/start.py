@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from ..cloud import Cloud
@@ -11,25 +11,27 @@ from ..maps import PushForward
 from ..problems import Problem
 from .density import check_mass
 from .derivatives import check_derivatives
+from .functions import check_gradients, check_potentials
 from .map import check_differentiable, check_each_alone, check_identity, check_smooth
+from .module import check_effects, check_module
 from .transport import check_transport
 
 
-def check_start(
-    problem: Problem, map: PushForward, evaluation: Ensemble, own: Sequence[Callable[[], None]]
-) -> None:
-    """Check energy, start density and map on this rank's part of the evaluation sample, and make
-    the checks `own` of the method.
+def check_start(problem: Problem, map: PushForward, evaluation: Ensemble) -> None:
+    """Check energy, start density and map on this rank's part of the evaluation sample.
 
     Errors: `InputError` from the first check that fails."""
     first = evaluation.chunks[0]
     listed: list[Callable[[], None]] = [
         partial(check_particles, problem, evaluation),
+        partial(check_effects, map, first.x),
+        partial(check_potentials, problem, first.x),
         *(partial(check_cloud, problem, map, cloud) for cloud in evaluation.chunks),
-        partial(check_mass, problem),
-        *own,
-        partial(check_differentiable, map, first),
         partial(check_each_alone, problem, map, first.x),
+        partial(check_gradients, problem, first.x),
+        partial(check_module, map, first.x),
+        partial(check_differentiable, map, first),
+        partial(check_mass, problem),
         partial(check_smooth, problem, map, first.x),
         partial(check_derivatives, problem, first),
         partial(check_transport, map, first),

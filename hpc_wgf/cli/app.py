@@ -88,8 +88,6 @@ def main() -> None:
     `InputError`, else 1.
     """
     settle_streams()
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # "module:name" in run files begins at the working directory
     try:
         status = app(prog_name="hpc-wgf", standalone_mode=False)
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import RunFile, build, load, parse
+from ..config import RunFile, build, imported_by, load, parse_stored
 from ..config.toml import not_utf8
 from ..errors import InputError
 from ..fields import local_path
@@ -74,6 +74,9 @@ def resume(
     until: Annotated[
         float | None, typer.Option(help="run to this time in place of the stored one")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="import and call the code of users that the store names")
+    ] = False,
     device: Device = "auto",
     comm: Comm = "auto",
     quiet: Quiet = False,
@@ -97,7 +100,10 @@ def resume(
         stored = begun.configuration(
             "resume it with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
         )
-        run_file = parse(stored)
+        run_file = parse_stored(
+            stored, trust=trust, store=path, instead="say --trust; or resume the run by its own "
+            f"run file: hpc-wgf run FILE --resume --out {path}",
+        )  # fmt: skip
         if until is not None:
             run_file = run_file.ending_at(until)
         _run(run_file, path, communicator, telling, resume=True)
@@ -145,7 +151,8 @@ def _run(
                 LOG.info(f"finished at t = {solution.time:.6g}, stored in {path}")
             return
         if communicator.rank == 0:
-            go_on = f"hpc-wgf resume {shlex.quote(str(path))}"
+            trust = " --trust" if imported_by(run_file) else ""
+            go_on = f"hpc-wgf resume {shlex.quote(str(path))}{trust}"
             last = f"stopped on request at t = {solution.time:.6g}; go on with: {go_on}"
             print(last, file=sys.stderr)
             LOG.info(last)

@@ -5,10 +5,11 @@ Nothing here imports torch before a table is built.
 
 from . import catalogue
 from .catalogue import load
+from .imports import imported_by
 from .index import TABLES
 from .parsing import parse
 from .run import ProblemTable, RunFile
-from .spec import RunSpec, build, load_problem
+from .spec import RunSpec, build, load_problem, parse_stored
 
 __all__ = [
     "TABLES",
@@ -17,7 +18,9 @@ __all__ = [
     "RunSpec",
     "build",
     "catalogue",
+    "imported_by",
     "load",
     "load_problem",
     "parse",
+    "parse_stored",
 ]

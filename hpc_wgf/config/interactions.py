@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..choices import Route
 from ..fields import Flag, Number, Unit, Whole
-from .imports import load_object
+from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class UserKernelTable(Table):
 
     kind: Literal["user-kernel"]
     """Tag that selects this kernel."""
-    function: str
+    function: ImportPath
     """Import path "module:name" of j."""
 
     def build(self) -> UserKernel:

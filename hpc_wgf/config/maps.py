@@ -12,7 +12,8 @@ from pydantic import Field
 from ..choices import Features
 from ..errors import InputError
 from ..fields import Flag, Number, Unit, Vector, Whole, shown
-from .imports import load_object
+from ..user_code import called, said
+from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class ModuleTable(Table):
 
     kind: Literal["module"]
     """Tag that selects this map."""
-    factory: str
+    factory: ImportPath
     """Import path "module:name" of a class or function that takes d and returns the module."""
     anchored: Flag = False
     """Whether the map is z + N_θ(z) − N_θ₀(z), N the module and θ₀ its initial parameters, in place
@@ -163,10 +164,11 @@ class ModuleTable(Table):
         factory = load_object(self.factory, "a module")
         torch.manual_seed(self.seed)  # Every rank must get the same initial parameters.
         try:
-            module = factory(dimension)
-        except TypeError as error:
+            module = called(self.factory, factory, dimension)
+        except Exception as error:
             raise InputError(
-                f"{self.factory} could not be called with the dimension {dimension}: {error}"
+                f"{self.factory} could not make a module for the dimension {dimension}: "
+                f"{said(error)}"
             ) from error
         if not isinstance(module, nn.Module):
             raise InputError(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..errors import InputError
 from ..fields import Matrix, Number, Vector, Whole
-from .imports import load_object
+from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class UserPotentialTable(PotentialTable):
 
     kind: Literal["user"]
     """Tag that selects this potential."""
-    function: str
+    function: ImportPath
     """Import path "module:name" of V."""
 
     def build(self, dimension: int) -> Potential:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..errors import InputError
 from ..methods.pwgf import PWGFOptions
 from .catalogue import load
+from .imports import imported_by
 from .maps import build_map, check_size
+from .parsing import parse
 from .run import RunFile
 
 if TYPE_CHECKING:
@@ -37,6 +41,22 @@ def build(run_file: RunFile) -> RunSpec:
         build_map(run_file.map, dimension),
         run_file.method,
     )
+
+
+def parse_stored(tables: Mapping[str, Any], *, trust: bool, store: object, instead: str) -> RunFile:
+    """The run file whose `tables` the `store` holds. Whoever wrote a store chose what it imports
+    and calls: that is not done without `trust`; `instead` says how to give it.
+
+    Errors: `InputError` for tables that are not valid, or that import something without `trust`.
+    """
+    run_file = parse(tables)
+    paths = imported_by(run_file)
+    if paths and not trust:
+        raise InputError(
+            f"{store} imports and calls code that it does not hold itself: {', '.join(paths)}. If "
+            f"you know what that is, {instead}"
+        )
+    return run_file
 
 
 def load_problem(name_or_file: str, *settings: str) -> RunSpec:

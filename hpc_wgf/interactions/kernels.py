@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..user_code import called
 
 
 class Kernel(ABC):
@@ -217,10 +218,10 @@ class UserKernel(Kernel):
         return exponent if math.isfinite(exponent) else None
 
     def value(self, square: Tensor) -> Tensor:
-        return self.function(square)
+        return called(f"the kernel {self.name}", self.function, square)
 
     def weight(self, square: Tensor) -> Tensor:
         with torch.enable_grad():
             point = square.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(self.function(point).sum(), point)
+            (slope,) = torch.autograd.grad(self.value(point).sum(), point)
         return 2 * slope

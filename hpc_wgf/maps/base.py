@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..kinds import check_whole
 from .chunk import Workspace
 from .frame import Frame
 from .linearization import Linearization, Linearizer
@@ -48,6 +49,7 @@ class PushForward(nn.Module, ABC):
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
+        check_whole(dimension, "the dimension of a map")
         if dimension < 1:
             raise InputError(f"a map needs a dimension of at least 1, got {dimension}")
         self.dimension = dimension

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..kinds import check_kind, shown
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
 from .frame import Frame
@@ -26,6 +27,14 @@ class Composition(PushForward):
     def __init__(self, *parts: PushForward) -> None:
         if not parts:
             raise InputError("a composition needs at least one map")
+        for part in parts:
+            if not isinstance(part, PushForward):
+                check_kind(part, "push-forward map", (), "")
+                raise InputError(
+                    f"{shown(part)} is no push-forward map: give maps one by one, as "
+                    "Composition(Affine(2), BlockFlow(2, 64)); wrap a torch module as "
+                    "ModuleMap(d, module)"
+                )
         if len({id(part) for part in parts}) < len(parts):
             raise InputError("a map stands twice in a composition: make a second one, or a copy")
         dimensions = {part.dimension for part in parts}

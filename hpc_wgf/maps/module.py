@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import InputError
+from ..user_code import called, check_values, said
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
 from .layer import ParameterLayer, weight_index
@@ -26,9 +27,9 @@ class ModuleMap(PushForward):
     bounds the memory. It is slower than the built-in maps, since J v evaluates the module again,
     and every product allocates memory.
 
-    Errors: `InputError` for what is no `nn.Module`, for a module without parameters or with frozen
-    ones, and for batch normalisation or dropout in training mode, with which an image depends on
-    more than its sample.
+    Errors: `InputError` for what is no `nn.Module`, for a scripted one, for a module without
+    parameters, with frozen ones, or with ones that are not real or have no shape yet, and for batch
+    normalisation or dropout in training mode, with which an image depends on more than its sample.
     """
 
     def __init__(
@@ -52,11 +53,27 @@ class ModuleMap(PushForward):
     @staticmethod
     def _check_kind(module: nn.Module) -> None:
         if not isinstance(module, nn.Module):
-            raise InputError(f"a module map needs a torch.nn.Module, got {type(module).__name__}")
+            given = f"the class {module.__name__}" if isinstance(module, type) else None
+            raise InputError(
+                f"a module map needs a torch.nn.Module, got {given or type(module).__name__}"
+            )
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError(
+                "the module is scripted, so that it cannot be evaluated at other parameters than "
+                "its own: give the module from which it was made (one from torch.compile will do)"
+            )
         if next(module.parameters(), None) is None:
             raise InputError(
                 "the module has no parameters: there is nothing that a flow could move"
             )
+        for name, value in module.named_parameters():
+            if isinstance(value, nn.parameter.UninitializedParameter):
+                raise InputError(
+                    f"the module's parameter {name} has no shape yet: evaluate the module once, "
+                    "at samples of shape (n, d)"
+                )
+            if not value.is_floating_point():
+                raise InputError(f"the module's parameter {name} is {value.dtype}: expected reals")
         for part in module.modules():
             idle = isinstance(part, _DropoutNd) and part.p == 0
             if isinstance(part, _BatchNorm | _DropoutNd) and part.training and not idle:
@@ -69,18 +86,16 @@ class ModuleMap(PushForward):
         return dict(self.module.named_parameters())
 
     def _apply_at(self, parameters: dict[str, Tensor], z: Tensor) -> Tensor:
-        x = functional_call(self.module, parameters, (z,))
-        if x.shape != z.shape:  # Broadcasting z + x would hide it.
-            raise InputError(
-                f"the module returned shape {tuple(x.shape)} for samples of shape {tuple(z.shape)}"
-            )
+        x = called("the module", functional_call, self.module, parameters, (z,))
+        check_values("the module", x, z, z.shape, "the images of the samples")
         if not self.anchored:
             return x
         start = {name: self.get_buffer(f"anchor_{k}") for k, name in enumerate(parameters)}
         return z + (x - functional_call(self.module, start, (z,)))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self._apply_at(self._named(), z)
+        # The module gets samples of its own: what it does to them is not done to the run's.
+        return self._apply_at(self._named(), z.clone())
 
     def _with_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
         gradient = vmap(jacrev(lambda point: self(point[None])[0]))(z)
@@ -91,6 +106,14 @@ class ModuleMap(PushForward):
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _ModuleLinearizer(self, workspace)
+
+
+def cannot_be_evaluated(z: Tensor, error: Exception) -> InputError:
+    """The error for a module that has raised `error` at z, (n, d)."""
+    return InputError(
+        f"the module cannot be evaluated at samples of shape {tuple(z.shape)}: {said(error)}. It "
+        "must take one tensor (n, d), leave it as it is, and return one of this shape"
+    )
 
 
 class _ModuleLinearizer(Linearizer):
@@ -133,10 +156,10 @@ class _ModuleLinearizer(Linearizer):
         try:
             with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
                 graph = self.evaluate(z)
-        except RuntimeError as error:  # for example, layers of another width
-            raise InputError(
-                f"the module cannot be evaluated at samples of shape {tuple(z.shape)}: {error}"
-            ) from error
+        except InputError:
+            raise
+        except Exception as error:  # for example, layers of another width
+            raise cannot_be_evaluated(z, error) from error
         del graph  # Kept until here, so that no address is used twice.
         return sum(kept.values())
 

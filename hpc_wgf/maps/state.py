@@ -61,7 +61,8 @@ class MapState:
 
     @torch.no_grad()
     def __call__(self, z: Tensor) -> Tensor:
-        """T(z), (n, d) → (n, d)."""
+        """T(z), (n, d) → (n, d), in the precision and on the device of the map."""
+        z = z.to(self.theta)
         for stage in self.stages:
             z = stage.map(z)
         x: Tensor = self.active()(z)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import copied
 from ..columns import Column
 from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
@@ -54,7 +55,8 @@ class Setting:
         evaluation sample and the pieces in which ranks share it, by default the method's samples
         in 16 pieces.
 
-        Errors: `InputError` where map and problem differ in dimension."""
+        Errors: `InputError` where map and problem differ in dimension, and where the map cannot be
+        copied."""
         if map.dimension != problem.dimension:
             raise InputError(
                 f"the map acts in dimension {map.dimension} but the problem has dimension "
@@ -62,7 +64,7 @@ class Setting:
             )
         sampler = Sampler(problem.start, communicator, seed=options.seed, dtype=options.torch_dtype)
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
-        first = copy.deepcopy(map)
+        first = copied(map)
         first.lay_out(start_frame(problem.start))
         return cls(
             problem=problem,

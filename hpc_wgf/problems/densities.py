@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..kinds import check_kind, shown
 from .descriptions import written
 from .matrices import (
     MatrixLike,
@@ -123,8 +124,13 @@ class Mixture:
         divided by their sum; equal by default.
 
         Errors: `InputError` for no components, differing dimensions, or unfit weights."""
+        if not isinstance(components, Sequence):
+            raise InputError(f"{shown(components)} is no list of densities: write Mixture([…])")
         if not components:
             raise InputError("a mixture needs at least one component")
+        needs = ("dimension", "sample", "log_density", "score")
+        for each in components:
+            check_kind(each, "density", needs, "give densities, as Gaussian(dimension)")
         dimensions = {component.dimension for component in components}
         if len(dimensions) > 1:
             raise InputError(f"the components of a mixture differ in dimension: {dimensions}")

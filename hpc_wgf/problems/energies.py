@@ -13,6 +13,7 @@ from torch import Tensor
 from ..cloud import Cloud
 from ..errors import InputError
 from ..interactions import InteractionEnergy, Particles
+from ..kinds import check_kind, check_number
 from .potentials import Potential, SumOfPotentials
 
 
@@ -45,11 +46,10 @@ class PotentialEnergy:
     needs_density = False
 
     def __post_init__(self) -> None:
-        if not hasattr(self.potential, "gradient"):
-            raise InputError(
-                f"{self.potential!r} is no potential: wrap a function (n, d) → (n,) of yours as "
-                "UserPotential(function, name)"
-            )
+        check_kind(
+            self.potential, "potential", ("gradient", "dimension"),
+            "wrap a function (n, d) → (n,) of yours as UserPotential(function, name)",
+        )  # fmt: skip
 
     def integrand(self, x: Tensor, log_density: Tensor) -> Tensor:
         return self.potential(x)
@@ -67,6 +67,7 @@ class Entropy:
     needs_density = True
 
     def __post_init__(self) -> None:
+        check_number(self.beta, "the diffusion coefficient beta")
         if not (self.beta >= 0 and math.isfinite(self.beta)):
             raise InputError(
                 f"the diffusion coefficient beta must not be negative, got {self.beta}: give a "
@@ -96,6 +97,8 @@ class InternalEnergy:
     needs_density = True
 
     def __post_init__(self) -> None:
+        check_number(self.m, "the exponent m of an internal energy")
+        check_number(self.factor, "the factor of an internal energy")
         if not (self.m > 1 and math.isfinite(self.m)):
             raise InputError(
                 f"the exponent of an internal energy must be above 1, got m = {self.m}: "

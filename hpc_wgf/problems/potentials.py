@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..kinds import check_kind
+from ..user_code import called, check_values
 from .descriptions import written
 from .matrices import (
     MatrixLike,
@@ -214,6 +216,11 @@ class SumOfPotentials(Potential):
         """`terms`: the pairs (cᵢ, Vᵢ). A term that is a sum itself is replaced by its terms.
 
         Errors: `InputError` if the potentials differ in dimension."""
+        for _, term in terms:
+            check_kind(
+                term, "potential", ("gradient", "dimension"),
+                "wrap a function (n, d) → (n,) of yours as UserPotential(function, name)",
+            )  # fmt: skip
         self.terms: list[tuple[float, Potential]] = [
             (factor * inner, part)
             for factor, term in terms
@@ -280,7 +287,14 @@ class UserPotential(Potential):
 
     def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None):
         """`function`: V, (n, d) → (n,), differentiable by torch. `name`: what the descriptions of
-        a run call it, by default the name of the function."""
+        a run call it, by default the name of the function.
+
+        Errors: `InputError` for what cannot be called, and for a class, which would be."""
+        if isinstance(function, type) or not callable(function):
+            raise InputError(
+                f"{function!r} was given as a potential: expected a torch function of yours, or an "
+                "object that can be called, which takes x, (n, d), and returns V(x), (n,)"
+            )
         self.function = function
         self.name = name or getattr(function, "__qualname__", repr(function))
 
@@ -288,11 +302,14 @@ class UserPotential(Potential):
         return f"UserPotential({self.name})"
 
     def __call__(self, x: Tensor) -> Tensor:
-        value = self.function(x)
-        if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
-            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        what = f"the potential {self.name}"
+        # The function gets samples of its own: what it does to them is not done to the run's.
+        value = called(what, self.function, x.clone())
+        check_values(what, value, x, x.shape[:1], "one value per sample")
+        if x.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
             raise InputError(
-                f"the potential {self.name} returned {got} for samples of shape "
-                f"{tuple(x.shape)}: expected one value per sample, shape {tuple(x.shape[:1])}"
+                f"{what} returned values that torch cannot differentiate with respect to x, so "
+                "that its force would be 0: compute them from x by torch functions, without "
+                "detach, item or numpy"
             )
         return value

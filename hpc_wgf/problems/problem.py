@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,9 @@ from ..cloud import Cloud
 from ..errors import InputError
 from ..fields import is_plain_text
 from ..interactions import InteractionEnergy, Particles
+from ..kinds import check_kind, check_number
 from ..parallel import LocalCommunicator
+from ..user_code import CHANGES_ITS_SAMPLES, called, check_values, said
 from .densities import Density
 from .energies import Energy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
@@ -57,7 +59,7 @@ class Problem:
         if not (isinstance(name, str) and is_plain_text(name)):
             raise InputError(f"the problem's name is {name!r:.80}: expected a line of text")
         self._set(until=_end(until, start_time), start_time=float(start_time), name=name)
-        parts = list(energy) if isinstance(energy, Sequence) else [energy]
+        parts = list(energy) if isinstance(energy, Iterable) else [energy]
         _check_kinds(parts, start)
         total = SumOfEnergies(parts)
         _check_dimensions(total, start.dimension)
@@ -99,11 +101,16 @@ class Problem:
         cloud = Cloud(z, self.start.log_density(z), self.start.score(z))
         _check_start(self.start, cloud)
         for part in self.energy.parts:
-            _check_part(part, cloud)
+            own = Cloud(z.clone(), cloud.log_density.clone(), cloud.score.clone())
+            _check_part(part, own)
+            if not torch.equal(own.x, z):
+                raise InputError(f"{part} {CHANGES_ITS_SAMPLES}")
 
 
 def _end(until: float, start_time: float) -> float:
     """The end time as a float. Errors: `InputError` unless it is finite and after the start."""
+    check_number(until, "the end of the run")
+    check_number(start_time, "the start of the run")
     if not (math.isfinite(until) and math.isfinite(start_time)):
         raise InputError(f"times must be finite, got {start_time} to {until}")
     if not until > start_time:
@@ -116,18 +123,25 @@ def _end(until: float, start_time: float) -> float:
 
 def _check_kinds(parts: Sequence[Energy], start: Density) -> None:
     """Errors: `InputError` unless these are energies and a density, judged by their attributes."""
-    for name in ("dimension", "sample", "log_density", "score"):
-        if not hasattr(start, name):
-            raise InputError(
-                f"the start density {start!r} has no {name}: a density has dimension, "
-                "sample(random, count), log_density(z) and score(z)"
-            )
+    check_kind(
+        start, "start density", ("dimension", "sample", "log_density", "score"),
+        "a density has dimension, sample(random, count) with numpy's random numbers, "
+        f"log_density(z) and score(z), {_in_place_of(start)}",
+    )  # fmt: skip
     for part in parts:
-        if not (isinstance(part, InteractionEnergy) or hasattr(part, "needs_density")):
-            raise InputError(
-                f"{part!r} is no part of an energy: give PotentialEnergy(potential), Entropy, "
-                "InternalEnergy or InteractionEnergy"
-            )
+        remedy = "give PotentialEnergy(potential), Entropy(…), InternalEnergy(…) or "
+        needs = () if isinstance(part, InteractionEnergy) else ("needs_density", "force")
+        check_kind(part, "part of an energy", needs, f"{remedy}InteractionEnergy(kernel)")
+
+
+def _in_place_of(start: object) -> str:
+    """What to give for a density of another library."""
+    if isinstance(start, torch.distributions.Distribution):
+        return (
+            "so that a torch distribution has to be wrapped in a class with these four; of a "
+            "normal one give Gaussian(dimension, mean, covariance), of a mixture Mixture([…])"
+        )
+    return "as Gaussian(dimension) has; `hpc-wgf guide extending` shows one of one's own"
 
 
 def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
@@ -147,20 +161,12 @@ def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
 
 def _check_start(start: Density, cloud: Cloud) -> None:
     """Errors: `InputError` unless log-density and score are tensors that fit the samples' shape."""
-    for what, value, shape in (
-        ("log density", cloud.log_density, cloud.x.shape[:1]),
-        ("score", cloud.score, cloud.x.shape),
+    d = cloud.x.shape[1]
+    for what, value, shape, meaning in (
+        ("log density", cloud.log_density, cloud.x.shape[:1], "one value per sample"),
+        ("score", cloud.score, cloud.x.shape, f"{d} values per sample"),
     ):
-        if not isinstance(value, Tensor):
-            raise InputError(
-                f"the {what} of the start density {start} is a {type(value).__name__}: "
-                "expected a torch tensor"
-            )
-        if value.shape != shape:
-            raise InputError(
-                f"the {what} of the start density {start} has shape {tuple(value.shape)} at "
-                f"samples of shape {tuple(cloud.x.shape)}: expected {tuple(shape)}"
-            )
+        check_values(f"the {what} of the start density {start}", value, cloud.x, shape, meaning)
 
 
 def _check_part(part: Energy, cloud: Cloud) -> None:
@@ -172,7 +178,8 @@ def _check_part(part: Energy, cloud: Cloud) -> None:
     except Exception as error:
         raise InputError(
             f"{part} cannot be evaluated at start samples of shape {tuple(cloud.x.shape)}: "
-            f"{type(error).__name__}: {error}"
+            f"{said(error)}. It is to be made of torch functions that are "
+            "differentiable, and to leave the samples as they are"
         ) from error
     for what, value in values.items():
         bad = ~torch.isfinite(value).reshape(len(value), -1).all(1)
@@ -195,8 +202,12 @@ def _tried(part: Energy, cloud: Cloud) -> dict[str, Tensor]:
         few = Particles([cloud.x[:64]], [[len(cloud.x[:64])]], LocalCommunicator())
         if few.total < 2:
             return {}
-        (field,) = part.fields(few, potential=True)
+        (field,) = called(f"the kernel of {part}", lambda: part.fields(few, potential=True))
         assert field.potential is not None
         return {"value": field.potential, "force": field.force}
-    value = part.integrand(cloud.x, cloud.log_density)
-    return {"value": value, "force": part.force(cloud)}
+    n, d = cloud.x.shape
+    value = called(f"the value of {part}", part.integrand, cloud.x, cloud.log_density)
+    check_values(f"the value of {part}", value, cloud.x, (n,), "one value per sample")
+    force = called(f"the force of {part}", part.force, cloud)
+    check_values(f"the force of {part}", force, cloud.x, (n, d), f"{d} values per sample")
+    return {"value": value, "force": force}

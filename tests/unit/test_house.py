@@ -16,7 +16,8 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # other.
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators log",
-    "memory fields krylov parallel maps references streams",
+    "memory user_code kinds fields krylov parallel references streams",
+    "maps",
     "output interactions store profiling",
     "problems report",
     "ensemble",
