@@ -29,7 +29,7 @@ SMALL = [
     'map=[{kind="affine"},{kind="block",width=4}]',
 ]  # fmt: skip
 A_RUN = 100 * 1024
-"""Bytes by which the process may grow with a run: the noise of its allocator over some twenty of them."""
+"""Bytes by which the process may grow with a run: its allocator's noise over some twenty."""
 
 
 @dataclass(frozen=True)
