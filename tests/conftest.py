@@ -13,7 +13,7 @@ def pytest_addoption(parser):
         "--moments", type=int, default=1, help="at how many random moments a rank is killed"
     )
     parser.addoption(
-        "--runs", type=int, default=40, help="short runs one after another in one process"
+        "--runs", type=int, default=24, help="short runs one after another in one process"
     )
     parser.addoption(
         "--record", default=None, help="a file for what these runs were found to leave behind"

@@ -28,8 +28,8 @@ SMALL = [
     "method.samples=64", "method.step=0.02", "output.every=0.02",
     'map=[{kind="affine"},{kind="block",width=4}]',
 ]  # fmt: skip
-A_RUN = 40 * 1024
-"""Bytes by which the process may grow with a run: the noise of its allocator over 40 of them."""
+A_RUN = 100 * 1024
+"""Bytes by which the process may grow with a run: its allocator's noise over some twenty."""
 
 
 @dataclass(frozen=True)
