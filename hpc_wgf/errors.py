@@ -31,6 +31,11 @@ class MissingRankError(InputError):
     """Rank 0, which speaks for all before ranks can communicate, was not met."""
 
 
+class WgfWarning(UserWarning):
+    """What a user should know before a run: it is shown beside its progress, or else by Python's
+    warnings, and stored with the run."""
+
+
 _ALLOCATION = r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)"  # torch says so by a RuntimeError
 _NO_MEMORY = ("MemoryError", "OutOfMemoryError")
 

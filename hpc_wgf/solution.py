@@ -22,7 +22,8 @@ from .checks import (
     start_warnings,
 )
 from .diagnostics import Judge
-from .errors import InputError
+from .errors import InputError, WgfWarning
+from .log import LOG
 from .maps import MapState, PushForward, described
 from .methods.base import MethodOptions, Setting
 from .methods.pwgf import PWGFOptions
@@ -169,10 +170,11 @@ def solve(
 def _warn(warned: Sequence[str], show_progress: bool) -> None:
     """Before the run: plain lines where progress is shown, Python's warnings elsewhere."""
     for warning in warned:
+        LOG.warning(f"warning: {warning}")
         if show_progress:
             print(f"warning: {warning}", file=sys.stderr, flush=True)
         else:
-            warnings.warn(warning, stacklevel=3)
+            warnings.warn(warning, WgfWarning, stacklevel=3)
 
 
 def _begun(path: Path | str | None) -> StoredRun:

@@ -77,4 +77,6 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _a(kind: type) -> str:
-    return "None" if kind is type(None) else f"a {kind.__module__}.{kind.__qualname__}"
+    if kind is type(None):
+        return "None"
+    return f"a {kind.__module__}.{kind.__qualname__}".replace("builtins.", "")

@@ -132,7 +132,7 @@ def _run(
             f"hpc-wgf {version_} {'goes on with' if resume else 'runs'} {name} on "
             f"{communicator.size} rank(s) into {path}"
         )
-    with stop_request(speaks=communicator.rank == 0) as request:
+    with stop_request(speaks=communicator.rank == 0) as request, telling.warned():
         solution = solve(
             *build(run_file),
             replace(run_file.output, path=path),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, WgfWarning
 
 if TYPE_CHECKING:
     from ..observers import Observer
@@ -30,6 +33,14 @@ class Telling:
     def show_progress(self) -> bool:
         """Whether progress is shown; the lines of the steps take its place."""
         return not (self.quiet or self.verbose)
+
+    @contextmanager
+    def warned(self) -> Iterator[None]:
+        """A context in which what is to be known before a run is shown beside the progress alone:
+        the log has it, and the report will."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", WgfWarning)
+            yield
 
     def check(self) -> None:
         """Errors: `InputError` for options that exclude each other and for files that cannot be

@@ -133,8 +133,8 @@ def broken(x):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (wrong_shape, r"returned \(16, 2\).*shape \(16,\)"),
-        (no_tensor, "returned float"),
+        (wrong_shape, r"returned shape \(16, 2\).*shape \(16,\)"),
+        (no_tensor, "returned a float"),
         (not_finite, "not finite at"),
         (broken, "cannot be evaluated at start samples"),
     ],
