@@ -88,8 +88,8 @@ def resume(
 
     Example: `hpc-wgf resume ou.zarr --until 3`
     """
-    from ..parallel import distributed
-    from ..store import open_run
+    from ..parallel import agreed, distributed
+    from ..store import open_run, refuse_damaged
 
     telling = Telling(quiet, verbose, log, metrics)
     with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
@@ -97,6 +97,9 @@ def resume(
         begun = open_run(path)
         path = begun.path
         begun.check_resumable()
+        with agreed(communicator):
+            if communicator.rank == 0:
+                refuse_damaged(begun)
         stored = begun.configuration(
             "resume it with hpc_wgf.solve(problem, map, method, Output(path), resume=True)"
         )

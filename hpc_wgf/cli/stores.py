@@ -21,9 +21,10 @@ def report(
 ) -> None:
     """Energies, errors and work of a stored run. Example: `hpc-wgf report ou.zarr --json`"""
     from ..report import Summary, draw, print_summary
-    from ..store import open_run
+    from ..store import open_run, refuse_damaged
 
     stored = open_run(path)
+    refuse_damaged(stored)
     summary = Summary.of_store(stored)
     if picture is not None:
         draw(stored, local_path(picture))

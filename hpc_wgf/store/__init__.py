@@ -1,6 +1,6 @@
 """The Zarr store of a run: its schema, its writer, its reader."""
 
-from .check import Flaw, check
+from .check import Flaw, check, refuse_damaged
 from .checkpoint import Checkpoint, StepColumns
 from .creation import StoreShape
 from .opening import open_run
@@ -25,5 +25,6 @@ __all__ = [
     "default_shards",
     "forget_checkpoint",
     "open_run",
+    "refuse_damaged",
     "refuse_existing",
 ]

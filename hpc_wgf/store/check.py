@@ -22,6 +22,8 @@ from .schema import FIGURES, PARTICLE_TIME, STEP_FIGURES
 from .soundness import flaw_of_figure, flaw_of_numbers, flaw_of_times
 from .stages import STAGES
 
+_READ_WHOLE = 1 << 27  # bytes up to which a store is read whole before it is used
+
 
 @dataclass(frozen=True)
 class Flaw:
@@ -56,6 +58,17 @@ def check(stored: StoredRun) -> list[Flaw]:
     if not spoilt & {FIGURES, "folded", "time", PARTICLE_TIME}:
         flaws += _log_densities(stored)
     return flaws
+
+
+def refuse_damaged(stored: StoredRun) -> None:
+    """Errors: `InputError` for a store with flaws, of at most 128 MiB. A larger one takes too long
+    to read whole; what is used of it is checked as it is read."""
+    if sum(array.nbytes for _, array in stored.group.arrays()) > _READ_WHOLE:
+        return
+    first, *further = [*check(stored), None]
+    if first is not None:
+        more = f" (and {len(further) - 1} more)" if len(further) > 1 else ""
+        raise stored.damaged(f"{first}{more}")
 
 
 def _attributes(stored: StoredRun) -> Iterator[Flaw]:
