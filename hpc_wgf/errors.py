@@ -28,7 +28,7 @@ class PlaceError(InputError):
 
 
 class MissingRankError(InputError):
-    """Rank 0, which speaks for all before ranks can communicate, was not met."""
+    """A rank was not met, so that rank 0 does not speak for all."""
 
 
 class WgfWarning(UserWarning):

@@ -24,6 +24,7 @@ from .patience import RENDEZVOUS, Patience
 
 _FAILURE, _LEFT, _DEVICE = "hpc_wgf/failure", "hpc_wgf/left", "hpc_wgf/device"
 _STARTED, _CONNECTED = "hpc_wgf/started", "hpc_wgf/connected"
+_CONNECTIONS = 5  # Attempts of gloo to connect with a rank.
 _ASKING = 0.05  # Seconds between two looks for others who have not come yet.
 _SETTLING = 0.05  # Seconds in which a thread of a closed group gets the interpreter's lock.
 _PATIENCE = 5.0  # Seconds in which others read reports, which the process of rank 0 may hold.
@@ -54,13 +55,16 @@ class TorchCommunicator:
         # that of a long step.
         self._await_all(_STARTED)
         self._agree_on_device()
+        # All are there, so that connecting takes no time; gloo waits five times as long for one
+        # that has ended meanwhile.
+        connecting = timedelta(seconds=self._patience.rendezvous / _CONNECTIONS)
         try:
             dist.init_process_group(
-                backend, store=self._store, rank=self.rank, world_size=self.size,
-                timeout=timedelta(seconds=self._patience.collective),
-            )  # fmt: skip
+                backend, store=self._store, rank=self.rank, world_size=self.size, timeout=connecting
+            )
         except RuntimeError as error:  # DistNetworkError, DistStoreError
-            raise InputError(self._apart(_first_line(error))) from error
+            raise MissingRankError(self._apart(_first_line(error))) from error
+        dist.distributed_c10d._set_pg_timeout(timedelta(seconds=self._patience.collective))
         # A rank that fails from here on would else be mistaken for one that never came.
         self._await_all(_CONNECTED)
 

@@ -45,7 +45,9 @@ def modules() -> dict[str, ast.Module]:
 
 
 # Names of torch, which has no public ones for what they do.
-_OF_TORCH = {"_linalg_slogdet", "_linalg_solve_ex", "_cdata", "_overloadpacket"}
+_OF_TORCH = {
+    "_linalg_slogdet", "_linalg_solve_ex", "_cdata", "_overloadpacket", "_set_pg_timeout",
+}  # fmt: skip
 _OF_PYTHON = {"_asdict", "_replace", "_exit"}  # public in spite of their names
 MODULES = modules()
 _IS_PACKAGE = {name for name in MODULES if (_ROOT / name.replace(".", "/")).is_dir()}

@@ -14,7 +14,6 @@ differs from that over the density by a sampling error, which no longer grows wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -26,7 +25,7 @@ from ...choices import Form
 from ...cloud import Cloud
 from ...ensemble import Ensemble
 from ...maps import MapState
-from ...parallel import tree_sum
+from ...parallel import RandomStream, SampleBlocks, tree_sum
 from ...problems import SumOfEnergies
 from ..base import Setting
 from .normal_equations import assemble
@@ -48,16 +47,22 @@ class CentreOfMass:
     """Bytes that linearisations may keep."""
 
     @classmethod
-    def kept(
-        cls, setting: Setting, samples: int, budget: int | None, drawn: Callable[[], Ensemble]
-    ) -> Self | None:
-        """That of the evaluation sample, or where this has fewer than the `samples` of a step, of a
-        fixed sample of its own, which `drawn` draws: the mean of few particles must not decide on
-        the centre of the density. None where the flow conserves no centre."""
+    def kept(cls, setting: Setting, steps: SampleBlocks, budget: int | None) -> Self | None:
+        """That of the evaluation sample, or where this has fewer samples than the `steps`, of as
+        many of its own: the mean of few particles must not decide on the centre of the density.
+        None where the flow conserves no centre."""
         if not setting.problem.energy.keeps_centre:
             return None
-        evaluation = setting.evaluation.ensemble
-        return cls(evaluation if evaluation.total >= samples else drawn(), budget)
+        sampler, blocks, stream = (
+            setting.sampler,
+            setting.evaluation.blocks,
+            RandomStream.EVALUATION,
+        )
+        if blocks.total < steps.total:
+            blocks, stream = steps, RandomStream.CENTRE
+        # Drawn anew in the chunks of a step, whose sums are the same on 1, 2, 4, … ranks.
+        parts = sampler.parts(blocks, setting.map.chunk_size())
+        return cls(sampler.draw(blocks, parts, stream), budget)
 
     @cached_property
     def start(self) -> Tensor:

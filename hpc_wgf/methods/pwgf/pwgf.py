@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -72,8 +71,7 @@ class PWGF:
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
         self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
-        drawn = partial(self._drawn, self.start().map, self._blocks, RandomStream.CENTRE, 0)
-        self._centre = CentreOfMass.kept(setting, options.samples, options.budget, drawn)
+        self._centre = CentreOfMass.kept(setting, self._blocks, options.budget)
 
     @classmethod
     def on(

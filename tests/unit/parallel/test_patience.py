@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch.distributed as dist
 from processes import cli, free_port, started_by_hand
 
 from hpc_wgf import InputError
@@ -69,6 +70,24 @@ def test_a_slow_rank_is_no_missing_one_and_one_that_hangs_is_given_up(tmp_path):
     assert first["waited"] > 1.0
     assert 3.0 < first["gave_up_after"] < 20.0
     assert "a collective failed" in first["error"]
+
+
+def test_a_rank_that_is_lost_while_others_connect_is_not_waited_for_as_a_slow_one():
+    """Between the start and the first collective: as long as for a rank that never came."""
+    store = dist.TCPStore("127.0.0.1", 0, 2, True, wait_for_workers=False)
+
+    def rank(number: int):
+        waits = {"HPC_WGF_RENDEZVOUS_TIMEOUT": "6", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        begun = time.monotonic()
+        done = started_by_hand("lost_while_connecting.py", **waits, **place(number, 2, store.port))
+        return done, time.monotonic() - begun
+
+    with ThreadPoolExecutor(2) as ranks:
+        (lost, _), (done, seconds) = ranks.map(rank, range(2))
+    assert lost.returncode == 9
+    assert done.returncode == 2
+    assert "error: rank 1" in done.stderr
+    assert seconds < 45
 
 
 def test_a_port_that_is_none_is_refused():
