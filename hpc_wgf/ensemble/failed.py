@@ -34,8 +34,7 @@ def unusable(cloud: Cloud, values: Tensor, *, folded_count: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class FailedSamples:
-    """The samples of all ranks that have failed for one cause. The same on every rank, and on any
-    number of them."""
+    """The samples of all ranks that have failed for one cause. The same on every rank."""
 
     cause: str
     """One of `CAUSES`."""
@@ -52,6 +51,8 @@ class FailedSamples:
     it was not computed."""
     elsewhere: tuple[float, float]
     """Mean and standard deviation of log ρ at the samples that have not failed."""
+    ranks: tuple[int, ...] = ()
+    """The ranks that hold them, where others hold none."""
 
     @classmethod
     def found(
@@ -70,6 +71,7 @@ class FailedSamples:
             z, x = (torch.cat([cloud.x for cloud in part])[k] for part in (before, after))
             first = tuple(z.tolist()), tuple(x.tolist()), float(log_density[k])
         reports = communicator.gather((int(bad.sum()), len(bad), first, moments))
+        holding = [rank for rank, report in enumerate(reports) if report[0]]
         firsts = [report[2] for report in reports if report[2] is not None]
         number, total, squares = (sum(report[3][j] for report in reports) for j in range(3))
         mean = total / number if number else math.nan
@@ -83,6 +85,7 @@ class FailedSamples:
             position=position,
             log_density=value,
             elsewhere=(mean, spread),
+            ranks=() if len(holding) == len(reports) else tuple(holding),
         )
 
     def __str__(self) -> str:
@@ -90,6 +93,8 @@ class FailedSamples:
         if not all(map(math.isfinite, self.position)):
             where = f"first from z = {_shown(self.start)}"
         said = f"{self.cause} at {self.count} of {self.total} samples, {where}"
+        if self.ranks and self.cause != CAUSES[0]:  # One machine may be at fault.
+            said += f", all of rank {', '.join(map(str, self.ranks))}"
         if math.isfinite(self.log_density):
             said += f" with log ρ = {self.log_density:.3g}"
             if math.isfinite(self.elsewhere[0]):

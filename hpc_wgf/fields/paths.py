@@ -11,7 +11,8 @@ from ..errors import InputError
 
 # A path that pathlib has read has one slash where a URL has two.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-_NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half characters, ends of lines
+# Control characters, characters that turn the order of others, half characters, ends of lines.
+_NO_TEXT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def is_plain_text(text: str) -> bool:

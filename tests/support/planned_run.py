@@ -44,6 +44,9 @@ class FirstStep:
         if self.step is None:
             self.step, self.sizes = step, self.counted.sizes[self.begun :]
 
+    def on_stop(self, state, memory, seconds) -> None:
+        return
+
     def on_end(self) -> None:
         return
 

@@ -118,7 +118,9 @@ def test_a_picture_is_a_file(tmp_path_factory):
 def test_too_little_memory_is_said_in_plain_words():
     done = here("bench", "store", "--parameters", "1000000000000000")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: not enough memory: take fewer samples, a smaller map")
+    assert done.stderr.startswith(
+        "error: there is no memory for a tensor that was asked for: take fewer samples"
+    )
     assert done.stderr.count("\n") == 1
 
 

@@ -65,8 +65,8 @@ def test_a_base_of_ones_own_is_seen_from_the_file_that_names_it(tmp_path, monkey
         ('"ou2d"', "no problem named 'ou2d', did you mean 'ou-2d'"),
         ("3", "base = 3: expected the name of a problem or the path of a file"),
         (f'"{"long" * 100}"', "no problem named 'longlong"),
-        (r'"a\u0000b"', "no problem named 'a"),
-        (r'"a\u0000b.toml"', "cannot read the run file"),
+        (r'"a\u0000b"', "has control characters in it"),
+        (r'"a\u0000b.toml"', "has control characters in it"),
     ],
 )
 def test_wrong_bases_are_one_line(tmp_path, base, message):

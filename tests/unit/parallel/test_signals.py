@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from hpc_wgf.parallel import stop_request
 
 WAITS = """
@@ -19,15 +21,22 @@ with stop_request(speaks=True):
 """
 
 
-def test_ctrl_c_asks_a_run_to_stop_however_often_a_launcher_forwards_it():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def listening():
+    """Tests may have been started in the background, where SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_asks_a_run_to_stop_however_often_a_launcher_forwards_it(listening):
     with stop_request() as request:
         assert not request()
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
         assert request()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is listening
 
 
 def test_ctrl_c_that_is_ignored_stays_ignored():

@@ -212,7 +212,7 @@ class Full:
 
     def on_row(self, row):
         self.rows += 1
-        if self.rows == 3:
+        if self.rows == 2:
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.longest, resource.RLIM_INFINITY))
 
     def on_step(self, step): ...

@@ -13,6 +13,8 @@ import zarr
 from stores import COLUMNS, SHAPE, SPAN, assert_same, commit, small_store
 
 import hpc_wgf as wgf
+from hpc_wgf.errors import StepFailed
+from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.store import RunWriter, Stage, StoredStage, check, refuse_existing
 from hpc_wgf.store.metadata import StoreMetadata
@@ -252,10 +254,14 @@ def test_a_store_that_could_not_be_opened_can_be_tried_again(tmp_path, monkeypat
     RunWriter.reopen(*arguments, rows=1, steps=0, attributes={}).close()
 
 
-def test_a_run_that_fails_before_its_first_row_leaves_no_store(tmp_path):
+def test_a_run_that_fails_before_its_first_row_leaves_no_store(tmp_path, monkeypatch):
     """An empty one was in the way of the next run."""
-    late = wgf.UserPotential(lambda x: (x * x).sum(1) * 1e300, "huge")
-    problem = wgf.Problem([wgf.PotentialEnergy(late)], wgf.Gaussian(2), until=0.1)
+
+    def failing(self, state):
+        raise StepFailed("values are not finite")
+
+    monkeypatch.setattr(PWGF, "enter", failing)
+    problem = wgf.Problem([wgf.Entropy()], wgf.Gaussian(2), until=0.1)
     with pytest.raises(wgf.RunError, match="before the first step"):
         wgf.solve(problem, wgf.Affine(2), None, wgf.Output(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
