@@ -14,15 +14,8 @@ from .energies import (
 )
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
-from .potentials import (
-    GaussianMixture,
-    Potential,
-    Quadratic,
-    Rosenbrock,
-    StyblinskiTang,
-    SumOfPotentials,
-    UserPotential,
-)
+from .named_potentials import GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
+from .potentials import Potential, SumOfPotentials, UserPotential
 from .problem import Problem
 from .residual import residual_is_defined
 from .self_similar import BarenblattFlow

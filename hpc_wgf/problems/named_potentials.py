@@ -1,0 +1,168 @@
+"""The potentials that run files know by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .descriptions import written
+from .matrices import (
+    MatrixLike,
+    VectorLike,
+    diagonal_of,
+    inverse,
+    log_det,
+    spd_matrix,
+    times,
+    vector,
+)
+from .potentials import Potential
+
+
+class Quadratic(Potential):
+    """V(x) = ½ (x−μ)ᵀ Σ⁻¹ (x−μ)."""
+
+    def __init__(self, dimension: int, mean: VectorLike = 0.0, covariance: MatrixLike = 1.0):
+        """`mean` μ: a number for all coordinates, or (d,). `covariance` Σ: a number c for c·I, (d,)
+        for a diagonal, or (d, d); it is kept in that form.
+
+        Errors: `InputError` for wrong shapes, or if Σ is not symmetric positive definite."""
+        self.dimension = dimension
+        self.mean = vector(mean, dimension, "the mean of the quadratic potential")
+        self.covariance = spd_matrix(
+            covariance, dimension, "the covariance of the quadratic potential"
+        )
+        self.precision = inverse(self.covariance)
+
+    def __repr__(self) -> str:
+        return f"Quadratic(mean={written(self.mean)}, covariance={written(self.covariance)})"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        centred = x - self.mean.to(x)
+        return 0.5 * (times(centred, self.precision) * centred).sum(1)
+
+    def hessian(self) -> Tensor:
+        return self.precision
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        diagonal = diagonal_of(self.precision, len(self.mean))
+        if diagonal is None:
+            return None
+        centre, curvature = self.mean[j], diagonal[j]
+        return lambda x: 0.5 * curvature * (x - centre) ** 2
+
+    def log_partition(self, beta: float) -> float | None:
+        d = self.mean.numel()
+        return 0.5 * (d * math.log(2 * math.pi * beta) + log_det(self.covariance, d))
+
+
+class StyblinskiTang(Potential):
+    """V(x) = c Σ_j (x_j⁴ − 16 x_j² + 5 x_j) in any dimension [PWGF (5.1)]."""
+
+    def __init__(self, factor: float = 3 / 50):
+        """`factor`: c, by default that of the paper."""
+        self.factor = factor
+
+    def __repr__(self) -> str:
+        return f"StyblinskiTang(factor={self.factor})"
+
+    def _term(self, x: Tensor) -> Tensor:
+        return self.factor * x * (x * (x * x - 16) + 5)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._term(x).sum(1)
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        return self._term
+
+
+class Rosenbrock(Potential):
+    """V(x) = c Σ_k [10 (x_{k+1} − x_k²)² + (x_k − 1)²], 1 ≤ k < d, for d ≥ 2 [PFPE 6.2.2]."""
+
+    def __init__(self, factor: float = 3 / 50):
+        """`factor`: c, by default that of the paper."""
+        self.factor = factor
+
+    def __repr__(self) -> str:
+        return f"Rosenbrock(factor={self.factor})"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.shape[1] < 2:
+            raise InputError("the Rosenbrock potential couples neighbours: dimension at least 2")
+        valley = x[:, 1:] - x[:, :-1] ** 2
+        return self.factor * (10 * valley**2 + (x[:, :-1] - 1) ** 2).sum(1)
+
+
+class GaussianMixture(Potential):
+    """V(x) = −log Σ_k a_k exp(−½ |x − μ_k|²/σ²), so that e^{−V} is an unnormalised Gaussian
+    mixture.
+
+    For β = 1 the Fokker–Planck equation converges to the mixture of the Gaussians N(μ_k, σ²I) with
+    weights proportional to a_k.
+    """
+
+    def __init__(
+        self, means: Sequence[Sequence[float]] | Tensor, variance: float,
+        weights: Sequence[float] | None = None,
+    ):  # fmt: skip
+        """`means`: the μ_k, (components, d). `variance`: σ² > 0, in each coordinate. `weights`: the
+        a_k > 0, equal by default.
+
+        Errors: `InputError` for wrong shapes, or numbers that are not positive."""
+        self.means = torch.as_tensor(means, dtype=torch.float64)
+        if self.means.ndim != 2 or self.means.numel() == 0:
+            raise InputError(
+                f"the means of a Gaussian mixture form a table (components, dimension), "
+                f"got shape {tuple(self.means.shape)}"
+            )
+        if not variance > 0:
+            raise InputError(f"the variance of a Gaussian mixture must be positive, got {variance}")
+        self.variance = float(variance)
+        self.dimension = self.means.shape[1]
+        count = self.means.shape[0]
+        given = [1.0] * count if weights is None else list(weights)
+        if len(given) != count or not all(w > 0 for w in given):
+            raise InputError(f"{count} components need as many positive weights, got {given}")
+        self.weights = torch.tensor(given, dtype=torch.float64)
+
+    def __repr__(self) -> str:
+        return (
+            f"GaussianMixture(means={self.means.tolist()}, variance={self.variance}, "
+            f"weights={self.weights.tolist()})"
+        )
+
+    def _centred(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x, (n, d), and the μ_k, (components, d), about the mean of the μ_k, in float64: squares
+        of distances are differences of products, which lose the digits of all that they have in
+        common."""
+        means = self.means.to(x.device)
+        centre = means.mean(0)
+        return x.double() - centre, means - centre
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """log a_k − ½ |x − μ_k|²/σ², (n, components) in float64."""
+        x, means = self._centred(x)
+        squares = (x * x).sum(1, keepdim=True) - 2 * x @ means.T + (means * means).sum(1)
+        return self.weights.log().to(x) - squares / (2 * self.variance)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return -torch.logsumexp(self._logits(x), 1).to(x.dtype)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        shares, (centred, means) = torch.softmax(self._logits(x), 1), self._centred(x)
+        return ((centred - shares @ means) / self.variance).to(x.dtype)
+
+    def nearest_mode(self, x: Tensor) -> Tensor:
+        """The number k of the component with the greatest a_k exp(−½ |x − μ_k|²/σ²), that is, the
+        one most likely to have produced x: (n, d) → (n,)."""
+        return self._logits(x).argmax(1)
+
+    def log_partition(self, beta: float) -> float | None:
+        if beta != 1.0:
+            return None
+        d = self.means.shape[1]
+        return math.log(float(self.weights.sum())) + 0.5 * d * math.log(2 * math.pi * self.variance)
