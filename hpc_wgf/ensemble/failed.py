@@ -52,7 +52,7 @@ class FailedSamples:
     elsewhere: tuple[float, float]
     """Mean and standard deviation of log ρ at the samples that have not failed."""
     ranks: tuple[int, ...] = ()
-    """The ranks that hold them, where others hold none."""
+    """The ranks that hold them, where others hold none and the cause is no fold."""
 
     @classmethod
     def found(
@@ -85,7 +85,8 @@ class FailedSamples:
             position=position,
             log_density=value,
             elsewhere=(mean, spread),
-            ranks=() if len(holding) == len(reports) else tuple(holding),
+            # A machine may be at fault where numbers are not finite, but not for a fold.
+            ranks=() if cause == 0 or len(holding) == len(reports) else tuple(holding),
         )
 
     def __str__(self) -> str:
@@ -93,7 +94,7 @@ class FailedSamples:
         if not all(map(math.isfinite, self.position)):
             where = f"first from z = {_shown(self.start)}"
         said = f"{self.cause} at {self.count} of {self.total} samples, {where}"
-        if self.ranks and self.cause != CAUSES[0]:  # One machine may be at fault.
+        if self.ranks:
             said += f", all of rank {', '.join(map(str, self.ranks))}"
         if math.isfinite(self.log_density):
             said += f" with log ρ = {self.log_density:.3g}"
