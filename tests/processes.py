@@ -189,8 +189,9 @@ def _started(
 def _environment(more: dict[str, str]) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
     path = {
-        "PYTHONPATH": os.pathsep.join([str(_HERE / "support"), os.environ.get("PYTHONPATH", "")]),
-        "PATH": os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]),
+        # An empty entry would be the working folder.
+        name: os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
+        for name, first in (("PYTHONPATH", _HERE / "support"), ("PATH", _BIN))
     }
     restarts = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see launch/torchrun.sh
     return {**inherited, **path, **restarts, "OMP_NUM_THREADS": "1", **more}

@@ -47,7 +47,9 @@ def stop_request(*, speaks: bool = False) -> Iterator[StopRequest]:
     process says on standard error what a second SIGINT does.
     """
     request = StopRequest()
-    asks = [each for each in _ASK if signal.getsignal(each) is not signal.SIG_IGN]
+    # Launch scripts start ranks that ignore SIGUSR1, until they can hear it here.
+    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    asks = [each for each in _ASK if not (deaf and each == signal.SIGINT)]
     before = {number: signal.signal(number, request._note) for number in asks}
     try:
         with _watched(_Interrupts(speaks)):

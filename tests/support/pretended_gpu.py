@@ -182,10 +182,12 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
     """A communicator of one rank on the GPU that is pretended inside."""
     replaced = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
-    properties = SimpleNamespace(total_memory=_MEMORY)
+    properties = SimpleNamespace(total_memory=_MEMORY, uuid="pretended")
     try:
         with (
             patch("torch.cuda.get_device_properties", lambda device=None: properties),
+            patch("torch.cuda.mem_get_info", lambda device=None: (_MEMORY, _MEMORY)),
+            patch("torch.cuda.memory_reserved", lambda device=None: 0),
             _Operations(),
             _Calls(),
         ):

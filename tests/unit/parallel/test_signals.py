@@ -50,6 +50,17 @@ def test_ctrl_c_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_request_that_a_launcher_has_ignored_so_far_is_heard():
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        with stop_request() as request:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.05)
+            assert request()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_a_second_ctrl_c_ends_a_process_that_waits_for_others():
     job = subprocess.Popen(
         [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
