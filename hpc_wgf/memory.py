@@ -56,7 +56,7 @@ def pools() -> list[Pool]:
     here = socket.gethostname()
     found = [Pool(_machine() or here, _free_of_machine())]
     found += [
-        Pool(f"{here}:{path}", max(0, limit - used + reclaimable))
+        Pool(f"{_machine()}:{here}:{path}", max(0, limit - used + reclaimable))
         for limit, used, reclaimable, path in _groups()
     ]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)

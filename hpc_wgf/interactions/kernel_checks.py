@@ -8,7 +8,8 @@ from torch import Tensor
 from ..errors import InputError
 from .kernels import Kernel
 
-_AT = ((0.25, 1.0, 2.0), (4.0, 1.0, 9.0))  # |x|² of the trial
+# |x|² of the trial: no round numbers, where users put the kinks of their kernels.
+_AT = ((0.2603, 0.9137, 1.7319), (3.8711, 0.5927, 8.6143))
 
 
 def check_kernel(kernel: object) -> None:
@@ -64,8 +65,8 @@ def _check_result(kernel: Kernel, what: str, square: Tensor) -> None:
 
 
 def _check_derivative(kernel: Kernel, square: Tensor) -> None:
-    """Errors: `InputError` where difference quotients of j over two widths agree to 0.1 %, and the
-    weight is off by 1 %."""
+    """Errors: `InputError` where at most of the points difference quotients of j over two widths
+    agree to 0.1 %, and the weight is off by 1 %."""
     wide, narrow = (
         (_tried(kernel, "value", square * (1 + h)) - _tried(kernel, "value", square * (1 - h)))
         / (h * square)
@@ -75,7 +76,7 @@ def _check_derivative(kernel: Kernel, square: Tensor) -> None:
     rounding = 1e-10 * _tried(kernel, "value", square).abs() / square
     settled = (wide - narrow).abs() <= 1e-3 * narrow.abs()
     wrong = settled & ((weight - narrow).abs() > 1e-2 * narrow.abs() + rounding)
-    if bool(wrong.any()):
+    if int(wrong.sum()) > wrong.numel() // 2:  # At a kink both quotients agree, on neither slope.
         at, given, found = (float(each[wrong][0]) for each in (square, weight, narrow))
         raise InputError(
             f"the weight of {kernel} at |x|² = {at:g} is {given:.6g}, but 2 j' is {found:.6g}: it "

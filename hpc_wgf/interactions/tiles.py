@@ -88,6 +88,7 @@ def _tile_by_products(
 
 def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:
     """`pairs` with 0 for the pairs that are left out."""
+    pairs = pairs.contiguous()  # Kernels may return one number, expanded.
     if met is not None:
         pairs = pairs.masked_fill_(met, 0.0)
     if skip is not None:

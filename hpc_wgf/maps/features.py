@@ -80,10 +80,16 @@ def lay_out(W: Tensor, b: Tensor, frame: Frame, options: FeatureOptions) -> None
     of `options`, as somebody has set them otherwise, stay as they are."""
     (count, dimension), present = W.shape, (W, b)
     initial = initial_features(count, dimension, **options)
-    if all(torch.equal(p.data, value.to(p)) for p, value in zip(present, initial, strict=True)):
+    if all(_are(p, value) for p, value in zip(present, initial, strict=True)):
         laid_out = initial_features(count, dimension, frame, **options)
         for p, value in zip(present, laid_out, strict=True):
             p.data.copy_(value)
+
+
+def _are(present: Tensor, initial: Tensor) -> bool:
+    """Whether parameters are initial ones, perhaps of a map that was in single precision before."""
+    roundings = (initial.to(present), initial.float().to(present))
+    return any(torch.equal(present.data, rounded) for rounded in roundings)
 
 
 def _directions_and_offsets(

@@ -77,13 +77,16 @@ class TorchCommunicator:
                 self._waited("rank 0, which holds the meeting point, to open it")
             )
         try:
-            return dist.TCPStore(  # type: ignore[attr-defined]
+            store = dist.TCPStore(  # type: ignore[attr-defined]
                 address, port, self.size, self.rank == 0 and not held,
                 timeout=timedelta(seconds=self._patience.rendezvous),
                 wait_for_workers=False, multi_tenant=not held,
             )  # fmt: skip
         except RuntimeError as error:  # DistNetworkError
             raise InputError(self._apart(_first_line(error))) from error
+        # The agent's store outlives ranks that are started again, with all that they have said.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        return dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
 
     def _is_open(self, address: str, port: int) -> bool:
         """Whether somebody listens there within our patience. The store itself would ask once more
@@ -152,9 +155,13 @@ class TorchCommunicator:
         transfers = [dist.P2POp(dist.isend, send, to), dist.P2POp(dist.irecv, receive, source)]
         posted = self._collective(dist.batch_isend_irecv, transfers)
 
+        # gloo's transfers would keep the time that was given for connecting. A wait with a bound
+        # blocks the host on a GPU, where NCCL has a watch of its own.
+        bound = [] if send.is_cuda else [timedelta(seconds=self._patience.collective)]
+
         def wait() -> None:
             for transfer in posted:
-                self._collective(transfer.wait)
+                self._collective(transfer.wait, *bound)
 
         return wait
 

@@ -16,7 +16,7 @@ import torch
 from hpc_wgf.errors import CommunicationError
 from hpc_wgf.parallel import communicator_from_environment
 
-_LATE, _GONE = 1.5, 7.0  # seconds
+_LATE, _GONE = 4.0, 10.0  # seconds
 
 ranks = communicator_from_environment("cpu")
 found: dict[str, object] = {}

@@ -238,3 +238,14 @@ def test_an_energy_with_a_mistake_is_refused(mistake, message):
 def test_a_potential_is_made_of_what_can_be_called(given):
     with pytest.raises(wgf.InputError, match="was given as a potential: expected a torch function"):
         wgf.UserPotential(given)
+
+
+@pytest.mark.parametrize(("constant", "dimension"), [(1e6, 2), (1e7, 10)])
+def test_a_large_constant_in_single_precision_is_no_other_derivative(constant, dimension):
+    """Differences of the values are 0 beside it; torch's gradient is right."""
+    V = wgf.UserPotential(lambda x: half_square(x) + constant, "minus log posterior")
+    problem = wgf.Problem(
+        [wgf.PotentialEnergy(V), wgf.Entropy(1.0)], wgf.Gaussian(dimension), until=0.02
+    )
+    method = wgf.PWGFOptions(samples=100, step_size=0.01, dtype="float32")
+    assert wgf.solve(problem, wgf.Affine(dimension), method).summary.finished

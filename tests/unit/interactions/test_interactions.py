@@ -330,3 +330,33 @@ def test_routes_in_single_precision():
 def test_two_functions_of_one_name_are_told_apart():
     """The store compares them by what they print when a run is resumed."""
     assert repr(UserKernel(lambda s: s)) != repr(UserKernel(lambda s: -s))
+
+
+@pytest.mark.parametrize(
+    "j",
+    [
+        lambda s: s.clamp(max=1.0) / 2, lambda s: torch.relu(1 - s), lambda s: torch.relu(2 - s),
+        lambda s: torch.where(s < 1, 1 - s, 0.0), lambda s: s.clamp(max=4.0),
+    ],
+)  # fmt: skip
+def test_kernels_with_a_kink_at_a_round_number_are_kernels(j):
+    """Bounded confidence, for one: their one-sided slopes are right."""
+    InteractionEnergy(UserKernel(j, "kinked"))
+
+
+@pytest.mark.parametrize("d", [2, 5])
+def test_a_weight_that_is_one_number_expanded_counts_for_every_pair(d):
+    """J = |x|² pulls with 2 (x − x̄) n/(n − 1); it was set to 0 with the pairs left out."""
+
+    class Square(Kernel):
+        def value(self, square):
+            return square
+
+        def weight(self, square):
+            return torch.full((), 2.0, dtype=square.dtype).expand_as(square)
+
+    x = torch.randn(50, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    (field,) = InteractionEnergy(Square()).fields(
+        Particles([x], [[50]], LocalCommunicator()), potential=True
+    )
+    assert torch.allclose(field.force, 2 * (x - x.mean(0)) * 50 / 49, atol=1e-12)

@@ -82,6 +82,17 @@ def test_maps_lay_out_their_features_once(make):
     assert torch.equal(given.get_theta(), before)
 
 
+def test_a_map_in_double_precision_is_laid_out_too():
+    """Its initial features are those of single precision, where that is torch's default."""
+    torch.set_default_dtype(torch.float32)
+    map, single = BlockFlow(3, 8).double(), BlockFlow(3, 8)
+    before = map.get_theta()
+    for each in (map, single):
+        each.lay_out(SKEWED)
+    assert not torch.equal(map.get_theta(), before)
+    assert torch.allclose(map.get_theta(), single.get_theta().double(), rtol=1e-6, atol=1e-4)
+
+
 def test_features_that_somebody_has_set_stay():
     map = BlockFlow(3, 8)
     map.W.data.mul_(3.0)

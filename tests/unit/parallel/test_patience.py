@@ -59,7 +59,8 @@ def test_a_slow_rank_is_no_missing_one_and_one_that_hangs_is_given_up(tmp_path):
 
     def rank(number: int) -> dict[str, object]:
         found = tmp_path / f"{number}.json"
-        waits = {"HPC_WGF_RENDEZVOUS_TIMEOUT": "60", "HPC_WGF_COLLECTIVE_TIMEOUT": "4"}
+        # A fifth of the first is what gloo is given to connect; the late rank takes longer.
+        waits = {"HPC_WGF_RENDEZVOUS_TIMEOUT": "15", "HPC_WGF_COLLECTIVE_TIMEOUT": "6"}
         done = started_by_hand("slow_rank.py", found, **waits, **place(number, 2, port))
         assert done.returncode == 0, done.stderr
         return json.loads(found.read_text())
@@ -67,8 +68,8 @@ def test_a_slow_rank_is_no_missing_one_and_one_that_hangs_is_given_up(tmp_path):
     with ThreadPoolExecutor(2) as ranks:
         first, second = ranks.map(rank, range(2))
     assert first["sum"] == second["sum"] == 3.0
-    assert first["waited"] > 1.0
-    assert 3.0 < first["gave_up_after"] < 20.0
+    assert first["waited"] > 3.0
+    assert 5.0 < first["gave_up_after"] < 25.0
     assert "a collective failed" in first["error"]
 
 
