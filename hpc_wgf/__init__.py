@@ -17,12 +17,13 @@ from .names_on_demand import names_on_demand
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .analysis import Trajectory
-    from .choices import Features, Form, Route
+    from .choices import Features, Form, Route, Sampling
     from .config import RunSpec, load_problem
     from .errors import InputError, RunError, WgfError
     from .interactions import GaussianKernel, InteractionEnergy, PowerLaw, UserKernel
     from .maps import (
         Affine,
+        AxisSpline,
         BlockFlow,
         Composition,
         ModuleMap,
@@ -51,15 +52,17 @@ if TYPE_CHECKING:
     )
     from .report import Summary
     from .solution import Solution, solve
+    from .stages import Stages
     from .store import StoredRun, open_run
 else:
     __getattr__ = names_on_demand(__name__, [
-        "errors", "choices", "output", "methods.pwgf", "config", "problems", "interactions",
-        "maps", "parallel", "store", "report", "solution", "analysis",
+        "errors", "choices", "output", "stages", "methods.pwgf", "config", "problems",
+        "interactions", "maps", "parallel", "store", "report", "solution", "analysis",
     ])  # fmt: skip
 
 __all__ = [
     "Affine",
+    "AxisSpline",
     "Barenblatt",
     "BlockFlow",
     "Box",
@@ -89,7 +92,9 @@ __all__ = [
     "Route",
     "RunError",
     "RunSpec",
+    "Sampling",
     "Solution",
+    "Stages",
     "StoredRun",
     "StyblinskiTang",
     "Summary",

@@ -20,6 +20,17 @@ class Form(StrEnum):
     θ."""
 
 
+class Sampling(StrEnum):
+    """How the samples of a step are drawn from the start density."""
+
+    RANDOM = "random"
+    """Independent samples: means have errors of order n^{−½}."""
+    SOBOL = "sobol"
+    """Scrambled Sobol points, new ones for every step, through the inverse transform of the start
+    density: means of smooth functions have errors of nearly order n^{−1} and below. n is best a
+    power of two."""
+
+
 class Solver(StrEnum):
     """The Krylov method by which Ĝη = −∇F is solved."""
 

@@ -38,7 +38,8 @@ from .run.loop import Loop
 from .run.provenance import Identity, extended
 from .run.resume import check_same_run, check_same_values, last_checkpoint, state_at
 from .run.schedule import Schedule
-from .run.staging import Staging
+from .run.staging import StagesByRule, Staging, check_stages, stops
+from .stages import Stages
 from .store import (
     Checkpoint,
     RunWriter,
@@ -82,7 +83,7 @@ def solve(
     configuration: Mapping[str, Any] | None = None,
     stop: Callable[[], bool] | None = None,
     observers: Sequence[Observer] = (),
-    staging: Staging | None = None,
+    stages: Stages | Staging | None = None,
     memory_check: bool = True,
 ) -> Solution:
     """Carry the start density of `problem` along its flow until `problem.until`.
@@ -97,10 +98,11 @@ def solve(
     `configuration`: stored with the run in place of the objects' descriptions.
     `stop`: asked on every rank after every step; where it is true on one, the run stops there
     (`summary.finished` is false), and resumed goes on bit for bit. `observers`: further ones,
-    which see every row and step. `staging`: decides at stored times whether the map is frozen and
-    which one goes on; None for one map from start to end. `memory_check`: whether a run that a rank
-    has no memory for is refused (see `hpc-wgf plan`); HPC_WGF_MEMORY_GIB in the environment says
-    what a rank may take where that is not what the machine has free.
+    which see every row and step. `stages`: when the map is frozen and a new one goes on, by the
+    rule of `Stages` or by a `Staging` of one's own; one map from start to end by default.
+    `memory_check`: whether a run that a rank has no memory for is refused (see `hpc-wgf plan`);
+    HPC_WGF_MEMORY_GIB in the environment says what a rank may take where that is not what the
+    machine has free.
 
     Errors: `InputError` before any work for what cannot be carried out; `RunError` when a run
     that has begun cannot go on.
@@ -108,6 +110,7 @@ def solve(
     options: MethodOptions = PWGFOptions() if method is None else method
     communicator = communicator_from_environment() if communicator is None else communicator
     check_communicator(communicator)
+    stages = Stages() if stages is None else stages
     stored: StoredRun | None = None
     checkpoint: Checkpoint | None = None
     with agreed(communicator):
@@ -115,7 +118,7 @@ def solve(
         check_map(map)
         check_method(options)
         output = output_of(output)
-        check_others(observers=observers, staging=staging, stop=stop, resume=resume,
+        check_others(observers=observers, stages=stages, stop=stop, resume=resume,
                      configuration=configuration)  # fmt: skip
         check_density(problem.start)
         stored = _begun(output.path) if resume else None
@@ -127,8 +130,9 @@ def solve(
         sized = replace(output, particles=layout.particles if output.particles or stored else None)
         check_memory(problem, map, options, sized, communicator)
     with agreed(communicator):
-        run = _bound(problem, map, options, layout, communicator, stored, configuration)
-        schedule = Schedule(problem.start_time, problem.until, run.layout.every)
+        run = _bound(problem, map, options, layout, communicator, stored, configuration, stages)
+        check_stages(stages, map, problem)
+        schedule = Schedule(problem.start_time, problem.until, run.layout.every, stops(stages))
         if stored is None:
             fixed = run.method.controller().after_failure() is None
             schedule.check_step(run.method.start().step_size, fixed=fixed)
@@ -157,6 +161,10 @@ def solve(
         seeing.append(event_log(steps=taken))
         if show_progress:
             seeing.append(progress(problem.start_time, problem.until, steps=taken))
+    begun = problem.start_time
+    if stored is not None and stored.rows:
+        begun = float(stored.column("time")[stored.stages[-1].row])
+    staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
     last = Loop(run.method, judge, communicator, schedule, seeing, staging).run(
         state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
     )
@@ -198,6 +206,7 @@ def _layout(
 def _bound(
     problem: Problem, map: PushForward, options: MethodOptions, layout: Layout,
     communicator: Communicator, stored: StoredRun | None, configuration: Mapping[str, Any] | None,
+    stages: Stages | Staging,
 ) -> Identity:  # fmt: skip
     """Everything that decides the run. One that is resumed keeps, where it is given none, its
     configuration."""
@@ -208,7 +217,7 @@ def _bound(
     )
     # Before the method is bound, which may evaluate the map for purposes of its own.
     check_start(problem, setting.map, setting.evaluation.ensemble)
-    return Identity(setting, options, options.bind(setting), layout, configuration)
+    return Identity(setting, options, options.bind(setting), layout, configuration, stages)
 
 
 def _writer(

@@ -12,6 +12,7 @@ from ..kinds import check_kind, shown
 from ..maps import PushForward
 from ..output import Output
 from ..problems import Problem
+from ..stages import Stages
 
 
 def check_problem(problem: object) -> None:
@@ -64,7 +65,7 @@ def check_communicator(communicator: object) -> None:
 
 
 def check_others(
-    *, observers: object, staging: object, stop: object, resume: object, configuration: object
+    *, observers: object, stages: object, stop: object, resume: object, configuration: object
 ) -> None:
     """Errors: `InputError` for what cannot be what these arguments of `solve` are."""
     if isinstance(observers, str) or not isinstance(observers, Iterable):
@@ -72,8 +73,11 @@ def check_others(
     for each in observers:
         needs = ("on_row", "on_step", "on_stop", "on_end")
         check_kind(each, "observer", needs, f"it needs {', '.join(needs)}")
-    if staging is not None:
-        check_kind(staging, "staging", ("next_map",), "it needs next_map(state, look)")
+    if not isinstance(stages, Stages):
+        remedy = (
+            'give Stages("auto"), or an object with ends(state, look, folds=…) and next_map(state)'
+        )
+        check_kind(stages, "rule of stages", ("ends", "next_map"), remedy)
     if stop is not None and not callable(stop):
         raise InputError(f"{shown(stop)} was given as stop: expected a function of no arguments")
     if not isinstance(resume, bool):

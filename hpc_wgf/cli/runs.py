@@ -139,6 +139,7 @@ def _run(
         solution = solve(
             *build(run_file),
             replace(run_file.output, path=path),
+            stages=run_file.stages,
             communicator=communicator,
             resume=resume,
             show_progress=telling.show_progress,

@@ -10,6 +10,7 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 from ..output import Output
+from ..stages import Stages
 from .energies import EnergyTable
 from .interactions import KernelTable
 from .maps import MapTable
@@ -61,6 +62,7 @@ def _all() -> Iterator[tuple[str, type[Any]]]:
         for kind, table in kinds.items():
             yield f"{place}.{kind}", table
     yield "output", Output
+    yield "stages", Stages
 
 
 TABLES = dict(_all())

@@ -19,6 +19,7 @@ from .table import Table
 if TYPE_CHECKING:
     from ..maps import (
         Affine,
+        AxisSpline,
         BlockFlow,
         ModuleMap,
         PlanarFlow,
@@ -57,6 +58,29 @@ class ScalingTable(Table):
         from ..maps.scaling import Scaling
 
         return Scaling(dimension)
+
+
+class SplineTable(Table):
+    """T_j(z) = z_j + S_j(z_j) with cubic splines S_j: flows whose coordinates do not talk to each
+    other."""
+
+    kind: Literal["spline"]
+    """Tag that selects this map."""
+    knots: Annotated[Whole, Field(ge=3)] = 16
+    """Number of uniform knots of every coordinate."""
+    low: Annotated[Vector | None, Unit("x")] = None
+    """First knot: a number for all coordinates, or one per coordinate. By default all but .15 % of
+    the start density lie beyond it."""
+    high: Annotated[Vector | None, Unit("x")] = None
+    """Last knot, likewise."""
+
+    def parameters(self, dimension: int) -> int:
+        return self.knots * dimension
+
+    def build(self, dimension: int) -> AxisSpline:
+        from ..maps import AxisSpline
+
+        return AxisSpline(dimension, self.knots, low=self.low, high=self.high)
 
 
 class TanhTable(Table):
@@ -178,7 +202,13 @@ class ModuleTable(Table):
 
 
 MapTable = Annotated[
-    AffineTable | ScalingTable | PlanarTable | BlockTable | PerceptronTable | ModuleTable,
+    AffineTable
+    | ScalingTable
+    | SplineTable
+    | PlanarTable
+    | BlockTable
+    | PerceptronTable
+    | ModuleTable,
     Field(discriminator="kind"),
 ]
 """A table of `[[map]]`, told apart by its `kind`."""

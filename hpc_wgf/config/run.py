@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from ..fields import Number, Unit, Whole, is_plain_text, unexpected
 from ..methods.pwgf import PWGFOptions
 from ..output import Output
+from ..stages import Stages
 from .energies import EnergyTable, build_energy
 from .maps import MapTable
 from .methods import MethodOptions
@@ -80,6 +81,8 @@ class RunFile(Table):
     """The method and its options."""
     output: Annotated[Output, BeforeValidator(_without_path)] = Field(default_factory=Output)
     """What is stored of the run."""
+    stages: Stages = Field(default_factory=Stages)
+    """When the map is frozen and a new one goes on."""
 
     def ending_at(self, until: float) -> RunFile:
         """The same run with another end time."""

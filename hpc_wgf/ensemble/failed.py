@@ -102,6 +102,11 @@ class FailedSamples:
                 said += f" (the others: {self.elsewhere[0]:.3g} ± {self.elsewhere[1]:.2g})"
         return said
 
+    @property
+    def has_folded(self) -> bool:
+        """Whether det ∇T ≤ 0 at them."""
+        return self.cause == CAUSES[0]
+
     def are_those_of(self, other: FailedSamples) -> bool:
         """Whether the same samples have failed alike: as many, from the same first one on, at which
         log ρ has hardly changed."""

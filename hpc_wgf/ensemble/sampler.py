@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..choices import Sampling
 from ..cloud import Cloud
 from ..parallel import Communicator, RandomStream, SampleBlocks
-from ..problems import Density
+from ..problems import Density, inverse_transform
 from .ensemble import Ensemble
+from .sobol import sobol_points
 
+_OF_STEPS = (RandomStream.STEP, RandomStream.VALIDATION)
 _CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # the most samples of a chunk
 
 
@@ -55,11 +58,16 @@ class Sampler:
     """
 
     def __init__(
-        self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype
-    ) -> None:
-        """Samples of `start` are made in precision `dtype` on the device of `communicator`."""
+        self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype,
+        sampling: Sampling = Sampling.RANDOM,
+    ) -> None:  # fmt: skip
+        """Samples of `start` are made in precision `dtype` on the device of `communicator`.
+        `sampling`: of the samples of steps; all others are independent.
+
+        Errors: `InputError` for Sobol points of a density without inverse transform."""
         self._start, self._communicator = start, communicator
         self._seed, self._dtype = seed, dtype
+        self._inverse = inverse_transform(start) if sampling is Sampling.SOBOL else None
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
@@ -99,7 +107,14 @@ class Sampler:
         """The samples in `blocks` from the random numbers of a stream and a step. `parts` assigns
         the blocks to the chunks of the ranks; this rank draws its own ones only."""
         mine = parts[self._communicator.rank]
-        chunks = [self._chunk(blocks, part, stream, step) for part in mine]
+        if self._inverse is not None and stream in _OF_STEPS:
+            span = blocks.span(range(mine[0].start, mine[-1].stop))
+            key = (self._seed, int(stream), step)
+            z = self._inverse.samples(sobol_points(span, self._inverse.uniforms, key=key))
+            lengths = [blocks.span(part).stop - blocks.span(part).start for part in mine]
+            chunks = [self._cloud(part) for part in z.split(lengths)]
+        else:
+            chunks = [self._chunk(blocks, part, stream, step) for part in mine]
         spans = [[blocks.span(part) for part in rank] for rank in parts]
         sizes = [[span.stop - span.start for span in rank] for rank in spans]
         return Ensemble(chunks, sizes, self._communicator, step)
@@ -112,6 +127,10 @@ class Sampler:
         return Evaluation(blocks, pieces, span, self.draw(blocks, parts, RandomStream.EVALUATION))
 
     def _chunk(self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int) -> Cloud:
-        z = blocks.draw(self._start.sample, part, seed=self._seed, stream=stream, step=step)
+        return self._cloud(
+            blocks.draw(self._start.sample, part, seed=self._seed, stream=stream, step=step)
+        )
+
+    def _cloud(self, z: Tensor) -> Cloud:
         z = z.to(device=self._communicator.device, dtype=self._dtype)
         return Cloud(z, self._start.log_density(z), self._start.score(z))

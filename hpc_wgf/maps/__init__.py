@@ -12,10 +12,12 @@ from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
+from .spline import AxisSpline
 from .state import MapState, Stage, carried_by, carry
 
 __all__ = [
     "Affine",
+    "AxisSpline",
     "BlockFlow",
     "Composition",
     "Frame",

@@ -18,6 +18,7 @@ from .composition import Composition
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
 from .scaling import Scaling
+from .spline import AxisSpline
 
 Description = Mapping[str, Any]
 
@@ -27,6 +28,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "planar": lambda d: PlanarFlow(d["dimension"], d["layers"]),
     "block": lambda d: BlockFlow(d["dimension"], d["width"]),
     "perceptron": lambda d: ResidualPerceptron(d["dimension"], tuple(d["widths"])),
+    "spline": AxisSpline.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }
 

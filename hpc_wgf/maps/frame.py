@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
 _PER_COORDINATE = 16  # Samples for every coordinate that a covariance matrix takes.
+_TAIL = 0.0015  # Share of the samples on each side of their range,
+_BEYOND = 8  # but at least so many,
+_DEVIATIONS = 2.97  # and about so many deviations of a Gaussian.
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,15 @@ class Frame:
     """m, (d,) in float64, in units of x."""
     factor: Tensor
     """L, in units of x: (d,) for a diagonal matrix, else lower triangular, (d, d)."""
+    low: Tensor
+    """Lower ends of the range of the samples, (d,), in units of x: beyond it lie .15 %."""
+    high: Tensor
+    """Upper ends, (d,)."""
 
     @classmethod
     def unit(cls, dimension: int) -> Self:
         """y = x."""
-        one = torch.ones(dimension, dtype=torch.float64)
-        return cls(torch.zeros_like(one), one)
+        return cls.of_moments(torch.zeros(dimension), torch.tensor(1.0))
 
     @classmethod
     def of_moments(cls, mean: Tensor, covariance: Tensor) -> Self:
@@ -34,24 +40,35 @@ class Frame:
         A covariance that is not positive definite in double precision counts as its diagonal, and a
         coordinate that does not vary as one of deviation 1."""
         mean, covariance = mean.double().cpu(), covariance.double().cpu()
-        if covariance.ndim == 2 and torch.count_nonzero(covariance.triu(1)):
-            factor, failed = torch.linalg.cholesky_ex(covariance)
-            if not bool(failed):
-                return cls(mean, factor)
         variances = covariance.diagonal() if covariance.ndim == 2 else covariance
         deviations = variances.expand_as(mean).clamp(min=0).sqrt()
-        return cls(mean, torch.where(deviations > 0, deviations, 1.0))
+        factor = deviations = torch.where(deviations > 0, deviations, 1.0)
+        if covariance.ndim == 2 and torch.count_nonzero(covariance.triu(1)):
+            whole, failed = torch.linalg.cholesky_ex(covariance)
+            factor = deviations if bool(failed) else whole
+        reach = _DEVIATIONS * deviations
+        return cls(mean, factor, mean - reach, mean + reach)
 
     @classmethod
     def of_samples(cls, x: Tensor) -> Self:
-        """The moments of samples x, (n, d): correlations count where n ≥ 16 d, as fewer samples do
-        not tell them."""
+        """Moments and range of samples x, (n, d): correlations count where n ≥ 16 d, as fewer
+        samples do not tell them. Beyond each end of the range lie .15 % of the samples, and at
+        least 8."""
         x = x.double().cpu()
         mean = x.mean(0)
         centred = x - mean
-        if len(x) < _PER_COORDINATE * x.shape[1]:
-            return cls.of_moments(mean, centred.square().mean(0))
-        return cls.of_moments(mean, centred.T @ centred / len(x))
+        few = len(x) < _PER_COORDINATE * x.shape[1]
+        covariance = centred.square().mean(0) if few else centred.T @ centred / len(x)
+        frame = cls.of_moments(mean, covariance)
+        beyond = min(max(_BEYOND, int(_TAIL * len(x))), (len(x) - 1) // 2)
+        ordered = x.sort(0).values
+        low, high = ordered[beyond], ordered[-1 - beyond]
+        stands = high <= low  # A coordinate that does not vary keeps the range of its deviation.
+        return replace(
+            frame,
+            low=torch.where(stands, frame.low, low),
+            high=torch.where(stands, frame.high, high),
+        )
 
     @property
     def deviations(self) -> Tensor:

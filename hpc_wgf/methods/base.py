@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..checks import copied
+from ..choices import Sampling
 from ..columns import Column
 from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
@@ -62,7 +63,10 @@ class Setting:
                 f"the map acts in dimension {map.dimension} but the problem has dimension "
                 f"{problem.dimension}"
             )
-        sampler = Sampler(problem.start, communicator, seed=options.seed, dtype=options.torch_dtype)
+        sampler = Sampler(
+            problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
+            sampling=getattr(options, "sampling", Sampling.RANDOM),
+        )  # fmt: skip
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
         first = copied(map)
         first.lay_out(start_frame(problem.start))

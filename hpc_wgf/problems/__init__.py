@@ -14,6 +14,7 @@ from .energies import (
 )
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
+from .inverse_transform import InverseTransform, inverse_transform
 from .named_potentials import GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import Potential, SumOfPotentials, UserPotential
 from .problem import Problem
@@ -34,6 +35,7 @@ __all__ = [
     "GaussianFlow",
     "GaussianMixture",
     "InternalEnergy",
+    "InverseTransform",
     "LocalEnergy",
     "Mixture",
     "Paraboloid",
@@ -48,6 +50,7 @@ __all__ = [
     "SumOfPotentials",
     "UserPotential",
     "exact_map",
+    "inverse_transform",
     "jump_of",
     "moments_of",
     "residual_is_defined",

@@ -97,7 +97,10 @@ class Gaussian:
         return f"Gaussian(mean={written(self.mean)}, covariance={written(self.covariance)})"
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        normal = torch.from_numpy(random.standard_normal((count, self.dimension)))
+        return self.from_normal(torch.from_numpy(random.standard_normal((count, self.dimension))))
+
+    def from_normal(self, normal: Tensor) -> Tensor:
+        """m + L y with C = LLᵀ for standard normal y, (n, d) → (n, d), which is overwritten."""
         if self._factor.ndim == 2:
             return torch.addmm(self.mean, normal, self._factor.T)
         return normal.mul_(self._factor).add_(self.mean)

@@ -82,9 +82,10 @@ class Loop:
                 point = self._store(point, clock.monotonic() - begun)
             while point.state.time < self.schedule.until:
                 stored = self.schedule.next_after(point.state.time)
-                point = self._accepted_step(point)
-                if point.state.time == stored:
-                    point = self._store(point, clock.monotonic() - begun)
+                point, folds = self._accepted_step(point)
+                stage = self._begun_stage(point, folds)
+                if point.state.time == stored or stage is not None:
+                    point = self._store(point, clock.monotonic() - begun, stage)
                 if point.state.time < self.schedule.until and self._stopped(stop):
                     memory = self.method.state_dict(point.state)
                     for observer in self.observers:
@@ -111,28 +112,35 @@ class Loop:
         entered = self.method.enter(state)
         return _Point(entered, self.judge.look(entered.map, self.method.velocity(entered), since))
 
-    def _store(self, point: _Point, seconds: float) -> _Point:
-        """Show a row to the observers; the point from which the run goes on, in a new stage where
+    def _store(
+        self, point: _Point, seconds: float, stage: tuple[State[Any], NewStage] | None = None
+    ) -> _Point:
+        """Show a row to the observers; the point from which the run goes on, in a new `stage` where
         one begins there. At the end of a run too: it may be resumed to a later one."""
-        state, row = point.state, self._snapshot(point, seconds)
-        begun = self._begun_stage(point)
-        if begun is not None:
-            state, new_stage = begun
+        row = self._snapshot(point, seconds)
+        if stage is None:
+            state = None
+        else:
+            state, new_stage = stage
             row = replace(row, new_stage=new_stage)
         for observer in self.observers:
             observer.on_row(row)
-        goes_on = begun is not None and state.time < self.schedule.until
-        return self._first(state) if goes_on else point
+        goes_on = state is not None and state.time < self.schedule.until
+        return self._first(state) if state is not None and goes_on else point
 
-    def _begun_stage(self, point: _Point) -> tuple[State[Any], NewStage] | None:
-        """The state in a new stage where one begins, which all ranks must decide alike. Errors:
-        `InputError`."""
+    def _begun_stage(self, point: _Point, folds: int) -> tuple[State[Any], NewStage] | None:
+        """The state in a new stage where one begins, which all ranks must decide alike. `folds`:
+        attempts at the last step that folded. Errors: `InputError`."""
         if self.staging is None:
+            return None
+        ends = float(self.staging.ends(point.state, point.look, folds=folds))
+        votes = self.communicator.sum(torch.tensor([ends], device=self.communicator.device))
+        if not bool(votes > 0):
             return None
         begun = None
         with agreed(self.communicator):
-            map = self.staging.next_map(point.state, point.look)
-            if map is not None:
+            if ends:
+                map = self.staging.next_map(point.state)
                 state = begin_stage(point.state, map)
                 check_identity(state.map.map, point.look.x)
                 begun = state, NewStage(described_built_in(map), state.theta)
@@ -158,9 +166,9 @@ class Loop:
             },
         )
 
-    def _accepted_step(self, point: _Point) -> _Point:
-        """The next accepted point, after as many rejections as it takes; the observers see the
-        step."""
+    def _accepted_step(self, point: _Point) -> tuple[_Point, int]:
+        """The next accepted point, after as many rejections as it takes, and the number of those
+        in which the map folded; the observers see the step."""
         begun = clock.monotonic()
         state, proposal, controller = point.state, point.state.step_size, self.method.controller()
         rejections = Rejections()
@@ -185,7 +193,7 @@ class Loop:
             })  # fmt: skip
             for observer in self.observers:
                 observer.on_step(record)
-            return reached
+            return reached, rejections.folds
         raise RunError(rejections.explained(state.time))
 
     def _attempt(

@@ -15,6 +15,7 @@ from ..columns import Column
 from ..diagnostics import Judge
 from ..methods.base import Method, MethodOptions, Setting
 from ..problems import Problem
+from ..stages import Stages
 from .layout import Layout
 from .loop import COLUMNS
 
@@ -33,6 +34,8 @@ class Identity:
     """Of rows and stored samples."""
     configuration: Mapping[str, Any] | None
     """The run file's tables, where the run comes from one."""
+    stages: object
+    """What decides on stages."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -77,6 +80,8 @@ class Identity:
             "map": repr(map),
             "map's buffers": _digest(map.buffers()),
             "method": repr(self.options),
+            # The repr of an object of one's own would tell where it lies in memory.
+            "stages": repr(self.stages) if isinstance(self.stages, Stages) else "by one's own rule",
         }
 
 

@@ -25,17 +25,24 @@ class Rejections:
 
     def __init__(self) -> None:
         self.count = 0
+        self._folds = 0
         self._unchanged = 0
         self._last: Rejected | None = None
 
     def add(self, rejected: Rejected) -> None:
         """Another attempt has been rejected."""
         samples = rejected.samples
+        self._folds += samples is not None and samples.has_folded
         last = None if self._last is None else self._last.samples
         same = samples is not None and last is not None and samples.are_those_of(last)
         self._unchanged = self._unchanged + 1 if same else 0
         self._last = rejected
         self.count += 1
+
+    @property
+    def folds(self) -> int:
+        """In how many of them the map has folded."""
+        return self._folds
 
     @property
     def are_enough(self) -> bool:

@@ -75,7 +75,8 @@ def _otherwise_configured(
         return []
     other = [
         f"{table}.{key}: stored {stored[table].get(key)}, given {value}"
-        for table in ("problem", "method", "output")
+        for table in ("problem", "method", "output", "stages")
+        if table in stored  # Older stores know of no stages.
         for key, value in given[table].items()
         if (table, key) != ("problem", "until") and stored[table].get(key) != value
     ]

@@ -29,6 +29,8 @@ class Schedule:
     """Time of the last row."""
     every: float
     """Time between rows."""
+    stops: tuple[float, ...] = ()
+    """Further times at which a step has to end, rising."""
 
     def __post_init__(self) -> None:
         span = self.until - self.start
@@ -79,7 +81,9 @@ class Schedule:
         # + 0.0, as what is rounded up to 0 is −0.0.
         rounded = round(exact, 11 - math.floor(math.log10(largest))) + 0.0
         following = rounded if abs(rounded - exact) < 1e-9 * self.every else exact
-        return following if following < self.until - slack * self.every else self.until
+        if not following < self.until - slack * self.every:
+            following = self.until
+        return min([following, *(stop for stop in self.stops if time < stop < following)])
 
     def step_to(self, time: float, proposal: float) -> tuple[float, float]:
         """(step, time after it): the proposal shortened so that equal steps end on the next

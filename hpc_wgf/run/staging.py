@@ -2,20 +2,113 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Protocol
 
-from ..diagnostics import Look
-from ..maps import PushForward
-from ..methods.base import State
+import torch
+
+from ..diagnostics import Judge, Look
+from ..errors import InputError
+from ..maps import Frame, MapState, PushForward, described_built_in
+from ..methods.base import Setting, State
+from ..parallel import samples_to_check
+from ..problems import Problem
+from ..stages import AUTO, NONE, Stages
+
+_FOLDING = 2  # Attempts at a step that fold: the next stage begins before the map itself does.
+_LAYOUT = 4096  # Samples whose images a new map is laid out for,
+_NUMBERS = 1 << 24  # or fewer, of so many coordinates together.
 
 
 class Staging(Protocol):
-    """Asked at every stored time, on every rank.
+    """Asked after every step, on every rank.
 
-    What it decides must be a function of numbers that are the same on all ranks. The answer is
-    stored with the row: a run resumed there does not ask again."""
+    What it decides must be a function of numbers that are the same on all ranks. The new stage is
+    stored with a row: a run resumed there does not ask again."""
 
-    def next_map(self, state: State[Any], look: Look) -> PushForward | None:
-        """The map, the identity at its parameters, that goes on from `state` while the present one
-        is frozen; None where the present one goes on itself."""
+    def ends(self, state: State[Any], look: Look, *, folds: int) -> bool:
+        """Whether the stage ends at `state`. `folds`: attempts at the step to it in which the map
+        folded."""
         ...
+
+    def next_map(self, state: State[Any]) -> PushForward:
+        """The map, the identity at its parameters, that goes on from `state` while the present one
+        is frozen."""
+        ...
+
+
+class StagesByRule:
+    """The rule of `Stages`. With t the time since the run began, and S the map of the stage, it
+    ends after a step where
+
+        (E|∇S − I|²/d)^½ > deformation,   or t ≥ growth · t_begin,
+
+    t_begin the time where the stage began, or where attempts at the step have folded the map."""
+
+    def __init__(
+        self, stages: Stages, setting: Setting, judge: Judge, first: PushForward, *, begun: float
+    ) -> None:
+        """`first`: the map of the first stage, before it was laid out. `begun`: the time at which
+        the present stage began.
+
+        Errors: `InputError` where times are given and the map is a user's own, which cannot begin
+        a stage."""
+        self._stages, self._setting, self._judge = stages, setting, judge
+        self._first, self._begun = first, begun
+
+    @classmethod
+    def of(
+        cls, stages: Stages | Staging, setting: Setting, judge: Judge, first: PushForward, *,
+        begun: float,
+    ) -> Staging | None:  # fmt: skip
+        """What the loop asks, from an argument of `solve`; None for one map from start to end."""
+        if not isinstance(stages, Stages):
+            return stages
+        return None if stages.when == NONE else cls(stages, setting, judge, first, begun=begun)
+
+    def ends(self, state: State[Any], look: Look, *, folds: int) -> bool:
+        stages, start = self._stages, self._setting.problem.start_time
+        if stages.when != AUTO:
+            return state.time in stages.when
+        lasted, before = state.time - start, self._begun - start
+        return (
+            folds >= _FOLDING
+            or (before > 0 and lasted >= stages.growth * before)
+            or self._judge.deformation(state.map) > stages.deformation
+        )
+
+    def next_map(self, state: State[Any]) -> PushForward:
+        self._begun = state.time
+        map = copy.deepcopy(self._first).to(state.theta)
+        map.lay_out(self._frame(state.map))
+        return map
+
+    @torch.no_grad()
+    def _frame(self, map: MapState) -> Frame:
+        """Mean, covariance and range of the images of the same few start samples on every rank."""
+        setting = self._setting
+        count = max(64, min(_LAYOUT, _NUMBERS // setting.problem.dimension))
+        z = samples_to_check(setting.problem.start.sample, count)
+        return Frame.of_samples(map(z.to(map.theta)))
+
+
+def check_stages(stages: Stages | Staging, first: PushForward, problem: Problem) -> None:
+    """Errors: `InputError` where stages are wanted of a map that cannot begin one, or at times
+    outside of the run."""
+    if not isinstance(stages, Stages) or stages.when == NONE:
+        return
+    described_built_in(first)
+    begin, end = problem.start_time, problem.until
+    outside = [time for time in stops(stages) if not begin < time < end]
+    if outside:
+        raise InputError(
+            f"stages.when: no stage can begin at t = {outside[0]:g}: give times within the run, "
+            f"after {begin:g} and before {end:g}"
+        )
+
+
+def stops(stages: Stages | Staging) -> tuple[float, ...]:
+    """Times at which a step has to end, as a stage begins there."""
+    if not isinstance(stages, Stages) or isinstance(stages.when, str):
+        return ()
+    return tuple(stages.when)

@@ -7,6 +7,7 @@ from torch import nn
 from hpc_wgf.choices import Features
 from hpc_wgf.maps import (
     Affine,
+    AxisSpline,
     BlockFlow,
     Composition,
     ModuleMap,
@@ -37,6 +38,7 @@ MAPS = {
     "block-wide": lambda: BlockFlow(D, 11),
     "block-narrow": lambda: BlockFlow(D, 3),
     "block-axis": lambda: BlockFlow(D, 8, features=Features.AXIS),
+    "spline": lambda: AxisSpline(D, 7, low=-1.5, high=2.0),
     "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
     "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
     "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
@@ -44,5 +46,6 @@ MAPS = {
         Affine(D), BlockFlow(D, 7), PlanarFlow(D, 3), ResidualPerceptron(D, (5, 6))
     ),
     "composition-scaling": lambda: Composition(Scaling(D), BlockFlow(D, 3), Scaling(D)),
+    "composition-spline": lambda: Composition(AxisSpline(D, 5), Affine(D), AxisSpline(D, 6)),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }

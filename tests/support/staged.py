@@ -1,7 +1,8 @@
 """A run whose map is frozen at given times, on ranks.
 
 Usage: staged.py STORE UNTIL [KILL_AT_STEP [ODD]], resuming the run at STORE where there is one.
-ODD: what the last rank alone does where a stage begins, "fails" or "differs" or "abstains".
+ODD: what the last rank alone does where a stage begins, "fails" or "differs" or "abstains"; with
+"rule" stages begin by the rule of `Stages`, and samples are Sobol points.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,14 +23,16 @@ PROBLEM = wgf.Problem(
 )
 OPTIONS = wgf.PWGFOptions(samples=400, rtol=1e-4, step_size=0.02, tolerance=3e-3)
 TIMES = (0.05, 0.15)
+RULE = wgf.Stages("auto", deformation=0.12)
 
 
 class FreezeAt:
     """At every one of `TIMES` a block, of another width each time, goes on."""
 
-    def next_map(self, state, look):
-        if round(state.time, 9) not in TIMES:
-            return None
+    def ends(self, state, look, *, folds):
+        return round(state.time, 9) in TIMES
+
+    def next_map(self, state):
         width = 5 + 4 * len(state.map.stages)
         block = BlockFlow(2, width, features=wgf.Features.AXIS, spread=2.5)
         return Composition(wgf.Affine(2), block) if width == 5 else block
@@ -40,10 +44,10 @@ class Odd(FreezeAt):
     def __init__(self, what: str) -> None:
         self.what = what
 
-    def next_map(self, state, look):
-        map = super().next_map(state, look)
-        if map is None or self.what == "abstains":
-            return None
+    def ends(self, state, look, *, folds):
+        return self.what != "abstains" and super().ends(state, look, folds=folds)
+
+    def next_map(self, state):
         if self.what == "fails":
             raise ValueError("staging has failed")
         return Composition(wgf.Affine(2), BlockFlow(2, 5, seed=7))
@@ -73,12 +77,14 @@ class KilledAt:
 def solve(
     path: Path, until: float = 0.25, *, kill_at: int = 0, odd: str = "", **options
 ) -> wgf.Solution:
+    by_rule = odd == "rule"
+    blocks = Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0))
     return wgf.solve(
         PROBLEM.replace(until=until),
-        Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0)),
-        OPTIONS,
+        wgf.AxisSpline(2, 8) if by_rule else blocks,
+        replace(OPTIONS, sampling="sobol") if by_rule else OPTIONS,
         wgf.Output(path, every=0.05),
-        staging=Odd(odd) if odd else FreezeAt(),
+        stages=RULE if by_rule else Odd(odd) if odd else FreezeAt(),
         observers=[KilledAt(kill_at)] if kill_at else [],
         **options,
     )
@@ -92,6 +98,6 @@ if __name__ == "__main__":
         last = communicator.rank == communicator.size - 1
         solve(
             store, float(sys.argv[2]), kill_at=int(sys.argv[3]) if len(sys.argv) > 3 else 0,
-            odd=sys.argv[4] if len(sys.argv) > 4 and last else "",
+            odd=sys.argv[4] if len(sys.argv) > 4 and (last or sys.argv[4] == "rule") else "",
             communicator=communicator, resume=begun,
         )  # fmt: skip

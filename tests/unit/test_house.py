@@ -18,7 +18,7 @@ _FLOORS = [
     "errors choices cloud columns names_on_demand integrators log",
     "memory user_code kinds fields krylov parallel references streams",
     "maps",
-    "output interactions store profiling",
+    "output stages interactions store profiling",
     "problems report",
     "ensemble",
     "metric diagnostics",

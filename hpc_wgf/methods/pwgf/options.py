@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from ...choices import Form, Precision, Preconditioning, Solver
+from ...choices import Form, Precision, Preconditioning, Sampling, Solver
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
 
@@ -103,6 +103,8 @@ class PWGFOptions:
     """Whether float32 products on a GPU may round to ten bits (TensorFloat-32)."""
     growth: Annotated[Number, Field(gt=1)] = Field(default=3.0, kw_only=True)
     """Largest factor by which a step with a tolerance may be longer than the one before."""
+    sampling: Sampling = Field(default=Sampling.RANDOM, kw_only=True)
+    """How samples are drawn: "random", or "sobol" for scrambled Sobol points."""
     kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
     """The method: parameterised Wasserstein gradient flow."""
 

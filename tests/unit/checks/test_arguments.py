@@ -45,7 +45,7 @@ class Nothing:
         ({"observers": Nothing()}, r"is no list of observers: write observers=\[…\]"),
         ({"observers": [Nothing()]}, "is no observer, it has no on_row: it needs on_row, on_step"),
         ({"observers": [Nothing]}, "the class Nothing was given as observer"),
-        ({"staging": Nothing()}, "is no staging, it has no next_map"),
+        ({"stages": Nothing()}, "is no rule of stages, it has no ends"),
         ({"stop": True}, "was given as stop: expected a function"),
         ({"resume": "run.zarr"}, "was given as resume: expected True or False"),
         ({"configuration": [1]}, "is no configuration: expected a mapping"),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from staged import OPTIONS, PROBLEM, TIMES, FreezeAt, solve
+from staged import OPTIONS, PROBLEM, RULE, TIMES, FreezeAt, solve
 from stores import assert_same
 
 import hpc_wgf as wgf
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.maps import Composition, MapState, ModuleMap, Stage, carry, described, rebuilt
+from hpc_wgf.run.stored_maps import map_of_row
 
 
 @pytest.fixture(scope="module")
@@ -161,14 +163,14 @@ def test_a_run_stopped_between_rows_is_resumed_to_the_bit(tmp_path, whole, steps
 
 def test_a_map_that_is_not_the_identity_does_not_go_on(tmp_path):
     class Wrong(FreezeAt):
-        def next_map(self, state, look):
-            map = super().next_map(state, look)
-            return None if map is None else map.at(torch.ones(map.parameter_count()))
+        def next_map(self, state):
+            map = super().next_map(state)
+            return map.at(torch.ones(map.parameter_count()))
 
     with pytest.raises(wgf.InputError, match="not the identity"):
         wgf.solve(
             PROBLEM, wgf.Affine(2), OPTIONS, wgf.Output(tmp_path / "run", every=0.05),
-            staging=Wrong(),
+            stages=Wrong(),
         )  # fmt: skip
     assert wgf.open_run(tmp_path / "run").rows == 1
 
@@ -192,13 +194,13 @@ def test_a_users_map_does_not_begin_a_stage(tmp_path, map):
     """A resumed run could not build it again, or would build its parent in its place."""
 
     class Users(FreezeAt):
-        def next_map(self, state, look):
-            return None if super().next_map(state, look) is None else map
+        def next_map(self, state):
+            return map
 
     with pytest.raises(wgf.InputError, match="only the built-in maps") as caught:
         wgf.solve(
             PROBLEM, wgf.Affine(2), OPTIONS, wgf.Output(tmp_path / "run", every=0.05),
-            staging=Users(),
+            stages=Users(),
         )  # fmt: skip
     assert "\n" not in str(caught.value)
     assert wgf.open_run(tmp_path / "run").rows == 1
@@ -209,3 +211,88 @@ def test_a_users_map_is_described_in_words_and_not_as_its_parent():
         with pytest.raises(wgf.InputError, match="give the map itself") as caught:
             rebuilt(described(map))
         assert "damaged" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def by_rule(tmp_path_factory):
+    path = tmp_path_factory.mktemp("by rule") / "whole"
+    torch.set_default_dtype(torch.float64)
+    return solve(path, odd="rule"), wgf.open_run(path)
+
+
+def test_the_rule_ends_stages_where_maps_deform_or_last_long(by_rule):
+    """Every stage but the last ended at a step after which its map deformed by more than was
+    asked for, or at 1.5 times the time where it began."""
+    _, stored = by_rule
+    times = stored.column("time")
+    begun = [float(times[stage.row]) for stage in stored.stages]
+    assert len(begun) >= 3
+    assert begun == sorted(set(begun))
+    z = torch.from_numpy(np.random.default_rng(0).standard_normal((4000, 2)))
+    for number, (start, end) in enumerate(pairwise(begun)):
+        state = map_of_row(stored, wgf.AxisSpline(2, 8), stored.stages[number + 1].row)
+        assert len(state.stages) == number
+        grown = start > 0 and end >= 1.5 * start
+        assert grown or deformation(state, z) > 0.9 * RULE.deformation
+
+
+def deformation(state, z):
+    """(E|∇S − I|²/d)^½ of the active map, whose gradient is diagonal, by differences."""
+    active = MapState((), state.map, state.theta)
+    for stage in state.stages:
+        z = stage.map(z)
+    slopes = (active(z + 1e-6) - active(z - 1e-6)) / 2e-6
+    return float((slopes - 1).square().mean().sqrt())
+
+
+def test_stages_by_rule_are_resumed_to_the_bit(tmp_path, by_rule):
+    taken = []
+
+    def stop() -> bool:
+        taken.append(None)
+        return len(taken) == by_rule[1].steps - 1
+
+    solve(tmp_path / "parts", odd="rule", stop=stop)
+    assert len(wgf.open_run(tmp_path / "parts").stages) >= 2
+    solve(tmp_path / "parts", odd="rule", resume=True)
+    assert_same(wgf.open_run(tmp_path / "parts"), by_rule[1])
+
+
+def test_stages_at_given_times(tmp_path):
+    stages = wgf.Stages([0.03, 0.1])
+    output = wgf.Output(tmp_path / "run", every=0.05)
+    solution = wgf.solve(PROBLEM, wgf.AxisSpline(2, 8), OPTIONS, output, stages=stages)
+    stored = wgf.open_run(tmp_path / "run")
+    assert stored.column("time").tolist() == [0.0, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25]
+    assert stored.column("stage").tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert max(solution.summary.map_error_relative) < 1e-2
+
+
+def test_other_stages_are_another_run(tmp_path):
+    output = wgf.Output(tmp_path / "run")
+    problem = PROBLEM.replace(until=0.05)
+    wgf.solve(problem, wgf.AxisSpline(2, 8), OPTIONS, output, stages=wgf.Stages([0.03]))
+    with pytest.raises(wgf.InputError, match="stages: stored .*0.03.* given .*auto"):
+        wgf.solve(
+            PROBLEM, wgf.AxisSpline(2, 8), OPTIONS, output, resume=True, stages=wgf.Stages("auto")
+        )
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ([0.1, 0.1], "rising times"), ([], "rising times"), (["soon"], "rising times"),
+        ("always", "rising times"), ([float("nan")], "rising times"), (0.1, "rising times"),
+        ([0.0, 0.1], "no stage can begin at t = 0"),
+        ([0.1, 0.25], "no stage can begin at t = 0.25"),
+    ],
+)  # fmt: skip
+def test_times_at_which_no_stage_can_begin_are_refused(when, message):
+    with pytest.raises(wgf.InputError, match=message):
+        wgf.solve(PROBLEM, wgf.Affine(2), OPTIONS, stages=wgf.Stages(when))
+
+
+def test_stages_want_a_map_that_can_be_made_again():
+    map = ModuleMap(2, torch.nn.Linear(2, 2, dtype=torch.float64), anchored=True)
+    with pytest.raises(wgf.InputError, match="only the built-in maps"):
+        wgf.solve(PROBLEM, map, OPTIONS, stages=wgf.Stages("auto"))

@@ -1,0 +1,226 @@
+"""Axis splines: T_j(x) = x_j + S_j(x_j), S_j a natural cubic spline, coordinate by coordinate.
+
+S_j = Σ_k c_jk B_k is a sum of cubic B-splines on uniform knots, with the control points
+c_{−1} = 2c_0 − c_1 and c_{m+1} = 2c_m − c_{m−1} beyond the ends. These make its second derivative 0
+at the first and last knot, and the straight lines that continue it there keep it twice continuously
+differentiable; the density of the images is then once, and their score is continuous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .base import PushForward, Transported
+from .chunk import Chunk, Matrices, Workspace
+from .frame import Frame
+from .layer import ParameterLayer, samples_first, weight_index
+from .linearization import Linearizer
+
+_LEAST = 3  # Knots from which on the splines are more than straight lines.
+
+
+class AxisSpline(PushForward):
+    """T_j(x) = x_j + S_j(x_j) with natural cubic splines S_j on `knots` uniform knots, continued by
+    straight lines: the map of flows whose coordinates do not talk to each other.
+
+    θ = c (d, knots), the control points, 0 at the start; p = knots · d. Straight lines are among
+    the splines, so that the affine motion of every coordinate is followed exactly.
+
+    Errors: `InputError` for fewer than three knots, or a range that is empty.
+    """
+
+    low: Tensor
+    """The first knot of every coordinate, (d,), in units of x."""
+    width: Tensor
+    """The distance of its knots, (d,), in units of x."""
+
+    def __init__(
+        self,
+        dimension: int,
+        knots: int = 16,
+        *,
+        low: float | Sequence[float] | Tensor | None = None,
+        high: float | Sequence[float] | Tensor | None = None,
+    ) -> None:
+        """`low`, `high`: the first and last knots, a number for all coordinates or (d,); by default
+        they span the samples that the map is laid out for."""
+        super().__init__(dimension)
+        if knots < _LEAST:
+            raise InputError(f"a spline needs at least {_LEAST} knots, got {knots}")
+        self.c = nn.Parameter(torch.zeros(dimension, knots))
+        self._given = [
+            None if end is None else torch.as_tensor(end, dtype=torch.float64).expand(dimension)
+            for end in (low, high)
+        ]
+        # In double precision, until the map is given that of a run.
+        self.register_buffer("low", torch.zeros(dimension, dtype=torch.float64))
+        self.register_buffer("width", torch.ones(dimension, dtype=torch.float64))
+        self.lay_out(Frame.unit(dimension))
+
+    @property
+    def knots(self) -> int:
+        """m + 1, the knots of a coordinate."""
+        return self.c.shape[1]
+
+    def lay_out(self, frame: Frame) -> None:
+        low, high = (
+            own if given is None else given
+            for own, given in zip((frame.low, frame.high), self._given, strict=True)
+        )
+        if not bool((high > low).all()):
+            raise InputError(
+                "the last knot of a spline must lie beyond its first, got "
+                f"{low.tolist()} and {high.tolist()}"
+            )
+        self.low.copy_(low)
+        self.width.copy_((high - low) / (self.knots - 1))
+
+    def architecture(self) -> dict[str, Any]:
+        return {
+            "kind": "spline",
+            "dimension": self.dimension,
+            "knots": self.knots,
+            "low": self.low.tolist(),
+            "width": self.width.tolist(),
+        }
+
+    @classmethod
+    def rebuilt(cls, description: Mapping[str, Any]) -> AxisSpline:
+        """The map that `architecture` has described, with the same knots to the bit."""
+        map = cls(description["dimension"], description["knots"])
+        for name in ("low", "width"):
+            getattr(map, name).copy_(torch.tensor(description[name], dtype=torch.float64))
+        return map
+
+    def basis(self, x: Tensor) -> Basis:
+        """The B-splines that are not 0 at x, (n, d)."""
+        return _basis(x, self.low.to(x), self.width.to(x), self.knots)
+
+    def forward(self, z: Tensor) -> Tensor:
+        at = self.basis(z)
+        return z + at.sum(at.value, self.c)
+
+    def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
+        at = self.basis(z)
+        slope = 1 + at.sum(at.slope, self.c)
+        if score is not None:
+            score = (score - at.sum(at.curvature, self.c) / slope) / slope
+        x = z + at.sum(at.value, self.c)
+        return Transported(x, slope.abs().log().sum(1), (slope > 0).all(1), score)
+
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        return _SplineLinearizer(self, workspace)
+
+
+class Basis(NamedTuple):
+    """Cubic B-splines at n samples: of each coordinate, the four that belong to the control points
+    first − 1, …, first + 2; all others are 0 there."""
+
+    first: Tensor
+    """The interval between knots that holds x, from 0 on, (n, d)."""
+    value: Tensor
+    """Their values, (4, n, d)."""
+    slope: Tensor
+    """Their derivatives, (4, n, d), in 1/x."""
+    curvature: Tensor
+    """Their second derivatives, (4, n, d), in 1/x²."""
+
+    def sum(self, weights: Tensor, c: Tensor) -> Tensor:
+        """Σ_k c_jk w_k over the four control points of every coordinate, (n, d), for weights w,
+        (4, n, d), and control points c, (d, knots)."""
+        ends = 2 * c[:, :1] - c[:, 1:2], 2 * c[:, -1:] - c[:, -2:-1]
+        extended = torch.cat([ends[0], c, ends[1]], 1).T  # entry k belongs to control point k − 1
+        return sum(
+            (w * extended.gather(0, self.first + k) for k, w in enumerate(weights)),
+            torch.zeros_like(weights[0]),
+        )
+
+
+def _basis(x: Tensor, low: Tensor, width: Tensor, knots: int) -> Basis:
+    """The values w(t) on the interval, t ∈ [0, 1] the place in it, and beyond the ends the lines
+    that continue them."""
+    place = (x - low) / width
+    inside = place.clamp(0, knots - 1)
+    beyond = place - inside
+    first = inside.detach().floor().long().clamp(max=knots - 2)
+    t = inside - first
+    s = 1 - t
+    value = torch.stack([
+        s**3, 3 * t**3 - 6 * t * t + 4, 3 * s**3 - 6 * s * s + 4, t**3,
+    ]) / 6  # fmt: skip
+    slope = torch.stack([-s * s, t * (3 * t - 4), -s * (3 * s - 4), t * t]) / 2
+    within = (beyond == 0).to(x)
+    curvature = torch.stack([s, 3 * t - 2, 3 * s - 2, t]) * within
+    return Basis(first, value + beyond * slope, slope / width, curvature / width.square())
+
+
+class _SplineLinearizer(Linearizer):
+    """Keeps Φ_jk = B_k(x_j) of every control point and sample, and T_j' of every coordinate; θ is
+    packed as c."""
+
+    def __init__(self, map: AxisSpline, workspace: Workspace | None) -> None:
+        (d, knots), device = map.c.shape, map.c.device
+        self.map, self.c = map, map.c.detach().clone()
+        self.low, self.width = map.low.to(self.c), map.width.to(self.c)
+        self.index = weight_index(d, knots, 0, None, device)
+        super().__init__(
+            d,
+            self.c,
+            rows=d * knots + d,
+            shapes=[(d, knots)],
+            places=[self.index],
+            workspace=workspace,
+        )
+
+    def matrices(self, packed: Tensor) -> Matrices:
+        return [packed.view(self.shapes[0])]
+
+    def chunk(self, storage: Tensor) -> Chunk:
+        return _SplineChunk(self, storage)
+
+
+class _SplineChunk:
+    """dT_j = Σ_k Φ_jk dc_jk + T_j' dz_j."""
+
+    def __init__(self, shared: _SplineLinearizer, storage: Tensor) -> None:
+        (d, knots), n = shared.c.shape, storage.shape[1]
+        self.shared = shared
+        phi, self.slope = storage.split([d * knots, d])
+        self.phi = phi.view(d, knots, n)
+        self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
+
+    def fill(self, z: Tensor) -> Tensor:
+        shared, (d, knots, n) = self.shared, self.phi.shape
+        at = _basis(z.T, shared.low, shared.width, knots)
+        extended = z.new_zeros(d, knots + 2, n)
+        places = (at.first + torch.arange(4, device=z.device)[:, None, None]).permute(2, 0, 1)
+        extended.scatter_(1, places, at.value.permute(2, 0, 1))
+        self.phi.copy_(extended[:, 1:-1])
+        # c_{−1} = 2c_0 − c_1, and likewise at the other end.
+        for end, near, far in ((0, 0, 1), (-1, -1, -2)):
+            self.phi[:, near].add_(extended[:, end], alpha=2)
+            self.phi[:, far].sub_(extended[:, end])
+        self.slope.copy_((1 + at.sum(at.slope, shared.c)).T)
+        return torch.add(z, (shared.c[:, None] @ self.phi)[:, 0], out=self.out)
+
+    def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:
+        dx = self.out
+        torch.bmm(direction[0][:, None], self.phi, out=dx[:, None])
+        return dx if dz is None else dx.addcmul_(self.slope, dz)
+
+    def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
+        torch.bmm(self.phi, u[:, :, None], out=grads[0][:, :, None])
+        return torch.mul(self.slope, u, out=self.back) if inputs else None
+
+    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+        """One layer a coordinate, whose inputs are its B-splines."""
+        layers = [
+            ParameterLayer(directions[:, :, j : j + 1], samples_first(phi), row[None])
+            for j, (phi, row) in enumerate(zip(self.phi, self.shared.index, strict=True))
+        ]
+        return layers, directions * samples_first(self.slope)[:, None]
