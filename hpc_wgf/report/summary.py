@@ -43,6 +43,9 @@ class Summary:
     parameters: int
     """Number p of parameters of the map."""
 
+    stages: int
+    """Number of stages: 1 for one map from start to end."""
+
     interaction_routes: list[str]
     """How the sum over pairs of each interaction was taken, a value of `choices.Route`."""
 
@@ -153,6 +156,7 @@ class Summary:
             ranks=attributes["ranks"],
             samples=attributes["samples"],
             parameters=attributes["parameters"],
+            stages=1 + int(np.nanmax(column["stage"], initial=0.0)),
             preconditioner=attributes.get("preconditioner"),
             interaction_routes=attributes.get("interaction_routes", []),
             until=attributes["until"],

@@ -26,6 +26,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print(
         f"[bold]{escape(summary.problem)}[/bold]  dimension {summary.dimension}, "
         f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
+        + (f" in each of {summary.stages} stages" if summary.stages > 1 else "")
         + "".join(f", interaction by {route}" for route in summary.interaction_routes)
         + (f", preconditioner {summary.preconditioner}" if summary.preconditioner else "")
     )
