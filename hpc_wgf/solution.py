@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .checks import (
+    check_arguments,
     check_communicator,
     check_density,
-    check_map,
-    check_method,
-    check_others,
-    check_problem,
     check_same_everywhere,
     check_start,
     output_of,
@@ -114,12 +111,10 @@ def solve(
     stored: StoredRun | None = None
     checkpoint: Checkpoint | None = None
     with agreed(communicator):
-        check_problem(problem)
-        check_map(map)
-        check_method(options)
+        check_arguments(problem, map, options, observers=observers, stages=stages, stop=stop,
+                        resume=resume, configuration=configuration)  # fmt: skip
         output = output_of(output)
-        check_others(observers=observers, stages=stages, stop=stop, resume=resume,
-                     configuration=configuration)  # fmt: skip
+        check_stages(stages, map, problem)
         check_density(problem.start)
         stored = _begun(output.path) if resume else None
         # One rank looks: a file system may go on showing the others that there is nothing.
@@ -131,7 +126,6 @@ def solve(
         check_memory(problem, map, options, sized, communicator)
     with agreed(communicator):
         run = _bound(problem, map, options, layout, communicator, stored, configuration, stages)
-        check_stages(stages, map, problem)
         schedule = Schedule(problem.start_time, problem.until, run.layout.every, stops(stages))
         if stored is None:
             fixed = run.method.controller().after_failure() is None

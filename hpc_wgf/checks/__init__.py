@@ -1,13 +1,6 @@
 """Checks of problem, start density and map before a run."""
 
-from .arguments import (
-    check_communicator,
-    check_map,
-    check_method,
-    check_others,
-    check_problem,
-    output_of,
-)
+from .arguments import check_arguments, check_communicator, output_of
 from .bounded import start_warnings
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .functions import check_density
@@ -19,15 +12,12 @@ from .start import check_cloud, check_start
 
 __all__ = [
     "VIRIAL_SAMPLES",
+    "check_arguments",
     "check_cloud",
     "check_communicator",
     "check_density",
     "check_identity",
-    "check_map",
     "check_mass",
-    "check_method",
-    "check_others",
-    "check_problem",
     "check_same_everywhere",
     "check_same_stage",
     "check_start",

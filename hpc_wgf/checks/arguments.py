@@ -15,7 +15,16 @@ from ..problems import Problem
 from ..stages import Stages
 
 
-def check_problem(problem: object) -> None:
+def check_arguments(problem: object, map: object, method: object, **others: object) -> None:
+    """Errors: `InputError` for what cannot be what these arguments of `solve` are; `others` are
+    those of `_check_others`."""
+    _check_problem(problem)
+    _check_map(map)
+    _check_method(method)
+    _check_others(**others)
+
+
+def _check_problem(problem: object) -> None:
     """Errors: `InputError` for what is no `Problem`."""
     if isinstance(problem, Problem):
         return
@@ -27,7 +36,7 @@ def check_problem(problem: object) -> None:
     _refuse(problem, "problem", remedy)
 
 
-def check_map(map: object) -> None:
+def _check_map(map: object) -> None:
     """Errors: `InputError` for what is no push-forward map."""
     if isinstance(map, PushForward):
         return
@@ -39,7 +48,7 @@ def check_map(map: object) -> None:
     _refuse(map, "push-forward map", remedy)
 
 
-def check_method(method: object) -> None:
+def _check_method(method: object) -> None:
     """Errors: `InputError` for what are no options of a method."""
     remedy = "give PWGFOptions(…)"
     if isinstance(method, Mapping):
@@ -64,7 +73,7 @@ def check_communicator(communicator: object) -> None:
     )  # fmt: skip
 
 
-def check_others(
+def _check_others(
     *, observers: object, stages: object, stop: object, resume: object, configuration: object
 ) -> None:
     """Errors: `InputError` for what cannot be what these arguments of `solve` are."""

@@ -18,7 +18,7 @@ from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
 from ..integrators import Controller
 from ..maps import Frame, MapState, PushForward
-from ..parallel import Communicator, SampleBlocks, samples_to_check
+from ..parallel import Communicator, SampleBlocks, affordable, samples_to_check
 from ..problems import Density, Problem, moments_of
 
 M = TypeVar("M")
@@ -65,7 +65,7 @@ class Setting:
             )
         sampler = Sampler(
             problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
-            sampling=getattr(options, "sampling", Sampling.RANDOM),
+            sampling=options.sampling,
         )  # fmt: skip
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
         first = copied(map)
@@ -79,14 +79,20 @@ class Setting:
         )
 
 
+def layout_samples(start: Density) -> Tensor:
+    """The samples of a start density by which maps are laid out, (n, d) in float64, the same on
+    every rank: 4096, or as many as 128 MiB hold. Errors: `InputError` where it gives none."""
+    return samples_to_check(start.sample, affordable(_LAYOUT, start.dimension))
+
+
 def start_frame(start: Density) -> Frame:
     """Mean and covariance of a start density, the same bits on every rank: its own, or where it
-    does not know them those of 4096 samples.
+    does not know them those of `layout_samples`.
 
     Errors: `InputError` where the density gives no samples."""
     if (known := moments_of(start)) is not None:
         return Frame.of_moments(*known)
-    z = samples_to_check(start.sample, _LAYOUT)
+    z = layout_samples(start)
     # Samples that are not finite are refused when the start is checked.
     return Frame.of_samples(z) if bool(z.isfinite().all()) else Frame.unit(start.dimension)
 
@@ -102,6 +108,11 @@ class SampleOptions(Protocol):
     @property
     def seed(self) -> int:
         """Of all random numbers."""
+        ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """How those of steps are drawn."""
         ...
 
     @property

@@ -10,14 +10,11 @@ import torch
 from ..diagnostics import Judge, Look
 from ..errors import InputError
 from ..maps import Frame, MapState, PushForward, described_built_in
-from ..methods.base import Setting, State
-from ..parallel import samples_to_check
+from ..methods.base import Setting, State, layout_samples
 from ..problems import Problem
 from ..stages import AUTO, NONE, Stages
 
 _FOLDING = 2  # Attempts at a step that fold: the next stage begins before the map itself does.
-_LAYOUT = 4096  # Samples whose images a new map is laid out for,
-_NUMBERS = 1 << 24  # or fewer, of so many coordinates together.
 
 
 class Staging(Protocol):
@@ -49,10 +46,7 @@ class StagesByRule:
         self, stages: Stages, setting: Setting, judge: Judge, first: PushForward, *, begun: float
     ) -> None:
         """`first`: the map of the first stage, before it was laid out. `begun`: the time at which
-        the present stage began.
-
-        Errors: `InputError` where times are given and the map is a user's own, which cannot begin
-        a stage."""
+        the present stage began."""
         self._stages, self._setting, self._judge = stages, setting, judge
         self._first, self._begun = first, begun
 
@@ -86,9 +80,7 @@ class StagesByRule:
     @torch.no_grad()
     def _frame(self, map: MapState) -> Frame:
         """Mean, covariance and range of the images of the same few start samples on every rank."""
-        setting = self._setting
-        count = max(64, min(_LAYOUT, _NUMBERS // setting.problem.dimension))
-        z = samples_to_check(setting.problem.start.sample, count)
+        z = layout_samples(self._setting.problem.start)
         return Frame.of_samples(map(z.to(map.theta)))
 
 

@@ -341,7 +341,9 @@ def test_two_functions_of_one_name_are_told_apart():
 )  # fmt: skip
 def test_kernels_with_a_kink_at_a_round_number_are_kernels(j):
     """Bounded confidence, for one: their one-sided slopes are right."""
-    InteractionEnergy(UserKernel(j, "kinked"))
+    energy, near = InteractionEnergy(UserKernel(j, "kinked")), torch.tensor([0.3, 0.6])
+    after, before = (j(near + step) for step in (1e-6, -1e-6))
+    assert torch.allclose(energy.kernel.weight(near), (after - before) / 1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("d", [2, 5])

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-
-import pytest
+from contextlib import contextmanager
 
 from hpc_wgf.parallel import stop_request
 
@@ -21,44 +20,40 @@ with stop_request(speaks=True):
 """
 
 
-@pytest.fixture
-def listening():
-    """Tests may have been started in the background, where SIGINT is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
+@contextmanager
+def answered_by(number, handler):
+    """What this process has been started with: in the background, SIGINT is ignored."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
-def test_ctrl_c_asks_a_run_to_stop_however_often_a_launcher_forwards_it(listening):
+def heard(number, times=1) -> bool:
+    """Whether a request to stop is asked for by a signal to this process."""
     with stop_request() as request:
         assert not request()
-        for _ in range(3):
-            os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(times):
+            os.kill(os.getpid(), number)
         time.sleep(0.05)
-        assert request()
-    assert signal.getsignal(signal.SIGINT) is listening
+        return request()
+
+
+def test_ctrl_c_asks_a_run_to_stop_however_often_a_launcher_forwards_it():
+    with answered_by(signal.SIGINT, signal.default_int_handler):
+        assert heard(signal.SIGINT, times=3)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_that_is_ignored_stays_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stop_request() as request:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.05)
-            assert not request()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with answered_by(signal.SIGINT, signal.SIG_IGN):
+        assert not heard(signal.SIGINT)
 
 
 def test_a_request_that_a_launcher_has_ignored_so_far_is_heard():
-    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    try:
-        with stop_request() as request:
-            os.kill(os.getpid(), signal.SIGUSR1)
-            time.sleep(0.05)
-            assert request()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    with answered_by(signal.SIGUSR1, signal.SIG_IGN):
+        assert heard(signal.SIGUSR1)
 
 
 def test_a_second_ctrl_c_ends_a_process_that_waits_for_others():
