@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +11,7 @@ from pydantic import Field
 from ..choices import Features
 from ..errors import InputError
 from ..fields import Flag, Number, Unit, Vector, Whole, shown
+from ..memory import machine_memory
 from ..user_code import called, said
 from .imports import ImportPath, load_object
 from .table import Table
@@ -223,7 +223,7 @@ def check_size(tables: Sequence[MapTable], dimension: int, itemsize: int) -> Non
     a number."""
     sizes = [table.parameters(dimension) for table in tables]
     needed = _VECTORS * itemsize * sum(sizes)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = machine_memory()
     if needed > memory:
         k = sizes.index(max(sizes))
         raise InputError(

@@ -96,8 +96,6 @@ def _refuse(
     communicator: Communicator, available: int,
 ) -> None:  # fmt: skip
     """Errors: `InputError` where `available` bytes are too few for a rank."""
-    if not isinstance(map, PushForward):
-        return  # The run itself says what is wrong with it.
     ranks, device = communicator.size, _described(communicator.device)
     least = _least(problem, map, options, output, device, ranks)
 

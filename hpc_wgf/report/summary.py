@@ -16,6 +16,8 @@ from .energy_law import EnergyLaw
 
 Column = list[float | None]
 """One figure at every stored time, (rows,); None where the run has no value."""
+AT_REST = 0.01
+"""Share of the largest dissipation, below which a flow is near rest and its force noise."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ def _largest(column: np.ndarray) -> float | None:
 def _in_motion(column: Mapping[str, np.ndarray]) -> np.ndarray:
     """The nonlinearity of those steps with at least a hundredth of the largest dissipation."""
     rate = np.abs(np.nan_to_num(column["step_energy_rate"]))
-    return column["step_nonlinearity"][rate >= 0.01 * rate.max(initial=0.0)]
+    return column["step_nonlinearity"][rate >= AT_REST * rate.max(initial=0.0)]
 
 
 def _total(column: np.ndarray) -> int | None:

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..streams import output_console
-from .summary import Column, Summary
+from .summary import AT_REST, Column, Summary
 
 # Warnings begin at these values.
 _UNRESOLVED = 0.7  # relative projection error: the map then misses half of the dissipation
@@ -96,7 +96,7 @@ def _of_the_projection(summary: Summary) -> list[str]:
     moving = [
         (fresh, own, time)
         for fresh, own, rate, time in pairs
-        if fresh is not None and rate is not None and abs(rate) > 0.01 * fastest
+        if fresh is not None and rate is not None and abs(rate) > AT_REST * fastest
     ]
     warnings = []
     if unresolved := [each for each in moving if each[0] > _UNRESOLVED]:
