@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ..choices import Sampling
 from ..cloud import Cloud
+from ..errors import InputError
 from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Density, inverse_transform
 from .ensemble import Ensemble
-from .sobol import sobol_points
+from .sobol import MOST_UNIFORMS, sobol_points
 
 _OF_STEPS = (RandomStream.STEP, RandomStream.VALIDATION)
 _CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # the most samples of a chunk
@@ -64,10 +65,16 @@ class Sampler:
         """Samples of `start` are made in precision `dtype` on the device of `communicator`.
         `sampling`: of the samples of steps; all others are independent.
 
-        Errors: `InputError` for Sobol points of a density without inverse transform."""
+        Errors: `InputError` for Sobol points of a density without inverse transform, or of one
+        that takes more coordinates than there are."""
         self._start, self._communicator = start, communicator
         self._seed, self._dtype = seed, dtype
         self._inverse = inverse_transform(start) if sampling is Sampling.SOBOL else None
+        if self._inverse is not None and self._inverse.uniforms > MOST_UNIFORMS:
+            raise InputError(
+                f"a sample of the start density takes {self._inverse.uniforms} coordinates, and "
+                f'Sobol points have at most {MOST_UNIFORMS}: use method.sampling = "random"'
+            )
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:

@@ -8,11 +8,11 @@ from functools import partial
 import torch
 
 from ...checks import check_cloud, check_virial
-from ...choices import Form
+from ...choices import Form, Route, Sampling
 from ...cloud import Cloud
 from ...errors import InputError
 from ...maps import MapState
-from ...problems import Density, Problem
+from ...problems import Density, Problem, jump_of
 from .options import PWGFOptions
 
 _LEAST = {torch.float64: 1e-14, torch.float32: 1e-10}  # where preconditioned solves still hold
@@ -33,6 +33,25 @@ def checks(
     if options.form is Form.FORCE:
         found.append(partial(check_virial, problem, options.samples))
     return found
+
+
+def check_options(problem: Problem, options: PWGFOptions) -> None:
+    """Errors: `InputError` where the samples or the form of the options do not fit the problem."""
+    jump = jump_of(problem.start)
+    at_a_jump = jump is not None and problem.energy.needs_density
+    if at_a_jump and options.form is Form.FORCE:
+        raise InputError(
+            f"{jump}, and there the force of a density-dependent energy is concentrated where "
+            "no sample sits: the force form would not move it. Smooth the jump (a box: "
+            'ramp = 0.1, say), or use method.form = "energy"'
+        )
+    routes = [part.route_for(options.samples) for part in problem.energy.interactions]
+    if options.sampling is Sampling.SOBOL and Route.BATCHES in routes:
+        raise InputError(
+            "random batches take consecutive samples as independent, and Sobol points keep apart "
+            'from each other: sums over pairs would be wrong. Use method.sampling = "random", or '
+            "another route than batches for the interaction"
+        )
 
 
 def check_first_samples(

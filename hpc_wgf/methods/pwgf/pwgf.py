@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...choices import Form, Preconditioning
+from ...choices import Preconditioning
 from ...columns import Column
 from ...ensemble import Ensemble
-from ...errors import InputError, StepFailed
+from ...errors import StepFailed
 from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward
 from ...parallel import Communicator, RandomStream, SampleBlocks
-from ...problems import Problem, jump_of, residual_is_defined
+from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial
 from .centre import CentreOfMass
-from .checks import checks
+from .checks import check_options, checks
 from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
@@ -62,7 +62,7 @@ class PWGF:
         """Errors: `InputError` where the method cannot solve the problem."""
         self.setting, self.options = setting, options
         self.problem, self.communicator = setting.problem, setting.communicator
-        self._refuse_jumps()
+        check_options(self.problem, options)
         self._residual_is_defined = residual_is_defined(setting.problem)
         self.scheme = SCHEMES[options.scheme]
         if self.communicator.device.type == "cuda":
@@ -83,16 +83,6 @@ class PWGF:
             problem, map, options, communicator, particles=particles, pieces=pieces
         )
         return cls(setting, options)
-
-    def _refuse_jumps(self) -> None:
-        jump = jump_of(self.problem.start)
-        at_a_jump = jump is not None and self.problem.energy.needs_density
-        if at_a_jump and self.options.form is Form.FORCE:
-            raise InputError(
-                f"{jump}, and there the force of a density-dependent energy is concentrated where "
-                "no sample sits: the force form would not move it. Smooth the jump (a box: "
-                'ramp = 0.1, say), or use method.form = "energy"'
-            )
 
     def start(self) -> State[WarmStart]:
         map = MapState((), self.setting.map, self.setting.map.get_theta())

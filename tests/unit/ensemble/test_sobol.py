@@ -63,3 +63,11 @@ def test_a_density_without_inverse_transform_is_refused():
 
     with pytest.raises(InputError, match=r"has none: give it a method inverse_transform\(\)"):
         Sampler(Own(), LocalCommunicator(), seed=0, dtype=torch.float64, sampling=Sampling.SOBOL)
+
+
+def test_more_coordinates_than_there_are_are_refused():
+    with pytest.raises(InputError, match=r"takes 30000 coordinates.* at most 21201"):
+        Sampler(
+            Gaussian(30_000), LocalCommunicator(), seed=0, dtype=torch.float64,
+            sampling=Sampling.SOBOL,
+        )  # fmt: skip

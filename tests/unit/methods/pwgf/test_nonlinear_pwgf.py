@@ -9,9 +9,11 @@ from oracles import perturb
 
 import hpc_wgf as wgf
 from hpc_wgf.checks import check_virial
+from hpc_wgf.ensemble.sobol import sobol_points
+from hpc_wgf.interactions.batches import batch_means
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.problems import Problem
+from hpc_wgf.problems import Problem, inverse_transform
 
 KERNEL = wgf.InteractionEnergy(wgf.GaussianKernel(0.5, 0.7), 1.3)
 WHOLE = Problem(
@@ -243,3 +245,25 @@ def test_a_barenblatt_flow_of_another_speed_and_centre():
     options = wgf.PWGFOptions(samples=500, rtol=1e-10, scheme="rk4", step_size=0.01)
     summary = wgf.solve(problem, wgf.Affine(2), options).summary
     assert max(summary.map_error_relative) < 1e-6
+
+
+def test_random_batches_of_sobol_points_are_refused():
+    """Neighbours in their order keep apart. Of 1024 points in batches of 8, pairs at a distance of
+    about .3 are too few by two thirds."""
+    kernel = wgf.GaussianKernel(1.0, 0.3)
+    batches = wgf.InteractionEnergy(kernel, route=wgf.Route.BATCHES, batch=8)
+    transform = inverse_transform(wgf.Gaussian(2))
+    means = [
+        batch_means(
+            kernel, transform.samples(sobol_points(slice(0, 1024), 2, key=(seed,))), 8,
+            potential=True,
+        )[:, -1].mean()
+        for seed in range(10)
+    ]  # fmt: skip
+    exact = -(0.3**2) / (0.3**2 + 2)  # x − y ~ N(0, 2 I)
+    assert abs(float(torch.stack(means).mean())) < 0.5 * abs(exact)
+    problem = Problem(batches, wgf.Gaussian(2), until=1.0)
+    with pytest.raises(wgf.InputError, match="random batches take consecutive samples"):
+        method(problem, samples=1024, rtol=1e-4, sampling="sobol")
+    pairs = Problem(wgf.InteractionEnergy(kernel), wgf.Gaussian(2), until=1.0)
+    assert method(pairs, samples=1024, rtol=1e-4, sampling="sobol").options.samples == 1024
