@@ -32,8 +32,14 @@ class Sampling(StrEnum):
 
 
 class Solver(StrEnum):
-    """The Krylov method by which Ĝη = −∇F is solved."""
+    """How Ĝη = −∇F is solved."""
 
+    AUTOMATIC = "automatic"
+    """`DIRECT` for maps that are linear in their parameters, unless a preconditioner or validation
+    samples are asked for; else `MINRES`."""
+    DIRECT = "direct"
+    """By Cholesky factors of the matrix Ĝ, once for the samples of a step. For maps that are linear
+    in their parameters, as affine maps and splines are: Ĝ does not depend on θ then."""
     MINRES = "minres"
     """MINRES on Ĝ, with one all-reduce of a vector per iteration."""
     LSMR = "lsmr"

@@ -29,6 +29,16 @@ class Cloud:
     """log(ρ/q), the logarithm of the importance weight of samples drawn from a density q, (n,).
     None for samples of ρ itself, whose weights are 1."""
 
+    def at(self, chosen: Tensor | slice) -> Cloud:
+        """Some of the samples, by their numbers, or (n,) bool."""
+        return Cloud(
+            x=self.x[chosen],
+            log_density=self.log_density[chosen],
+            score=self.score[chosen],
+            positive=None if self.positive is None else self.positive[chosen],
+            log_weight=None if self.log_weight is None else self.log_weight[chosen],
+        )
+
     @property
     def unfolded(self) -> Tensor:
         """`positive` as a tensor, (n,) bool: all true where no map has carried the samples."""

@@ -36,7 +36,8 @@ class Look:
     log_density: Tensor
     """log ρ at the images, (n_local,). NaN where det ∇T ≤ 0."""
     values: Tensor
-    """The integrand of F at this rank's samples, (n_local,), whose mean over all of them is F."""
+    """The integrand of F at this rank's samples, (n_local,), whose mean over all of them is F. NaN
+    where the map has folded, if F depends on the density."""
     energy: float
     """F(ρ), estimated by its mean over the sample."""
     energy_change_error: float
@@ -106,15 +107,17 @@ class Judge:
         map's parameters also E|Jη + f|². `since`: an earlier look, from which the energy's change
         is counted. Collective, one all-reduce and those of interactions.
 
-        Errors: `StepFailed` if the map has folded at a sample and the energy depends on the
-        density, or if a value is not finite."""
+        Errors: `StepFailed` if a value is not finite, or if the energy depends on the density and
+        the map has folded at more than a share `MOST_FOLDED` of the samples. Those fewer at which
+        it has are left out of all means."""
         ensemble, parts = self._ensemble(map), self.problem.energy
         pushed = ensemble.push(map.active(), density=True, score=parts.needs_density)
         forces = ensemble.forces(parts, pushed, values=True)
         eta = torch.zeros_like(map.theta) if velocity is None else velocity
         sums, failed = self._sums(map, ensemble, pushed, forces, eta, since)
-        summed = ensemble.sum_or_fail(sums, failed, pushed)
-        ensemble.averaged(summed[:-1])
+        summed = ensemble.sum_or_fail(sums, failed, pushed, few_folds=True)
+        counted = ensemble.total - (int(summed[-1]) if parts.needs_density else 0)
+        summed[:-1] /= counted
         energy, change_square, error, square, work, folded = summed.tolist()
         change_error = _NAN
         if since is not None:
@@ -126,7 +129,11 @@ class Judge:
             log_density=torch.where(
                 unfolded, torch.cat([cloud.log_density for cloud in pushed]), _NAN
             ),
-            values=torch.cat([_value(force) for force in forces]),
+            values=torch.where(
+                unfolded if parts.needs_density else torch.ones_like(unfolded),
+                torch.cat([_value(force) for force in forces]),
+                _NAN,
+            ),
             energy=energy,
             energy_change_error=change_error,
             projection_error=error if known else _NAN,
@@ -151,14 +158,20 @@ class Judge:
             value = _value(force)
             change = value.double() - (value if before is None else before[k])
             folded = (~cloud.unfolded).sum().double()
+            checked = torch.cat([force.total, value[:, None]], 1)
+            failed.append(unusable(cloud, checked, folded_count=needs_density))
+            total = force.total
+            if needs_density:
+                moved, total, value, change = (
+                    _without(~cloud.unfolded, part) for part in (moved, total, value, change)
+                )
+                change = _without(change.isnan(), change)  # It had folded there before.
             work = ensemble.weighted(k, force.position * moved).double().sum()
             values = ensemble.weighted(k, value).double().sum()
             changed = ensemble.square(k, change[:, None])
-            residual = ensemble.square(k, moved + force.total)
-            square = ensemble.square(k, force.total)
+            residual = ensemble.square(k, moved + total)
+            square = ensemble.square(k, total)
             sums.append(torch.stack([values, changed, residual, square, work, folded]))
-            checked = torch.cat([force.total, value[:, None]], 1)
-            failed.append(unusable(cloud, checked, folded_count=needs_density))
         return sums, failed
 
     def energy_spread(self, look: Look) -> float:
@@ -202,11 +215,13 @@ class Judge:
         if not self.problem.energy.needs_density:
             return look.work
         ensemble, active = self._ensemble(map), map.active()
+        known = (~look.values.isnan()).split([len(chunk.x) for chunk in ensemble.chunks])
         rates = [
-            (energy_gradient(active, self.problem.energy, chunk) @ velocity).double()[None]
-            for chunk in ensemble.chunks
+            (energy_gradient(active, self.problem.energy, chunk.at(where)) @ velocity).double()
+            for chunk, where in zip(ensemble.chunks, known, strict=True)
         ]
-        return look.work + float(ensemble.mean(tree_sum(rates)))
+        summed = ensemble.communicator.sum(tree_sum(rates)[None])
+        return look.work + float(summed) / (ensemble.total - look.folded)
 
     def figures(
         self, time: float, map: MapState, velocity: Tensor | None, look: Look
@@ -256,3 +271,8 @@ def _value(force: ChunkForce) -> Tensor:
     """The integrand φ, which the judge always asks for."""
     assert force.value is not None
     return force.value
+
+
+def _without(left_out: Tensor, values: Tensor) -> Tensor:
+    """The values, (n,) or (n, k), with 0 at samples that are left out, (n,) bool."""
+    return values.masked_fill(left_out.view(-1, *[1] * (values.ndim - 1)), 0.0)

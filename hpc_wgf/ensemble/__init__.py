@@ -2,11 +2,12 @@
 
 from .energy_gradient import GRADIENT_CHUNK, energy_gradient
 from .ensemble import Ensemble
-from .failed import FailedSamples, SamplesFailed, unusable
+from .failed import MOST_FOLDED, FailedSamples, SamplesFailed, unusable
 from .sampler import Evaluation, Parts, Sampler, default_pieces
 
 __all__ = [
     "GRADIENT_CHUNK",
+    "MOST_FOLDED",
     "Ensemble",
     "Evaluation",
     "FailedSamples",

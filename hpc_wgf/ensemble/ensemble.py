@@ -13,7 +13,7 @@ from ..interactions import Particles
 from ..maps import PushForward, Stage, carried_by, carry
 from ..parallel import Communicator, tree_sum
 from ..problems import ChunkForce, SumOfEnergies
-from .failed import FailedSamples, SamplesFailed
+from .failed import FOLDED, MOST_FOLDED, FailedSamples, SamplesFailed
 
 _NAN = float("nan")
 
@@ -35,6 +35,8 @@ class Ensemble:
     """The ranks over which the samples are distributed."""
     step: int = 0
     """Number of the step for which the samples were drawn; 0 for samples that serve all steps."""
+    left_out: int = 0
+    """Samples of all ranks that have been left out, see `unfolded`."""
 
     @property
     def total(self) -> int:
@@ -52,6 +54,16 @@ class Ensemble:
         if not stages:
             return self
         return replace(self, chunks=carry(stages, self.chunks, score=score))
+
+    @torch.no_grad()
+    def unfolded(self, map: PushForward) -> Ensemble:
+        """The samples at which neither a map nor those that have carried the samples have folded.
+        Collective."""
+        images = carried_by(map, self.chunks, score=False)
+        kept = [chunk.at(image.unfolded) for chunk, image in zip(self.chunks, images, strict=True)]
+        sizes = self.communicator.gather([len(chunk.x) for chunk in kept])
+        left_out = self.left_out + self.total - sum(sum(rank) for rank in sizes)
+        return replace(self, chunks=kept, sizes=sizes, left_out=left_out)
 
     def weighted(self, chunk: int, values: Tensor) -> Tensor:
         """wᵢ aᵢ for the samples of chunk number `chunk` and their `values` a, (n_chunk, …)."""
@@ -78,11 +90,15 @@ class Ensemble:
         return summed.div_(self.total)
 
     def spread(self, values: Tensor) -> float:
-        """(E|a − E[a]|²)^½ of `values` a at this rank's samples, (n_local, k). Collective, two
-        all-reduces."""
+        """(E|a − E[a]|²)^½ of `values` a at this rank's samples, (n_local, k), but for those that
+        are not a number. Collective, two all-reduces."""
         values = values.double()
-        centred = values - self.mean(values.sum(0))
-        return float(self.mean(centred.square().sum())) ** 0.5
+        known = ~values.isnan().any(1)
+        values = values[known]
+        sums = self.communicator.sum(torch.cat([values.sum(0), known.sum().to(values)[None]]))
+        count = sums[-1].clone()
+        centred = values - sums[:-1] / count
+        return float(self.communicator.sum(centred.square().sum()) / count) ** 0.5
 
     def standard_error(self, mean: float, square: float) -> float:
         """The standard error ((E[a²] − E[a]²)/(n−1))^½ of the mean over n samples of a quantity a,
@@ -107,8 +123,9 @@ class Ensemble:
         return energy.forces(pushed, particles, values=values)
 
     def sum_or_fail(
-        self, sums: Sequence[Tensor], failed: Sequence[Tensor], pushed: Sequence[Cloud]
-    ) -> Tensor:
+        self, sums: Sequence[Tensor], failed: Sequence[Tensor], pushed: Sequence[Cloud], *,
+        few_folds: bool = False,
+    ) -> Tensor:  # fmt: skip
         """The sum of `sums`, (k,) for each chunk in float64, over all chunks and ranks: (k,).
 
         `failed`, (3, n_chunk) for each chunk, are the samples that `unusable` finds among the
@@ -116,12 +133,13 @@ class Ensemble:
         all-reduce.
 
         Errors: `SamplesFailed` on every rank if any has failed; its message says for what cause,
-        how many, and where."""
+        how many, and where. `few_folds`: whether a share of `MOST_FOLDED` may have folded."""
         mine = tree_sum(list(sums))
         counts = tree_sum([each.sum(1) for each in failed]).to(mine)
         total = self.communicator.sum(torch.cat([mine, counts]))
         for cause, count in enumerate(total[mine.numel() :].tolist()):
-            if count:
+            borne = MOST_FOLDED * self.total if few_folds and cause == FOLDED else 0.0
+            if count > borne:
                 of_cause = [each[cause] for each in failed]
                 raise SamplesFailed(
                     FailedSamples.found(cause, of_cause, self.chunks, pushed, self.communicator)

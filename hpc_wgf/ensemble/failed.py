@@ -15,6 +15,12 @@ from ..errors import StepFailed
 from ..parallel import Communicator
 
 CAUSES = ("the map has folded", "positions are not finite", "values are not finite")
+FOLDED = 0
+"""The place of the first of them."""
+MOST_FOLDED = 1e-3
+"""Share of new samples at which a map may have folded, as samples from which it was computed have
+not: they are left out of expectations, counted and shown."""
+
 _SHOWN = 6  # coordinates of a position
 _SAME = 0.1  # difference of log ρ at a sample
 
@@ -28,7 +34,7 @@ def unusable(cloud: Cloud, values: Tensor, *, folded_count: bool) -> Tensor:
     `values`, (n, k), is not finite."""
     folded = ~cloud.unfolded if folded_count else ~cloud.unfolded & False
     lost = ~torch.isfinite(cloud.x).all(1)
-    broken = ~torch.isfinite(values).all(1)
+    broken = ~torch.isfinite(values).all(1) & ~folded
     return torch.stack([folded, lost, broken])
 
 
@@ -86,7 +92,7 @@ class FailedSamples:
             log_density=value,
             elsewhere=(mean, spread),
             # A machine may be at fault where numbers are not finite, but not for a fold.
-            ranks=() if cause == 0 or len(holding) == len(reports) else tuple(holding),
+            ranks=() if cause == FOLDED or len(holding) == len(reports) else tuple(holding),
         )
 
     def __str__(self) -> str:
@@ -105,7 +111,12 @@ class FailedSamples:
     @property
     def has_folded(self) -> bool:
         """Whether det ∇T ≤ 0 at them."""
-        return self.cause == CAUSES[0]
+        return self.cause == CAUSES[FOLDED]
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether the map has folded at them, and they are few (`MOST_FOLDED`)."""
+        return self.has_folded and self.count <= MOST_FOLDED * self.total
 
     def are_those_of(self, other: FailedSamples) -> bool:
         """Whether the same samples have failed alike: as many, from the same first one on, at which

@@ -1,6 +1,8 @@
-"""Explicit integrators of y' = f(y): Runge–Kutta schemes, stabilised ones, step-size control."""
+"""Integrators of y' = f(y): Runge–Kutta schemes, stabilised and linearly implicit ones, step-size
+control."""
 
 from .controller import Controller, FixedStep, PIController, Verdict
+from .rosenbrock import GAMMA, Resolvent, rosenbrock_step
 from .runge_kutta import runge_kutta_step
 from .scheme import SCHEMES, Advanced, Scheme
 from .stabilised import (
@@ -14,12 +16,14 @@ from .stabilised import (
 from .tableau import TABLEAUX, Tableau
 
 __all__ = [
+    "GAMMA",
     "SCHEMES",
     "TABLEAUX",
     "Advanced",
     "Controller",
     "FixedStep",
     "PIController",
+    "Resolvent",
     "Scheme",
     "Tableau",
     "Verdict",
@@ -27,6 +31,7 @@ __all__ = [
     "chebyshev_step",
     "first_node",
     "largest_step",
+    "rosenbrock_step",
     "runge_kutta_step",
     "spectral_radius",
     "stages_for",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from .rosenbrock import Resolvent, rosenbrock_step
 from .runge_kutta import runge_kutta_step
 from .stabilised import (
     chebyshev_error,
@@ -33,7 +34,7 @@ class Advanced(NamedTuple):
 
 
 class Scheme(Protocol):
-    """An explicit one-step scheme for y' = f(y).
+    """A one-step scheme for y' = f(y).
 
     It has no state of its own: what it remembers from step to step, its `memory`, goes into
     `advance` and comes out of it. At the start it is None.
@@ -52,6 +53,11 @@ class Scheme(Protocol):
     @property
     def error_order(self) -> int | None:
         """The power of h in the error estimate; None without an estimate."""
+        ...
+
+    @property
+    def implicit(self) -> bool:
+        """Whether it needs a resolvent of f'."""
         ...
 
     def first_stage(self, step: float, memory: Any) -> float:
@@ -77,13 +83,14 @@ class Scheme(Protocol):
         norm: Callable[[Tensor], float],
         estimate: bool,
         memory: Any,
+        resolvent: Resolvent | None = None,
     ) -> Advanced:
         """y(t) ↦ y(t + h), one step.
 
         `rhs`: f. `first`: f(y), so that a step repeated with another size need not evaluate it
         again. `step`: h. `norm`: the norm of a difference of two y. `estimate`: whether an error
-        estimate is wanted. `memory`: that of the step before, None at the start. Exceptions of
-        `rhs` are not caught.
+        estimate is wanted. `memory`: that of the step before, None at the start. `resolvent`:
+        needed by implicit schemes. Exceptions of `rhs` are not caught.
         """
         ...
 
@@ -94,6 +101,8 @@ class RungeKutta:
 
     tableau: Tableau
     """Its coefficients."""
+    implicit: bool = False
+    """It is explicit."""
 
     @property
     def name(self) -> str:
@@ -119,6 +128,7 @@ class RungeKutta:
     def advance(
         self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
         norm: Callable[[Tensor], float], estimate: bool, memory: Any,
+        resolvent: Resolvent | None = None,
     ) -> Advanced:  # fmt: skip
         after, error = runge_kutta_step(rhs, y, first, step, self.tableau)
         return Advanced(after, error if estimate else None, None)
@@ -149,6 +159,8 @@ class Chebyshev:
     """The order of convergence."""
     error_order: int | None = 3
     """The power of h in the error estimate."""
+    implicit: bool = False
+    """It is explicit."""
 
     def first_stage(self, step: float, memory: Any) -> float:
         return step * first_node(2 if memory is None else stages_for(step, memory.radius))
@@ -164,6 +176,7 @@ class Chebyshev:
     def advance(
         self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
         norm: Callable[[Tensor], float], estimate: bool, memory: Any,
+        resolvent: Resolvent | None = None,
     ) -> Advanced:  # fmt: skip
         seen: _Spectrum | None = memory
         if seen is None or seen.age >= _ESTIMATE_LASTS:
@@ -174,6 +187,39 @@ class Chebyshev:
         return Advanced(after, error, seen._replace(age=seen.age + 1))
 
 
+@dataclass(frozen=True)
+class Rosenbrock:
+    """The linearly implicit scheme of `rosenbrock_step`, which has no memory."""
+
+    name: str = "ros2"
+    """The name by which run files choose it."""
+    order: int = 2
+    """The order of convergence."""
+    error_order: int | None = 2
+    """The power of h in the error estimate."""
+    implicit: bool = True
+    """It needs a resolvent."""
+
+    def first_stage(self, step: float, memory: Any) -> float:
+        return step
+
+    def state_dict(self, memory: Any) -> Mapping[str, Any]:
+        return {}
+
+    def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
+        return None
+
+    def advance(
+        self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
+        norm: Callable[[Tensor], float], estimate: bool, memory: Any,
+        resolvent: Resolvent | None = None,
+    ) -> Advanced:  # fmt: skip
+        assert resolvent is not None
+        after, error = rosenbrock_step(rhs, y, first, step, resolvent)
+        return Advanced(after, error if estimate else None, None)
+
+
 SCHEMES: dict[str, Scheme] = {name: RungeKutta(tableau) for name, tableau in TABLEAUX.items()}
 """All schemes by name."""
 SCHEMES["rkc2"] = Chebyshev()
+SCHEMES["ros2"] = Rosenbrock()

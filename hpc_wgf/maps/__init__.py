@@ -8,6 +8,7 @@ from .chunk import Matrices
 from .composition import Composition
 from .frame import Frame
 from .layer import ParameterLayer
+from .linear import LinearFeatures
 from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
@@ -21,6 +22,7 @@ __all__ = [
     "BlockFlow",
     "Composition",
     "Frame",
+    "LinearFeatures",
     "Linearization",
     "Linearizer",
     "MapState",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .base import PushForward, Transported, identity_like, signed_volume
 from .chunk import Chunk, Matrices, Workspace
 from .layer import ParameterLayer, samples_first, weight_index
+from .linear import LinearFeatures
 from .linearization import Linearizer
 
 
@@ -40,6 +41,16 @@ class Affine(PushForward):
             score = torch.linalg.solve_ex(gradient.T, score.T).result.T
         n = z.shape[0]
         return Transported(self(z), log_det.expand(n), positive.expand(n), score)
+
+    def linear_features(self, z: Tensor) -> LinearFeatures:
+        n, d = z.shape
+        index = weight_index(d, d, 0, d * d, z.device)
+        slope = torch.cat([identity_like(z), z.new_zeros(1, d)])
+        return LinearFeatures(
+            torch.cat([z.T, z.new_ones(1, n)])[None],
+            slope[None, :, :, None].expand(1, d + 1, d, n),
+            index.T[None],
+        )
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _AffineLinearizer(self, workspace)

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..kinds import check_whole
 from .chunk import Workspace
 from .frame import Frame
+from .linear import LinearFeatures
 from .linearization import Linearization, Linearizer
 
 _CACHED = 1 << 16  # Activations of one layer, half a MiB in float64, stay in a core's cache.
@@ -105,6 +106,19 @@ class PushForward(nn.Module, ABC):
     def linearize(self, z: Tensor) -> Linearization:
         """J = ∂_θT(z) and ∇T(z) at the present parameters, z: (n, d)."""
         return self.linearizer().linearize(z)
+
+    def linear_features(self, z: Tensor) -> LinearFeatures | None:
+        """The features at z, (n, d), of a map that is linear in θ; None for another map."""
+        return None
+
+    def features_and_coordinates(self) -> tuple[int, int] | None:
+        """Of a map that is linear in θ, the number of features of a block of coordinates, and that
+        of its coordinates; None for another map."""
+        like = next(self.parameters(), None)
+        if like is None:
+            return None
+        features = self.linear_features(like.new_zeros(0, self.dimension))
+        return None if features is None else (features.index.shape[1], features.index.shape[2])
 
     def lay_out(self, frame: Frame) -> None:
         """Prepare a map at its initial parameters for samples with mean and covariance of `frame`:

@@ -70,6 +70,10 @@ class Frame:
             high=torch.where(stands, frame.high, high),
         )
 
+    def spanning(self, other: Frame) -> Self:
+        """These coordinates with the range of another frame."""
+        return replace(self, low=other.low, high=other.high)
+
     @property
     def deviations(self) -> Tensor:
         """Standard deviations of the coordinates of x, (d,)."""

@@ -19,6 +19,7 @@ from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
+from .linear import LinearFeatures
 from .linearization import Linearizer
 
 _LEAST = 3  # Knots from which on the splines are more than straight lines.
@@ -113,6 +114,14 @@ class AxisSpline(PushForward):
         x = z + at.sum(at.value, self.c)
         return Transported(x, slope.abs().log().sum(1), (slope > 0).all(1), score)
 
+    def linear_features(self, z: Tensor) -> LinearFeatures:
+        at = self.basis(z)
+        d, knots = self.c.shape
+        index = weight_index(d, knots, 0, None, z.device)
+        return LinearFeatures(
+            at.control(at.value, knots), at.control(at.slope, knots)[:, :, None], index[:, :, None]
+        )
+
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _SplineLinearizer(self, workspace)
 
@@ -129,6 +138,21 @@ class Basis(NamedTuple):
     """Their derivatives, (4, n, d), in 1/x."""
     curvature: Tensor
     """Their second derivatives, (4, n, d), in 1/x²."""
+
+    def control(self, weights: Tensor, knots: int) -> Tensor:
+        """What every control point c_0, …, c_m contributes, (d, knots, n), for weights (4, n, d)
+        of the four that are near."""
+        n, d = self.first.shape
+        extended = weights.new_zeros(d, knots + 2, n)
+        number = torch.arange(4, device=weights.device)[:, None, None]
+        places = (self.first + number).permute(2, 0, 1)
+        extended.scatter_(1, places, weights.permute(2, 0, 1))
+        own = extended[:, 1:-1]
+        # c_{−1} = 2c_0 − c_1, and likewise at the other end.
+        for end, near, far in ((0, 0, 1), (-1, -1, -2)):
+            own[:, near].add_(extended[:, end], alpha=2)
+            own[:, far].sub_(extended[:, end])
+        return own
 
     def sum(self, weights: Tensor, c: Tensor) -> Tensor:
         """Σ_k c_jk w_k over the four control points of every coordinate, (n, d), for weights w,
@@ -195,16 +219,9 @@ class _SplineChunk:
         self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
 
     def fill(self, z: Tensor) -> Tensor:
-        shared, (d, knots, n) = self.shared, self.phi.shape
+        shared, knots = self.shared, self.phi.shape[1]
         at = _basis(z.T, shared.low, shared.width, knots)
-        extended = z.new_zeros(d, knots + 2, n)
-        places = (at.first + torch.arange(4, device=z.device)[:, None, None]).permute(2, 0, 1)
-        extended.scatter_(1, places, at.value.permute(2, 0, 1))
-        self.phi.copy_(extended[:, 1:-1])
-        # c_{−1} = 2c_0 − c_1, and likewise at the other end.
-        for end, near, far in ((0, 0, 1), (-1, -1, -2)):
-            self.phi[:, near].add_(extended[:, end], alpha=2)
-            self.phi[:, far].sub_(extended[:, end])
+        self.phi.copy_(at.control(at.value, knots))
         self.slope.copy_((1 + at.sum(at.slope, shared.c)).T)
         return torch.add(z, (shared.c[:, None] @ self.phi)[:, 0], out=self.out)
 

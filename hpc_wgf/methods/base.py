@@ -86,15 +86,15 @@ def layout_samples(start: Density) -> Tensor:
 
 
 def start_frame(start: Density) -> Frame:
-    """Mean and covariance of a start density, the same bits on every rank: its own, or where it
-    does not know them those of `layout_samples`.
+    """Mean, covariance and range of a start density, the same bits on every rank: its own moments,
+    or where it does not know them those of `layout_samples`, whose range it is.
 
     Errors: `InputError` where the density gives no samples."""
-    if (known := moments_of(start)) is not None:
-        return Frame.of_moments(*known)
-    z = layout_samples(start)
-    # Samples that are not finite are refused when the start is checked.
-    return Frame.of_samples(z) if bool(z.isfinite().all()) else Frame.unit(start.dimension)
+    known, z = moments_of(start), layout_samples(start)
+    if not bool(z.isfinite().all()):  # They are refused when the start is checked.
+        return Frame.unit(start.dimension)
+    sampled = Frame.of_samples(z)
+    return sampled if known is None else Frame.of_moments(*known).spanning(sampled)
 
 
 class SampleOptions(Protocol):

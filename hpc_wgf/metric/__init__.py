@@ -6,12 +6,15 @@ from .choice import (
     default_preconditioner,
     subsample_size,
 )
+from .feature_gram import MOST_FEATURES, FeatureGram, features_of
 from .gram import GramOperator
 from .preconditioner import Preconditioner
 from .rows import JacobianRows
 from .subsample import Subsample
 
 __all__ = [
+    "MOST_FEATURES",
+    "FeatureGram",
     "GramOperator",
     "JacobianRows",
     "Preconditioner",
@@ -19,5 +22,6 @@ __all__ = [
     "Subsample",
     "build",
     "default_preconditioner",
+    "features_of",
     "subsample_size",
 ]

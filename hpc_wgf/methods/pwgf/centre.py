@@ -28,8 +28,8 @@ from ...maps import MapState
 from ...parallel import RandomStream, SampleBlocks, tree_sum
 from ...problems import SumOfEnergies
 from ..base import Setting
+from .direct import ParameterSolver
 from .normal_equations import assemble
-from .solver import MetricSolver
 from .solver_memory import Memory
 
 _HELD = 1e-4  # of the spread of x, to which the centre is held
@@ -83,7 +83,11 @@ class CentreOfMass:
         return moved, float((square - moved.square().sum()).clamp(min=0).sqrt())
 
     def restored(
-        self, map: MapState, ensemble: Ensemble, solver: MetricSolver, memory: Memory | None
+        self,
+        map: MapState,
+        ensemble: Ensemble,
+        solver: ParameterSolver,
+        memory: Memory | None,
     ) -> tuple[MapState, int, int]:
         """The state with its centre brought back, and the products and solves that it took.
 
@@ -95,7 +99,7 @@ class CentreOfMass:
             return map, 0, 0
         back = SumOfEnergies([_Linear(drift)])  # its force is the drift everywhere
         system = assemble(map.active(), ensemble, back, form=Form.FORCE, budget=self.budget)
-        change, stats = solver.iterate(system, memory, rtol=_RTOL)
+        change, stats = solver.iterate(map.map, system, memory, rtol=_RTOL)
         followed = torch.dot(system.b.double(), change.double())  # of |drift|², c·Ĝc
         if float(followed) >= _FOLLOWED * float(drift.square().sum()):
             map = map.moved(map.theta + change)

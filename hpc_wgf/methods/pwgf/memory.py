@@ -12,6 +12,7 @@ import torch
 from ...ensemble import Ensemble
 from ...integrators import Scheme
 from ...maps import PushForward
+from .direct import ParameterSolver
 from .solver import MetricSolver
 from .solver_memory import Memory, Origin
 
@@ -50,7 +51,7 @@ def state_dict(warm: WarmStart | None, scheme: Scheme) -> dict[str, np.ndarray]:
 
 
 def load_state_dict(
-    arrays: Mapping[str, np.ndarray], scheme: Scheme, solver: MetricSolver, map: PushForward,
+    arrays: Mapping[str, np.ndarray], scheme: Scheme, solver: ParameterSolver, map: PushForward,
     ensemble: Callable[[int], Ensemble],
 ) -> WarmStart | None:  # fmt: skip
     """What `state_dict` put away. `ensemble`: the samples of a step. Collective; moves the map."""
@@ -58,7 +59,7 @@ def load_state_dict(
         return None
     device = next(map.parameters()).device
     memory = None
-    if "made_theta" in arrays:
+    if "made_theta" in arrays and isinstance(solver, MetricSolver):
         step = int(arrays["made_step"])
         theta = torch.from_numpy(arrays["made_theta"]).to(device)
         origin = Origin(theta, step, float(arrays["made_shift"]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from ...integrators import Controller
+    from ...maps import PushForward
     from ..base import Setting
     from . import PWGF
 
@@ -65,7 +66,8 @@ class PWGFOptions:
     rtol: Annotated[Number, Field(gt=0, lt=1)] = 1e-4
     """A solve stops at ‖r‖ ≤ rtol ‖b‖."""
     scheme: Annotated[str, AfterValidator(_known_scheme)] = "heun"
-    """Runge–Kutta scheme: euler, heun, kutta32, bosh32, rk4, or the stabilised rkc2."""
+    """Scheme in time: euler, heun, kutta32, bosh32, rk4, the stabilised rkc2, or the linearly
+    implicit ros2 (maps that are linear in θ)."""
     step_size: Annotated[Number, Field(gt=0), Unit("time")] = Field(
         default=0.05,
         validation_alias=AliasChoices("step", "step_size"),
@@ -87,8 +89,9 @@ class PWGFOptions:
     block: Annotated[Whole, Field(ge=1)] | None = None
     """Samples per numbered block, which one rank draws as a whole. Left out, a 1024th of the
     samples and at least 16."""
-    solver: Solver = Solver.MINRES
-    """Krylov solver: minres, or lsmr, which keeps the true residual in single precision."""
+    solver: Solver = Solver.AUTOMATIC
+    """Of the solves: automatic, direct (maps that are linear in θ), minres, or lsmr, which keeps
+    the true residual in single precision."""
     preconditioner: Preconditioning = Preconditioning.AUTOMATIC
     """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
     shift: Annotated[Number, Field(ge=0, lt=1), Unit("‖Ĝ‖")] | None = None
@@ -132,6 +135,8 @@ class PWGFOptions:
         from ...krylov import check_rtol
 
         check_rtol(self.rtol, self.torch_dtype)
+        if self.solver is Solver.DIRECT:
+            self._check_direct()
         if self.solver is not Solver.LSMR:
             return
         if self.form is Form.ENERGY:
@@ -143,6 +148,55 @@ class PWGFOptions:
             raise InputError(
                 "validation samples end solves by minres only: leave them out, or use that solver"
             )
+
+    def _check_direct(self) -> None:
+        if self.preconditioner is not Preconditioning.AUTOMATIC:
+            raise InputError(
+                f"preconditioner {self.preconditioner.value} is for solves by products, and solver "
+                "direct has none: leave one of them out"
+            )
+        if self.validation is not None:
+            raise InputError(
+                "validation samples end solves by minres only: leave them out, or use that solver"
+            )
+
+    def solves_directly(self, map: PushForward) -> bool:
+        """Whether the solves for a map are direct. Errors: `InputError` where they cannot be as
+        wanted, by `solver` or by an implicit `scheme`."""
+        from ...integrators import SCHEMES
+        from ...metric import MOST_FEATURES
+
+        implicit = SCHEMES[self.scheme].implicit
+        if self.solver is Solver.DIRECT or implicit:
+            wanted = f"scheme {self.scheme}" if implicit else "solver direct"
+            if self.solver not in (Solver.DIRECT, Solver.AUTOMATIC) or not self._may_be_direct:
+                raise InputError(
+                    f"{wanted} solves directly, without Krylov method, preconditioner and "
+                    "validation samples: leave method.solver, preconditioner and validation out"
+                )
+            sizes = map.features_and_coordinates()
+            if sizes is None:
+                raise InputError(
+                    f"{wanted} needs a map that is linear in its parameters, as an affine map or "
+                    "splines alone: use such a map, or another "
+                    f"{'scheme (rkc2 for stiff flows)' if implicit else 'solver'}"
+                )
+            size = sizes[0] * (sizes[1] if implicit else 1)
+            if size > MOST_FEATURES:
+                raise InputError(
+                    f"{wanted} factors matrices of the map's features, here of {size} rows, and "
+                    f"does so up to {MOST_FEATURES}: use another "
+                    f"{'scheme' if implicit else 'solver'}"
+                )
+            return True
+        if self.solver is not Solver.AUTOMATIC or not self._may_be_direct:
+            return False
+        sizes = map.features_and_coordinates()
+        return sizes is not None and sizes[0] <= MOST_FEATURES
+
+    @property
+    def _may_be_direct(self) -> bool:
+        return self.preconditioner is Preconditioning.AUTOMATIC and self.validation is None
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...choices import Preconditioning
+from ...choices import Preconditioning, Solver
 from ...columns import Column
-from ...ensemble import Ensemble
+from ...ensemble import Ensemble, SamplesFailed
 from ...errors import StepFailed
 from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward
@@ -55,6 +55,8 @@ class PWGF:
                "the linear one"),
         Column("misfit", "step", "E|(T_{theta + h eta} - T_theta)/h + f|^2, h the way to the first "
                "stage: what a step's own motion leaves of the force", "x^2/t^2", optional=True),
+        Column("left_out", "step", "new samples at which the map has folded, left out of the step",
+               integer=True),
         Column("shift", "step", "epsilon over the largest eigenvalue of the metric"),
     )  # fmt: skip
 
@@ -97,7 +99,7 @@ class PWGF:
             self.problem, self.options, state.map,
             lambda: self.samples(state.map, 0).chunks,
             reciprocal_condition=self.reciprocal_condition,
-            plain=self.preconditioner is Preconditioning.NONE,
+            plain=self.preconditioner is Preconditioning.NONE and not self._velocities.is_direct,
         )  # fmt: skip
 
     @property
@@ -106,7 +108,14 @@ class PWGF:
         return self._velocities.solver.kind
 
     def description(self) -> Mapping[str, Any]:
-        return {"preconditioner": self.preconditioner.value}
+        return {
+            "preconditioner": self.preconditioner.value,
+            "solver": (Solver.DIRECT if self._velocities.is_direct else self._iterative).value,
+        }
+
+    @property
+    def _iterative(self) -> Solver:
+        return Solver.LSMR if self.options.solver is Solver.LSMR else Solver.MINRES
 
     def solver(self, map: PushForward) -> VelocitySolver:
         """Solves for velocities of `map`; every stage has one of its own."""
@@ -131,17 +140,27 @@ class PWGF:
 
     def velocity_at(self, state: State[WarmStart]) -> Velocity:
         """η on the samples of the step that begins at `state`, damped as the step wants it."""
-        system = self.system(state.map, self.samples(state.map, state.step))
+        system = self._unfolded_system(state.map, self.samples(state.map, state.step))
         warm = state.memory or WarmStart(None, None)
+        solver = self.solver(state.map.map)
         monitor = Monitor(
             self._validation(state.map, self.validation_samples(state.map, state.step)),
-            self.scheme.first_stage(state.step_size, warm.scheme),
+            # A motion that is linear in θ cannot bend.
+            None if solver.is_direct else self.scheme.first_stage(state.step_size, warm.scheme),
         )
-        solver = self.solver(state.map.map)
         return self._mask_undefined(solver.damped_velocity(system, warm.solver, monitor))
 
+    def _unfolded_system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
+        """The system on new samples, without those few at which the map has folded already."""
+        try:
+            return self.system(map, ensemble)
+        except SamplesFailed as failure:
+            if not failure.samples.may_be_left_out:
+                raise
+            return self.system(map, ensemble.unfolded(map.active()))
+
     def _validation(self, map: MapState, ensemble: Ensemble | None) -> NormalEquations | None:
-        return None if ensemble is None else self.system(map, ensemble)
+        return None if ensemble is None else self._unfolded_system(map, ensemble)
 
     def _for_step(
         self, state: State[WarmStart], velocity: Velocity, step_size: float
@@ -219,6 +238,8 @@ class PWGF:
         theta, error, remembered = self.scheme.advance(
             rhs, state.theta, first.eta, step_size,
             norm=norm, estimate=self.options.tolerance is not None, memory=warm.scheme,
+            resolvent=solver.resolvent(state.map, context.ensemble, self.problem.energy)
+            if self.scheme.implicit else None,
         )  # fmt: skip
         wrong = None if error is None else norm(error)
         systems.clear()  # its linearisations are by far the largest thing in memory
@@ -227,10 +248,12 @@ class PWGF:
             map, products, solves = self._centre.restored(
                 map, context.ensemble, solver.solver, stages[-1].memory
             )
+        # A preconditioner is made anew where it could not be made again from the step's number.
+        left = None if context.ensemble.left_out else stages[-1].memory
         return Trial(
             map=map,
             error=wrong,
-            memory=WarmStart(stages[-1].memory, remembered),
+            memory=WarmStart(left, remembered),
             figures=_figures(begun, stages[1:], repeated + products, solves),
         )
 
@@ -267,4 +290,5 @@ def _figures(
         "nonlinearity": begun.nonlinearity,
         "misfit": begun.context.misfit,
         "shift": begun.shift,
+        "left_out": begun.context.ensemble.left_out,
     }

@@ -26,7 +26,7 @@ from .options import PWGFOptions
 from .solver_memory import Memory, Origin
 
 _POWER_ITERATIONS = 6
-_SPARED = 1e3  # shifts in the smallest eigenvalue of the metric of an affine map
+SPARED = 1e3  # shifts in the smallest eigenvalue of the metric of an affine map
 _SHIFT = 0.01  # ε/‖Ĝ‖ over rtol: the error of the shift is then about that of the tolerance
 
 
@@ -57,7 +57,7 @@ class MetricSolver:
         if self._options.shift is not None:
             return self._options.shift
         # An affine motion is damped by ten times rtol at most, whatever the units and origin of x.
-        return _SHIFT * self._options.rtol * min(1.0, _SPARED * self._reciprocal_condition)
+        return _SHIFT * self._options.rtol * min(1.0, SPARED * self._reciprocal_condition)
 
     def solve(
         self,
@@ -87,7 +87,7 @@ class MetricSolver:
         return Solved(eta, total, memory.after(again.products))
 
     def iterate(
-        self, system: NormalEquations, memory: Memory | None, *, rtol: float
+        self, map: PushForward, system: NormalEquations, memory: Memory | None, *, rtol: float
     ) -> tuple[Tensor, SolveStats]:
         """η of a further system, to `rtol` at most, near the parameters of the solve that left
         `memory`, which this solve only uses."""

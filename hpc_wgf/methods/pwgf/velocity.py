@@ -9,8 +9,11 @@ from torch import Tensor
 
 from ...ensemble import Ensemble
 from ...errors import StepFailed
-from ...maps import PushForward
+from ...integrators import Resolvent
+from ...maps import MapState, PushForward
 from ...parallel import tree_sum
+from ...problems import SumOfEnergies
+from .direct import DirectSolver, ParameterSolver
 from .normal_equations import NormalEquations
 from .options import PWGFOptions
 from .solver import MetricSolver
@@ -82,7 +85,21 @@ class VelocitySolver:
 
     def __init__(self, map: PushForward, options: PWGFOptions, reciprocal_condition: float) -> None:
         self.map = map
-        self.solver = MetricSolver(map, options, reciprocal_condition)
+        self.solver: ParameterSolver = (
+            DirectSolver(options, reciprocal_condition)
+            if options.solves_directly(map)
+            else MetricSolver(map, options, reciprocal_condition)
+        )
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the map is linear in θ and its solves are direct."""
+        return isinstance(self.solver, DirectSolver)
+
+    def resolvent(self, map: MapState, ensemble: Ensemble, energy: SumOfEnergies) -> Resolvent:
+        """See `DirectSolver.resolvent`, for an implicit scheme."""
+        assert isinstance(self.solver, DirectSolver)
+        return self.solver.resolvent(map.active(), ensemble, energy)
 
     def solve(self, system: NormalEquations, memory: Memory | None, monitor: Monitor) -> Velocity:
         """η of a system. `memory`: of the solve before. Errors: `StepFailed` where the solve
@@ -121,7 +138,7 @@ class VelocitySolver:
         self, system: NormalEquations, memory: Memory | None, monitor: Monitor, *, damped: bool
     ) -> Velocity:
         """`damped`: with a larger shift than the solve before, whose `memory` it is."""
-        if damped and memory is not None:
+        if damped and memory is not None and isinstance(self.solver, MetricSolver):
             eta, stats, memory = self.solver.increase_damping(system, memory, monitor.validation)
         else:
             eta, stats, memory = self.solver.solve(self.map, system, memory, monitor.validation)

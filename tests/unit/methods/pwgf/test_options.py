@@ -67,7 +67,7 @@ def test_dtype_is_torchs_or_its_name():
         ("step_size", -1, "step_size = -1: expected more than 0"),
         ("tf32", 1, "tf32 = 1: expected true or false"),
         ("scheme", "leapfrog", "scheme = 'leapfrog': expected one of euler, heun"),
-        ("solver", "cg", "solver = 'cg': expected one of 'minres', 'lsmr'"),
+        ("solver", "cg", "solver = 'cg': expected one of 'automatic', 'direct', 'minres', 'lsmr'"),
         ("dtype", "float16", "dtype = 'float16': expected one of 'float64', 'float32'"),
         ("tolerance", "x", "tolerance = 'x': expected a number"),
         ("kind", "other", "kind"),

@@ -1,0 +1,99 @@
+"""The solve of (Ĝ + εI) η = −∇F for maps that are linear in their parameters, by factorisation.
+
+Their metric depends on the samples alone: its matrix is made and factored once for the samples of
+a step, and serves all stages and attempts of it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...choices import Preconditioning
+from ...ensemble import Ensemble
+from ...errors import StepFailed
+from ...integrators import Resolvent
+from ...krylov import SolveStats, Status
+from ...maps import PushForward
+from ...metric import FeatureGram
+from ...metric.feature_gram import Blocks
+from ...problems import SumOfEnergies
+from .curvature import curvature
+from .normal_equations import NormalEquations
+from .options import PWGFOptions
+from .solver import SPARED, MetricSolver, Solved
+from .solver_memory import Memory
+
+_SHIFT = {torch.float64: 1e-9, torch.float32: 1e-6}  # ε/‖Ĝ‖,
+_OF_RTOL = 0.01  # and this part of rtol at most
+
+
+class DirectSolver:
+    """Solves by the factors of Ĝ, which it keeps for the samples of the last solve: they are a
+    function of these alone, and made anew wherever they are missing."""
+
+    kind = Preconditioning.NONE
+
+    def __init__(self, options: PWGFOptions, reciprocal_condition: float = 1.0) -> None:
+        """`reciprocal_condition`: of the start density (see `units`)."""
+        # An affine motion is hardly damped, whatever the units and origin of x.
+        default = min(_SHIFT[options.torch_dtype], _OF_RTOL * options.rtol)
+        default *= min(1.0, SPARED * reciprocal_condition)
+        self._shift = default if options.shift is None else options.shift
+        self._known: tuple[Ensemble, FeatureGram, Blocks] | None = None
+
+    def solve(
+        self,
+        map: PushForward,
+        system: NormalEquations,
+        memory: Memory | None,
+        validation: NormalEquations | None,
+    ) -> Solved:
+        """η of a system. Errors: `StepFailed` where Ĝ cannot be factored."""
+        return Solved(*self._solved(map, system), None)
+
+    def iterate(
+        self, map: PushForward, system: NormalEquations, memory: Memory | None, *, rtol: float
+    ) -> tuple[Tensor, SolveStats]:
+        """η of a further system."""
+        return self._solved(map, system)
+
+    def decrease_damping(self, memory: Memory | None) -> Memory | None:
+        """None: a motion that is linear in θ needs no damping."""
+        return None
+
+    def resolvent(self, map: PushForward, ensemble: Ensemble, energy: SumOfEnergies) -> Resolvent:
+        """(a, v) ↦ (I − aA)⁻¹v with A = −Ĝ⁻¹H ≈ ∂η/∂θ, H the curvature of the energy at the
+        present parameters. Collective. Errors: `StepFailed` where Ĝ + aH cannot be factored."""
+        gram, _ = self._factors(map, ensemble)
+        H = curvature(map, ensemble, energy)
+        applied: dict[float, Blocks] = {}
+
+        def resolvent(a: float, v: Tensor) -> Tensor:
+            if a not in applied:
+                applied[a] = gram.resolvent(H, a, self._shift * gram.norm)
+            return applied[a](v)
+
+        return resolvent
+
+    def _factors(self, map: PushForward, ensemble: Ensemble) -> tuple[FeatureGram, Blocks]:
+        known = self._known
+        if known is None or known[0] is not ensemble:
+            gram = FeatureGram.of(map, ensemble)
+            if not gram.norm < torch.inf:
+                raise StepFailed("the metric of the map's features is not finite")
+            known = self._known = ensemble, gram, gram.inverse(self._shift * gram.norm)
+        return known[1], known[2]
+
+    def _solved(self, map: PushForward, system: NormalEquations) -> tuple[Tensor, SolveStats]:
+        gram, inverse = self._factors(map, system.ensemble)
+        eta, size = inverse(system.b), float(system.b.norm())
+        if size == 0.0:
+            return eta, SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
+        left = system.b - gram.times(eta) - self._shift * gram.norm * eta
+        residual = float(left.norm()) / size
+        return eta, SolveStats(Status.CONVERGED, 0, residual, residual)
+
+
+ParameterSolver = MetricSolver | DirectSolver
+"""What solves for the velocity of the parameters."""

@@ -1,0 +1,106 @@
+"""The metric of a map that is linear in its parameters, as a matrix: that of its features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..ensemble import Ensemble
+from ..errors import StepFailed
+from ..maps import LinearFeatures, PushForward
+from ..parallel import TreeSum
+
+Blocks = Callable[[Tensor], Tensor]
+"""A linear map of vectors (p,)."""
+
+MOST_FEATURES = 4096
+"""The most features of a block, whose matrix takes 128 MiB and 2·10¹⁰ operations to factor."""
+
+
+@dataclass(frozen=True)
+class FeatureGram:
+    """Ĝ = ⊕_B (E[φφᵀ] ⊗ I_m), with φ the q features of block B and m its coordinates."""
+
+    matrices: Tensor
+    """E[φφᵀ] of every block, (blocks, q, q) in float64."""
+    index: Tensor
+    """See `LinearFeatures.index`, (blocks, q, m)."""
+
+    @classmethod
+    def of(cls, map: PushForward, ensemble: Ensemble) -> FeatureGram:
+        """Of a map that is linear in θ, at samples; collective, one all-reduce."""
+        sums, index = TreeSum(), None
+        for k, z in enumerate(ensemble.points):
+            features = features_of(map, z)
+            value, index = features.value.double(), features.index
+            sums.add(ensemble.weighted(k, value.permute(2, 0, 1)).permute(1, 2, 0) @ value.mT)
+        assert index is not None
+        return cls(ensemble.mean(sums.total()), index)
+
+    @cached_property
+    def norm(self) -> float:
+        """‖Ĝ‖."""
+        finite = bool(self.matrices.isfinite().all())
+        return float(torch.linalg.matrix_norm(self.matrices, 2).max()) if finite else torch.nan
+
+    def shifted(self, shift: float) -> Tensor:
+        """The matrices of Ĝ + εI, ε = `shift`, (blocks, q, q)."""
+        matrices = self.matrices.clone()
+        matrices.diagonal(dim1=1, dim2=2).add_(shift)
+        return matrices
+
+    def times(self, v: Tensor) -> Tensor:
+        """Ĝv, (p,)."""
+        return self._scattered(self.matrices @ v.double()[self.index]).to(v)
+
+    def inverse(self, shift: float) -> Blocks:
+        """(Ĝ + εI)⁻¹, ε = `shift`. Errors: `StepFailed` where it cannot be factored."""
+        factors = factored(self.shifted(shift))
+        return lambda v: self._scattered(torch.cholesky_solve(v.double()[self.index], factors)).to(
+            v
+        )
+
+    def resolvent(self, curvature: Tensor, factor: float, shift: float) -> Blocks:
+        """(Ĝ + εI + aH)⁻¹ (Ĝ + εI), ε = `shift`, a = `factor`, H the blocks of `curvature`,
+        (blocks, q m, q m), with the coordinates of a feature side by side. Errors: `StepFailed`."""
+        blocks, q, m = self.index.shape
+        eye = torch.eye(m, dtype=torch.float64, device=self.index.device)
+        shifted = self.shifted(shift)
+        whole = torch.einsum("bkl,ij->bkilj", shifted, eye).reshape(blocks, q * m, q * m)
+        factors = factored(torch.add(whole, curvature, alpha=factor))
+
+        def apply(v: Tensor) -> Tensor:
+            right = shifted @ v.double()[self.index]
+            solved = torch.cholesky_solve(right.reshape(blocks, q * m, 1), factors)
+            return self._scattered(solved.view(blocks, q, m)).to(v)
+
+        return apply
+
+    def _scattered(self, values: Tensor) -> Tensor:
+        """Numbers by blocks, (blocks, q, m), in the order of θ."""
+        result = values.new_empty(values.numel())
+        result[self.index] = values
+        return result
+
+
+def features_of(map: PushForward, z: Tensor) -> LinearFeatures:
+    """The features of a map that is linear in θ."""
+    features = map.linear_features(z)
+    assert features is not None
+    return features
+
+
+def factored(matrices: Tensor) -> Tensor:
+    """L of A = LLᵀ for every matrix of a stack, (blocks, k, k). Errors: `StepFailed` where one is
+    not positive definite to rounding."""
+    factors, failed = torch.linalg.cholesky_ex(matrices)
+    if bool((failed > 0).any()) or not bool(factors.isfinite().all()):
+        raise StepFailed(
+            "the metric of the map's features cannot be factored: features that no sample sees, or "
+            "that depend on each other. Take fewer of them, more samples, or a larger method.shift"
+        )
+    return factors
