@@ -46,11 +46,13 @@ class Stages:
     when: Annotated[
         str | Sequence[float],
         BeforeValidator(_times, json_schema_input_type=Literal["auto", "none"] | list[float]),
-    ] = NONE
-    """"none", "auto" for the rule of the two keys that follow, or the times at which a stage
-    begins."""
-    deformation: Annotated[Number, Field(gt=0)] = 0.3
-    """A stage ends where (E|∇S − I|²/d)^½ exceeds this, S the map of the stage and |·| the
-    Frobenius norm."""
+    ] = AUTO
+    """"auto" for the rule of the two keys that follow, "none", or the times at which a stage
+    begins. A map of one's own, which no store can describe, has one stage only."""
+    deformation: Annotated[Number, Field(gt=0)] | None = None
+    """A stage ends where (E|∇S − M|²/|M|²)^½ exceeds this, S the map of the stage, M the linear
+    part of the affine map nearest to it and |·| the Frobenius norm. Left out, .3 for maps that are
+    linear in their parameters, and 1 for others, whose features adapt to the flow."""
     growth: Annotated[Number, Field(gt=1)] = 1.5
-    """A stage also ends where the run has lasted so many times as long as where it began."""
+    """A stage also ends where the run has lasted so many times as long as where it began, and the
+    deformation is a tenth of that above."""

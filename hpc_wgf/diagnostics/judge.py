@@ -19,12 +19,12 @@ from ..ensemble import Ensemble, Evaluation, energy_gradient, unusable
 from ..maps import MapState, Stage
 from ..parallel import tree_sum
 from ..problems import ChunkForce, GaussianFlow, Problem, residual_is_defined
+from .deformation import deformation
 from .divergences import affine_law, symmetric_kl
 from .errors import MapError, map_error
 
 _NAN = float("nan")
 _LARGEST_FIT = 8192  # dimensions in which an affine map is fitted: its matrices take 1 GiB then
-_DEFORMED = 2000  # Samples on which the deformation is measured.
 
 
 @dataclass(frozen=True)
@@ -185,25 +185,9 @@ class Judge:
             found += ensemble.spread(of_density[:, None])
         return found
 
-    @torch.no_grad()
     def deformation(self, map: MapState) -> float:
-        """(E|∇S − I|²/d)^½, S the active map and |·| the Frobenius norm: how far it is from a
-        motion of all samples alike. From about 2000 samples, with one vector of random signs e for
-        each, as E|∇Sᵀe − e|² = E|∇S − I|². Collective, one all-reduce of two numbers."""
-        ensemble, linearizer = self._ensemble(map), map.active().linearizer()
-        share = min(1.0, _DEFORMED / ensemble.total)
-        first = sum(len(rank) for rank in ensemble.sizes[: ensemble.communicator.rank])
-        sums = []
-        for number, chunk in enumerate(ensemble.chunks, start=first):
-            z = chunk.x[: max(1, round(share * len(chunk.x)))]
-            random = torch.Generator().manual_seed(number)
-            signs = (2 * torch.randint(0, 2, z.shape, generator=random) - 1).to(z)
-            turned = linearizer.linearize(z, budget=0).vjp(signs, inputs=True)[1]
-            assert turned is not None
-            square = (turned - signs).double().square().sum()
-            sums.append(torch.stack([square, square.new_tensor(float(z.numel()))]))
-        square, numbers = ensemble.communicator.sum(tree_sum(sums)).tolist()
-        return float(square / numbers) ** 0.5
+        """How far the active map is from an affine one, see `deformation`; collective."""
+        return deformation(map.active(), self._ensemble(map))
 
     def rate(self, map: MapState, velocity: Tensor, look: Look) -> float:
         """dF/dt = ∇_θF · η, for F the mean over the evaluation sample and η = `velocity`, (p,).

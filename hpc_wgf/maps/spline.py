@@ -103,16 +103,26 @@ class AxisSpline(PushForward):
         return _basis(x, self.low.to(x), self.width.to(x), self.knots)
 
     def forward(self, z: Tensor) -> Tensor:
-        at = self.basis(z)
-        return z + at.sum(at.value, self.c)
+        return z + self._splines(z)[0]
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        at = self.basis(z)
-        slope = 1 + at.sum(at.slope, self.c)
+        value, slope, curvature = self._splines(z)
+        slope = 1 + slope
         if score is not None:
-            score = (score - at.sum(at.curvature, self.c) / slope) / slope
-        x = z + at.sum(at.value, self.c)
-        return Transported(x, slope.abs().log().sum(1), (slope > 0).all(1), score)
+            score = (score - curvature / slope) / slope
+        return Transported(z + value, slope.abs().log().sum(1), (slope > 0).all(1), score)
+
+    def _splines(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """S_j and its first two derivatives at z, (n, d) each: its cubic polynomials in the place
+        t ∈ [0, 1] between two knots, and beyond the ends the lines that continue them."""
+        place = _Place.of(z, self.low.to(z), self.width.to(z), self.knots)
+        a, b, c, e = _polynomials(self.c).gather(1, place.first.expand(4, -1, -1))
+        t = place.t
+        slope = b + t * (2 * c + 3 * t * e)
+        value = a + t * (b + t * (c + t * e)) + place.beyond * slope
+        curvature = (2 * c + 6 * t * e) * (place.beyond == 0)
+        width = self.width.to(z)
+        return value, slope / width, curvature / width.square()
 
     def linear_features(self, z: Tensor) -> LinearFeatures:
         at = self.basis(z)
@@ -124,6 +134,38 @@ class AxisSpline(PushForward):
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _SplineLinearizer(self, workspace)
+
+
+class _Place(NamedTuple):
+    """Where samples x lie among the knots, (n, d) each."""
+
+    first: Tensor
+    """The interval between knots that holds x, from 0 on."""
+    t: Tensor
+    """The place in it, from 0 to 1."""
+    beyond: Tensor
+    """The distance from the nearest knot beyond the ends, in units of their distance; 0 within."""
+
+    @classmethod
+    def of(cls, x: Tensor, low: Tensor, width: Tensor, knots: int) -> _Place:
+        """For the first knot and the distance of the knots, (d,) each."""
+        place = (x - low) / width
+        inside = place.clamp(0, knots - 1)
+        first = inside.detach().floor().long().clamp(max=knots - 2)
+        return cls(first, inside - first, place - inside)
+
+
+def _extended(c: Tensor) -> Tensor:
+    """c_{−1}, …, c_{m+1}, (m + 3, d), of control points (d, m + 1)."""
+    ends = 2 * c[:, :1] - c[:, 1:2], 2 * c[:, -1:] - c[:, -2:-1]
+    return torch.cat([ends[0], c, ends[1]], 1).T
+
+
+def _polynomials(c: Tensor) -> Tensor:
+    """The coefficients of 1, t, t², t³ between every two knots, (4, m, d)."""
+    k0, k1, k2, k3 = (_extended(c)[k : k + c.shape[1] - 1] for k in range(4))
+    a, b, c2 = (k0 + 4 * k1 + k2) / 6, (k2 - k0) / 2, (k0 - 2 * k1 + k2) / 2
+    return torch.stack([a, b, c2, (k3 - k0) / 6 + (k1 - k2) / 2])
 
 
 class Basis(NamedTuple):
@@ -157,8 +199,7 @@ class Basis(NamedTuple):
     def sum(self, weights: Tensor, c: Tensor) -> Tensor:
         """Σ_k c_jk w_k over the four control points of every coordinate, (n, d), for weights w,
         (4, n, d), and control points c, (d, knots)."""
-        ends = 2 * c[:, :1] - c[:, 1:2], 2 * c[:, -1:] - c[:, -2:-1]
-        extended = torch.cat([ends[0], c, ends[1]], 1).T  # entry k belongs to control point k − 1
+        extended = _extended(c)  # entry k belongs to control point k − 1
         return sum(
             (w * extended.gather(0, self.first + k) for k, w in enumerate(weights)),
             torch.zeros_like(weights[0]),
@@ -168,11 +209,7 @@ class Basis(NamedTuple):
 def _basis(x: Tensor, low: Tensor, width: Tensor, knots: int) -> Basis:
     """The values w(t) on the interval, t ∈ [0, 1] the place in it, and beyond the ends the lines
     that continue them."""
-    place = (x - low) / width
-    inside = place.clamp(0, knots - 1)
-    beyond = place - inside
-    first = inside.detach().floor().long().clamp(max=knots - 2)
-    t = inside - first
+    first, t, beyond = _Place.of(x, low, width, knots)
     s = 1 - t
     value = torch.stack([
         s**3, 3 * t**3 - 6 * t * t + 4, 3 * s**3 - 6 * s * s + 4, t**3,

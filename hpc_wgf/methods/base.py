@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..integrators import Controller
 from ..maps import Frame, MapState, PushForward
 from ..parallel import Communicator, SampleBlocks, affordable, samples_to_check
-from ..problems import Density, Problem, moments_of
+from ..problems import Density, Gaussian, Problem, moments_of
 
 M = TypeVar("M")
 
@@ -90,7 +90,10 @@ def start_frame(start: Density) -> Frame:
     or where it does not know them those of `layout_samples`, whose range it is.
 
     Errors: `InputError` where the density gives no samples."""
-    known, z = moments_of(start), layout_samples(start)
+    known = moments_of(start)
+    if known is not None and isinstance(start, Gaussian):
+        return Frame.of_moments(*known)  # They are all that it has.
+    z = layout_samples(start)
     if not bool(z.isfinite().all()):  # They are refused when the start is checked.
         return Frame.unit(start.dimension)
     sampled = Frame.of_samples(z)

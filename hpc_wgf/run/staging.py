@@ -14,6 +14,8 @@ from ..methods.base import Setting, State, layout_samples
 from ..problems import Problem
 from ..stages import AUTO, NONE, Stages
 
+_LINEAR, _ADAPTING = 0.3, 1.0  # deformations that end a stage, of fixed and of trained features
+_HARDLY = 0.1  # of the deformation that ends a stage
 _FOLDING = 2  # Attempts at a step that fold: the next stage begins before the map itself does.
 
 
@@ -38,9 +40,11 @@ class StagesByRule:
     """The rule of `Stages`. With t the time since the run began, and S the map of the stage, it
     ends after a step where
 
-        (E|∇S − I|²/d)^½ > deformation,   or t ≥ growth · t_begin,
+        D = (E|∇S − M|²/|M|²)^½ > deformation,   or t ≥ growth · t_begin and D > deformation/10,
 
-    t_begin the time where the stage began, or where attempts at the step have folded the map."""
+    M the linear part of the affine map that is nearest to S and t_begin the time where the stage
+    began; or where attempts at the step have folded the map. A stage that hardly bends may last, as
+    freezing it would gain nothing."""
 
     def __init__(
         self, stages: Stages, setting: Setting, judge: Judge, first: PushForward, *, begun: float
@@ -49,6 +53,8 @@ class StagesByRule:
         the present stage began."""
         self._stages, self._setting, self._judge = stages, setting, judge
         self._first, self._begun = first, begun
+        linear = first.features_and_coordinates() is not None
+        self._most = stages.deformation or (_LINEAR if linear else _ADAPTING)
 
     @classmethod
     def of(
@@ -58,18 +64,18 @@ class StagesByRule:
         """What the loop asks, from an argument of `solve`; None for one map from start to end."""
         if not isinstance(stages, Stages):
             return stages
-        return None if stages.when == NONE else cls(stages, setting, judge, first, begun=begun)
+        if stages.when == NONE or (stages.when == AUTO and not _can_begin_stages(first)):
+            return None
+        return cls(stages, setting, judge, first, begun=begun)
 
     def ends(self, state: State[Any], look: Look, *, folds: int) -> bool:
         stages, start = self._stages, self._setting.problem.start_time
         if stages.when != AUTO:
             return state.time in stages.when
         lasted, before = state.time - start, self._begun - start
-        return (
-            folds >= _FOLDING
-            or (before > 0 and lasted >= stages.growth * before)
-            or self._judge.deformation(state.map) > stages.deformation
-        )
+        long = before > 0 and lasted >= stages.growth * before
+        bent = self._judge.deformation(state.map)
+        return folds >= _FOLDING or bent > (_HARDLY if long else 1.0) * self._most
 
     def next_map(self, state: State[Any]) -> PushForward:
         self._begun = state.time
@@ -87,7 +93,7 @@ class StagesByRule:
 def check_stages(stages: Stages | Staging, first: PushForward, problem: Problem) -> None:
     """Errors: `InputError` where stages are wanted of a map that cannot begin one, or at times
     outside of the run."""
-    if not isinstance(stages, Stages) or stages.when == NONE:
+    if not isinstance(stages, Stages) or isinstance(stages.when, str):
         return
     described_built_in(first)
     begin, end = problem.start_time, problem.until
@@ -97,6 +103,14 @@ def check_stages(stages: Stages | Staging, first: PushForward, problem: Problem)
             f"stages.when: no stage can begin at t = {outside[0]:g}: give times within the run, "
             f"after {begin:g} and before {end:g}"
         )
+
+
+def _can_begin_stages(map: PushForward) -> bool:
+    try:
+        described_built_in(map)
+    except InputError:
+        return False
+    return True
 
 
 def stops(stages: Stages | Staging) -> tuple[float, ...]:

@@ -38,7 +38,7 @@ def test_keys_are_told_with_type_default_unit_and_description():
     assert step.description.startswith("Time step")
     assert keys["samples"].type == "whole number ≥ 1"
     assert keys["tolerance"].type == 'number > 0 | "none"'
-    assert keys["solver"].type == "minres | lsmr"
+    assert keys["solver"].type == "automatic | direct | minres | lsmr"
     assert keys["shift"].unit == "‖Ĝ‖"
     assert keys_of("map.block")["width"].required
     assert not keys_of("map.block")["scale"].required

@@ -295,4 +295,7 @@ def test_times_at_which_no_stage_can_begin_are_refused(when, message):
 def test_stages_want_a_map_that_can_be_made_again():
     map = ModuleMap(2, torch.nn.Linear(2, 2, dtype=torch.float64), anchored=True)
     with pytest.raises(wgf.InputError, match="only the built-in maps"):
-        wgf.solve(PROBLEM, map, OPTIONS, stages=wgf.Stages("auto"))
+        wgf.solve(PROBLEM, map, OPTIONS, stages=wgf.Stages([0.1]))
+    strict = wgf.Stages("auto", deformation=1e-9)
+    assert len(wgf.solve(PROBLEM, map, OPTIONS, stages=strict).state.stages) == 0
+    assert len(wgf.solve(PROBLEM, wgf.Affine(2), OPTIONS, stages=strict).state.stages) > 0

@@ -1,0 +1,58 @@
+"""How far a map is from an affine one: what decides on the end of a stage."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..cloud import Cloud
+from ..ensemble import Ensemble
+from ..maps import PushForward
+from ..parallel import tree_sum
+
+_SAMPLES = 2000  # on which it is measured, of all ranks
+_WIDEST = 256  # dimensions in which an affine map is fitted; in more a diagonal one
+
+
+@torch.no_grad()
+def deformation(map: PushForward, ensemble: Ensemble) -> float:
+    """(E|∇S − M|²/|M|²)^½, S the map at its present parameters, |·| the Frobenius norm, and
+    x ↦ Mx + c the affine map that is nearest to S: 0 where S is affine, however far it moves the
+    samples, as every map follows such motions best by its affine part.
+
+    From about 2000 samples, with one vector of random signs e for each, as
+    E|(∇S − M)ᵀe|² = E|∇S − M|². Collective, two all-reduces."""
+    share = min(1.0, _SAMPLES / ensemble.total)
+    some = [chunk.at(slice(max(1, round(share * len(chunk.x))))) for chunk in ensemble.chunks]
+    M = _affine_part(map, some, ensemble)
+    first = sum(len(rank) for rank in ensemble.sizes[: ensemble.communicator.rank])
+    linearizer, sums = map.linearizer(), []
+    for number, chunk in enumerate(some, start=first):
+        random = torch.Generator().manual_seed(number)
+        signs = (2 * torch.randint(0, 2, chunk.x.shape, generator=random) - 1).to(chunk.x)
+        turned = linearizer.linearize(chunk.x, budget=0).vjp(signs, inputs=True)[1]
+        assert turned is not None
+        apart = turned.double() - signs.double() @ M
+        sums.append(torch.stack([apart.square().sum(), apart.new_tensor(float(len(chunk.x)))]))
+    square, count = ensemble.communicator.sum(tree_sum(sums)).tolist()
+    return float(square / count / max(float(M.square().sum()), 1e-300)) ** 0.5
+
+
+def _affine_part(map: PushForward, some: list[Cloud], ensemble: Ensemble) -> Tensor:
+    """M of the least-squares fit S(y) ≈ My + c, (d, d) in float64."""
+    d = map.dimension
+    sums = []
+    for chunk in some:
+        y, x = chunk.x.double(), map(chunk.x).double()
+        ones = torch.cat([y, torch.ones_like(y[:, :1])], 1)
+        if d <= _WIDEST:
+            sums.append(torch.cat([ones.T @ ones, ones.T @ x], 1))
+        else:  # (y², y, x y, x, 1) of every coordinate
+            sums.append(torch.stack([y * y, y, x * y, x, torch.ones_like(y)]).sum(1))
+    total = ensemble.communicator.sum(tree_sum(sums))
+    if d <= _WIDEST:
+        gram, right = total[:, : d + 1].cpu(), total[:, d + 1 :].cpu()
+        return (torch.linalg.pinv(gram, hermitian=True) @ right)[:d].T.to(total.device)
+    yy, y, xy, x, n = total
+    variance = (yy - y * y / n).clamp(min=1e-300)
+    return torch.diag((xy - x * y / n) / variance)
