@@ -14,6 +14,7 @@ from .compact import Barenblatt
 from .densities import Density, Gaussian
 from .energies import InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
+from .heat import MixtureHeatFlow
 from .matrices import diagonal_of, times
 from .potentials import Potential, SumOfPotentials
 from .self_similar import BarenblattFlow
@@ -35,13 +36,18 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
 
     It is known for Fokker–Planck equations from a Gaussian, if there is no potential, if it is a
     polynomial of degree 2, or if it is separable, β > 0 and the coordinates of the start are
-    independent; and for the porous medium equation from a Barenblatt profile of the same exponent,
-    if there is no potential or a parabola that is the same in all directions."""
+    independent; for the heat equation from a mixture of Gaussians on the line; and for the porous
+    medium equation from a Barenblatt profile of the same exponent, if there is no potential or a
+    parabola that is the same in all directions."""
     if isinstance(start, Barenblatt):
         return _barenblatt_flow(energy, start)
-    if not (isinstance(start, Gaussian) and energy.is_fokker_planck):
+    if not energy.is_fokker_planck:
         return None
     potential, beta, d = energy.potential(), energy.beta(), start.dimension
+    if potential is None and MixtureHeatFlow.knows(start):
+        return MixtureHeatFlow(beta, start)
+    if not isinstance(start, Gaussian):
+        return None
     if potential is None:
         return GaussianFlow(None, beta, start)
     quadratic = potential.hessian() is not None
