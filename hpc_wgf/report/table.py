@@ -36,6 +36,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         "map error": (summary.map_error, ".2e"),
         "map error / displacement": (summary.map_error_relative, ".2e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
+        "δ": (summary.projection_error_fresh, ".1e"),
+        "median |f|²": (summary.force_square_median, ".1e"),
         "projection error": (summary.projection_error_fresh_relative, ".1e"),
     }
     shown = {name: pair for name, pair in columns.items() if pair[0] is not None}
