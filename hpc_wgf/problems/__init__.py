@@ -14,8 +14,8 @@ from .energies import (
 )
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
-from .heat import MixtureHeatFlow
 from .inverse_transform import InverseTransform, inverse_transform
+from .mixture_flow import MixtureFlow
 from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import Potential, SumOfPotentials, UserPotential
 from .problem import Problem
@@ -40,7 +40,7 @@ __all__ = [
     "InverseTransform",
     "LocalEnergy",
     "Mixture",
-    "MixtureHeatFlow",
+    "MixtureFlow",
     "Paraboloid",
     "Potential",
     "PotentialEnergy",

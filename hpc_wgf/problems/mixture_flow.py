@@ -1,4 +1,4 @@
-"""The heat equation from a mixture of Gaussians: its law in any dimension, its map on the line."""
+"""Mixtures of Gaussians that stay mixtures: their flow on the line, by distribution functions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import torch
 from torch import Tensor
 
 from .densities import Density, Gaussian, Mixture
+from .gaussian_flow import GaussianFlow
 from .matrices import dense
+from .potentials import Potential
 
 _MOST = 200  # Iterations; each halves the step or the bracket.
 _ROUNDING = 1e-14  # of x and of the widths of components, at which an iteration ends
 
 
 @dataclass(frozen=True)
-class MixtureHeatFlow:
-    """The flow of β ∫ρ log ρ, that is ∂ₜρ = βΔρ, from λ = Σ_k π_k N(m_k, σ_k²) on the line. With
-    the distribution function F_t of ρ(t) = Σ_k π_k N(m_k, σ_k² + 2βt), samples move by
+class MixtureFlow:
+    """The flow of V with V'' = q, any number, and diffusion β from λ = Σ_k π_k N(m_k, σ_k²) on the
+    line. The equation is linear in ρ, so that every component moves as it would alone (see
+    `GaussianFlow`): for V = 0, the heat equation, ρ(t) = Σ_k π_k N(m_k, σ_k² + 2βt). With the
+    distribution function F_t of ρ(t), samples move by
 
         x = F_t⁻¹(F_0(z)).
 
@@ -29,6 +33,8 @@ class MixtureHeatFlow:
     below 1e-6 of its height.
     """
 
+    potential: Potential | None
+    """V, with a known `hessian`; None for V = 0."""
     beta: float
     """The diffusion coefficient β ≥ 0."""
     start: Mixture
@@ -43,27 +49,26 @@ class MixtureHeatFlow:
             and all(isinstance(part, Gaussian) for part in start.components)
         )
 
+    def _components(self) -> list[GaussianFlow]:
+        """The flow of every component alone."""
+        return [
+            GaussianFlow(self.potential, self.beta, part)
+            for part in self.start.components
+            if isinstance(part, Gaussian)
+        ]
+
     def law(self, t: float) -> Mixture:
         """ρ(t), at time t after the start."""
-        means, variances = self._moments()
-        spread = (variances + 2 * self.beta * t).tolist()
-        parts = [Gaussian(1, *pair) for pair in zip(means.tolist(), spread, strict=True)]
+        parts = [Gaussian(1, *flow.law(t)) for flow in self._components()]
         return Mixture(parts, self.start.weights.tolist())
-
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        """m_k and σ_k², (components,) each."""
-        parts = [part for part in self.start.components if isinstance(part, Gaussian)]
-        variances = [dense(part.covariance, 1)[0, 0] for part in parts]
-        return torch.cat([part.mean for part in parts]), torch.stack(variances)
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         z = z.double().cpu()
-        if self.beta * t == 0.0:
+        if t == 0.0:
             return z
-        means, variances = self._moments()
-        weights = self.start.weights
-        before = _Distribution(weights, means, variances.sqrt())
-        after = _Distribution(weights, means, (variances + 2 * self.beta * t).sqrt())
+        if self.beta == 0.0:  # All samples move by one map, whichever component they are of.
+            return self._components()[0](t, z)
+        before, after = _Distribution.of(self.law(0.0)), _Distribution.of(self.law(t))
         column, x = z[:, 0], torch.empty_like(z[:, 0])
         below, above = before.log_below(column), before.mirrored().log_below(-column)
         lower = below <= above
@@ -82,6 +87,15 @@ class _Distribution:
     """m_k, (components,)."""
     deviations: Tensor
     """s_k, (components,)."""
+
+    @classmethod
+    def of(cls, law: Mixture) -> _Distribution:
+        """That of a mixture of Gaussians on the line."""
+        moments = [(part.mean, part.covariance) for part in law.components
+                   if isinstance(part, Gaussian)]  # fmt: skip
+        means = torch.cat([mean for mean, _ in moments])
+        variances = torch.stack([dense(covariance, 1)[0, 0] for _, covariance in moments])
+        return cls(law.weights, means, variances.sqrt())
 
     def mirrored(self) -> _Distribution:
         """The law of −x."""
