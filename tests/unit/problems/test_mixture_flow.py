@@ -31,7 +31,7 @@ POTENTIALS = [None, Quadratic(1, 1.0, 0.5), SumOfPotentials([(-0.5, Quadratic(1)
 def test_samples_follow_their_differential_equation(potential):
     """x' = −V' − β ∂ log ρ(t, x) through both modes, the gap between them and 40 deviations
     beyond."""
-    beta, t = 0.6, 0.3
+    beta, t = 0.6, 0.1
     flow = MixtureFlow(potential, beta, MERGING)
     z = torch.linspace(-11, 13, 97, dtype=torch.float64)[:, None]
 
