@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .problems import (
         Barenblatt,
         Box,
+        DoubleWell,
         Entropy,
         Gaussian,
         GaussianMixture,
@@ -67,6 +68,7 @@ __all__ = [
     "BlockFlow",
     "Box",
     "Composition",
+    "DoubleWell",
     "Entropy",
     "Features",
     "Form",

@@ -10,6 +10,7 @@ from pydantic import Field
 from ..fields import Number, Unit
 from .interactions import InteractionTable
 from .potentials import (
+    DoubleWellTable,
     GaussianMixtureTable,
     PotentialTable,
     QuadraticTable,
@@ -59,6 +60,7 @@ EnergyTable = Annotated[
     QuadraticTable
     | RandomQuadraticTable
     | StyblinskiTangTable
+    | DoubleWellTable
     | RosenbrockTable
     | GaussianMixtureTable
     | UserPotentialTable

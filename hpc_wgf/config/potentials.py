@@ -103,6 +103,28 @@ class StyblinskiTangTable(PotentialTable):
         return StyblinskiTang(self.factor)
 
 
+class DoubleWellTable(PotentialTable):
+    """V(x) = height (x₁² − 1)² + tilt x₁ + ½ stiffness Σ_{j>1} x_j²: two wells near x₁ = ∓1."""
+
+    kind: Literal["double-well"]
+    """Tag that selects this potential."""
+    height: Annotated[Number, Field(gt=0)] = 4.0
+    """Height > 0 of the barrier at x₁ = 0, without tilt."""
+    tilt: Number = 0.5
+    """Slope that is added along x₁; where it is positive, the left well is the deeper one."""
+    stiffness: Annotated[Number, Field(gt=0)] = 1.0
+    """Second derivative > 0 of V in all coordinates but the first."""
+
+    def build(self, dimension: int) -> Potential:
+        from ..problems import DoubleWell
+
+        return DoubleWell(self.height, self.tilt, self.stiffness)
+
+    @property
+    def outer_factor(self) -> float:
+        return self.factor
+
+
 class RosenbrockTable(PotentialTable):
     """V(x) = factor · Σ_k [10 (x_{k+1} − x_k²)² + (x_k − 1)²] [PFPE 6.2.2]."""
 

@@ -7,6 +7,7 @@ the same for all methods, during a run and afterwards from its store.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ class Look:
     values: Tensor
     """The integrand of F at this rank's samples, (n_local,), whose mean over all of them is F. NaN
     where the map has folded, if F depends on the density."""
+    force_squares: Tensor
+    """|f|² at this rank's samples, (n_local,) in float64. NaN where `values` is."""
     energy: float
     """F(ρ), estimated by its mean over the sample."""
     energy_change_error: float
@@ -70,6 +73,8 @@ class Judge:
                "x^2/t^2", optional=True),
         Column("force_square_fresh", "time", "E|f|^2 on the evaluation sample", "x^2/t^2",
                optional=True),
+        Column("force_square_median", "time", "median of |f|^2 on the evaluation sample",
+               "x^2/t^2", optional=True),
         Column("map_error", "time", "(E|T - T_exact|^2)^(1/2) on the evaluation sample, at least "
                "W2", "x", optional=True),
         Column("map_displacement", "time", "(E|T_exact - z|^2)^(1/2) on the evaluation sample", "x",
@@ -123,16 +128,16 @@ class Judge:
         if since is not None:
             change_error = ensemble.standard_error(energy - since.energy, change_square)
         unfolded = torch.cat([cloud.unfolded for cloud in pushed])
+        of_use = unfolded if parts.needs_density else torch.ones_like(unfolded)
         known = velocity is not None and self._residual_is_defined
         return Look(
             x=torch.cat([cloud.x for cloud in pushed]),
             log_density=torch.where(
                 unfolded, torch.cat([cloud.log_density for cloud in pushed]), _NAN
             ),
-            values=torch.where(
-                unfolded if parts.needs_density else torch.ones_like(unfolded),
-                torch.cat([_value(force) for force in forces]),
-                _NAN,
+            values=torch.where(of_use, torch.cat([_value(force) for force in forces]), _NAN),
+            force_squares=torch.where(
+                of_use, torch.cat([each.total.double().square().sum(1) for each in forces]), _NAN
             ),
             energy=energy,
             energy_change_error=change_error,
@@ -223,6 +228,7 @@ class Judge:
             "kl_divergence": _NAN if log_partition is None else look.energy / beta + log_partition,
             "projection_error_fresh": look.projection_error,
             "force_square_fresh": look.force_square,
+            "force_square_median": self._median(look),
             "map_error": error.absolute,
             "map_displacement": error.displacement,
             "symmetric_kl": self._symmetric_kl(time, look),
@@ -236,6 +242,12 @@ class Judge:
         z = self.evaluation.z
         exact = problem.exact(time - problem.start_time, z)
         return map_error(z, look.x, exact, ensemble)
+
+    def _median(self, look: Look) -> float:
+        """The median of |f|². NaN where the mean is."""
+        if math.isnan(look.force_square):
+            return _NAN
+        return self.evaluation.ensemble.median(look.force_squares)
 
     def _symmetric_kl(self, time: float, look: Look) -> float:
         """Symmetric KL divergence of the fitted Gaussian from the exact law. NaN where that is not

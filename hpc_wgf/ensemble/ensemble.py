@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -99,6 +101,29 @@ class Ensemble:
         count = sums[-1].clone()
         centred = values - sums[:-1] / count
         return float(self.communicator.sum(centred.square().sum()) / count) ** 0.5
+
+    def median(self, values: Tensor) -> float:
+        """The median of `values` ≥ 0 at this rank's samples, (n_local,), over those of all ranks:
+        of an even number the lower of the two in the middle. What is not a number is left out, and
+        weights do not enter. NaN where nothing is left. Collective, 8 all-reduces of 256 counts.
+
+        It is exact, and hence the same on any number of ranks: from the first of its bytes to the
+        last, those samples are counted that agree with it so far."""
+        # The order of floating-point numbers ≥ 0 is that of their bits.
+        bits = values[~values.isnan()].double().view(torch.int64)
+        place, found = 0, list[int]()
+        for shift in range(56, -8, -8):
+            byte = (bits >> shift) & 255
+            counts = self.communicator.sum(torch.bincount(byte, minlength=256))
+            up_to = counts.cumsum(0).tolist()
+            if not up_to[-1]:
+                return _NAN
+            place = place or (up_to[-1] + 1) // 2
+            found.append(bisect_left(up_to, place))
+            place -= up_to[found[-1] - 1] if found[-1] else 0
+            bits = bits[byte == found[-1]]
+        (median,) = struct.unpack(">d", bytes(found))
+        return float(median)
 
     def standard_error(self, mean: float, square: float) -> float:
         """The standard error ((E[a²] − E[a]²)/(n−1))^½ of the mean over n samples of a quantity a,

@@ -15,7 +15,8 @@ from .energies import (
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
-from .named_potentials import GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
+from .mixture_flow import MixtureFlow
+from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import Potential, SumOfPotentials, UserPotential
 from .problem import Problem
 from .residual import residual_is_defined
@@ -28,6 +29,7 @@ __all__ = [
     "Box",
     "ChunkForce",
     "Density",
+    "DoubleWell",
     "Energy",
     "Entropy",
     "ExactMap",
@@ -38,6 +40,7 @@ __all__ = [
     "InverseTransform",
     "LocalEnergy",
     "Mixture",
+    "MixtureFlow",
     "Paraboloid",
     "Potential",
     "PotentialEnergy",

@@ -15,6 +15,7 @@ from .densities import Density, Gaussian
 from .energies import InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
 from .matrices import diagonal_of, times
+from .mixture_flow import MixtureFlow
 from .potentials import Potential, SumOfPotentials
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
@@ -35,21 +36,26 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
 
     It is known for Fokker–Planck equations from a Gaussian, if there is no potential, if it is a
     polynomial of degree 2, or if it is separable, β > 0 and the coordinates of the start are
-    independent; and for the porous medium equation from a Barenblatt profile of the same exponent,
-    if there is no potential or a parabola that is the same in all directions."""
+    independent; from a mixture of Gaussians on the line, if there is no potential or it is a
+    polynomial of degree 2; and for the porous medium equation from a Barenblatt profile of the same
+    exponent, if there is no potential or a parabola that is the same in all directions."""
     if isinstance(start, Barenblatt):
         return _barenblatt_flow(energy, start)
-    if not (isinstance(start, Gaussian) and energy.is_fokker_planck):
+    if not energy.is_fokker_planck:
         return None
     potential, beta, d = energy.potential(), energy.beta(), start.dimension
+    quadratic = potential is None or potential.hessian() is not None
+    if quadratic and MixtureFlow.knows(start):
+        _check_declared(potential, start.components)
+        return MixtureFlow(potential, beta, start)
+    if not isinstance(start, Gaussian):
+        return None
     if potential is None:
         return GaussianFlow(None, beta, start)
-    quadratic = potential.hessian() is not None
     independent = diagonal_of(start.covariance, d) is not None
     if not quadratic and (beta == 0 or not independent or not _is_separable(potential, d)):
         return None
-    for term in _terms(potential):
-        _check_declared(term, start)
+    _check_declared(potential, [start])
     return (GaussianFlow if quadratic else SeparableFlow)(potential, beta, start)
 
 
@@ -57,14 +63,25 @@ def _is_separable(potential: Potential, dimension: int) -> bool:
     return all(potential.coordinate(j) is not None for j in range(dimension))
 
 
-def _terms(potential: Potential) -> list[Potential]:
-    """The potentials of a sum, or the one potential. Their values do not cancel."""
+def _check_declared(potential: Potential | None, starts: Sequence[Density]) -> None:
+    """Check the terms of V where each of the Gaussians `starts` has mass. The values of single
+    terms do not cancel."""
+    for term in _terms(potential):
+        for start in starts:
+            if isinstance(start, Gaussian):
+                _check_term(term, start)
+
+
+def _terms(potential: Potential | None) -> list[Potential]:
+    """The potentials of a sum, or the one potential, if there is one."""
+    if potential is None:
+        return []
     if isinstance(potential, SumOfPotentials):
         return [term for _, term in potential.terms]
     return [potential]
 
 
-def _check_declared(potential: Potential, start: Gaussian) -> None:
+def _check_term(potential: Potential, start: Gaussian) -> None:
     """Errors: `InputError` if V is not the polynomial that its `hessian` says, or not the sum of
     the terms that its `coordinate` gives."""
     z, mean, hessian = _few(start), start.mean[None], potential.hessian()

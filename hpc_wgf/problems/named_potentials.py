@@ -80,6 +80,35 @@ class StyblinskiTang(Potential):
         return self._term
 
 
+class DoubleWell(Potential):
+    """V(x) = h (x₁² − 1)² + c x₁ + ½ k Σ_{j>1} x_j²: two wells near x₁ = ∓1 under a barrier of
+    height h, tilted, and a parabola in every other coordinate."""
+
+    def __init__(self, height: float = 4.0, tilt: float = 0.5, stiffness: float = 1.0):
+        """`height`: h. `tilt`: c; for c > 0 the left well is the deeper one. `stiffness`: k."""
+        self.height, self.tilt, self.stiffness = height, tilt, stiffness
+
+    def __repr__(self) -> str:
+        return f"DoubleWell(height={self.height}, tilt={self.tilt}, stiffness={self.stiffness})"
+
+    def _wells(self, x: Tensor) -> Tensor:
+        return self.height * (x * x - 1) ** 2 + self.tilt * x
+
+    def _parabola(self, x: Tensor) -> Tensor:
+        return 0.5 * self.stiffness * x * x
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._wells(x[:, 0]) + self._parabola(x[:, 1:]).sum(1)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        first, others = x[:, :1], x[:, 1:]
+        slope = 4 * self.height * first * (first * first - 1) + self.tilt
+        return torch.cat([slope, self.stiffness * others], 1)
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        return self._parabola if j else self._wells
+
+
 class Rosenbrock(Potential):
     """V(x) = c Σ_k [10 (x_{k+1} − x_k²)² + (x_k − 1)²], 1 ≤ k < d, for d ≥ 2 [PFPE 6.2.2]."""
 

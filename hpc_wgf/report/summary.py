@@ -91,6 +91,11 @@ class Summary:
     projection_error_fresh: Column
     """δ on the evaluation sample, in units of x²/t²."""
 
+    force_square_median: Column | None
+    """The median of |f|² on the evaluation sample, in units of x²/t². Where it is far below the
+    mean E|f|², a few samples, at which the density is rough, make up most of that mean and of δ;
+    `projection_error_fresh` far below the median then says that the map follows the others."""
+
     projection_error_relative: Column
     """(E|Jη + f|²/E|f|²)^½ on the samples of the step, to which η was fitted: with too few samples
     for so many parameters it is far below the next one."""
@@ -173,6 +178,7 @@ class Summary:
             symmetric_kl=_listed_or_none(column["symmetric_kl"]),
             projection_error=_listed(column["projection_error"]),
             projection_error_fresh=_listed(column["projection_error_fresh"]),
+            force_square_median=_listed_or_none(column["force_square_median"]),
             projection_error_relative=_listed(projection),
             projection_error_fresh_relative=_listed(fresh),
             folded=np.nan_to_num(column["folded"]).astype(int).tolist(),

@@ -12,6 +12,7 @@ from .summary import AT_REST, Column, Summary
 # Warnings begin at these values.
 _UNRESOLVED = 0.7  # relative projection error: the map then misses half of the dissipation
 _OVERFIT = 0.5  # projection error on the samples of the step, over that on fresh ones
+_UNEVEN = 10.0  # mean of |f|² over its median; 2.2 for the square of a normal variable
 _FITTED = 0.01  # relative projection error on fresh samples, below which that does not matter
 _GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of a run below 0.26
 _RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
@@ -36,6 +37,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         "map error": (summary.map_error, ".2e"),
         "map error / displacement": (summary.map_error_relative, ".2e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
+        "δ": (summary.projection_error_fresh, ".1e"),
+        "median |f|²": (summary.force_square_median, ".1e"),
         "projection error": (summary.projection_error_fresh_relative, ".1e"),
     }
     shown = {name: pair for name, pair in columns.items() if pair[0] is not None}
@@ -104,6 +107,7 @@ def _of_the_projection(summary: Summary) -> list[str]:
         warnings.append(
             f"the map follows only part of the force: at t = {time:g}, {worst:.0%} of its root "
             "mean square is left over. Energies and fine structure are those of the map"
+            + _of_few_samples(summary, worst, time)
         )
     fitted = [
         (fresh, own, time)
@@ -119,6 +123,20 @@ def _of_the_projection(summary: Summary) -> list[str]:
             "the field of an interaction: take more samples (method.samples), or a smaller map"
         )
     return warnings
+
+
+def _of_few_samples(summary: Summary, left: float, time: float) -> str:
+    """What is to be known of the share `left` of the force where a few samples make up its mean
+    square, as do those at which the carried score is rough."""
+    row = summary.times.index(time)
+    error, medians = summary.projection_error_fresh[row], summary.force_square_median
+    median = None if medians is None else medians[row]
+    if error is None or not median or error < _UNEVEN * left**2 * median:
+        return ""
+    return (
+        f". A few samples make up that mean, {error / (left**2 * median):.2g} times the median of "
+        "|f|²: at the others the map may follow far more"
+    )
 
 
 def _against_the_energy_law(summary: Summary) -> list[str]:

@@ -19,7 +19,8 @@ def test_the_same_bits_on_any_number_of_ranks_and_after_a_kill(tmp_path, how):
     for ranks in (2, 4):
         stored = open_run(tmp_path / f"{ranks}")
         assert len(stored.stages) >= 3
-        for name in ("theta", "velocity", "particles", "stage_theta", "time"):
+        along_time = ("theta", "velocity", "particles", "time", "force_square_median")
+        for name in (*along_time, "stage_theta"):
             assert np.array_equal(stored.column(name), alone.column(name), equal_nan=True), name
     steps = alone.steps
     for ranks, step in ((1, steps // 2), (2, steps - 2)):  # in the second stage, in the third

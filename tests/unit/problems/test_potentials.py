@@ -9,6 +9,7 @@ import torch
 from oracles import forces_of_all
 
 from hpc_wgf import (
+    DoubleWell,
     Entropy,
     Gaussian,
     GaussianMixture,
@@ -26,6 +27,7 @@ from hpc_wgf.problems import SumOfEnergies, SumOfPotentials
 POTENTIALS = {
     "quadratic": Quadratic(3, [1.0, 0.0, 2.0], [1.0, 0.5, 2.0]),
     "styblinski-tang": StyblinskiTang(),
+    "double-well": DoubleWell(3.0, -0.7, 2.0),
     "rosenbrock": Rosenbrock(),
     "mixture": GaussianMixture([[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]], 0.5, [1.0, 2.0]),
     "sum": SumOfPotentials([(2.0, StyblinskiTang()), (0.5, Quadratic(3))]),
@@ -44,13 +46,17 @@ def test_gradient_by_central_differences(name):
 def test_formulas():
     x = torch.tensor([[1.0, 2.0]])
     assert float(StyblinskiTang()(x)) == pytest.approx(3 / 50 * ((1 - 16 + 5) + (16 - 64 + 10)))
+    wells = 4 * (2**2 - 1) ** 2 + 0.5 * 2 + 0.5 * (1**2 + 3**2)
+    assert float(DoubleWell()(torch.tensor([[2.0, 1.0, 3.0]]))) == pytest.approx(wells)
+    steep = 3 * (2**2 - 1) ** 2 - 0.7 * 2 + 0.5 * 2 * 1**2
+    assert float(DoubleWell(3.0, -0.7, 2.0)(torch.tensor([[2.0, 1.0]]))) == pytest.approx(steep)
     assert float(Rosenbrock()(x)) == pytest.approx(3 / 50 * (10 * (2 - 1) ** 2 + 0))
     assert float(Quadratic(2, 1.0, [1.0, 0.25])(x)) == pytest.approx(0.5 * 4.0)
     mixture = GaussianMixture([[1.0, 2.0], [1.0, 3.0]], 0.5, [2.0, 1.0])
     assert float(mixture(x)) == pytest.approx(-math.log(2 + math.exp(-1.0)))
 
 
-@pytest.mark.parametrize("name", ["quadratic", "styblinski-tang", "sum"])
+@pytest.mark.parametrize("name", ["quadratic", "styblinski-tang", "double-well", "sum"])
 def test_separable_potentials_are_the_sum_of_their_coordinates(name):
     V, x = POTENTIALS[name], torch.randn(20, 3)
     parts = [V.coordinate(j)(x[:, j]) for j in range(3)]

@@ -30,6 +30,14 @@ def test_what_the_map_cannot_follow_is_said():
     summary = wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.01)).summary
     assert "follows only part of the force: at t = " in printed(summary)
     assert "folded" not in printed(summary)
+    assert "A few samples make up that mean" not in printed(summary)
+    rough = replace(
+        summary, projection_error_fresh=[81.0] * 3, projection_error_fresh_relative=[0.9] * 3,
+        force_square_median=[0.5] * 3,
+    )  # fmt: skip
+    assert "A few samples make up that mean, 2e+02 times the median of |f|²" in printed(rough)
+    unknown = replace(rough, force_square_median=None)
+    assert "A few samples make up that mean" not in printed(unknown)
     followed = replace(summary, projection_error_fresh_relative=[0.1] * 3)
     assert "part of the force" not in printed(followed)
     # Near a steady state only noise is left of the force.
@@ -63,6 +71,8 @@ def test_a_velocity_that_fits_its_own_samples_alone_is_said():
     assert summary.map_error_relative[-1] == pytest.approx(expected, rel=0.05)
     said = printed(summary)
     first_row = said.splitlines()[2]
+    assert f"{summary.projection_error_fresh[0]:.1e}  " in first_row
+    assert f"{summary.force_square_median[0]:.1e}  " in first_row
     assert first_row.rstrip().endswith(f"{summary.projection_error_fresh_relative[0]:.1e}")
     assert "50 samples are too few for 10100 parameters" in said
     assert "too few" not in printed(few(4 * d))
