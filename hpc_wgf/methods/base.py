@@ -68,15 +68,23 @@ class Setting:
             sampling=options.sampling,
         )  # fmt: skip
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
-        first = copied(map)
-        first.lay_out(start_frame(problem.start))
         return cls(
             problem=problem,
-            map=first.to(device=communicator.device, dtype=options.torch_dtype),
+            map=laid_out(map, problem.start).to(
+                device=communicator.device, dtype=options.torch_dtype
+            ),
             communicator=communicator,
             sampler=sampler,
             evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
         )
+
+
+def laid_out(map: PushForward, start: Density) -> PushForward:
+    """A copy of a map at its initial parameters, laid out for a start density. Errors: `InputError`
+    where the map cannot be copied, and where the density gives no samples."""
+    first = copied(map)
+    first.lay_out(start_frame(start))
+    return first
 
 
 def layout_samples(start: Density) -> Tensor:
