@@ -82,6 +82,14 @@ def test_the_misfit_is_that_of_other_samples(map):
     assert 0.8 * misfit < found.misfit_fitted < 1.25 * misfit
 
 
+def test_too_few_samples_show_as_a_misfit_at_others():
+    """Twice as many numbers as parameters: they are fitted far better than the chain is."""
+    ask = (splines(), wgf.Gaussian(1), wgf.AxisSpline(1, 12))
+    few, many = (wgf.consolidate(*ask, samples=n) for n in (24, 4096))
+    assert few.misfit_fitted < 0.5 * few.misfit
+    assert few.misfit_fitted < many.misfit_fitted < many.misfit < few.misfit
+
+
 def test_a_map_linear_in_its_parameters_gets_those_of_least_squares():
     """The dense reference: T_θ(z) = z + Φ(z) θ, θ by QR at the same samples."""
     chain, start, n = splines(), wgf.Gaussian(1), 1000
@@ -97,6 +105,16 @@ def test_a_map_linear_in_its_parameters_gets_those_of_least_squares():
         left = chain(z)[:, 0] - z[:, 0] - phi @ expected
     assert torch.allclose(phi @ theta, phi @ expected, rtol=0, atol=1e-8)
     assert found.misfit_fitted == pytest.approx(float(left.square().mean()) ** 0.5, rel=1e-10)
+
+
+def test_the_map_is_laid_out_for_the_start_density_as_in_a_run():
+    """Knots about 50 ± 2.97 · 10, not about those of a unit Gaussian."""
+    start = wgf.Gaussian(1, 50.0, 100.0)
+    chain = MapState((), wgf.Affine(1), torch.tensor([0.5, 3.0]))
+    map = wgf.consolidate(chain, start, wgf.AxisSpline(1, 5), samples=100).map
+    assert isinstance(map, wgf.AxisSpline)
+    assert float(map.low) == pytest.approx(50 - 29.7)
+    assert float(map.low + 4 * map.width) == pytest.approx(50 + 29.7)
 
 
 def test_a_chain_that_does_not_move_misses_nothing():
