@@ -144,11 +144,11 @@ def _check(
     needs = ("dimension", "sample", "log_density", "score")
     check_kind(start, "start density", needs, "give that of the run, problem.start")
     check_map(map)
-    for what, found in (("chain", chain.map.dimension), ("start density", start.dimension)):
-        if found != map.dimension:
-            raise InputError(
-                f"the map acts in dimension {map.dimension} but the {what} in dimension {found}"
-            )
+    if chain.map.dimension != map.dimension:
+        raise InputError(
+            f"the map acts in dimension {map.dimension} but the chain has dimension "
+            f"{chain.map.dimension}"
+        )
     for value, name, smallest in ((seed, "seed", 0), (most, "max_iterations", 1)):
         check_whole(value, name)
         if value < smallest:

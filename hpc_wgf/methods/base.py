@@ -58,11 +58,7 @@ class Setting:
 
         Errors: `InputError` where map and problem differ in dimension, and where the map cannot be
         copied."""
-        if map.dimension != problem.dimension:
-            raise InputError(
-                f"the map acts in dimension {map.dimension} but the problem has dimension "
-                f"{problem.dimension}"
-            )
+        first = laid_out(map, problem.start)
         sampler = Sampler(
             problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
             sampling=options.sampling,
@@ -70,9 +66,7 @@ class Setting:
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
         return cls(
             problem=problem,
-            map=laid_out(map, problem.start).to(
-                device=communicator.device, dtype=options.torch_dtype
-            ),
+            map=first.to(device=communicator.device, dtype=options.torch_dtype),
             communicator=communicator,
             sampler=sampler,
             evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
@@ -80,8 +74,15 @@ class Setting:
 
 
 def laid_out(map: PushForward, start: Density) -> PushForward:
-    """A copy of a map at its initial parameters, laid out for a start density. Errors: `InputError`
-    where the map cannot be copied, and where the density gives no samples."""
+    """A copy of a map at its initial parameters, laid out for a start density.
+
+    Errors: `InputError` where they differ in dimension, where the map cannot be copied, and where
+    the density gives no samples."""
+    if map.dimension != start.dimension:
+        raise InputError(
+            f"the map acts in dimension {map.dimension} but the problem has dimension "
+            f"{start.dimension}"
+        )
     first = copied(map)
     first.lay_out(start_frame(start))
     return first

@@ -153,8 +153,8 @@ def test_the_map_and_the_chain_are_left_as_they_were():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"map": wgf.Affine(2)}, "acts in dimension 2 but the chain in dimension 1"),
-        ({"start": wgf.Gaussian(3)}, "acts in dimension 1 but the start density in dimension 3"),
+        ({"map": wgf.Affine(2)}, "acts in dimension 2 but the chain has dimension 1"),
+        ({"start": wgf.Gaussian(3)}, "acts in dimension 1 but the problem has dimension 3"),
         ({"samples": 31}, "31 samples are too few for the 16 parameters.*give at least 32"),
         ({"samples": 1.5}, "expected a whole number"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
