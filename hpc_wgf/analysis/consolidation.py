@@ -91,12 +91,13 @@ def consolidate(
         parts = sampler.parts(blocks, fitted.chunk_size())
     theta = torch.cat([chain.theta, fitted.get_theta()])
     check_same_everywhere(theta, None, communicator)
-    known, fresh = (
-        _target(chain, sampler.draw(blocks, parts, RandomStream.CONSOLIDATION, number))
-        for number in range(2)
-    )
-    found = fit(fitted, known, max_iterations)
-    misfit, displacement, folded = _judged(fitted, fresh)
+
+    def target(number: int) -> Target:
+        drawn = sampler.draw(blocks, parts, RandomStream.CONSOLIDATION, number)
+        return _target(chain, drawn)
+
+    found = fit(fitted, target(0), max_iterations)
+    misfit, displacement, folded = _judged(fitted, target(1))
     relative = misfit / displacement if displacement else float("inf") if misfit else 0.0
     return Consolidated(
         fitted, misfit, relative, found.misfit, folded, count, found.iterations, found.converged
