@@ -2,14 +2,17 @@
 
 With r = x − T_θ(z) and J = ∂_θT(z), a step minimises E|J η − r|² + σ|η|². It is taken where it
 lowers E|r|²; σ goes up tenfold where it does not, and where the linear model has promised far more
-than was gained, and comes down where the model was right. Source: K. Madsen, H. B. Nielsen,
-O. Tingleff, Methods for Non-Linear Least Squares Problems, 2nd ed. (2004), Sec. 3.2.
+than was gained, and comes down tenfold where the model was right, a thousandfold where it was
+exact.
+
+Source: K. Madsen, H. B. Nielsen, O. Tingleff, Methods for Non-Linear Least Squares Problems, 2nd
+ed. (2004), Sec. 3.2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -24,8 +27,8 @@ from ..metric.preconditioner import GramModel
 from ..parallel import tree_sum
 
 _DAMPING = 1e-3  # σ/‖Ĝ‖ of the first step, and
-_RANGE = (1e-13, 1e6)  # of all. A step with more is of no length.
-_RIGHT, _WRONG = 0.75, 0.25  # Gained over promised: above, σ comes down; below, it goes up.
+_RANGE = (1e-18, 1e6)  # of all: below it is rounding, above it a step is of no length.
+_EXACT, _RIGHT, _WRONG = 0.99, 0.75, 0.25  # gained over promised
 _RTOL, _PRODUCTS = 1e-4, 400  # of a step; a step that is less exact still goes down.
 _PATIENCE, _GAIN = 5, 0.05  # Ends where so many steps together lower the misfit by no more.
 _ROUNDING = 4.0  # units of the machine epsilon that a misfit over the positions' size may have
@@ -93,13 +96,15 @@ def _settled(misfits: Sequence[float]) -> bool:
 class _Damping:
     """σ/‖Ĝ‖, which goes from step to step."""
 
-    value: float = field(default=_DAMPING)
+    value: float = _DAMPING
 
     def update(self, gained: float, promised: float) -> None:
+        """After a step that was taken."""
         if gained < _WRONG * promised:
             self.value *= 10
         elif gained > _RIGHT * promised:
-            self.value = max(_RANGE[0], self.value / 10)
+            self.value /= 1000 if gained > _EXACT * promised else 10
+            self.value = max(_RANGE[0], self.value)
 
 
 def _step(

@@ -49,15 +49,14 @@ def test_affine_stages_become_their_product():
 
 
 def test_more_knots_miss_a_chain_of_splines_by_less():
-    """Splines of a smooth chain: the misfit falls at least as h², where the chain has kinks in its
-    third derivative."""
+    """Between knots, where the chain's third derivative jumps, a cubic spline misses it by h³."""
     found = [
-        wgf.consolidate(splines(), wgf.Gaussian(1), wgf.AxisSpline(1, knots), samples=4096)
-        for knots in (8, 16, 32, 64)
+        wgf.consolidate(splines(), wgf.Gaussian(1), map, samples=4096)
+        for map in (wgf.AxisSpline(1, 1 + k, low=-3.0, high=3.0) for k in (8, 16, 32, 64))
     ]
     misfits = [each.misfit for each in found]
-    assert all(fine < coarse / 4 for coarse, fine in pairwise(misfits))
-    assert misfits[-1] < 2e-5
+    assert all(fine < coarse / 3 for coarse, fine in pairwise(misfits))
+    assert misfits[-1] < misfits[0] / 8**3
     assert all(each.converged and each.iterations < 15 for each in found)
 
 
@@ -87,7 +86,7 @@ def test_too_few_samples_show_as_a_misfit_at_others():
     ask = (splines(), wgf.Gaussian(1), wgf.AxisSpline(1, 12))
     few, many = (wgf.consolidate(*ask, samples=n) for n in (24, 4096))
     assert few.misfit_fitted < 0.5 * few.misfit
-    assert few.misfit_fitted < many.misfit_fitted < many.misfit < few.misfit
+    assert few.misfit_fitted < many.misfit < few.misfit
 
 
 def test_a_map_linear_in_its_parameters_gets_those_of_least_squares():
@@ -108,13 +107,21 @@ def test_a_map_linear_in_its_parameters_gets_those_of_least_squares():
 
 
 def test_the_map_is_laid_out_for_the_start_density_as_in_a_run():
-    """Knots about 50 ± 2.97 · 10, not about those of a unit Gaussian."""
+    """Knots over nearly all of N(50, 10²), not over that of a unit Gaussian."""
     start = wgf.Gaussian(1, 50.0, 100.0)
     chain = MapState((), wgf.Affine(1), torch.tensor([0.5, 3.0]))
     map = wgf.consolidate(chain, start, wgf.AxisSpline(1, 5), samples=100).map
     assert isinstance(map, wgf.AxisSpline)
-    assert float(map.low) == pytest.approx(50 - 29.7)
-    assert float(map.low + 4 * map.width) == pytest.approx(50 + 29.7)
+    assert 20 < 50 - float(map.low) < 40
+    assert 20 < float(map.low + 4 * map.width) - 50 < 40
+
+
+def test_far_from_the_origin_scales_are_found_too():
+    """E[(1, z)(1, z)ᵀ] has eigenvalues in the ratio 10⁻¹⁶, and the direction of the small one, in
+    which the misfit hardly falls while σ is large, is the last to move."""
+    chain = MapState((), wgf.Affine(1), torch.tensor([0.5, 1.0]))
+    found = wgf.consolidate(chain, wgf.Gaussian(1, 1e4), wgf.Affine(1), samples=200)
+    assert float(found.map.get_theta()[0]) == pytest.approx(0.5, abs=1e-8)
 
 
 def test_a_chain_that_does_not_move_misses_nothing():
