@@ -16,7 +16,7 @@ from .names_on_demand import names_on_demand
 # imported here must be there already. Type checkers take the name to be true.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .analysis import Trajectory
+    from .analysis import Consolidated, Trajectory, consolidate
     from .choices import Features, Form, Route, Sampling
     from .config import RunSpec, load_problem
     from .errors import InputError, RunError, WgfError
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .report import Summary
     from .solution import Solution, solve
     from .stages import Stages
-    from .store import StoredRun, open_run
+    from .store import StoredRun, load_map, open_run, save_map
 else:
     __getattr__ = names_on_demand(__name__, [
         "errors", "choices", "output", "stages", "methods.pwgf", "config", "problems",
@@ -68,6 +68,7 @@ __all__ = [
     "BlockFlow",
     "Box",
     "Composition",
+    "Consolidated",
     "DoubleWell",
     "Entropy",
     "Features",
@@ -104,9 +105,12 @@ __all__ = [
     "UserKernel",
     "UserPotential",
     "WgfError",
+    "consolidate",
     "distributed",
+    "load_map",
     "load_problem",
     "open_run",
+    "save_map",
     "solve",
 ]
 

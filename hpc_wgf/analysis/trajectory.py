@@ -14,8 +14,8 @@ from ..cloud import Cloud, joined
 from ..config import RunSpec, build, parse_stored
 from ..diagnostics import Judge
 from ..errors import InputError
-from ..maps import MapState
-from ..methods.base import Setting
+from ..maps import MapState, PushForward
+from ..methods.base import Setting, laid_out
 from ..parallel import LocalCommunicator, RandomStream, SampleBlocks
 from ..run.layout import Layout
 from ..run.stored_maps import map_of_row
@@ -65,6 +65,13 @@ class Trajectory:
         )  # fmt: skip
 
     @cached_property
+    def _first(self) -> PushForward:
+        """The map of the first stage as the run had it. The evaluation sample, which may be large,
+        is not drawn for it."""
+        problem, map, options = self.spec
+        return laid_out(map, problem.start).to(options.torch_dtype)
+
+    @cached_property
     def judge(self) -> Judge:
         """The judge of the run."""
         return Judge(self.spec.problem, self.setting.evaluation)
@@ -82,7 +89,7 @@ class Trajectory:
 
     def map(self, time: float) -> MapState:
         """T(t) at a stored time, frozen stages and all."""
-        return map_of_row(self.run, self.setting.map, self.row(time))
+        return map_of_row(self.run, self._first, self.row(time))
 
     def sample(self, count: int, time: float, *, seed: int = 0) -> Cloud:
         """`count` new samples of ρ(t) at a stored time, with log ρ and ∇ log ρ: independent of all

@@ -1,6 +1,6 @@
 """Checks of problem, start density and map before a run."""
 
-from .arguments import check_arguments, check_communicator, output_of
+from .arguments import check_arguments, check_communicator, check_map, output_of
 from .bounded import start_warnings
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .functions import check_density
@@ -17,6 +17,7 @@ __all__ = [
     "check_communicator",
     "check_density",
     "check_identity",
+    "check_map",
     "check_mass",
     "check_same_everywhere",
     "check_same_stage",

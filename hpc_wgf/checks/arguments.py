@@ -19,7 +19,7 @@ def check_arguments(problem: object, map: object, method: object, **others: obje
     """Errors: `InputError` for what cannot be what these arguments of `solve` are; `others` are
     those of `_check_others`."""
     _check_problem(problem)
-    _check_map(map)
+    check_map(map)
     _check_method(method)
     _check_others(**others)
 
@@ -36,7 +36,7 @@ def _check_problem(problem: object) -> None:
     _refuse(problem, "problem", remedy)
 
 
-def _check_map(map: object) -> None:
+def check_map(map: object) -> None:
     """Errors: `InputError` for what is no push-forward map."""
     if isinstance(map, PushForward):
         return

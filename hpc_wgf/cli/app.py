@@ -12,6 +12,7 @@ from ..bench.cli import bench
 from ..errors import InputError, error_line
 from ..guide.command import guide_command
 from ..streams import settle_streams
+from .consolidation import consolidate
 from .plan import plan
 from .problems import keys, list_problems, show
 from .runs import resume, run
@@ -76,6 +77,7 @@ app.command()(run)
 app.command()(resume)
 app.command()(report)
 app.command("check")(check_store)
+app.command()(consolidate)
 app.command()(plan)
 app.command("guide")(guide_command)
 app.add_typer(bench, name="bench")

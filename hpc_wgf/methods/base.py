@@ -58,18 +58,12 @@ class Setting:
 
         Errors: `InputError` where map and problem differ in dimension, and where the map cannot be
         copied."""
-        if map.dimension != problem.dimension:
-            raise InputError(
-                f"the map acts in dimension {map.dimension} but the problem has dimension "
-                f"{problem.dimension}"
-            )
+        first = laid_out(map, problem.start)
         sampler = Sampler(
             problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
             sampling=options.sampling,
         )  # fmt: skip
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
-        first = copied(map)
-        first.lay_out(start_frame(problem.start))
         return cls(
             problem=problem,
             map=first.to(device=communicator.device, dtype=options.torch_dtype),
@@ -77,6 +71,21 @@ class Setting:
             sampler=sampler,
             evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
         )
+
+
+def laid_out(map: PushForward, start: Density) -> PushForward:
+    """A copy of a map at its initial parameters, laid out for a start density.
+
+    Errors: `InputError` where they differ in dimension, where the map cannot be copied, and where
+    the density gives no samples."""
+    if map.dimension != start.dimension:
+        raise InputError(
+            f"the map acts in dimension {map.dimension} but the problem has dimension "
+            f"{start.dimension}"
+        )
+    first = copied(map)
+    first.lay_out(start_frame(start))
+    return first
 
 
 def layout_samples(start: Density) -> Tensor:

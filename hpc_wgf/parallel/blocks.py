@@ -41,6 +41,8 @@ class RandomStream(IntEnum):
     """New samples of a stored run."""
     CENTRE = 6
     """Fixed samples whose centre of mass is conserved, where those of the evaluation are few."""
+    CONSOLIDATION = 7
+    """Samples at which one map is fitted to a chain, and those at which it is then judged."""
 
 
 @dataclass(frozen=True)

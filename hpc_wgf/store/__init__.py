@@ -3,6 +3,7 @@
 from .check import Flaw, check, refuse_damaged
 from .checkpoint import Checkpoint, StepColumns
 from .creation import StoreShape
+from .map_file import load_map, save_map
 from .opening import open_run
 from .reader import StoredRun
 from .schema import SCHEMA_VERSION
@@ -24,7 +25,9 @@ __all__ = [
     "check",
     "default_shards",
     "forget_checkpoint",
+    "load_map",
     "open_run",
     "refuse_damaged",
     "refuse_existing",
+    "save_map",
 ]

@@ -17,17 +17,20 @@ from pretended_gpu import pretended_gpu
 from stores import assert_same
 from torch import nn
 
-from hpc_wgf import Output, solve
+from hpc_wgf import Gaussian, Output, consolidate, load_map, save_map, solve
 from hpc_wgf.choices import Preconditioning
 from hpc_wgf.config import load_problem
 from hpc_wgf.maps import (
     Affine,
+    AxisSpline,
     BlockFlow,
     Composition,
+    MapState,
     ModuleMap,
     PlanarFlow,
     PushForward,
     ResidualPerceptron,
+    Stage,
 )
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.solver import MetricSolver
@@ -169,6 +172,21 @@ def test_a_run_on_a_gpu_is_stored_and_resumed_to_the_bit(gpu, tmp_path):
     whole = solved(tmp_path / "whole", until=0.1)
     solved(tmp_path / "parts", until=0.05)
     assert_same(solved(tmp_path / "parts", until=0.1, resume=True), whole)
+
+
+def test_a_chain_is_consolidated_as_on_the_cpu(gpu, tmp_path):
+    """A chain that was read on the CPU; the file of the map can be read where there is no GPU."""
+    first, last = perturb(AxisSpline(2, 6), 0.1), perturb(BlockFlow(2, 4), 0.1)
+    chain = MapState((Stage.freeze(first, first.get_theta()),), last, last.get_theta())
+    ask = (chain, Gaussian(2), Composition(Affine(2), AxisSpline(2, 9)))
+    expected = consolidate(*ask, samples=500, max_iterations=4)
+    with gpu() as communicator:
+        found = consolidate(*ask, samples=500, max_iterations=4, communicator=communicator)
+        assert found.map.get_theta().is_cuda
+        save_map(found.map, tmp_path / "map.npz")
+    assert found.misfit == pytest.approx(expected.misfit, rel=1e-9)
+    theta = load_map(tmp_path / "map.npz").get_theta()
+    assert torch.allclose(theta, expected.map.get_theta(), rtol=1e-8, atol=1e-10)
 
 
 def test_the_pretended_gpu_refuses_what_a_real_one_does():

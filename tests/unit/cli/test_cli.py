@@ -29,7 +29,7 @@ def test_list_and_show():
 
 
 def test_help_teaches_by_example():
-    for arguments in ([], ["run"], ["resume"], ["report"]):
+    for arguments in ([], ["run"], ["resume"], ["report"], ["consolidate"]):
         done = CliRunner().invoke(app, [*arguments, "--help"])
         assert done.exit_code == 0
         assert "hpc-wgf" in done.stdout
