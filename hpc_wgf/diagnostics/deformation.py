@@ -32,14 +32,15 @@ def deformation(map: PushForward, ensemble: Ensemble) -> float:
         signs = (2 * torch.randint(0, 2, chunk.x.shape, generator=random) - 1).to(chunk.x)
         turned = linearizer.linearize(chunk.x, budget=0).vjp(signs, inputs=True)[1]
         assert turned is not None
-        apart = turned.double() - signs.double() @ M
+        affine = signs.double() @ M if M.ndim == 2 else signs.double() * M
+        apart = turned.double() - affine
         sums.append(torch.stack([apart.square().sum(), apart.new_tensor(float(len(chunk.x)))]))
     square, count = ensemble.communicator.sum(tree_sum(sums)).tolist()
     return float(square / count / max(float(M.square().sum()), 1e-300)) ** 0.5
 
 
 def _affine_part(map: PushForward, some: list[Cloud], ensemble: Ensemble) -> Tensor:
-    """M of the least-squares fit S(y) ≈ My + c, (d, d) in float64."""
+    """M of the least-squares fit S(y) ≈ My + c, (d, d) in float64, or its diagonal, (d,)."""
     d = map.dimension
     sums = []
     for chunk in some:
@@ -55,4 +56,4 @@ def _affine_part(map: PushForward, some: list[Cloud], ensemble: Ensemble) -> Ten
         return (torch.linalg.pinv(gram, hermitian=True) @ right)[:d].T.to(total.device)
     yy, y, xy, x, n = total
     variance = (yy - y * y / n).clamp(min=1e-300)
-    return torch.diag((xy - x * y / n) / variance)
+    return (xy - x * y / n) / variance

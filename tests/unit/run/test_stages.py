@@ -298,4 +298,4 @@ def test_stages_want_a_map_that_can_be_made_again():
         wgf.solve(PROBLEM, map, OPTIONS, stages=wgf.Stages([0.1]))
     strict = wgf.Stages("auto", deformation=1e-9)
     assert len(wgf.solve(PROBLEM, map, OPTIONS, stages=strict).state.stages) == 0
-    assert len(wgf.solve(PROBLEM, wgf.Affine(2), OPTIONS, stages=strict).state.stages) > 0
+    assert len(wgf.solve(PROBLEM, wgf.BlockFlow(2, 6), OPTIONS, stages=strict).state.stages) > 0
