@@ -169,7 +169,7 @@ def test_a_step_too_long_for_any_shift_stops_a_fixed_run():
 
 
 def test_a_step_that_folds_the_map_is_shortened_by_a_controller():
-    summary = wgf.solve(*steep(tolerance=0.02)).summary
+    summary = wgf.solve(*steep(tolerance=0.02, tolerance_unit="x")).summary
     assert summary.finished
     assert summary.rejected > 0
     assert summary.map_error_relative[-1] < 0.05
