@@ -17,7 +17,7 @@ from .names_on_demand import names_on_demand
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .analysis import Consolidated, Trajectory, consolidate
-    from .choices import Features, Form, Route, Sampling
+    from .choices import Features, Form, Route, Sampling, ToleranceUnit
     from .config import RunSpec, load_problem
     from .errors import InputError, RunError, WgfError
     from .interactions import GaussianKernel, InteractionEnergy, PowerLaw, UserKernel
@@ -101,6 +101,7 @@ __all__ = [
     "StoredRun",
     "StyblinskiTang",
     "Summary",
+    "ToleranceUnit",
     "Trajectory",
     "UserKernel",
     "UserPotential",

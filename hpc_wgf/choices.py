@@ -31,6 +31,17 @@ class Sampling(StrEnum):
     power of two."""
 
 
+class ToleranceUnit(StrEnum):
+    """What the tolerance of a step is measured in."""
+
+    DISPLACEMENT = "displacement"
+    """max(D + ΔD, 10⁻³ s): D = (E|T(z) − z|²)^½ is how far the samples have come where the step
+    begins, ΔD how far the step moves them, and s = (E|z − E[z]|²)^½ the spread of the start
+    density. The unit of x does not matter then."""
+    X = "x"
+    """The unit of x: the tolerance is absolute."""
+
+
 class Solver(StrEnum):
     """How Ĝη = −∇F is solved."""
 

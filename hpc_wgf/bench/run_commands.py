@@ -42,7 +42,9 @@ def step_command(
     compare: Annotated[Comparison, typer.Option()] = Comparison.SCHEMES,
     problem: Annotated[list[str] | None, typer.Option(help="a named problem; repeat")] = None,
     scheme: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
-    tolerance: Annotated[float | None, typer.Option(help="of an adaptive scheme")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="of adaptive schemes, as in the run file")
+    ] = None,
     samples: Samples = None,
     error: Annotated[
         float, typer.Option(help="over the displacement, to be reached with and without")

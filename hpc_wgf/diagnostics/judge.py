@@ -55,6 +55,9 @@ class Look:
     folded: int
     """Number of samples of all ranks at which det ∇T ≤ 0, that is, the map has folded. It can be
     positive only for energies that do not depend on the density."""
+    displacement: float
+    """(E|T(z) − z|²)^½, T the whole map and z samples of the start density, in units of x: how far
+    the flow has moved them."""
     work: float
     """E[f·Jη], where f is the force of those parts of the energy that do not depend on the density:
     the rate of change of these parts along θ' = η. 0 if no velocity was given."""
@@ -123,7 +126,7 @@ class Judge:
         summed = ensemble.sum_or_fail(sums, failed, pushed, few_folds=True)
         counted = ensemble.total - (int(summed[-1]) if parts.needs_density else 0)
         summed[:-1] /= counted
-        energy, change_square, error, square, work, folded = summed.tolist()
+        energy, change_square, error, square, displaced, work, folded = summed.tolist()
         change_error = _NAN
         if since is not None:
             change_error = ensemble.standard_error(energy - since.energy, change_square)
@@ -144,6 +147,7 @@ class Judge:
             projection_error=error if known else _NAN,
             force_square=square if known else _NAN,
             folded=int(folded),
+            displacement=displaced**0.5,
             work=work,
         )
 
@@ -151,9 +155,10 @@ class Judge:
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],
         forces: Sequence[ChunkForce], eta: Tensor, since: Look | None,
     ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
-        """For every chunk Σφ, Σ|φ − φ'|² with φ' the integrand before, Σ|Jη + f|², Σ|f|², Σf·Jη
-        and the number of folded samples, (6,) in float64, and the samples that are `unusable`."""
-        linearizer = map.map.linearizer()
+        """For every chunk Σφ, Σ|φ − φ'|² with φ' the integrand before, Σ|Jη + f|², Σ|f|²,
+        Σ|T(z) − z|², Σf·Jη and the number of folded samples, (7,) in float64, and the samples that
+        are `unusable`."""
+        linearizer, start = map.map.linearizer(), self.evaluation.ensemble.chunks
         needs_density = self.problem.energy.needs_density
         before = None if since is None else since.values.split([len(cloud.x) for cloud in pushed])
         sums, failed = [], []
@@ -165,10 +170,11 @@ class Judge:
             folded = (~cloud.unfolded).sum().double()
             checked = torch.cat([force.total, value[:, None]], 1)
             failed.append(unusable(cloud, checked, folded_count=needs_density))
-            total = force.total
+            total, displacement = force.total, cloud.x - start[k].x
             if needs_density:
-                moved, total, value, change = (
-                    _without(~cloud.unfolded, part) for part in (moved, total, value, change)
+                moved, total, value, change, displacement = (
+                    _without(~cloud.unfolded, part)
+                    for part in (moved, total, value, change, displacement)
                 )
                 change = _without(change.isnan(), change)  # It had folded there before.
             work = ensemble.weighted(k, force.position * moved).double().sum()
@@ -176,7 +182,8 @@ class Judge:
             changed = ensemble.square(k, change[:, None])
             residual = ensemble.square(k, moved + total)
             square = ensemble.square(k, total)
-            sums.append(torch.stack([values, changed, residual, square, work, folded]))
+            displaced = ensemble.square(k, displacement)
+            sums.append(torch.stack([values, changed, residual, square, displaced, work, folded]))
         return sums, failed
 
     def energy_spread(self, look: Look) -> float:

@@ -16,18 +16,19 @@ class Verdict:
     factor: float
     """The size of the next step over that of this one."""
     error: float
-    """Error over tolerance of the last accepted step, which is `previous` in the next call of
-    `Controller.judge`; 1 where there is none."""
+    """Error of the last accepted step over the largest one allowed, which is `previous` in the next
+    call of `Controller.judge`; 1 where there is none."""
 
 
 class Controller(Protocol):
     """Accepts or rejects steps by their estimated errors, and chooses the size of the next."""
 
-    def judge(self, error: float | None, previous: float) -> Verdict:
+    def judge(self, error: float | None, previous: float, displacement: float) -> Verdict:
         """The verdict on a step.
 
         `error`: norm of its error estimate, None for a scheme without one. `previous`:
-        `Verdict.error` of the last accepted step, 1 at the start.
+        `Verdict.error` of the last accepted step, 1 at the start. `displacement`: how far y has
+        come since the start of the run, this step included, in the norm of the error.
         """
         ...
 
@@ -41,7 +42,7 @@ class Controller(Protocol):
 class FixedStep:
     """Accepts every step, and changes no step size."""
 
-    def judge(self, error: float | None, previous: float) -> Verdict:
+    def judge(self, error: float | None, previous: float, displacement: float) -> Verdict:
         return Verdict(True, 1.0, 1.0)
 
     def after_failure(self) -> float | None:
@@ -50,7 +51,8 @@ class FixedStep:
 
 @dataclass(frozen=True)
 class PIController:
-    """factor = s ε^{−0.7/k} ε_prev^{0.4/k}, ε = error/tolerance, where a step is accepted (ε ≤ 1).
+    """factor = s ε^{−0.7/k} ε_prev^{0.4/k}, ε = error/(tolerance · scale), where a step is accepted
+    (ε ≤ 1). The scale is 1, or for a relative tolerance max(displacement, `least_scale`).
 
     A rejected step is repeated with the factor s ε^{−1/k}. `judge` raises `ValueError` for a step
     without an error estimate.
@@ -59,7 +61,8 @@ class PIController:
     """
 
     tolerance: float
-    """The largest error of an accepted step, in the units of the error."""
+    """The largest error of an accepted step, in the units of the error, or with a `least_scale`
+    relative to the displacement."""
     order: int
     """k, the power of h in the error estimate."""
     safety: float = 0.9
@@ -68,13 +71,17 @@ class PIController:
     """The smallest factor."""
     largest: float = 3.0
     """The largest factor."""
+    least_scale: float | None = None
+    """The smallest displacement to which a relative tolerance refers, above 0; None for an absolute
+    tolerance."""
 
-    def judge(self, error: float | None, previous: float) -> Verdict:
+    def judge(self, error: float | None, previous: float, displacement: float) -> Verdict:
         if error is None:
             raise ValueError("a scheme without an error estimate cannot control its step")
         if not math.isfinite(error):
             return Verdict(False, self.smallest, previous)
-        ratio = max(error / self.tolerance, 1e-8)
+        scale = 1.0 if self.least_scale is None else max(displacement, self.least_scale)
+        ratio = max(error / (self.tolerance * scale), 1e-8)
         if ratio > 1.0:
             factor = self.safety * ratio ** (-1.0 / self.order)
             return Verdict(False, max(self.smallest, min(1.0, factor)), previous)

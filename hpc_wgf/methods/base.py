@@ -165,7 +165,7 @@ class State(Generic[M]):
     step_size: float
     """The proposal for the next step."""
     last_error: float = 1.0
-    """The controller's memory: the last accepted error over the tolerance."""
+    """The controller's memory: the last accepted error over the largest one allowed there."""
     memory: M | None = None
     """What the solves before left to those that follow; None at the start and at every stored
     time, where a run may be resumed."""
@@ -191,6 +191,9 @@ class Trial(Generic[M]):
     """What its solves leave to those that follow."""
     figures: Mapping[str, float]
     """By the names of the method's columns along `step`."""
+    moved: float = 0.0
+    """Root mean squared movement of the samples in the step, in units of x, which a tolerance
+    relative to the displacement takes into account; 0 where the scheme has no estimate."""
 
 
 class Method(Protocol[M]):

@@ -205,7 +205,8 @@ class Loop:
         size, end = self.schedule.step_to(state.time, proposal)
         try:
             trial = self.method.advance(state, size)
-            verdict = controller.judge(trial.error, state.last_error)
+            displacement = point.look.displacement + trial.moved
+            verdict = controller.judge(trial.error, state.last_error, displacement)
             if not verdict.accept:
                 raise Rejected(size * verdict.factor, size, "its error is above the tolerance")
             # A step shortened to meet a stored time must not shorten those after it.

@@ -76,6 +76,7 @@ EXPECTED: dict[str, list[str]] = {
     "expected one of": [
         "method.dtype=float16", "method.dtype=3", "method.form=x", "method.solver=cg",
         "method.preconditioner=ilu", "method.scheme=leapfrog", 'method.scheme=""',
+        "method.tolerance_unit=metres",
     ],
     "expected a name without slashes and control characters, which also names a store": [
         'problem.name=""', "problem.name=a/b", "problem.name='a\\b'", "problem.name=.",

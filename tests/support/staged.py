@@ -21,7 +21,7 @@ from hpc_wgf.maps import BlockFlow, Composition
 PROBLEM = wgf.Problem(
     [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), until=0.25
 )
-OPTIONS = wgf.PWGFOptions(samples=400, rtol=1e-4, step_size=0.02, tolerance=3e-3)
+OPTIONS = wgf.PWGFOptions(samples=400, rtol=1e-4, step_size=0.02, tolerance=3e-2)
 TIMES = (0.05, 0.15)
 RULE = wgf.Stages("auto", deformation=0.12)
 

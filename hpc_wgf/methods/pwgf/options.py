@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from ...choices import Form, Precision, Preconditioning, Sampling, Solver
+from ...choices import Form, Precision, Preconditioning, Sampling, Solver, ToleranceUnit
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import PWGF
 
 _FEWEST_VALIDATION = 32
+_LEAST_SCALE = 1e-3  # of the start's spread: where nothing moves, steps need not follow it
 
 
 def _name_of(dtype: Any) -> Any:
@@ -74,7 +75,7 @@ class PWGFOptions:
         serialization_alias="step",
     )
     """Time step, or with a tolerance the first one."""
-    tolerance: Annotated[_Tolerance, Unit("x")] = None
+    tolerance: Annotated[_Tolerance, Unit("displacement or x")] = None
     """Largest error of a step, as root mean squared movement of the samples. Left out, steps are
     fixed; "none" in a run file takes away that of a base."""
     form: Form = Form.FORCE
@@ -108,6 +109,9 @@ class PWGFOptions:
     """Largest factor by which a step with a tolerance may be longer than the one before."""
     sampling: Sampling = Field(default=Sampling.RANDOM, kw_only=True)
     """How samples are drawn: "random", or "sobol" for scrambled Sobol points."""
+    tolerance_unit: ToleranceUnit = Field(default=ToleranceUnit.DISPLACEMENT, kw_only=True)
+    """Of the tolerance: "displacement", so that it is relative to how far the samples have come
+    since the start, or "x", the absolute unit of x."""
     kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
     """The method: parameterised Wasserstein gradient flow."""
 
@@ -222,11 +226,16 @@ class PWGFOptions:
 
         return PWGF(setting, self)
 
-    def controller(self) -> Controller:
-        """The step-size controller that the tolerance asks for."""
+    def controller(self, spread: float) -> Controller:
+        """The step-size controller that the tolerance asks for. `spread`: (E|z − E[z]|²)^½ of the
+        start density, in units of x."""
         from ...integrators import SCHEMES, FixedStep, PIController
 
         order = SCHEMES[self.scheme].error_order
         if self.tolerance is None or order is None:
             return FixedStep()
-        return PIController(self.tolerance, order, largest=self.growth)
+        relative = self.tolerance_unit is ToleranceUnit.DISPLACEMENT
+        return PIController(
+            self.tolerance, order, largest=self.growth,
+            least_scale=_LEAST_SCALE * spread if relative else None,
+        )  # fmt: skip

@@ -23,7 +23,7 @@ from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward
 from ...parallel import Communicator, RandomStream, SampleBlocks
 from ...problems import Problem, residual_is_defined
-from ..base import Setting, State, Trial
+from ..base import Setting, State, Trial, start_frame
 from .centre import CentreOfMass
 from .checks import check_options, checks
 from .memory import WarmStart, load_state_dict, state_dict
@@ -70,6 +70,7 @@ class PWGF:
         if self.communicator.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
         self.reciprocal_condition = reciprocal_condition(setting.problem.start)
+        self._spread = float(start_frame(setting.problem.start).deviations.norm())
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
         self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
@@ -91,7 +92,7 @@ class PWGF:
         return State(self.problem.start_time, map, 0, self.options.step_size)
 
     def controller(self) -> Controller:
-        return self.options.controller()
+        return self.options.controller(self._spread)
 
     def checks(self) -> Sequence[Callable[[], None]]:
         state = self.start()
@@ -241,7 +242,9 @@ class PWGF:
             resolvent=solver.resolvent(state.map, context.ensemble, self.problem.energy)
             if self.scheme.implicit else None,
         )  # fmt: skip
-        wrong = None if error is None else norm(error)
+        wrong, moved = None, 0.0
+        if error is not None:
+            wrong, moved = norm(error), norm(theta - state.theta)
         systems.clear()  # its linearisations are by far the largest thing in memory
         map, products, solves = state.map.moved(theta), 0, 0
         if self._centre is not None:
@@ -255,6 +258,7 @@ class PWGF:
             error=wrong,
             memory=WarmStart(left, remembered),
             figures=_figures(begun, stages[1:], repeated + products, solves),
+            moved=moved,
         )
 
     def evaluate(self, map: MapState, ensemble: Ensemble) -> Velocity:

@@ -64,20 +64,35 @@ def test_a_mistyped_tableau_is_refused(change, message):
 
 
 def test_fixed_step_accepts_everything_and_changes_nothing():
-    assert FixedStep().judge(None, 1.0).factor == 1.0
-    assert FixedStep().judge(None, 1.0).accept
+    assert FixedStep().judge(None, 1.0, 0.0).factor == 1.0
+    assert FixedStep().judge(None, 1.0, 0.0).accept
     assert FixedStep().after_failure() is None
 
 
 def test_controller_rejects_above_and_grows_below_the_tolerance():
     controller = PIController(1e-3, order=2)
-    assert not controller.judge(2e-3, 1.0).accept
-    assert controller.judge(2e-3, 1.0).factor < 1
-    small = controller.judge(1e-5, 1.0)
+    assert not controller.judge(2e-3, 1.0, 0.0).accept
+    assert controller.judge(2e-3, 1.0, 0.0).factor < 1
+    small = controller.judge(1e-5, 1.0, 0.0)
     assert small.accept
     assert small.factor == controller.largest
-    assert controller.judge(1e-3, 1.0).factor == pytest.approx(0.9)
-    assert not controller.judge(float("nan"), 1.0).accept
+    assert controller.judge(1e-3, 1.0, 0.0).factor == pytest.approx(0.9)
+    assert not controller.judge(float("nan"), 1.0, 0.0).accept
+
+
+@pytest.mark.parametrize(("displacement", "largest"), [(0.5, 4e-3), (3.0, 24e-3), (0.0, 8e-5)])
+def test_a_relative_tolerance_is_one_of_the_displacement(displacement, largest):
+    """The largest error is 8e-3 of it, and where nothing has moved of `least_scale`."""
+    relative = PIController(8e-3, order=2, least_scale=1e-2)
+    verdict = relative.judge(0.99 * largest, 1.0, displacement)
+    assert verdict.accept
+    assert verdict.error == pytest.approx(0.99)
+    assert verdict.factor == pytest.approx(0.9 * 0.99**-0.35)
+    rejected = relative.judge(4 * largest, 1.0, displacement)
+    assert not rejected.accept
+    assert rejected.factor == pytest.approx(0.9 * 4**-0.5)
+    assert PIController(8e-3, order=2).judge(7.99e-3, 1.0, displacement).accept
+    assert not PIController(8e-3, order=2).judge(8.01e-3, 1.0, displacement).accept
 
 
 def test_adaptive_run_meets_its_tolerance():
@@ -90,7 +105,7 @@ def test_adaptive_run_meets_its_tolerance():
         while t < 1.0:
             h = min(h, 1.0 - t)
             new, error = runge_kutta_step(pendulum, y, pendulum(y), h, TABLEAUX["kutta32"])
-            verdict = controller.judge(float(error.norm()), previous)
+            verdict = controller.judge(float(error.norm()), previous, 0.0)
             if verdict.accept:
                 y, t, previous = new, t + h, verdict.error
             h *= verdict.factor

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from bound import judge_of
 
 import hpc_wgf as wgf
+from hpc_wgf.methods.pwgf import PWGF
+from hpc_wgf.parallel import LocalCommunicator
+from hpc_wgf.run.loop import Loop, _Point
 from hpc_wgf.run.schedule import Schedule
 
 
@@ -66,13 +72,12 @@ def test_the_controller_shortens_accepted_steps():
     from hpc_wgf.integrators import PIController
     from hpc_wgf.maps import MapState
     from hpc_wgf.methods.base import State, Trial
-    from hpc_wgf.run.loop import Loop, _Point
 
     nothing = MapState((), None, torch.zeros(1))
 
     class Scripted:
         def advance(self, state, size):
-            return Trial(nothing, 0.99e-3, None, {})
+            return Trial(nothing, 0.99e-3, None, {}, moved=0.2)
 
         def enter(self, state):
             return state
@@ -80,14 +85,12 @@ def test_the_controller_shortens_accepted_steps():
         def velocity(self, state):
             return None
 
-    class Blind:
-        def look(self, map, velocity, since):
-            return None
-
-    controller = PIController(1e-3, order=2)
+    seen = SimpleNamespace(displacement=0.3)
+    judge = SimpleNamespace(look=lambda map, velocity, since: seen)
+    controller = PIController(2e-3, order=2, least_scale=1e-3)
     for every, expected in ((10.0, 0.091), (0.01, 0.091)):
-        loop = Loop(Scripted(), Blind(), None, Schedule(0.0, 10.0, every), [])
-        _, reached = loop._attempt(controller, _Point(State(0.0, nothing, 0, 0.1), None), 0.1)
+        loop = Loop(Scripted(), judge, None, Schedule(0.0, 10.0, every), [])
+        _, reached = loop._attempt(controller, _Point(State(0.0, nothing, 0, 0.1), seen), 0.1)
         assert reached.state.step_size == pytest.approx(expected, rel=0.02)
 
 
@@ -98,7 +101,6 @@ def rejected_steps(log_density):
     from hpc_wgf.integrators import PIController
     from hpc_wgf.maps import MapState
     from hpc_wgf.methods.base import State, Trial
-    from hpc_wgf.run.loop import Loop, _Point
 
     nothing, sizes = MapState((), None, torch.zeros(1)), []
 
@@ -116,8 +118,9 @@ def rejected_steps(log_density):
             return PIController(1e-3, order=2)
 
     loop = Loop(Folding(), None, None, Schedule(0.0, 10.0, 10.0), [])
+    seen = SimpleNamespace(displacement=1.0)
     with pytest.raises(wgf.RunError) as failure:
-        loop._accepted_step(_Point(State(2.0, nothing, 0, 0.1), None))
+        loop._accepted_step(_Point(State(2.0, nothing, 0, 0.1), seen))
     return len(sizes), str(failure.value)
 
 
@@ -166,18 +169,71 @@ def test_a_step_too_long_for_any_shift_stops_a_fixed_run():
 
 
 def test_a_step_that_folds_the_map_is_shortened_by_a_controller():
-    summary = wgf.solve(*steep(tolerance=0.02)).summary
+    summary = wgf.solve(*steep(tolerance=0.02, tolerance_unit="x")).summary
     assert summary.finished
     assert summary.rejected > 0
     assert summary.map_error_relative[-1] < 0.05
+
+
+def relaxing(factor, tolerance, unit):
+    """From N((1, 0), diag(.5, 2)) to rest about 0, with all lengths `factor` times as long."""
+    quadratic = wgf.Quadratic(2, 0.0, [1.0, 0.5])
+    energy = [wgf.PotentialEnergy(quadratic), wgf.Entropy(factor**2)]
+    start = wgf.Gaussian(2, [factor, 0.0], [0.5 * factor**2, 2.0 * factor**2])
+    method = wgf.PWGFOptions(
+        300, 1e-9, "kutta32", 0.02, tolerance, preconditioner="dense", tolerance_unit=unit
+    )
+    return wgf.Problem(energy, start, until=1.0), wgf.Affine(2), method
+
+
+def sizes(*settings):
+    """The lengths of the steps of a run."""
+    seen = []
+    watch = SimpleNamespace(
+        on_row=lambda row: None, on_stop=lambda *stopped: None, on_end=lambda: None,
+        on_step=lambda step: seen.append(step.figures["size"]),
+    )  # fmt: skip
+    wgf.solve(*relaxing(*settings), wgf.Output(every=1.0), observers=[watch])
+    return np.array(seen)
+
+
+def test_a_problem_in_other_units_of_x_takes_the_same_steps():
+    """Relative to the displacement the tolerance means the same; in x it is as absolute as x."""
+    metres, kilometres = (sizes(factor, 3e-4, "displacement") for factor in (1.0, 1e-3))
+    assert len(metres) > 5
+    assert kilometres == pytest.approx(metres, rel=1e-3)
+    metres, kilometres = (sizes(factor, 3e-4 * factor, "x") for factor in (1.0, 1e-3))
+    assert kilometres == pytest.approx(metres, rel=1e-3)
+    assert len(sizes(1e-3, 3e-4, "x")) < len(metres)
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("displacement", None), ("x", 1.0)])
+def test_the_error_of_a_step_is_held_to_a_share_of_the_displacement(unit, scale):
+    """What the controller remembers is error over tolerance · (D + ΔD), both by hand: D = 0 at the
+    first step, and from the evaluation sample at those after it."""
+    runner = PWGF.on(*relaxing(1.0, 1e-2, unit), LocalCommunicator())
+    judge = judge_of(runner)
+    loop, z = Loop(runner, judge, None, Schedule(0.0, 1.0, 1.0), []), judge.evaluation.z
+    point = loop._first(runner.start())
+    for _ in range(3):
+        state = point.state
+        trial, following = loop._attempt(runner.controller(), point, 0.02)
+        drawn = torch.cat(list(runner.samples(state.map, state.step).points))
+        moved = rms(trial.map(drawn) - state.map(drawn))
+        assert trial.moved == pytest.approx(moved, rel=1e-9)  # as the map is linear in θ
+        largest = 1e-2 * (scale or rms(point.look.x - z) + moved)
+        assert following.state.last_error == pytest.approx(trial.error / largest, rel=1e-9)
+        point = following
+
+
+def rms(movement):
+    return float(movement.square().sum(1).mean().sqrt())
 
 
 def test_order_on_the_parameters():
     """θ' = rhs(θ) itself: the error at a fixed time falls with the scheme's order. One frozen
     sample for all steps, so that the equation is the same at every step size."""
     from hpc_wgf.integrators import TABLEAUX, runge_kutta_step
-    from hpc_wgf.methods.pwgf import PWGF
-    from hpc_wgf.parallel import LocalCommunicator
 
     problem = wgf.Problem(
         [wgf.PotentialEnergy(wgf.StyblinskiTang()), wgf.Entropy(1.0)], wgf.Gaussian(2), until=1.0

@@ -9,12 +9,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from bound import judge_of
 from staged import OPTIONS, PROBLEM, RULE, TIMES, FreezeAt, solve
 from stores import assert_same
 
 import hpc_wgf as wgf
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.maps import Composition, MapState, ModuleMap, Stage, carry, described, rebuilt
+from hpc_wgf.methods.pwgf import PWGF
+from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.run.stored_maps import map_of_row
 
 
@@ -29,6 +32,22 @@ def perturbed(map, seed=0):
     generator = torch.Generator().manual_seed(seed)
     theta = map.double().get_theta()
     return theta + 0.2 * torch.randn(len(theta), generator=generator, dtype=torch.float64)
+
+
+def test_displacement_is_that_of_the_whole_chain():
+    """(E|T(z) − z|²)^½ from the start density on, not from the images where the stage began."""
+    runner = PWGF.on(PROBLEM, wgf.BlockFlow(2, 5), OPTIONS, LocalCommunicator())
+    judge, start = judge_of(runner), runner.start().map
+    assert judge.look(start).displacement == 0.0
+    moved = start.moved(perturbed(start.map))
+    stacked = moved.stacked(wgf.BlockFlow(2, 3).double())
+    further = stacked.moved(perturbed(stacked.map, 1))
+    z = judge.evaluation.z
+    for state in (moved, stacked, further):
+        expected = (state(z) - z).square().sum(1).mean().sqrt()
+        assert judge.look(state).displacement == pytest.approx(float(expected), rel=1e-12)
+    assert judge.look(stacked).displacement == judge.look(moved).displacement
+    assert judge.look(further).displacement != judge.look(moved).displacement
 
 
 def test_a_chain_carries_density_and_score_as_one_map_does():

@@ -176,5 +176,5 @@ def test_defaults_of_tables_are_those_of_constructors(place):
 @pytest.mark.parametrize("growth", [1.1, 3.0])
 def test_steps_grow_by_no_more_than_the_option_says(growth):
     """After a step without any error the next one may be as much longer, and no more."""
-    controller = wgf.PWGFOptions(tolerance=1e-2, growth=growth).controller()
-    assert controller.judge(0.0, 1.0).factor == growth
+    controller = wgf.PWGFOptions(tolerance=1e-2, growth=growth).controller(1.0)
+    assert controller.judge(0.0, 1.0, 0.0).factor == growth
