@@ -42,6 +42,17 @@ class ToleranceUnit(StrEnum):
     """The unit of x: the tolerance is absolute."""
 
 
+class Redraw(StrEnum):
+    """When new samples of the start density are drawn."""
+
+    STEP = "step"
+    """For every step: what a step fits of the noise of its samples, the next ones average out.
+    Behind k frozen stages each draw takes k transports."""
+    STAGE = "stage"
+    """For every stage: they are carried through the frozen stages once. For quasi-random samples,
+    which hardly have noise."""
+
+
 class Solver(StrEnum):
     """How Ĝη = −∇F is solved."""
 

@@ -30,7 +30,8 @@ def rows(
     n, until = samples or _SAMPLES, _STEPS * _STEP
     problem, _, options = load_problem(
         "styblinski-tang-2d", f"problem.until={until!r}", "method.scheme=euler",
-        f"method.step={_STEP}", f"method.samples={n}", *settings,
+        f"method.step={_STEP}", f"method.samples={n}", "method.tolerance=none",
+        "method.sampling=random", *settings,
     )  # fmt: skip
     ours = PlanarFlow(2, _LAYERS, spread=3.5)
     contender = Contender(problem, ours, options, communicator, rows=1)

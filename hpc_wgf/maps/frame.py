@@ -10,8 +10,8 @@ from torch import Tensor
 
 _PER_COORDINATE = 16  # Samples for every coordinate that a covariance matrix takes.
 _TAIL = 0.0015  # Share of the samples on each side of their range,
-_BEYOND = 8  # but at least so many,
-_DEVIATIONS = 2.97  # and about so many deviations of a Gaussian.
+_BEYOND = 8  # but at least so many.
+_DEVIATIONS = 4.0  # Half the range of a law of which the moments are known.
 
 
 @dataclass(frozen=True)

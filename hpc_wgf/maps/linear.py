@@ -25,6 +25,8 @@ class LinearFeatures:
     are 0."""
     index: Tensor
     """The place of c_ki in θ, (blocks, q, m)."""
+    roughness: Tensor | None = None
+    """R ≥ 0, (q, q), with cᵀRc a measure of how rough Σ_k c_k φ_k is; None where there is none."""
 
     def jacobian(self, theta: Tensor) -> Tensor:
         """∂T_i/∂z_j for the coordinates i, j of each block, (blocks, m, m, n); θ: (p,)."""

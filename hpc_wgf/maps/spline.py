@@ -129,8 +129,9 @@ class AxisSpline(PushForward):
         d, knots = self.c.shape
         index = weight_index(d, knots, 0, None, z.device)
         return LinearFeatures(
-            at.control(at.value, knots), at.control(at.slope, knots)[:, :, None], index[:, :, None]
-        )
+            at.control(at.value, knots), at.control(at.slope, knots)[:, :, None],
+            index[:, :, None], _roughness(knots, z),
+        )  # fmt: skip
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _SplineLinearizer(self, workspace)
@@ -155,6 +156,13 @@ class _Place(NamedTuple):
         return cls(first, inside - first, place - inside)
 
 
+def _roughness(knots: int, like: Tensor) -> Tensor:
+    """Σ_k (c_{k−1} − 2c_k + c_{k+1})² as a matrix, (knots, knots) in float64."""
+    eye = torch.eye(knots, dtype=torch.float64, device=like.device)
+    bends = eye[:-2] - 2 * eye[1:-1] + eye[2:]
+    return bends.T @ bends
+
+
 def _extended(c: Tensor) -> Tensor:
     """c_{−1}, …, c_{m+1}, (m + 3, d), of control points (d, m + 1)."""
     ends = 2 * c[:, :1] - c[:, 1:2], 2 * c[:, -1:] - c[:, -2:-1]
@@ -163,7 +171,8 @@ def _extended(c: Tensor) -> Tensor:
 
 def _polynomials(c: Tensor) -> Tensor:
     """The coefficients of 1, t, t², t³ between every two knots, (4, m, d)."""
-    k0, k1, k2, k3 = (_extended(c)[k : k + c.shape[1] - 1] for k in range(4))
+    extended, intervals = _extended(c), c.shape[1] - 1
+    k0, k1, k2, k3 = (extended[k : k + intervals] for k in range(4))
     a, b, c2 = (k0 + 4 * k1 + k2) / 6, (k2 - k0) / 2, (k0 - 2 * k1 + k2) / 2
     return torch.stack([a, b, c2, (k3 - k0) / 6 + (k1 - k2) / 2])
 

@@ -29,17 +29,18 @@ class FeatureGram:
     """E[φφᵀ] of every block, (blocks, q, q) in float64."""
     index: Tensor
     """See `LinearFeatures.index`, (blocks, q, m)."""
+    roughness: Tensor | None
+    """See `LinearFeatures.roughness`, (q, q)."""
 
     @classmethod
     def of(cls, map: PushForward, ensemble: Ensemble) -> FeatureGram:
         """Of a map that is linear in θ, at samples; collective, one all-reduce."""
-        sums, index = TreeSum(), None
+        sums = TreeSum()
         for k, z in enumerate(ensemble.points):
-            features = features_of(map, z)
-            value, index = features.value.double(), features.index
+            value = features_of(map, z).value.double()
             sums.add(ensemble.weighted(k, value.permute(2, 0, 1)).permute(1, 2, 0) @ value.mT)
-        assert index is not None
-        return cls(ensemble.mean(sums.total()), index)
+        some = features_of(map, ensemble.points[0][:0])
+        return cls(ensemble.mean(sums.total()), some.index, some.roughness)
 
     @cached_property
     def norm(self) -> float:
@@ -47,34 +48,39 @@ class FeatureGram:
         finite = bool(self.matrices.isfinite().all())
         return float(torch.linalg.matrix_norm(self.matrices, 2).max()) if finite else torch.nan
 
-    def shifted(self, shift: float) -> Tensor:
-        """The matrices of Ĝ + εI, ε = `shift`, (blocks, q, q)."""
+    def shifted(self, shift: float, smoothing: float = 0.0) -> Tensor:
+        """The matrices of Ĝ + εI + sR, ε = `shift`, s = `smoothing`, (blocks, q, q)."""
         matrices = self.matrices.clone()
         matrices.diagonal(dim1=1, dim2=2).add_(shift)
-        return matrices
+        return matrices if self.roughness is None else matrices + smoothing * self.roughness
 
     def times(self, v: Tensor) -> Tensor:
         """Ĝv, (p,)."""
-        return self._scattered(self.matrices @ v.double()[self.index]).to(v)
+        return self.applied(self.matrices, v)
 
-    def inverse(self, shift: float) -> Blocks:
-        """(Ĝ + εI)⁻¹, ε = `shift`. Errors: `StepFailed` where it cannot be factored."""
-        factors = factored(self.shifted(shift))
+    def applied(self, matrices: Tensor, v: Tensor) -> Tensor:
+        """The product of v, (p,), with matrices by blocks, (blocks, q, q)."""
+        return self._scattered(matrices @ v.double()[self.index]).to(v)
+
+    def inverse(self, matrices: Tensor) -> Blocks:
+        """v ↦ A⁻¹v of matrices A by blocks, (blocks, q, q). Errors: `StepFailed` where they cannot
+        be factored."""
+        factors = factored(matrices)
         return lambda v: self._scattered(torch.cholesky_solve(v.double()[self.index], factors)).to(
             v
         )
 
-    def resolvent(self, curvature: Tensor, factor: float, shift: float) -> Blocks:
-        """(Ĝ + εI + aH)⁻¹ (Ĝ + εI), ε = `shift`, a = `factor`, H the blocks of `curvature`,
-        (blocks, q m, q m), with the coordinates of a feature side by side. Errors: `StepFailed`."""
+    def resolvent(self, matrices: Tensor, curvature: Tensor, factor: float) -> Blocks:
+        """v ↦ (A + aH)⁻¹Av of matrices A by blocks, (blocks, q, q), a = `factor`, H the blocks of
+        `curvature`, (blocks, q m, q m), with the coordinates of a feature side by side. Errors:
+        `StepFailed`."""
         blocks, q, m = self.index.shape
         eye = torch.eye(m, dtype=torch.float64, device=self.index.device)
-        shifted = self.shifted(shift)
-        whole = torch.einsum("bkl,ij->bkilj", shifted, eye).reshape(blocks, q * m, q * m)
+        whole = torch.einsum("bkl,ij->bkilj", matrices, eye).reshape(blocks, q * m, q * m)
         factors = factored(torch.add(whole, curvature, alpha=factor))
 
         def apply(v: Tensor) -> Tensor:
-            right = shifted @ v.double()[self.index]
+            right = matrices @ v.double()[self.index]
             solved = torch.cholesky_solve(right.reshape(blocks, q * m, 1), factors)
             return self._scattered(solved.view(blocks, q, m)).to(v)
 

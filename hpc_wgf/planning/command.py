@@ -48,6 +48,8 @@ def plan(
         hardware = calibrated(hardware, calibration)
     found = _products(products, like)
     job = _job(name, settings)
+    if job.options.solves_directly(job.map):
+        found = _Products(0.0, "the map is linear in its parameters, and solves are direct")
     counts = Counts(found.number, _preconditioners(preconditioners, job))
     job.partition(ranks, hardware.torch_device)  # raises, before any work, for too many ranks
     if "OMP_NUM_THREADS" not in os.environ:

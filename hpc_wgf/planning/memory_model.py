@@ -197,7 +197,8 @@ def _prepared(runner: PWGF, system: NormalEquations) -> PreconditionerCost | Non
     """
     on = SimulatedRank(1)
     solver = MetricSolver(runner.setting.map, runner.options, runner.reciprocal_condition)
-    if solver.kind is Preconditioning.NONE:
+    direct = runner.options.solves_directly(runner.setting.map)
+    if direct or solver.kind is Preconditioning.NONE:
         return None
     wanted = subsample_size(runner.setting.map)
     z = torch.cat(system.points)[:FEW]

@@ -11,7 +11,7 @@ from .devices import Device
 from .memory import Phase, kept_share
 from .partition import Job, Partition
 from .room import Room
-from .seconds import Counts, Nodes, reduced_in_a_step, seconds_of_step
+from .seconds import Counts, Nodes, reduced_in_a_step, seconds_of_stage, seconds_of_step
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ class Plan:
     """Bytes that a rank of the whole job holds in `phase`, by what they are for."""
     phase: str
     """The part of a step in which a rank holds most."""
+    seconds_of_stage: float
+    """Seconds on all ranks of the job that a frozen stage of the map adds wherever samples are
+    drawn: to every step, or where they are redrawn for every stage, to its first one."""
     largest_samples: int
     """The largest n with which every rank of the job stays within its memory."""
 
@@ -110,6 +113,9 @@ class Planner(Room):
             memory_of_a_rank=self.available,
             held=phase.held,
             phase=phase.name,
+            seconds_of_stage=seconds_of_stage(
+                self.cost_model, self.partition(self.job, ranks), self.job, self.device
+            ),
             largest_samples=self.largest_samples(ranks, counts.preconditioners),
         )
 

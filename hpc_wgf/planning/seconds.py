@@ -69,8 +69,7 @@ def seconds_of_step(
     chunks = len(partition.step.chunks)
 
     def of(work: Work) -> float:
-        small = work.matrices / device.matrices + work.matrix_flops / (device.matrix_share * rate)
-        return work.flops / rate + work.moved / device.bandwidth + small
+        return _seconds(work, device, rate)
 
     a_product = m * (of(work.product) + (1.0 - kept_share) * of(work.filling))
     made = 0.0 if cost_model.preconditioner is None else cost_model.preconditioner.operations / rate
@@ -88,6 +87,20 @@ def seconds_of_step(
         "all-reduces": sum(often * all_reduce(size, device, nodes) for size, often in sums),
         "ring of particles": ring / _slowest(device, nodes).bandwidth if ring else 0.0,
     }
+
+
+def seconds_of_stage(
+    cost_model: CostModel, partition: Partition, job: Job, device: Device
+) -> float:
+    """Seconds of carrying the samples of a step through one frozen stage of the map."""
+    rate = device.rate(job.options.torch_dtype, tf32=job.options.tf32)
+    return partition.step.samples * _seconds(cost_model.work.stage, device, rate)
+
+
+def _seconds(work: Work, device: Device, rate: float) -> float:
+    """Seconds of some work on a device of so many operations a second."""
+    small = work.matrices / device.matrices + work.matrix_flops / (device.matrix_share * rate)
+    return work.flops / rate + work.moved / device.bandwidth + small
 
 
 def all_reduce(nbytes: float, device: Device, nodes: Nodes) -> float:

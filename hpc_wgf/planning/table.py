@@ -47,6 +47,7 @@ def print_plan(plan: Plan, source: str) -> None:
     for text in (
         f"of {last.ranks} ranks each holds most in: {plan.phase} ({_shares(plan.held)})",
         f"seconds of a step on {last.ranks} ranks: {_seconds(last.seconds_by_part)}",
+        f"every frozen stage of the map, where samples are drawn: {plan.seconds_of_stage:.2g} s",
         f"largest n that fits {last.ranks} ranks of {amount(plan.memory_of_a_rank)}: "
         f"{plan.largest_samples:,}",
     ):

@@ -10,6 +10,7 @@ import torch
 
 from ..choices import Route
 from ..interactions.tiles import pair_sums
+from ..maps import carried_by
 from ..parallel import RandomStream, SampleBlocks
 from ..problems import Problem
 from ..profiling.tracing import Work, traced
@@ -40,6 +41,8 @@ class WorkPerSample:
     """Tensor operations started for a chunk: in a product; in a step and its measurement."""
     solves: int
     """Linear solves of a step."""
+    stage: Work
+    """Carrying a sample through a frozen stage of the map."""
     drawing: float
     """Seconds to draw a sample, measured on this machine."""
 
@@ -60,6 +63,7 @@ def work_per_sample(job: Job, few: OneStep, more: OneStep) -> WorkPerSample:
         pairs=pairs_a_sample(job.problem, more.samples, few.samples),
         calls=(more.product.calls / chunks, (more.work + more.measurement).calls / chunks),
         solves=more.solves,
+        stage=a_sample(_carrying(few), _carrying(more)),
         drawing=_drawing(job),
     )
 
@@ -70,6 +74,13 @@ def _filling(taken: OneStep) -> Work:
     points = taken.system.points
     budget = taken.samples * linearizer.bytes_per_sample
     return traced(lambda: [linearizer.linearize(z, budget=budget) for z in points]).work
+
+
+def _carrying(taken: OneStep) -> Work:
+    """Work of carrying all samples of a step through one map like that of the run."""
+    map, chunks = taken.runner.setting.map, taken.system.ensemble.chunks
+    score = taken.runner.problem.energy.needs_density
+    return traced(lambda: carried_by(map, chunks, score=score)).work
 
 
 def pairs_a_sample(problem: Problem, samples: int, fewer: int | None = None) -> float:

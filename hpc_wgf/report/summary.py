@@ -106,6 +106,10 @@ class Summary:
     folded: list[int]
     """Number of evaluation samples at which the map has folded: their density is not known."""
 
+    left_out: int | None
+    """The largest number of new samples at which the map had folded before a step, which were left
+    out of it."""
+
     steps: int
     """Number of accepted steps."""
 
@@ -134,6 +138,9 @@ class Summary:
 
     start_warnings: list[str]
     """What was to be known before the run, as that the potential has no lower bound."""
+
+    seconds_drawing: float | None
+    """Seconds of drawing samples and of carrying them through frozen stages."""
 
     wall_seconds: float
     """Seconds of computation up to the last row."""
@@ -182,6 +189,7 @@ class Summary:
             projection_error_relative=_listed(projection),
             projection_error_fresh_relative=_listed(fresh),
             folded=np.nan_to_num(column["folded"]).astype(int).tolist(),
+            left_out=None if (most := _largest(column["step_left_out"])) is None else int(most),
             steps=column["step_time"].size,
             rejected=_total(column["step_rejected"]),
             products_per_solve=products / solves if solves and products is not None else None,
@@ -191,6 +199,7 @@ class Summary:
             worst_nonlinearity=_largest(_in_motion(column)),
             energy_law=EnergyLaw.of(column),
             start_warnings=attributes.get("warnings", []),
+            seconds_drawing=_summed(column["step_seconds_drawing"]),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
         )
@@ -255,6 +264,12 @@ def _listed_or_none(column: np.ndarray) -> Column | None:
     """The same; None where no value is finite."""
     values = _listed(column)
     return None if all(value is None for value in values) else values
+
+
+def _summed(column: np.ndarray) -> float | None:
+    """The sum of the finite values; None where there is none."""
+    finite = column[np.isfinite(column)]
+    return float(finite.sum()) if finite.size else None
 
 
 def _largest(column: np.ndarray) -> float | None:

@@ -58,6 +58,9 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         tail += f", worst true residual {residual:.1e}"
     if summary.unconverged:
         tail += f", [yellow]{summary.unconverged} solves stopped short of rtol[/yellow]"
+    if summary.stages > 1 and summary.seconds_drawing is not None and summary.wall_seconds:
+        share = summary.seconds_drawing / summary.wall_seconds
+        tail += f", {share:.0%} of the time for samples behind frozen stages"
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
     rejected = "" if summary.rejected is None else f" ({summary.rejected} rejected)"
     console.print(f"{summary.steps} steps{rejected}{tail}, {summary.wall_seconds:.1f} s, {state}")
@@ -83,6 +86,11 @@ def _warnings(summary: Summary) -> list[str]:
         warnings.append(
             f"the map has folded at up to {max(summary.folded)} evaluation samples: their "
             "positions stand, their densities are not known"
+        )
+    if summary.left_out:
+        warnings.append(
+            f"at up to {summary.left_out} of {summary.samples} new samples of a step the map had "
+            "folded already: they were left out of it"
         )
     return warnings
 

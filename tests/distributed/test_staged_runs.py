@@ -10,7 +10,10 @@ from stores import assert_same
 from hpc_wgf import open_run
 
 
-@pytest.mark.parametrize("how", [(), ("rule",)], ids=["at times", "by rule, Sobol points"])
+@pytest.mark.parametrize(
+    "how", [(), ("rule",), ("implicit",)],
+    ids=["at times", "by rule, Sobol points", "implicit steps, samples for every stage"],
+)  # fmt: skip
 def test_the_same_bits_on_any_number_of_ranks_and_after_a_kill(tmp_path, how):
     for ranks in (1, 2, 4):
         done = script("staged.py", tmp_path / f"{ranks}", 0.25, 0, *how, ranks=ranks)

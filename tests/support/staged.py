@@ -2,7 +2,8 @@
 
 Usage: staged.py STORE UNTIL [KILL_AT_STEP [ODD]], resuming the run at STORE where there is one.
 ODD: what the last rank alone does where a stage begins, "fails" or "differs" or "abstains"; with
-"rule" stages begin by the rule of `Stages`, and samples are Sobol points.
+"rule" stages begin by the rule of `Stages`, and samples are Sobol points; with "implicit" steps
+are so too, in the energy form, and samples are drawn for every stage.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ PROBLEM = wgf.Problem(
 )
 OPTIONS = wgf.PWGFOptions(samples=400, rtol=1e-4, step_size=0.02, tolerance=3e-2)
 TIMES = (0.05, 0.15)
-RULE = wgf.Stages("auto", deformation=0.12)
+RULE = wgf.Stages("auto", deformation=0.06)
+RULED = {
+    "rule": {"sampling": "sobol"},
+    "implicit": {"sampling": "sobol", "scheme": "ros2", "form": "energy", "redraw": "stage"},
+}
+"""Options of runs whose stages begin by the rule."""
 
 
 class FreezeAt:
@@ -77,12 +83,12 @@ class KilledAt:
 def solve(
     path: Path, until: float = 0.25, *, kill_at: int = 0, odd: str = "", **options
 ) -> wgf.Solution:
-    by_rule = odd == "rule"
+    by_rule = odd in RULED
     blocks = Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0))
     return wgf.solve(
         PROBLEM.replace(until=until),
         wgf.AxisSpline(2, 8) if by_rule else blocks,
-        replace(OPTIONS, sampling="sobol") if by_rule else OPTIONS,
+        replace(OPTIONS, **RULED[odd]) if by_rule else OPTIONS,
         wgf.Output(path, every=0.05),
         stages=RULE if by_rule else Odd(odd) if odd else FreezeAt(),
         observers=[KilledAt(kill_at)] if kill_at else [],
@@ -98,6 +104,6 @@ if __name__ == "__main__":
         last = communicator.rank == communicator.size - 1
         solve(
             store, float(sys.argv[2]), kill_at=int(sys.argv[3]) if len(sys.argv) > 3 else 0,
-            odd=sys.argv[4] if len(sys.argv) > 4 and (last or sys.argv[4] == "rule") else "",
+            odd=sys.argv[4] if len(sys.argv) > 4 and (last or sys.argv[4] in RULED) else "",
             communicator=communicator, resume=begun,
         )  # fmt: skip

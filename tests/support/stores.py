@@ -33,7 +33,7 @@ ATTRIBUTES = {
 SPAN = slice(0, 100)
 """Its samples, all on one rank."""
 
-_TIMES_OF_DAY = {"wall_seconds", "step_seconds"}
+_TIMES_OF_DAY = {"wall_seconds", "step_seconds", "step_seconds_drawing"}
 _TABLES = {"figures", "step_figures"}  # compared column by column
 
 

@@ -1,10 +1,15 @@
-"""The solve of (Ĝ + εI) η = −∇F for maps that are linear in their parameters, by factorisation.
+"""The solve of (Ĝ + εI + sR) η = −∇F for maps that are linear in their parameters, by
+factorisation.
 
-Their metric depends on the samples alone: its matrix is made and factored once for the samples of
-a step, and serves all stages and attempts of it.
+Their metric depends on the samples alone: its matrix is made and factored once for the samples of a
+step, and serves all stages and attempts of it. R measures the roughness of the motion (see
+`LinearFeatures`): where hardly a sample determines a parameter, as beyond the last samples of a
+spline, the smoothest motion is taken.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +31,7 @@ from .solver_memory import Memory
 
 _SHIFT = {torch.float64: 1e-9, torch.float32: 1e-6}  # ε/‖Ĝ‖,
 _OF_RTOL = 0.01  # and this part of rtol at most
+_SMOOTHING = 1e4  # s/ε, where ε is not given
 
 
 class DirectSolver:
@@ -40,7 +46,8 @@ class DirectSolver:
         default = min(_SHIFT[options.torch_dtype], _OF_RTOL * options.rtol)
         default *= min(1.0, SPARED * reciprocal_condition)
         self._shift = default if options.shift is None else options.shift
-        self._known: tuple[Ensemble, FeatureGram, Blocks] | None = None
+        self._smoothing = _SMOOTHING * default if options.shift is None else 0.0
+        self._known: tuple[Ensemble, _Factored] | None = None
 
     def solve(
         self,
@@ -65,34 +72,43 @@ class DirectSolver:
     def resolvent(self, map: PushForward, ensemble: Ensemble, energy: SumOfEnergies) -> Resolvent:
         """(a, v) ↦ (I − aA)⁻¹v with A = −Ĝ⁻¹H ≈ ∂η/∂θ, H the curvature of the energy at the
         present parameters. Collective. Errors: `StepFailed` where Ĝ + aH cannot be factored."""
-        gram, _ = self._factors(map, ensemble)
+        known = self._factored(map, ensemble)
         H = curvature(map, ensemble, energy)
         applied: dict[float, Blocks] = {}
 
         def resolvent(a: float, v: Tensor) -> Tensor:
             if a not in applied:
-                applied[a] = gram.resolvent(H, a, self._shift * gram.norm)
+                applied[a] = known.gram.resolvent(known.matrices, H, a)
             return applied[a](v)
 
         return resolvent
 
-    def _factors(self, map: PushForward, ensemble: Ensemble) -> tuple[FeatureGram, Blocks]:
-        known = self._known
-        if known is None or known[0] is not ensemble:
+    def _factored(self, map: PushForward, ensemble: Ensemble) -> _Factored:
+        if self._known is None or self._known[0] is not ensemble:
             gram = FeatureGram.of(map, ensemble)
             if not gram.norm < torch.inf:
                 raise StepFailed("the metric of the map's features is not finite")
-            known = self._known = ensemble, gram, gram.inverse(self._shift * gram.norm)
-        return known[1], known[2]
+            matrices = gram.shifted(self._shift * gram.norm, self._smoothing * gram.norm)
+            self._known = ensemble, _Factored(gram, matrices, gram.inverse(matrices))
+        return self._known[1]
 
     def _solved(self, map: PushForward, system: NormalEquations) -> tuple[Tensor, SolveStats]:
-        gram, inverse = self._factors(map, system.ensemble)
-        eta, size = inverse(system.b), float(system.b.norm())
+        known = self._factored(map, system.ensemble)
+        eta, size = known.inverse(system.b), float(system.b.norm())
         if size == 0.0:
             return eta, SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
-        left = system.b - gram.times(eta) - self._shift * gram.norm * eta
-        residual = float(left.norm()) / size
+        residual = float((system.b - known.gram.applied(known.matrices, eta)).norm()) / size
         return eta, SolveStats(Status.CONVERGED, 0, residual, residual)
+
+
+class _Factored(NamedTuple):
+    """The metric on the samples of a step."""
+
+    gram: FeatureGram
+    matrices: Tensor
+    """Ĝ + εI + sR by blocks, (blocks, q, q)."""
+    inverse: Blocks
+    """v ↦ (Ĝ + εI + sR)⁻¹v."""
 
 
 ParameterSolver = MetricSolver | DirectSolver

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from ...choices import Form, Precision, Preconditioning, Sampling, Solver, ToleranceUnit
+from ...choices import Form, Precision, Preconditioning, Redraw, Sampling, Solver, ToleranceUnit
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
 
@@ -112,6 +112,8 @@ class PWGFOptions:
     tolerance_unit: ToleranceUnit = Field(default=ToleranceUnit.DISPLACEMENT, kw_only=True)
     """Of the tolerance: "displacement", so that it is relative to how far the samples have come
     since the start, or "x", the absolute unit of x."""
+    redraw: Redraw = Field(default=Redraw.STEP, kw_only=True)
+    """When samples are drawn anew: for every "step", or for every "stage" of the map."""
     kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
     """The method: parameterised Wasserstein gradient flow."""
 

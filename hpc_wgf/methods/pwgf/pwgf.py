@@ -7,6 +7,7 @@ samples most nearly as the flow would. With the same samples in Ĝ and ∇F the 
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -15,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...choices import Preconditioning, Solver
+from ...choices import Preconditioning, Redraw, Solver
 from ...columns import Column
 from ...ensemble import Ensemble, SamplesFailed
 from ...errors import StepFailed
 from ...integrators import SCHEMES, Controller
-from ...maps import MapState, PushForward
+from ...maps import MapState, PushForward, Stage
 from ...parallel import Communicator, RandomStream, SampleBlocks
 from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial, start_frame
@@ -55,6 +56,8 @@ class PWGF:
                "the linear one"),
         Column("misfit", "step", "E|(T_{theta + h eta} - T_theta)/h + f|^2, h the way to the first "
                "stage: what a step's own motion leaves of the force", "x^2/t^2", optional=True),
+        Column("seconds_drawing", "step", "seconds of drawing the step's samples, and of carrying "
+               "them through frozen stages", "s"),
         Column("left_out", "step", "new samples at which the map has folded, left out of the step",
                integer=True),
         Column("shift", "step", "epsilon over the largest eigenvalue of the metric"),
@@ -74,6 +77,8 @@ class PWGF:
         self._blocks = SampleBlocks.automatic(options.samples, options.block)
         self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
         self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
+        self._seconds_drawing = 0.0  # since the last step
+        self._drawn_for: dict[RandomStream, tuple[tuple[Stage, ...], Ensemble]] = {}
         self._centre = CentreOfMass.kept(setting, self._blocks, options.budget)
 
     @classmethod
@@ -189,7 +194,8 @@ class PWGF:
         return replace(velocity, projection_error=_NAN, force_square=_NAN)
 
     def samples(self, map: MapState, step: int) -> Ensemble:
-        """The samples on which a step is computed, behind the frozen stages of `map`."""
+        """The samples on which a step is computed, behind the frozen stages of `map`; those of all
+        its steps are the same where they are drawn for every stage."""
         return self._drawn(map, self._blocks, RandomStream.STEP, step)
 
     def validation_samples(self, map: MapState, step: int) -> Ensemble | None:
@@ -202,10 +208,17 @@ class PWGF:
     def _drawn(
         self, map: MapState, blocks: SampleBlocks, stream: RandomStream, step: int
     ) -> Ensemble:
-        sampler = self.setting.sampler
+        for_stage = self.options.redraw is Redraw.STAGE
+        if for_stage and (known := self._drawn_for.get(stream)) and known[0] == map.stages:
+            return known[1]
+        begun, sampler = clock.monotonic(), self.setting.sampler
         parts = sampler.parts(blocks, map.map.chunk_size())
-        drawn = sampler.draw(blocks, parts, stream, step)
-        return drawn.carried(map.stages, score=self.problem.energy.needs_density)
+        drawn = sampler.draw(blocks, parts, stream, len(map.stages) if for_stage else step)
+        carried = drawn.carried(map.stages, score=self.problem.energy.needs_density)
+        if for_stage:
+            self._drawn_for[stream] = map.stages, carried
+        self._seconds_drawing += clock.monotonic() - begun
+        return carried
 
     def system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
         """Ĝη = −∇F of a map on given samples. Errors: `StepFailed` where the map folds or a value
@@ -251,13 +264,17 @@ class PWGF:
             map, products, solves = self._centre.restored(
                 map, context.ensemble, solver.solver, stages[-1].memory
             )
+        drawing, self._seconds_drawing = self._seconds_drawing, 0.0
         # A preconditioner is made anew where it could not be made again from the step's number.
         left = None if context.ensemble.left_out else stages[-1].memory
         return Trial(
             map=map,
             error=wrong,
             memory=WarmStart(left, remembered),
-            figures=_figures(begun, stages[1:], repeated + products, solves),
+            figures={
+                **_figures(begun, stages[1:], repeated + products, solves),
+                "seconds_drawing": drawing,
+            },
             moved=moved,
         )
 

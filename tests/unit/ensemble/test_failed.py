@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+import hpc_wgf as wgf
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.ensemble import Ensemble, FailedSamples, SamplesFailed, unusable
+from hpc_wgf.ensemble.failed import CAUSES, FOLDED
+from hpc_wgf.maps import Transported
 from hpc_wgf.parallel import LocalCommunicator
 
 N, D = 16, 2
@@ -80,3 +85,42 @@ def test_a_failed_sum_says_where():
     assert "positions are not finite at 1 of 16 samples, first from z = (4, 40)" in str(
         summed(pole)
     )
+
+
+class Parabola(wgf.PushForward):
+    """T(x) = x + θ x² on the line, which folds where x ≤ −1/(2θ)."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.bend = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, z):
+        return z + self.bend * z**2
+
+    def transport(self, z, score=None):
+        slope = (1 + 2 * self.bend * z)[:, 0]
+        if score is not None:
+            score = (score - 2 * self.bend / slope[:, None]) / slope[:, None]
+        return Transported(self(z), slope.abs().log(), slope > 0, score)
+
+    def linearizer(self, workspace=None):
+        raise NotImplementedError
+
+
+def test_samples_at_which_a_map_has_folded_are_taken_out_of_all_chunks():
+    x = torch.arange(-8.0, 8.0, dtype=torch.float64)[:, None]
+    parts = [Cloud(part, part[:, 0], part, log_weight=part[:, 0]) for part in x.split(5)]
+    sample = Ensemble(parts, [[len(part.x) for part in parts]], LocalCommunicator(), step=3)
+    map = Parabola().at(torch.tensor([0.1]))  # folded at x ≤ −5
+    left = sample.unfolded(map)
+    assert torch.equal(torch.cat(left.points), x[x[:, 0] > -5])
+    assert (left.total, left.left_out, left.step) == (12, 4, 3)
+    assert [len(chunk.log_weight) for chunk in left.chunks] == [1, 5, 5, 1]
+    assert left.unfolded(map).left_out == 4
+
+
+@pytest.mark.parametrize(("count", "total", "few"), [(1, 1000, True), (2, 1999, False)])
+def test_a_thousandth_may_be_left_out(count, total, few):
+    folded = FailedSamples(CAUSES[FOLDED], count, total, (0.0,), (0.0,), 0.0, (0.0, 1.0))
+    assert folded.may_be_left_out is few
+    assert not replace(folded, cause=CAUSES[1]).may_be_left_out

@@ -26,6 +26,7 @@ from hpc_wgf.solution import solve
 
 KEYS = {
     "problem", "device", "parameters", "samples", "counts", "lines", "memory_of_a_rank", "held",
+    "seconds_of_stage",
     "phase", "largest_samples", "preconditioner", "products_from", "constants", "dry_run",
 }  # fmt: skip
 CPU = device_named("cpu")
