@@ -23,6 +23,7 @@ product() {
 solve() { bench solve solve; }
 step() {
   bench step-schemes step --compare schemes
+  bench step-sampling step --compare sampling
   bench step-preconditioner step --compare preconditioner
   bench step-planar step --compare planar
 }

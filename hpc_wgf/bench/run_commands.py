@@ -22,6 +22,8 @@ class Comparison(StrEnum):
     """Runge–Kutta schemes (see `schemes`)."""
     PRECONDITIONER = "preconditioner"
     """Runs with and without preconditioner (see `preconditioned_runs`)."""
+    SAMPLING = "sampling"
+    """Independent samples and Sobol points (see `sampling`)."""
     PLANAR = "planar"
     """40 planar layers, with products by this package and by torch.func (see `planar_run`)."""
 
@@ -57,17 +59,20 @@ def step_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Whole runs: schemes, with and without preconditioner, 40 planar layers against torch.func.
+    """Whole runs: schemes, samples, preconditioners, 40 planar layers against torch.func.
 
     Example: `hpc-wgf bench step --compare schemes --problem porous-2d --set problem.until=0.2`
     """
-    from . import planar_run, preconditioned_runs, schemes
+    from . import planar_run, preconditioned_runs, sampling, schemes
 
     own = [*(settings or []), *([f"method.samples={samples}"] if samples else [])]
 
     def measure(on: Communicator) -> list[Row]:
         if compare is Comparison.PLANAR:
             return planar_run.rows(samples, tuple(settings or []), rounds, on)
+        if compare is Comparison.SAMPLING:
+            numbers = [samples] if samples else []
+            return sampling.rows(problem or [], numbers, settings or [], rounds, stored, on)
         if compare is Comparison.PRECONDITIONER:
             return preconditioned_runs.rows(problem or [], own, error, rounds, stored, on)
         return [

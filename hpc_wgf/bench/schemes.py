@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..config import load_problem
 from ..errors import InputError, RunError
 from ..integrators import SCHEMES
+from ..maps import PushForward
 from ..methods.pwgf import PWGFOptions
 from ..parallel import Communicator
 from .record import Row
@@ -27,7 +28,7 @@ def rows(
     flow, map, options = load_problem(problem, *settings)
     contenders = {
         scheme: Contender(flow, map, _options(options, scheme, tolerance), communicator, stored)
-        for scheme in schemes or SCHEMES
+        for scheme in schemes or _possible(options, map)
     }
     found: dict[str, list[WholeRun | RunError]] = {scheme: [] for scheme in contenders}
     for _ in range(rounds):
@@ -36,6 +37,12 @@ def rows(
     return [
         _row(problem, scheme, contender, found[scheme]) for scheme, contender in contenders.items()
     ]
+
+
+def _possible(options: PWGFOptions, map: PushForward) -> list[str]:
+    """All schemes, without those that the map does not allow."""
+    linear = replace(options, scheme="heun").solves_directly(map)
+    return [name for name, scheme in SCHEMES.items() if linear or not scheme.implicit]
 
 
 def _options(options: PWGFOptions, scheme: str, tolerance: float | None) -> PWGFOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from ..problems import Problem
 from ..profiling.timing import seconds_of
 from ..run.loop import Loop
 from ..run.schedule import Schedule
+from ..run.staging import StagesByRule
+from ..stages import Stages
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Contender:
     """Stored times after the start, equally spaced; each ends a step."""
     method: type[PWGF] = PWGF
     """The method, perhaps with other products."""
+    stages: Stages = field(default_factory=lambda: Stages("none"))
+    """When the map is frozen; by default never, so that products of one map are compared."""
 
     def run(self) -> WholeRun:
         """Carry out the run and time it; collective. Errors: `RunError` where it cannot go on."""
@@ -62,7 +66,10 @@ class Contender:
             runner = self.method.on(self.problem, self.map, self.options, ranks, pieces=ranks.size)
             schedule = Schedule(begun, until, (until - begun) / self.rows)
             judge = Judge(self.problem, runner.setting.evaluation)
-            Loop(runner, judge, ranks, schedule, [memory]).run()
+            staging = StagesByRule.of(
+                self.stages, runner.setting, judge, self.map, begun=self.problem.start_time
+            )
+            Loop(runner, judge, ranks, schedule, [memory], staging).run()
 
         seconds = seconds_of(whole, self.communicator.device)
         columns = memory.columns()

@@ -31,7 +31,7 @@ from .solver_memory import Memory
 
 _SHIFT = {torch.float64: 1e-9, torch.float32: 1e-6}  # ε/‖Ĝ‖,
 _OF_RTOL = 0.01  # and this part of rtol at most
-_SMOOTHING = 1e4  # s/ε, where ε is not given
+_SMOOTHING = 1e5  # s/ε, where ε is not given
 
 
 class DirectSolver:

@@ -118,7 +118,8 @@ def test_step_compares_runs_with_and_without_preconditioner():
     assert row["ratio"] == pytest.approx(row["seconds_plain"] / row["seconds_preconditioned"])
     assert max(row["error_plain"], row["error_preconditioned"]) <= 0.2
     looser = {**row, "error_wanted": 10.0}
-    (loosest,) = bench("step", *wanted, looser["error_wanted"], *SHORT)
+    fixed = ["--set", "method.tolerance=none", "--set", "method.step=0.02"]
+    (loosest,) = bench("step", *wanted, looser["error_wanted"], *SHORT, *fixed)
     assert loosest["rtol_plain"] == loosest["rtol_preconditioned"] == 3e-4
     assert loosest["products_preconditioned"] < loosest["products_plain"]
 
@@ -128,6 +129,14 @@ def test_an_error_that_no_tolerance_reaches_is_refused():
     done = CliRunner().invoke(app, ["bench", "step", *map(str, asked)])
     assert done.exit_code == 2
     assert "ask for a larger --error" in done.output
+
+
+def test_step_compares_samples():
+    wanted = ["--compare", "sampling", "--problem", "ou-2d", "--samples", 256, "--rounds", 2]
+    (row,) = bench("step", *wanted, "--set", "problem.until=0.3", "--stored", 1)
+    assert (row["problem"], row["samples"]) == ("ou-2d", 256)
+    assert row["ratio"] == row["error_random"] / row["error_sobol"] > 0
+    assert (row["failures_random"], row["failures_sobol"]) == (0, 0)
 
 
 def test_step_compares_with_torch_func():
