@@ -1,4 +1,5 @@
-"""`python -m hpc_wgf.guide`: writes the generated sections of README and guide anew.
+"""`python -m hpc_wgf.guide`: writes the generated sections of README and guide anew, and with the
+word `pictures` those pictures of theirs that are drawn from records.
 
 It works on the checkout that this package lies in, as its records are not part of the package.
 """
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError
+from . import sampling
 from .generated import pages_of, regenerated
 
 
@@ -17,6 +19,8 @@ def main() -> None:
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / "data" / "runs").is_dir():
         raise InputError(f"{checkout} holds no data/runs: run this from a checkout of the project")
+    if sys.argv[1:] == ["pictures"]:
+        sampling.draw(checkout / "data")
     for page in pages_of(checkout):
         text = regenerated(page, checkout)
         if text != page.read_text(encoding="utf-8"):

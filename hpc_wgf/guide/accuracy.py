@@ -11,14 +11,14 @@ from .records import Record, records, run_command, versions_line
 from .sections import markdown_table
 
 _SHORT = (
-    "ou-10d", "styblinski-tang-2d", "styblinski-tang-30d", "styblinski-tang-30d-long",
-    "porous-2d", "porous-15d", "gmm-two-moons", "gmm-8d",
+    "ou-10d", "heat-merging-1d", "double-well-1d", "styblinski-tang-2d", "styblinski-tang-30d",
+    "styblinski-tang-30d-long", "porous-2d", "porous-15d", "gmm-two-moons", "gmm-8d",
 )  # fmt: skip
 _SIZES = {"block": "width", "planar": "layers", "perceptron": "widths"}
 
 
 def short_table(data: Path) -> str:
-    """Eight named problems: what they are, dimension, error or divergence, seconds."""
+    """Some named problems: what they are, dimension, error or divergence, seconds."""
     runs = records(data / "runs")
     rows = [
         [f"`{name}`", _title(name), str(run["dimension"]), _verdict(run), _seconds(run)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from . import accuracy, performance
+from . import accuracy, performance, sampling
 from .pages import NAMES
 from .sections import filled
 
@@ -28,5 +28,6 @@ def _sections(data: Path) -> dict[str, Callable[[], str]]:
         "accuracy-other": lambda: accuracy.other_table(data),
         "accuracy-work": lambda: accuracy.work_table(data),
         "accuracy-commands": lambda: accuracy.commands(data),
+        "sampling": lambda: sampling.sampling_table(data),
         "benchmarks": lambda: performance.benchmark_sections(data),
     }
