@@ -55,8 +55,8 @@ class AxisSpline(PushForward):
             raise InputError(f"a spline needs at least {_LEAST} knots, got {knots}")
         self.c = nn.Parameter(torch.zeros(dimension, knots))
         self._given = [
-            None if end is None else torch.as_tensor(end, dtype=torch.float64).expand(dimension)
-            for end in (low, high)
+            None if end is None else _end(end, name, dimension)
+            for end, name in ((low, "low"), (high, "high"))
         ]
         # In double precision, until the map is given that of a run.
         self.register_buffer("low", torch.zeros(dimension, dtype=torch.float64))
@@ -135,6 +135,17 @@ class AxisSpline(PushForward):
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _SplineLinearizer(self, workspace)
+
+
+def _end(given: float | Sequence[float] | Tensor, name: str, dimension: int) -> Tensor:
+    """The ends of all coordinates, (d,). Errors: `InputError` for another number of them."""
+    ends = torch.as_tensor(given, dtype=torch.float64)
+    if ends.ndim > 1 or ends.numel() not in (1, dimension):
+        raise InputError(
+            f"{name} of a spline in dimension {dimension} must be a number or one for each "
+            f"coordinate, got {given}"
+        )
+    return ends.expand(dimension)
 
 
 class _Place(NamedTuple):

@@ -11,7 +11,7 @@ from ...checks import check_cloud, check_virial
 from ...choices import Form, Route, Sampling
 from ...cloud import Cloud
 from ...errors import InputError
-from ...maps import MapState
+from ...maps import MapState, PushForward
 from ...problems import Density, Problem, jump_of
 from .options import PWGFOptions
 
@@ -27,6 +27,7 @@ def checks(
     `reciprocal_condition`: of the start density (see `units`). `plain`: whether solves are without
     a preconditioner."""
     found: list[Callable[[], None]] = [
+        lambda: check_features(map.map, options),
         lambda: check_first_samples(problem, options.samples, map, first_samples()),
         lambda: check_units(problem.start, options, reciprocal_condition, plain=plain),
     ]
@@ -51,6 +52,16 @@ def check_options(problem: Problem, options: PWGFOptions) -> None:
             "random batches take consecutive samples as independent, and Sobol points keep apart "
             'from each other: sums over pairs would be wrong. Use method.sampling = "random", or '
             "another route than batches for the interaction"
+        )
+
+
+def check_features(map: PushForward, options: PWGFOptions) -> None:
+    """Errors: `InputError` where direct solves are to find more features than there are samples."""
+    sizes = map.features_and_coordinates()
+    if sizes is not None and options.solves_directly(map) and options.samples < sizes[0]:
+        raise InputError(
+            f"{options.samples} samples cannot tell {sizes[0]} features of the map apart: take "
+            "more samples (method.samples), a few times as many at least, or fewer features"
         )
 
 

@@ -95,6 +95,7 @@ def test_a_description_keeps_the_knots_to_the_bit(dtype):
         (2, {}, "at least 3 knots, got 2"),
         (5, {"low": 1.0, "high": 1.0}, "must lie beyond its first"),
         (5, {"low": 7.0}, "must lie beyond its first"),
+        (5, {"low": [1.0, 2.0, 3.0]}, "low of a spline in dimension 2 must be a number or one for"),
     ],
 )
 def test_what_is_no_spline_is_refused(knots, options, message):

@@ -172,6 +172,13 @@ def test_what_cannot_be_solved_directly_is_refused(map, options, message):
         method(problem, map, **options)
 
 
+def test_fewer_samples_than_features_are_refused():
+    problem = wgf.Problem([wgf.Entropy(1.0)], wgf.Gaussian(1), 1.0)
+    few = wgf.PWGFOptions(samples=20)
+    with pytest.raises(wgf.InputError, match="20 samples cannot tell 30 features"):
+        wgf.solve(problem, AxisSpline(1, 30), few)
+
+
 def test_options_that_exclude_each_other_are_refused():
     with pytest.raises(wgf.InputError, match="preconditioner dense is for solves by products"):
         wgf.PWGFOptions(solver="direct", preconditioner="dense")
