@@ -95,8 +95,18 @@ class Scheme(Protocol):
         ...
 
 
+class _WithoutMemory:
+    """What is stored of a scheme that has no memory."""
+
+    def state_dict(self, memory: Any) -> Mapping[str, Any]:
+        return {}
+
+    def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
+        return None
+
+
 @dataclass(frozen=True)
-class RungeKutta:
+class RungeKutta(_WithoutMemory):
     """The Runge–Kutta scheme of a tableau, which has no memory."""
 
     tableau: Tableau
@@ -118,12 +128,6 @@ class RungeKutta:
 
     def first_stage(self, step: float, memory: Any) -> float:
         return step * (self.tableau.c[1] if len(self.tableau.c) > 1 else 1.0)
-
-    def state_dict(self, memory: Any) -> Mapping[str, Any]:
-        return {}
-
-    def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
-        return None
 
     def advance(
         self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
@@ -188,7 +192,7 @@ class Chebyshev:
 
 
 @dataclass(frozen=True)
-class Rosenbrock:
+class Rosenbrock(_WithoutMemory):
     """The linearly implicit scheme of `rosenbrock_step`, which has no memory."""
 
     name: str = "ros2"
@@ -202,12 +206,6 @@ class Rosenbrock:
 
     def first_stage(self, step: float, memory: Any) -> float:
         return step
-
-    def state_dict(self, memory: Any) -> Mapping[str, Any]:
-        return {}
-
-    def load_state_dict(self, parts: Mapping[str, Tensor]) -> Any:
-        return None
 
     def advance(
         self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,

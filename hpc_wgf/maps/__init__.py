@@ -14,7 +14,7 @@ from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
 from .spline import AxisSpline
-from .state import MapState, Stage, carried_by, carry
+from .state import MapState, Stage, behind_stages, carried_by, carry
 
 __all__ = [
     "Affine",
@@ -34,6 +34,7 @@ __all__ = [
     "ResidualPerceptron",
     "Stage",
     "Transported",
+    "behind_stages",
     "budget_on",
     "carried_by",
     "carry",

@@ -62,16 +62,23 @@ class MapState:
     @torch.no_grad()
     def __call__(self, z: Tensor) -> Tensor:
         """T(z), (n, d) → (n, d), in the precision and on the device of the map."""
-        z = z.to(self.theta)
-        for stage in self.stages:
-            z = stage.map(z)
-        x: Tensor = self.active()(z)
+        x: Tensor = self.active()(behind_stages(self.stages, z, like=self.theta))
         return x
 
     def carry(self, start: Cloud) -> Cloud:
         """The images T(z) of samples of the start density, with their density and score."""
         (cloud,) = carried_by(self.active(), carry(self.stages, [start]), score=True)
         return cloud
+
+
+@torch.no_grad()
+def behind_stages(stages: Sequence[Stage], z: Tensor, *, like: Tensor) -> Tensor:
+    """The images S_k(… S_1(z)) under frozen stages, (n, d) → (n, d), in the precision and on the
+    device of `like`."""
+    z = z.to(like)
+    for stage in stages:
+        z = stage.map(z)
+    return z
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ from .solver_memory import Memory
 
 _HELD = 1e-4  # of the spread of x, to which the centre is held
 _RTOL = 1e-2  # of the way back, which is short
+_MOST_SOLVES = 4
 _FOLLOWED = 0.5  # least part of a translation that a map has to follow
 
 
@@ -93,17 +94,22 @@ class CentreOfMass:
 
         `ensemble`, `memory`: the samples of the step, and what its last solve left. The state stays
         as it is where the centre is off by less than 1e-4 of the spread, and where the map cannot
-        follow half of a translation. Collective. Errors: `StepFailed`."""
-        drift, spread = self.drift(map)
-        if not float(drift.norm()) > _HELD * spread:
-            return map, 0, 0
-        back = SumOfEnergies([_Linear(drift)])  # its force is the drift everywhere
-        system = assemble(map.active(), ensemble, back, form=Form.FORCE, budget=self.budget)
-        change, stats = solver.iterate(map.map, system, memory, rtol=_RTOL)
-        followed = torch.dot(system.b.double(), change.double())  # of |drift|², c·Ĝc
-        if float(followed) >= _FOLLOWED * float(drift.square().sum()):
+        follow half of a translation. By Newton's method: a translation is linear in θ only where it
+        is short beside the features of the map. Collective. Errors: `StepFailed`."""
+        products = solves = 0
+        while solves < _MOST_SOLVES:
+            drift, spread = self.drift(map)
+            if not float(drift.norm()) > _HELD * spread:
+                break
+            back = SumOfEnergies([_Linear(drift)])  # its force is the drift everywhere
+            system = assemble(map.active(), ensemble, back, form=Form.FORCE, budget=self.budget)
+            change, stats = solver.iterate(map.map, system, memory, rtol=_RTOL)
+            products, solves = products + stats.products, solves + 1
+            followed = torch.dot(system.b.double(), change.double())  # of |drift|², c·Ĝc
+            if not float(followed) >= _FOLLOWED * float(drift.square().sum()):
+                break
             map = map.moved(map.theta + change)
-        return map, stats.products, 1
+        return map, products, solves
 
     def _sum(self, k: int, values: Tensor) -> Tensor:
         return self.sample.weighted(k, values.double()).sum(0)

@@ -7,22 +7,22 @@ samples most nearly as the flow would. With the same samples in Ĝ and ∇F the 
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...choices import Preconditioning, Redraw, Solver
+from ...choices import Preconditioning, Solver
 from ...columns import Column
 from ...ensemble import Ensemble, SamplesFailed
 from ...errors import StepFailed
 from ...integrators import SCHEMES, Controller
-from ...maps import MapState, PushForward, Stage
-from ...parallel import Communicator, RandomStream, SampleBlocks
+from ...maps import MapState, PushForward, behind_stages
+from ...parallel import Communicator
 from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial, start_frame
 from .centre import CentreOfMass
@@ -30,6 +30,7 @@ from .checks import check_options, checks
 from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
+from .step_samples import StepSamples
 from .units import reciprocal_condition
 from .velocity import Monitor, StepContext, Velocity, VelocitySolver
 
@@ -74,12 +75,9 @@ class PWGF:
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
         self.reciprocal_condition = reciprocal_condition(setting.problem.start)
         self._spread = float(start_frame(setting.problem.start).deviations.norm())
-        self._blocks = SampleBlocks.automatic(options.samples, options.block)
-        self._validation_blocks = SampleBlocks.automatic(options.validation_samples, options.block)
+        self._samples = StepSamples(setting, options)
         self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
-        self._seconds_drawing = 0.0  # since the last step
-        self._drawn_for: dict[RandomStream, tuple[tuple[Stage, ...], Ensemble]] = {}
-        self._centre = CentreOfMass.kept(setting, self._blocks, options.budget)
+        self._centre = CentreOfMass.kept(setting, self._samples.blocks, options.budget)
 
     @classmethod
     def on(
@@ -123,10 +121,13 @@ class PWGF:
     def _iterative(self) -> Solver:
         return Solver.LSMR if self.options.solver is Solver.LSMR else Solver.MINRES
 
-    def solver(self, map: PushForward) -> VelocitySolver:
-        """Solves for velocities of `map`; every stage has one of its own."""
-        if self._velocities.map is not map:
-            self._velocities = VelocitySolver(map, self.options, self.reciprocal_condition)
+    def solver(self, map: MapState) -> VelocitySolver:
+        """Solves for velocities of the active map; every stage has one of its own."""
+        if self._velocities.map is not map.map:
+            # The images of the start density may lie further from the origin than it does itself.
+            behind = partial(behind_stages, map.stages, like=map.theta)
+            condition = reciprocal_condition(self.problem.start, behind if map.stages else None)
+            self._velocities = VelocitySolver(map.map, self.options, condition)
         return self._velocities
 
     def enter(self, state: State[WarmStart]) -> State[WarmStart]:
@@ -148,7 +149,7 @@ class PWGF:
         """η on the samples of the step that begins at `state`, damped as the step wants it."""
         system = self._unfolded_system(state.map, self.samples(state.map, state.step))
         warm = state.memory or WarmStart(None, None)
-        solver = self.solver(state.map.map)
+        solver = self.solver(state.map)
         monitor = Monitor(
             self._validation(state.map, self.validation_samples(state.map, state.step)),
             # A motion that is linear in θ cannot bend.
@@ -194,31 +195,13 @@ class PWGF:
         return replace(velocity, projection_error=_NAN, force_square=_NAN)
 
     def samples(self, map: MapState, step: int) -> Ensemble:
-        """The samples on which a step is computed, behind the frozen stages of `map`; those of all
-        its steps are the same where they are drawn for every stage."""
-        return self._drawn(map, self._blocks, RandomStream.STEP, step)
+        """The samples on which a step is computed, behind the frozen stages of `map`."""
+        return self._samples.of_step(map, step)
 
     def validation_samples(self, map: MapState, step: int) -> Ensemble | None:
         """A second sample, which ends the solves of a step where it gains no more; None where the
         options ask for none."""
-        if self.options.validation is None:
-            return None
-        return self._drawn(map, self._validation_blocks, RandomStream.VALIDATION, step)
-
-    def _drawn(
-        self, map: MapState, blocks: SampleBlocks, stream: RandomStream, step: int
-    ) -> Ensemble:
-        for_stage = self.options.redraw is Redraw.STAGE
-        if for_stage and (known := self._drawn_for.get(stream)) and known[0] == map.stages:
-            return known[1]
-        begun, sampler = clock.monotonic(), self.setting.sampler
-        parts = sampler.parts(blocks, map.map.chunk_size())
-        drawn = sampler.draw(blocks, parts, stream, len(map.stages) if for_stage else step)
-        carried = drawn.carried(map.stages, score=self.problem.energy.needs_density)
-        if for_stage:
-            self._drawn_for[stream] = map.stages, carried
-        self._seconds_drawing += clock.monotonic() - begun
-        return carried
+        return self._samples.held_out(map, step)
 
     def system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
         """Ĝη = −∇F of a map on given samples. Errors: `StepFailed` where the map folds or a value
@@ -232,7 +215,7 @@ class PWGF:
         begun: Velocity = state.entered
         first, repeated = self._for_step(state, begun, step_size)
         context: StepContext = first.context
-        solver, stages = self.solver(state.map.map), [first]
+        solver, stages = self.solver(state.map), [first]
         systems: list[NormalEquations] = []  # of the last stage
 
         def rhs(theta: Tensor) -> Tensor:
@@ -264,7 +247,6 @@ class PWGF:
             map, products, solves = self._centre.restored(
                 map, context.ensemble, solver.solver, stages[-1].memory
             )
-        drawing, self._seconds_drawing = self._seconds_drawing, 0.0
         # A preconditioner is made anew where it could not be made again from the step's number.
         left = None if context.ensemble.left_out else stages[-1].memory
         return Trial(
@@ -273,7 +255,7 @@ class PWGF:
             memory=WarmStart(left, remembered),
             figures={
                 **_figures(begun, stages[1:], repeated + products, solves),
-                "seconds_drawing": drawing,
+                "seconds_drawing": self._samples.take_seconds(),
             },
             moved=moved,
         )
@@ -283,14 +265,14 @@ class PWGF:
 
         Errors: `StepFailed` where the map folds, a value is not finite, or the solve fails.
         """
-        solver = self.solver(map.map)
+        solver = self.solver(map)
         return self._mask_undefined(solver.solve(self.system(map, ensemble), None, Monitor()))
 
     def state_dict(self, state: State[WarmStart]) -> dict[str, np.ndarray]:
         return state_dict(state.memory, self.scheme)
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray], map: MapState) -> WarmStart | None:
-        solver = self.solver(map.map).solver
+        solver = self.solver(map).solver
         return load_state_dict(
             arrays, self.scheme, solver, map.map, lambda step: self.samples(map, step)
         )

@@ -112,7 +112,7 @@ def test_the_resolvent_is_that_of_the_dense_matrices():
     runner = method(map=Affine(2))
     state = moved(runner)
     ensemble = runner.samples(state.map, 0)
-    solver = runner.solver(state.map.map)
+    solver = runner.solver(state.map)
     H = curvature(state.map.active(), ensemble, SMOOTH.energy)[0]
     index = state.map.map.linear_features(ensemble.points[0][:1]).index[0].flatten()
     whole = torch.zeros_like(H)

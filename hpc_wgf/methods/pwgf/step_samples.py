@@ -1,0 +1,61 @@
+"""The samples on which steps are computed, behind the frozen stages of a map."""
+
+from __future__ import annotations
+
+import time as clock
+
+from ...choices import Redraw
+from ...ensemble import Ensemble
+from ...maps import MapState, Stage
+from ...parallel import RandomStream, SampleBlocks
+from ..base import Setting
+from .options import PWGFOptions
+
+
+class StepSamples:
+    """Draws the samples of steps, anew for every step or for every stage.
+
+    They are a function of the step, or of the stage, and of the map's frozen stages; those of the
+    present stage are kept where they serve all its steps."""
+
+    def __init__(self, setting: Setting, options: PWGFOptions) -> None:
+        self._setting, self._for_stage = setting, options.redraw is Redraw.STAGE
+        self._score = setting.problem.energy.needs_density
+        self.blocks = SampleBlocks.automatic(options.samples, options.block)
+        """Those of a step."""
+        self._validation = None
+        if options.validation is not None:
+            self._validation = SampleBlocks.automatic(options.validation_samples, options.block)
+        self._known: dict[RandomStream, tuple[tuple[Stage, ...], Ensemble]] = {}
+        self._seconds = 0.0
+
+    def of_step(self, map: MapState, step: int) -> Ensemble:
+        """The samples of a step."""
+        return self._drawn(map, self.blocks, RandomStream.STEP, step)
+
+    def held_out(self, map: MapState, step: int) -> Ensemble | None:
+        """A second sample, which ends the solves of a step; None where the options ask for none."""
+        if self._validation is None:
+            return None
+        return self._drawn(map, self._validation, RandomStream.VALIDATION, step)
+
+    def take_seconds(self) -> float:
+        """Seconds that drawing and carrying took since this was asked last."""
+        taken, self._seconds = self._seconds, 0.0
+        return taken
+
+    def _drawn(
+        self, map: MapState, blocks: SampleBlocks, stream: RandomStream, step: int
+    ) -> Ensemble:
+        if self._for_stage:
+            known = self._known.get(stream)
+            if known is not None and known[0] == map.stages:
+                return known[1]
+            step = len(map.stages)
+        begun, sampler = clock.monotonic(), self._setting.sampler
+        parts = sampler.parts(blocks, map.map.chunk_size())
+        drawn = sampler.draw(blocks, parts, stream, step).carried(map.stages, score=self._score)
+        if self._for_stage:
+            self._known[stream] = map.stages, drawn
+        self._seconds += clock.monotonic() - begun
+        return drawn
