@@ -14,7 +14,7 @@ _SHORT = (
     "ou-10d", "heat-merging-1d", "double-well-1d", "styblinski-tang-2d", "styblinski-tang-30d",
     "styblinski-tang-30d-long", "porous-2d", "porous-15d", "gmm-two-moons", "gmm-8d",
 )  # fmt: skip
-_SIZES = {"block": "width", "planar": "layers", "perceptron": "widths"}
+_SIZES = {"block": "width", "spline": "knots", "planar": "layers", "perceptron": "widths"}
 
 
 def short_table(data: Path) -> str:
@@ -77,13 +77,17 @@ def work_table(data: Path) -> str:
 
 def commands(data: Path) -> str:
     """The command of every record, and the versions that it was made with."""
-    runs = records(data / "runs").items()
+    runs = sorted(records(data / "runs").items(), key=_versions)
     parts = []
-    for versions, group in groupby(runs, key=lambda item: versions_line(item[1])):
+    for versions, group in groupby(runs, key=_versions):
         lines = [run_command(name, run) for name, run in group]
         block = "\n".join(["<!-- long -->", "```bash", *lines, "```"])
         parts.append(f"With {versions}, on the CPU:\n\n{block}")
     return "\n\n".join(parts)
+
+
+def _versions(item: tuple[str, Record]) -> str:
+    return versions_line(item[1])
 
 
 def _problem(name: str, run: Record) -> list[str]:
