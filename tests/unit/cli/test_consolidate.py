@@ -35,13 +35,13 @@ def store(stored, tmp_path, monkeypatch):
 
 def test_one_map_in_place_of_three_is_written_and_read_again(store):
     """The same map as in Python; its images are those of the run, but for the misfit."""
-    chosen = ["--set", "map.0.knots=40", "--samples", "2000"]
+    chosen = ["--set", "map.0.knots=40", "--samples", "10000"]
     done = here("consolidate", store, "--time", "0.06", *chosen, "--out", "map.npz", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     path = wgf.Trajectory.of(store)
     chain, start = path.map(0.06), path.spec.problem.start
-    expected = wgf.consolidate(chain, start, wgf.AxisSpline(2, 40), samples=2000)
+    expected = wgf.consolidate(chain, start, wgf.AxisSpline(2, 40), samples=10_000)
     assert (said["stages"], said["parameters"], said["folded"]) == (3, 80, 0)
     assert said["misfit_relative"] == expected.misfit_relative < 1e-3
     map = wgf.load_map("map.npz")
