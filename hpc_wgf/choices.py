@@ -58,7 +58,7 @@ class Solver(StrEnum):
 
     AUTOMATIC = "automatic"
     """`DIRECT` for maps that are linear in their parameters, unless a preconditioner or validation
-    samples are asked for; else `MINRES`."""
+    samples are asked for, or samples are fewer than features; else `MINRES`."""
     DIRECT = "direct"
     """By Cholesky factors of the matrix Ĝ, once for the samples of a step. For maps that are linear
     in their parameters, as affine maps and splines are: Ĝ does not depend on θ then."""

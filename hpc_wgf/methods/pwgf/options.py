@@ -198,7 +198,7 @@ class PWGFOptions:
         if self.solver is not Solver.AUTOMATIC or not self._may_be_direct:
             return False
         sizes = map.features_and_coordinates()
-        return sizes is not None and sizes[0] <= MOST_FEATURES
+        return sizes is not None and sizes[0] <= min(MOST_FEATURES, self.samples)
 
     @property
     def _may_be_direct(self) -> bool:

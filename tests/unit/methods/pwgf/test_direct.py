@@ -174,7 +174,8 @@ def test_what_cannot_be_solved_directly_is_refused(map, options, message):
 
 def test_fewer_samples_than_features_are_refused():
     problem = wgf.Problem([wgf.Entropy(1.0)], wgf.Gaussian(1), 1.0)
-    few = wgf.PWGFOptions(samples=20)
+    few = wgf.PWGFOptions(samples=20, solver="direct")
+    assert not wgf.PWGFOptions(samples=20).solves_directly(AxisSpline(1, 30))
     with pytest.raises(wgf.InputError, match="20 samples cannot tell 30 features"):
         wgf.solve(problem, AxisSpline(1, 30), few)
 
