@@ -64,8 +64,9 @@ class Solution:
 
     @property
     def map(self) -> PushForward:
-        """The active map, at its last parameters: all of the map where no stage was frozen."""
-        return self.state.active()
+        """T from the start density to `time`: the active map at its last parameters, or where
+        stages were frozen the composition of copies of them and of it."""
+        return self.state.whole()
 
 
 def solve(

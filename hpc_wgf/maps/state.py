@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from .base import PushForward, Transported
+from .composition import Composition
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class MapState:
     def active(self) -> PushForward:
         """The active map, after its parameters have been set to θ."""
         return self.map.at(self.theta)
+
+    def whole(self) -> PushForward:
+        """T as one map: the active one where there are no stages, else the composition of copies of
+        all of them."""
+        if not self.stages:
+            return self.active()
+        maps = (*(stage.map for stage in self.stages), self.active())
+        return Composition(*(copy.deepcopy(map) for map in maps))
 
     def stacked(self, map: PushForward) -> MapState:
         """The state in which the active map has become the last stage, and `map`, at its own

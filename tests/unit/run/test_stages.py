@@ -135,7 +135,7 @@ def test_the_store_holds_stages_once_and_parameters_padded(whole):
             assert np.isfinite(values[row, : sizes[stage]]).all()
             assert np.isnan(values[row, sizes[stage] :]).all()
     assert len(solution.state.stages) == 2
-    assert solution.map.parameter_count() == 45
+    assert solution.state.map.parameter_count() == 45
 
 
 def test_the_flow_goes_on_as_it_should(whole):
@@ -309,6 +309,19 @@ def test_other_stages_are_another_run(tmp_path):
 def test_times_at_which_no_stage_can_begin_are_refused(when, message):
     with pytest.raises(wgf.InputError, match=message):
         wgf.solve(PROBLEM, wgf.Affine(2), OPTIONS, stages=wgf.Stages(when))
+
+
+def test_the_map_of_a_solution_is_that_of_the_whole_run():
+    """Also where stages were frozen."""
+    found = wgf.solve(PROBLEM, wgf.AxisSpline(2, 6), OPTIONS, stages=wgf.Stages([0.1]))
+    assert len(found.state.stages) == 1
+    z = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.allclose(found.map(z), found.state(z), rtol=0, atol=1e-14)
+    kept = found.state.theta.clone()
+    found.map.parts[-1].get_theta().zero_()
+    assert torch.equal(found.state.theta, kept)
+    alone = wgf.solve(PROBLEM, wgf.AxisSpline(2, 6), OPTIONS, stages=wgf.Stages("none"))
+    assert torch.equal(alone.map(z), alone.state(z))
 
 
 def test_stages_want_a_map_that_can_be_made_again():
