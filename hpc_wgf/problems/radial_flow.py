@@ -141,9 +141,9 @@ class RadialPorousFlow:
     @cached_property
     def _parts(self) -> list[tuple[float, Tensor, float]]:
         """π_k, z_k, (d,), and σ_k of every component."""
-        mixture = isinstance(self.start, Mixture)
-        parts = self.start.components if mixture else [self.start]
-        weights = self.start.weights.tolist() if mixture else [1.0]
+        start = self.start
+        parts = start.components if isinstance(start, Mixture) else [start]
+        weights = start.weights.tolist() if isinstance(start, Mixture) else [1.0]
         return [
             (weight, part.mean, math.sqrt(float(part.covariance.reshape(-1)[0])))
             for weight, part in zip(weights, parts, strict=True)

@@ -156,3 +156,11 @@ def test_it_is_made_again_from_its_description(case):
 def test_what_does_not_fit_is_refused(knots, options, words):
     with pytest.raises(InputError, match=words):
         RadialFlow(3, knots, **options)
+
+
+def test_it_carries_the_porous_medium_flow_of_a_gaussian():
+    problem = wgf.Problem(wgf.InternalEnergy(2.0), wgf.Gaussian(3, 1.0, 0.5), until=0.04)
+    options = wgf.PWGFOptions(samples=1000, step=0.02, tolerance=1e-3)
+    found = wgf.solve(problem, RadialFlow(3, 10), options).summary
+    assert found.map_error_relative[-1] < 1e-3
+    assert max(found.projection_error_fresh_relative) < 5e-3
