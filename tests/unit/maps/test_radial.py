@@ -164,3 +164,11 @@ def test_it_carries_the_porous_medium_flow_of_a_gaussian():
     found = wgf.solve(problem, RadialFlow(3, 10), options).summary
     assert found.map_error_relative[-1] < 1e-3
     assert max(found.projection_error_fresh_relative) < 5e-3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_linear_in_its_parameters_also_near_the_centre(case):
+    map = map_with(**CASES[case])
+    z, theta = points(map), map.get_theta()
+    moved = map.linearize(z).jvp(torch.ones(map.knots))
+    assert torch.allclose(moved, (map.at(theta + 1)(z) - map.at(theta)(z)).detach(), atol=1e-12)
