@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ModuleMap,
         PlanarFlow,
         PushForward,
+        RadialFlow,
         ResidualPerceptron,
     )
     from .methods.pwgf import PWGFOptions
@@ -90,6 +91,7 @@ __all__ = [
     "Problem",
     "PushForward",
     "Quadratic",
+    "RadialFlow",
     "ResidualPerceptron",
     "Rosenbrock",
     "Route",

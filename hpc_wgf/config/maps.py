@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..choices import Features
 from ..errors import InputError
-from ..fields import Flag, Number, Unit, Vector, Whole, shown
+from ..fields import Flag, Matrix, Number, Unit, Vector, Whole, shown
 from ..memory import machine_memory
 from ..user_code import called, said
 from .imports import ImportPath, load_object
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ModuleMap,
         PlanarFlow,
         PushForward,
+        RadialFlow,
         ResidualPerceptron,
     )
     from ..maps.features import FeatureOptions
@@ -81,6 +82,38 @@ class SplineTable(Table):
         from ..maps import AxisSpline
 
         return AxisSpline(dimension, self.knots, low=self.low, high=self.high)
+
+
+class RadialTable(Table):
+    """T(z) = z + g(r) (z − c), r² = (z − c)ᵀC⁻¹(z − c), with a cubic spline g that is 0 from R on:
+    flows that are radial about c."""
+
+    kind: Literal["radial"]
+    """Tag that selects this map."""
+    knots: Annotated[Whole, Field(ge=2)] = 14
+    """Number of control points of the spline g."""
+    centre: Annotated[Vector | None, Unit("x")] = None
+    """Point c: a number for all coordinates, or one per coordinate. By default the mean of the
+    start density."""
+    radius: Annotated[Number | None, Field(gt=0)] = None
+    """Distance R, in units of r. By default it reaches beyond the start density."""
+    covariance: Annotated[Matrix | None, Unit("x²")] = None
+    """Matrix C: a number c for c·I, the diagonal, or all rows. By default that of the start density
+    or, where `centre` is given, the unit matrix, for which r = |z − c|."""
+
+    def parameters(self, dimension: int) -> int:
+        return self.knots
+
+    def build(self, dimension: int) -> RadialFlow:
+        from ..maps import RadialFlow
+
+        return RadialFlow(
+            dimension,
+            self.knots,
+            centre=self.centre,
+            radius=self.radius,
+            covariance=self.covariance,
+        )
 
 
 class TanhTable(Table):
@@ -205,6 +238,7 @@ MapTable = Annotated[
     AffineTable
     | ScalingTable
     | SplineTable
+    | RadialTable
     | PlanarTable
     | BlockTable
     | PerceptronTable

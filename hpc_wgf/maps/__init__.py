@@ -13,6 +13,7 @@ from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
+from .radial import RadialFlow
 from .spline import AxisSpline
 from .state import MapState, Stage, behind_stages, carried_by, carry
 
@@ -31,6 +32,7 @@ __all__ = [
     "ParameterLayer",
     "PlanarFlow",
     "PushForward",
+    "RadialFlow",
     "ResidualPerceptron",
     "Stage",
     "Transported",

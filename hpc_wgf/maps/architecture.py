@@ -17,6 +17,7 @@ from .block import BlockFlow
 from .composition import Composition
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
+from .radial import RadialFlow
 from .scaling import Scaling
 from .spline import AxisSpline
 
@@ -29,6 +30,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "block": lambda d: BlockFlow(d["dimension"], d["width"]),
     "perceptron": lambda d: ResidualPerceptron(d["dimension"], tuple(d["widths"])),
     "spline": AxisSpline.rebuilt,
+    "radial": RadialFlow.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
+from .cubic import Place, polynomials, spline_weights
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linear import LinearFeatures
@@ -115,8 +116,8 @@ class AxisSpline(PushForward):
     def _splines(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """S_j and its first two derivatives at z, (n, d) each: its cubic polynomials in the place
         t ∈ [0, 1] between two knots, and beyond the ends the lines that continue them."""
-        place = _Place.of(z, self.low.to(z), self.width.to(z), self.knots)
-        a, b, c, e = _polynomials(self.c).gather(1, place.first.expand(4, -1, -1))
+        place = Place.of(z, self.low.to(z), self.width.to(z), self.knots)
+        a, b, c, e = polynomials(_extended(self.c)).gather(1, place.first.expand(4, -1, -1))
         t = place.t
         slope = b + t * (2 * c + 3 * t * e)
         value = a + t * (b + t * (c + t * e)) + place.beyond * slope
@@ -148,25 +149,6 @@ def _end(given: float | Sequence[float] | Tensor, name: str, dimension: int) -> 
     return ends.expand(dimension)
 
 
-class _Place(NamedTuple):
-    """Where samples x lie among the knots, (n, d) each."""
-
-    first: Tensor
-    """The interval between knots that holds x, from 0 on."""
-    t: Tensor
-    """The place in it, from 0 to 1."""
-    beyond: Tensor
-    """The distance from the nearest knot beyond the ends, in units of their distance; 0 within."""
-
-    @classmethod
-    def of(cls, x: Tensor, low: Tensor, width: Tensor, knots: int) -> _Place:
-        """For the first knot and the distance of the knots, (d,) each."""
-        place = (x - low) / width
-        inside = place.clamp(0, knots - 1)
-        first = inside.detach().floor().long().clamp(max=knots - 2)
-        return cls(first, inside - first, place - inside)
-
-
 def _roughness(knots: int, like: Tensor) -> Tensor:
     """Σ_k (c_{k−1} − 2c_k + c_{k+1})² as a matrix, (knots, knots) in float64."""
     eye = torch.eye(knots, dtype=torch.float64, device=like.device)
@@ -178,14 +160,6 @@ def _extended(c: Tensor) -> Tensor:
     """c_{−1}, …, c_{m+1}, (m + 3, d), of control points (d, m + 1)."""
     ends = 2 * c[:, :1] - c[:, 1:2], 2 * c[:, -1:] - c[:, -2:-1]
     return torch.cat([ends[0], c, ends[1]], 1).T
-
-
-def _polynomials(c: Tensor) -> Tensor:
-    """The coefficients of 1, t, t², t³ between every two knots, (4, m, d)."""
-    extended, intervals = _extended(c), c.shape[1] - 1
-    k0, k1, k2, k3 = (extended[k : k + intervals] for k in range(4))
-    a, b, c2 = (k0 + 4 * k1 + k2) / 6, (k2 - k0) / 2, (k0 - 2 * k1 + k2) / 2
-    return torch.stack([a, b, c2, (k3 - k0) / 6 + (k1 - k2) / 2])
 
 
 class Basis(NamedTuple):
@@ -229,11 +203,9 @@ class Basis(NamedTuple):
 def _basis(x: Tensor, low: Tensor, width: Tensor, knots: int) -> Basis:
     """The values w(t) on the interval, t ∈ [0, 1] the place in it, and beyond the ends the lines
     that continue them."""
-    first, t, beyond = _Place.of(x, low, width, knots)
+    first, t, beyond = Place.of(x, low, width, knots)
     s = 1 - t
-    value = torch.stack([
-        s**3, 3 * t**3 - 6 * t * t + 4, 3 * s**3 - 6 * s * s + 4, t**3,
-    ]) / 6  # fmt: skip
+    value = spline_weights(t)
     slope = torch.stack([-s * s, t * (3 * t - 4), -s * (3 * s - 4), t * t]) / 2
     within = (beyond == 0).to(x)
     curvature = torch.stack([s, 3 * t - 2, 3 * s - 2, t]) * within

@@ -17,6 +17,7 @@ from .gaussian_flow import GaussianFlow
 from .matrices import diagonal_of, times
 from .mixture_flow import MixtureFlow
 from .potentials import Potential, SumOfPotentials
+from .radial_flow import RadialPorousFlow
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 
@@ -38,11 +39,12 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     polynomial of degree 2, or if it is separable, β > 0 and the coordinates of the start are
     independent; from a mixture of Gaussians on the line, if there is no potential or it is a
     polynomial of degree 2; and for the porous medium equation from a Barenblatt profile of the same
-    exponent, if there is no potential or a parabola that is the same in all directions."""
+    exponent, if there is no potential or a parabola that is the same in all directions, and without
+    potential from isotropic Gaussians, one or a mixture of them while they do not meet."""
     if isinstance(start, Barenblatt):
         return _barenblatt_flow(energy, start)
     if not energy.is_fokker_planck:
-        return None
+        return _porous_flow(energy, start)
     potential, beta, d = energy.potential(), energy.beta(), start.dimension
     quadratic = potential is None or potential.hessian() is not None
     if quadratic and MixtureFlow.knows(start):
@@ -120,11 +122,10 @@ def _refuse_another(
 
 def _barenblatt_flow(energy: SumOfEnergies, start: Barenblatt) -> BarenblattFlow | None:
     """The flow of c/(m−1) ∫ρᵐ, and of potentials whose Hessian is k·I, from a profile with m."""
-    internal = [part for part in energy.parts if isinstance(part, InternalEnergy)]
-    known = all(isinstance(part, InternalEnergy | PotentialEnergy) for part in energy.parts)
-    if not (internal and known and all(part.m == start.m for part in internal)):
+    internal = _internal(energy)
+    if internal is None or internal.m != start.m:
         return None
-    factor, potential = sum(part.factor for part in internal), energy.potential()
+    factor, potential = internal.factor, energy.potential()
     if potential is None:
         return BarenblattFlow(start, factor)
     hessian = potential.hessian()
@@ -132,3 +133,21 @@ def _barenblatt_flow(energy: SumOfEnergies, start: Barenblatt) -> BarenblattFlow
     if diagonal is None or bool((diagonal != diagonal[0]).any()):
         return None
     return BarenblattFlow(start, factor, potential, float(diagonal[0]))
+
+
+def _porous_flow(energy: SumOfEnergies, start: Density) -> RadialPorousFlow | None:
+    """The flow of c/(m−1) ∫ρᵐ from isotropic Gaussians."""
+    internal = _internal(energy)
+    if internal is None or energy.potential() is not None:
+        return None
+    return RadialPorousFlow.known(internal.m, internal.factor, start)
+
+
+def _internal(energy: SumOfEnergies) -> InternalEnergy | None:
+    """The sum of the internal energies, if they have one exponent and there are none but these and
+    potentials."""
+    parts = [part for part in energy.parts if not isinstance(part, PotentialEnergy)]
+    internal = [part for part in parts if isinstance(part, InternalEnergy)]
+    if len(internal) < len(parts) or len({part.m for part in internal}) != 1:
+        return None
+    return InternalEnergy(internal[0].m, sum(part.factor for part in internal))

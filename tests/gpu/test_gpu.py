@@ -29,6 +29,7 @@ from hpc_wgf.maps import (
     ModuleMap,
     PlanarFlow,
     PushForward,
+    RadialFlow,
     ResidualPerceptron,
     Stage,
 )
@@ -69,6 +70,7 @@ MAPS = {
     "module": lambda: ModuleMap(
         2, nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 2)), anchored=True
     ),
+    "radial": lambda: Composition(RadialFlow(2, 5), RadialFlow(2, 4, centre=0.5, radius=2.0)),
     "composition": lambda: Composition(Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3)),
 }
 SETTINGS = {

@@ -12,11 +12,13 @@ from hpc_wgf.maps import (
     Composition,
     ModuleMap,
     PlanarFlow,
+    RadialFlow,
     ResidualPerceptron,
 )
 from hpc_wgf.maps.scaling import Scaling
 
 D = 4
+COVARIANCE = [[2.0, 0.5, 0, 0], [0.5, 1.0, 0, 0.2], [0, 0, 1.5, 0], [0, 0.2, 0, 0.7]]
 
 
 class Net(nn.Module):
@@ -39,6 +41,8 @@ MAPS = {
     "block-narrow": lambda: BlockFlow(D, 3),
     "block-axis": lambda: BlockFlow(D, 8, features=Features.AXIS),
     "spline": lambda: AxisSpline(D, 7, low=-1.5, high=2.0),
+    "radial": lambda: RadialFlow(D, 6, centre=0.2, radius=2.5),
+    "radial-correlated": lambda: RadialFlow(D, 5, radius=3.0, covariance=COVARIANCE),
     "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
     "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
     "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
@@ -47,5 +51,8 @@ MAPS = {
     ),
     "composition-scaling": lambda: Composition(Scaling(D), BlockFlow(D, 3), Scaling(D)),
     "composition-spline": lambda: Composition(AxisSpline(D, 5), Affine(D), AxisSpline(D, 6)),
+    "composition-radial": lambda: Composition(
+        RadialFlow(D, 4, centre=-0.5, radius=2.0), Affine(D), RadialFlow(D, 5)
+    ),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }
