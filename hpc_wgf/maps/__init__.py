@@ -13,6 +13,7 @@ from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
+from .softmax import SoftmaxGates
 from .spline import AxisSpline
 from .state import MapState, Stage, behind_stages, carried_by, carry
 
@@ -32,6 +33,7 @@ __all__ = [
     "PlanarFlow",
     "PushForward",
     "ResidualPerceptron",
+    "SoftmaxGates",
     "Stage",
     "Transported",
     "behind_stages",

@@ -18,6 +18,7 @@ from .composition import Composition
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
 from .scaling import Scaling
+from .softmax import SoftmaxGates
 from .spline import AxisSpline
 
 Description = Mapping[str, Any]
@@ -28,6 +29,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "planar": lambda d: PlanarFlow(d["dimension"], d["layers"]),
     "block": lambda d: BlockFlow(d["dimension"], d["width"]),
     "perceptron": lambda d: ResidualPerceptron(d["dimension"], tuple(d["widths"])),
+    "softmax": SoftmaxGates.rebuilt,
     "spline": AxisSpline.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }

@@ -13,10 +13,12 @@ from hpc_wgf.maps import (
     ModuleMap,
     PlanarFlow,
     ResidualPerceptron,
+    SoftmaxGates,
 )
 from hpc_wgf.maps.scaling import Scaling
 
 D = 4
+CENTRES = [[1.0, -0.5, 0.2, 0.1], [-1.2, 0.4, 0.8, -0.3], [0.3, 1.5, -1.0, 0.6]]
 
 
 class Net(nn.Module):
@@ -39,6 +41,7 @@ MAPS = {
     "block-narrow": lambda: BlockFlow(D, 3),
     "block-axis": lambda: BlockFlow(D, 8, features=Features.AXIS),
     "spline": lambda: AxisSpline(D, 7, low=-1.5, high=2.0),
+    "softmax": lambda: SoftmaxGates(D, CENTRES, variance=1.5, scales=[1.0, 0.3]),
     "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
     "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
     "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
@@ -47,5 +50,8 @@ MAPS = {
     ),
     "composition-scaling": lambda: Composition(Scaling(D), BlockFlow(D, 3), Scaling(D)),
     "composition-spline": lambda: Composition(AxisSpline(D, 5), Affine(D), AxisSpline(D, 6)),
+    "composition-softmax": lambda: Composition(
+        SoftmaxGates(D, CENTRES, variance=0.8), BlockFlow(D, 3), SoftmaxGates(D, CENTRES, variance=1)
+    ),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }
