@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         PlanarFlow,
         PushForward,
         ResidualPerceptron,
+        SoftmaxGates,
     )
     from .methods.pwgf import PWGFOptions
     from .output import Output
@@ -96,6 +97,7 @@ __all__ = [
     "RunError",
     "RunSpec",
     "Sampling",
+    "SoftmaxGates",
     "Solution",
     "Stages",
     "StoredRun",

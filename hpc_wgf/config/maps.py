@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..choices import Features
 from ..errors import InputError
-from ..fields import Flag, Number, Unit, Vector, Whole, shown
+from ..fields import Flag, Matrix, Number, Unit, Vector, Whole, shown
 from ..memory import machine_memory
 from ..user_code import called, said
 from .imports import ImportPath, load_object
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         PlanarFlow,
         PushForward,
         ResidualPerceptron,
+        SoftmaxGates,
     )
     from ..maps.features import FeatureOptions
     from ..maps.scaling import Scaling
+    from ..problems import Modes, Problem
 
 
 class AffineTable(Table):
@@ -81,6 +83,53 @@ class SplineTable(Table):
         from ..maps import AxisSpline
 
         return AxisSpline(dimension, self.knots, low=self.low, high=self.high)
+
+
+class SoftmaxTable(Table):
+    """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk with gates γ_sk = softmax_k(s (μ_k·x − ½|μ_k|²)/σ²):
+    one motion near every mode of a mixture."""
+
+    kind: Literal["softmax"]
+    """Tag that selects this map."""
+    centres: Annotated[Matrix | None, Unit("x")] = None
+    """Centres μ_k, one row each. By default the modes of the target e^{−V/β}, sought along the
+    potential from samples of the start density; of a Gaussian mixture its means."""
+    variance: Annotated[Number | None, Field(gt=0), Unit("x²")] = None
+    """Variance σ² of a mode in one coordinate. By default the mean of βd/tr ∇²V over the modes; of
+    a Gaussian mixture its own."""
+    scales: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1)] | None = None
+    """Scales s of the gates. By default three, a factor apart, from 1 to ¼ or, where that is
+    smaller, to σ² over the variance of the start density (in a later stage, of its images)."""
+
+    def parameters(self, dimension: int) -> int:
+        if not isinstance(self.centres, list):
+            return 0  # known only once the modes have been found
+        scales = 3 if self.scales is None else len(self.scales)
+        return dimension * (scales * (len(self.centres) - 1) + dimension + 1)
+
+    def build(self, problem: Problem) -> SoftmaxGates:
+        from ..maps import SoftmaxGates
+
+        centres, variance = self.centres, self.variance
+        if centres is None or variance is None:
+            modes = _modes_of(problem)
+            centres = modes.centres if centres is None else centres
+            variance = modes.variance if variance is None else variance
+        return SoftmaxGates(problem.dimension, centres, variance=variance, scales=self.scales)
+
+
+def _modes_of(problem: Problem) -> Modes:
+    """The modes of the target. Errors: `InputError` where there is none."""
+    from ..methods.base import layout_samples
+    from ..problems import find_modes
+
+    potential = problem.energy.potential()
+    if potential is None:
+        raise InputError(
+            "a softmax map takes its centres from the modes of the potential, and there is none: "
+            "give centres and variance"
+        )
+    return find_modes(potential, problem.energy.beta(), layout_samples(problem.start))
 
 
 class TanhTable(Table):
@@ -205,6 +254,7 @@ MapTable = Annotated[
     AffineTable
     | ScalingTable
     | SplineTable
+    | SoftmaxTable
     | PlanarTable
     | BlockTable
     | PerceptronTable
@@ -233,10 +283,13 @@ def check_size(tables: Sequence[MapTable], dimension: int, itemsize: int) -> Non
         )
 
 
-def build_map(tables: Sequence[MapTable], dimension: int) -> PushForward:
+def build_map(tables: Sequence[MapTable], problem: Problem) -> PushForward:
     """The map that the tables describe: one, or the composition of several, of which the first acts
     first. Errors: `InputError` naming what does not fit."""
     from ..maps import Composition
 
-    parts = [table.build(dimension) for table in tables]
+    parts = [
+        table.build(problem) if isinstance(table, SoftmaxTable) else table.build(problem.dimension)
+        for table in tables
+    ]
     return parts[0] if len(parts) == 1 else Composition(*parts)
