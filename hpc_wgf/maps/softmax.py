@@ -91,14 +91,14 @@ class SoftmaxGates(FeatureMap):
         centred = (self.centres - middle).to(z)
         logits = centred @ (z - middle.to(z)[:, None]) - 0.5 * centred.square().sum(1, True)
         gates = torch.softmax(self.rates.to(z)[:, None, None] * logits, 1)
-        return gates[:, :-1].reshape(-1, z.shape[1])
+        return gates[:, :-1].flatten(0, 1)
 
     def slopes(self, z: Tensor, values: Tensor) -> Tensor:
         """∇γ_sk = r_s γ_sk (μ_k − μ̄_s), μ̄_s = Σ_k γ_sk μ_k."""
         gates, mean = self._gates(z, values)
         offsets = self._directions(z)[None, :, :, None] - mean[:, None]
         scaled = self.rates.to(z)[:, None, None] * gates
-        return (scaled[:, :, None] * offsets).view(-1, *z.shape)
+        return (scaled[:, :, None] * offsets).flatten(0, 1)
 
     def curvature_times(self, z: Tensor, values: Tensor, w: Tensor) -> Tensor:
         """∇²γ_sk = r_s² γ_sk [(μ_k − μ̄_s)(μ_k − μ̄_s)ᵀ − Σ_l γ_sl (μ_l − μ̄_s)(μ_l − μ̄_s)ᵀ]."""
@@ -116,7 +116,7 @@ class SoftmaxGates(FeatureMap):
 
     def _gates(self, z: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """γ_sk, (S, K − 1, n), and μ̄_s − μ_K, (S, d, n)."""
-        gates = values.view(len(self.rates), -1, z.shape[1])
+        gates = values.view(len(self.rates), len(self.centres) - 1, z.shape[1])
         return gates, torch.einsum("kd,skn->sdn", self._directions(z), gates)
 
 
