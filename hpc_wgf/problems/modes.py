@@ -117,7 +117,7 @@ def _descended(potential: Potential, z: Tensor) -> Tensor:
     steepest = float(np.abs(value_and_gradient(start)[1]).max())
     found = scipy.optimize.minimize(
         value_and_gradient, start, jac=True, method="L-BFGS-B",
-        options={"gtol": _FLATTER * steepest, "ftol": 0.0, "maxiter": 1000, "maxfun": 5000},
+        options={"gtol": _FLATTER * steepest, "ftol": 0.0, "maxiter": 500, "maxfun": 1000},
     )  # fmt: skip
     return torch.from_numpy(found.x).view(z.shape)
 
