@@ -30,6 +30,7 @@ from hpc_wgf.maps import (
     PlanarFlow,
     PushForward,
     ResidualPerceptron,
+    SoftmaxGates,
     Stage,
 )
 from hpc_wgf.methods.pwgf import PWGF
@@ -69,6 +70,7 @@ MAPS = {
     "module": lambda: ModuleMap(
         2, nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 2)), anchored=True
     ),
+    "softmax": lambda: SoftmaxGates(2, [[0.1, 0.2], [-0.2, 0.1], [0.1, -0.3]], variance=0.05),
     "composition": lambda: Composition(Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3)),
 }
 SETTINGS = {

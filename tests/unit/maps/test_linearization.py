@@ -21,6 +21,7 @@ from hpc_wgf.maps import (
     PlanarFlow,
     PushForward,
     ResidualPerceptron,
+    SoftmaxGates,
 )
 from hpc_wgf.metric import GramOperator
 from hpc_wgf.parallel import LocalCommunicator, tree_sum
@@ -38,6 +39,7 @@ MAPS = {
     "planar-solved": lambda: PlanarFlow(6, 7),
     "block": lambda: BlockFlow(3, 8),
     "perceptron": lambda: ResidualPerceptron(3, (9, 8, 7)),
+    "softmax": lambda: SoftmaxGates(2, [[0.0, 1.0], [1.0, 0.3], [-1.0, 0.5]], variance=0.4),
     "composition": lambda: Composition(
         Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3), ResidualPerceptron(2, (5, 6))
     ),
@@ -191,6 +193,7 @@ def test_parameters_are_those_of_the_linearisation(name):
         ("planar-solved", 7 + 7),
         ("block", 4 + 8),
         ("perceptron", 4 + 10 + 9 + 8),
+        ("softmax", 3 * 2 + 2 + 1),
         ("composition", 3 + (3 + 7) + (3 + 3 + 2 * 3) + (3 + 6 + 7)),
     ],
 )
