@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from ..choices import Features
 from ..errors import InputError
-from ..fields import Flag, Matrix, Number, Unit, Vector, Whole, shown
+from ..fields import Flag, Number, Unit, Vector, Whole, shown
 from ..memory import machine_memory
 from ..user_code import called, said
 from .imports import ImportPath, load_object
@@ -86,12 +87,12 @@ class SplineTable(Table):
 
 
 class SoftmaxTable(Table):
-    """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk with gates γ_sk = softmax_k(s (μ_k·x − ½|μ_k|²)/σ²):
-    one motion near every mode of a mixture."""
+    """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk, one motion near every mode of a mixture: gates
+    γ_sk = softmax_k(s (μ_k·x − ½|μ_k|²)/σ²) of K centres at several scales."""
 
     kind: Literal["softmax"]
     """Tag that selects this map."""
-    centres: Annotated[Matrix | None, Unit("x")] = None
+    centres: Annotated[list[list[Number]] | None, Field(min_length=2), Unit("x")] = None
     """Centres μ_k, one row each. By default the modes of the target e^{−V/β}, sought along the
     potential from samples of the start density; of a Gaussian mixture its means."""
     variance: Annotated[Number | None, Field(gt=0), Unit("x²")] = None
@@ -102,7 +103,7 @@ class SoftmaxTable(Table):
     smaller, to σ² over the variance of the start density (in a later stage, of its images)."""
 
     def parameters(self, dimension: int) -> int:
-        if not isinstance(self.centres, list):
+        if self.centres is None:
             return 0  # known only once the modes have been found
         scales = 3 if self.scales is None else len(self.scales)
         return dimension * (scales * (len(self.centres) - 1) + dimension + 1)
@@ -110,12 +111,13 @@ class SoftmaxTable(Table):
     def build(self, problem: Problem) -> SoftmaxGates:
         from ..maps import SoftmaxGates
 
-        centres, variance = self.centres, self.variance
-        if centres is None or variance is None:
-            modes = _modes_of(problem)
-            centres = modes.centres if centres is None else centres
-            variance = modes.variance if variance is None else variance
-        return SoftmaxGates(problem.dimension, centres, variance=variance, scales=self.scales)
+        modes = cache(lambda: _modes_of(problem))  # sought only where one of both is left out
+        return SoftmaxGates(
+            problem.dimension,
+            self.centres or modes().centres,
+            variance=self.variance or modes().variance,
+            scales=self.scales,
+        )
 
 
 def _modes_of(problem: Problem) -> Modes:

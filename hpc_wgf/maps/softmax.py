@@ -50,9 +50,8 @@ class SoftmaxGates(FeatureMap):
         """`centres`: μ_k, (K, d). `variance`: σ² of a mode, in units of x². `scales`: s; by default
         three, a factor apart, from 1 to ¼ or, where that is smaller, to σ² over the variance of the
         samples that the map is laid out for."""
-        given = torch.as_tensor(centres, dtype=torch.float64)
+        given = _points(centres, dimension)
         rates = _rates(variance, scales)
-        _check_centres(given, dimension)
         super().__init__(dimension, len(rates) * (len(given) - 1))
         self._variance = None if scales is not None else variance
         # In double precision, until the map is given that of a run.
@@ -135,16 +134,21 @@ def _rates(variance: float, scales: Sequence[float] | None) -> Tensor:
     return values / variance
 
 
-def _check_centres(centres: Tensor, dimension: int) -> None:
-    """Errors: `InputError`."""
-    if centres.ndim != 2 or centres.shape[1] != dimension:
+def _points(centres: Sequence[Sequence[float]] | Tensor, dimension: int) -> Tensor:
+    """(K, d) in float64. Errors: `InputError`."""
+    try:
+        points = torch.as_tensor(centres, dtype=torch.float64)
+    except (TypeError, ValueError) as error:  # rows of several lengths
+        raise InputError(f"the centres of gates form no table of numbers: {error}") from error
+    if points.ndim != 2 or points.shape[1] != dimension:
         raise InputError(
-            f"the centres of gates have shape {tuple(centres.shape)}: expected a list of points "
+            f"the centres of gates have shape {tuple(points.shape)}: expected a list of points "
             f"with {dimension} coordinates each"
         )
-    different = len(centres.unique(dim=0))
-    if len(centres) < 2 or different < len(centres):
+    different = len(points.unique(dim=0))
+    if len(points) < 2 or different < len(points):
         raise InputError(
-            f"softmax gates need at least two centres, all different, got {len(centres)}, of which "
+            f"softmax gates need at least two centres, all different, got {len(points)}, of which "
             f"{different} differ: give more, or take an affine map"
         )
+    return points

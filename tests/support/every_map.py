@@ -51,7 +51,9 @@ MAPS = {
     "composition-scaling": lambda: Composition(Scaling(D), BlockFlow(D, 3), Scaling(D)),
     "composition-spline": lambda: Composition(AxisSpline(D, 5), Affine(D), AxisSpline(D, 6)),
     "composition-softmax": lambda: Composition(
-        SoftmaxGates(D, CENTRES, variance=0.8), BlockFlow(D, 3), SoftmaxGates(D, CENTRES, variance=1)
+        SoftmaxGates(D, CENTRES, variance=0.8),
+        BlockFlow(D, 3),
+        SoftmaxGates(D, CENTRES, variance=1),
     ),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }

@@ -56,7 +56,7 @@ def test_what_is_given_is_taken():
     [
         ([SOFTMAX], "at least two centres, all different, got 1"),
         (['map=[{kind="softmax", centres=[[0, 0, 1], [1, 2, 3]]}]'], "points with 2 coordinates"),
-        (['map=[{kind="softmax", centres=[1, 2]}]'], r"shape \(2,\)"),
+        (['map=[{kind="softmax", centres=[[1, 2], [1]], variance=1}]'], "form no table of numbers"),
         ([SOFTMAX, 'problem.energy=[{kind="entropy"}]'], "there is none: give centres and"),
         ([SOFTMAX, 'problem.energy=[{kind="styblinski-tang"}]'], "entropy of beta > 0"),
         ([SOFTMAX, "problem.dimension=16", 'problem.energy=[{kind="styblinski-tang"},'
@@ -73,6 +73,8 @@ def test_wrong_values_are_named():
     for setting, message in (
         ('map=[{kind="softmax", variance=0}]', "map.0.variance = 0: expected more than 0"),
         ('map=[{kind="softmax", scales=[]}]', "map.0.scales"),
+        ('map=[{kind="softmax", centres=[1, 2]}]', "map.0.centres"),
+        ('map=[{kind="softmax", centres=[[1, 2]]}]', "map.0.centres"),
         ('map=[{kind="softmax", centers=[[0, 0]]}]', "did you mean 'centres'"),
     ):
         with pytest.raises(InputError, match=message):

@@ -44,7 +44,9 @@ def test_a_mode_that_has_no_gate_is_seen_at_the_start():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_flow_is_that_of_the_particles(dtype):
     """E V and the modes' shares against the Langevin equation's, within four standard errors."""
-    solution = solved(options=replace(FEW, samples=1024, step_size=0.01, tolerance=0.03, dtype=dtype))
+    solution = solved(
+        options=replace(FEW, samples=1024, step_size=0.01, tolerance=0.03, dtype=dtype)
+    )
     (particles,) = euler_maruyama(
         POTENTIAL, PROBLEM.start, [PROBLEM.until], particles=PARTICLES, step=2e-3
     )
