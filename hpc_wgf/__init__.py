@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         PushForward,
         RadialFlow,
         ResidualPerceptron,
+        SoftmaxGates,
     )
     from .methods.pwgf import PWGFOptions
     from .output import Output
@@ -98,6 +99,7 @@ __all__ = [
     "RunError",
     "RunSpec",
     "Sampling",
+    "SoftmaxGates",
     "Solution",
     "Stages",
     "StoredRun",

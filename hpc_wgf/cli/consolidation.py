@@ -101,9 +101,8 @@ def _opened(
         wanted = load(source, settings).map
     else:
         wanted = _run_file(stored, settings, trust=trust).map
-    dimension = spec.problem.dimension
-    check_size(wanted, dimension, spec.method.torch_dtype.itemsize)
-    return Trajectory.of(path, spec), build_map(wanted, dimension)
+    check_size(wanted, spec.problem.dimension, spec.method.torch_dtype.itemsize)
+    return Trajectory.of(path, spec), build_map(wanted, spec.problem)
 
 
 def _run_file(stored: StoredRun, settings: Sequence[str], *, trust: bool) -> RunFile:

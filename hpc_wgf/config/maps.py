@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
         PushForward,
         RadialFlow,
         ResidualPerceptron,
+        SoftmaxGates,
     )
     from ..maps.features import FeatureOptions
     from ..maps.scaling import Scaling
+    from ..problems import Modes, Problem
 
 
 class AffineTable(Table):
@@ -114,6 +117,54 @@ class RadialTable(Table):
             radius=self.radius,
             covariance=self.covariance,
         )
+
+
+class SoftmaxTable(Table):
+    """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk, one motion near every mode of a mixture: gates
+    γ_sk = softmax_k(s (μ_k·x − ½|μ_k|²)/σ²) of K centres at several scales."""
+
+    kind: Literal["softmax"]
+    """Tag that selects this map."""
+    centres: Annotated[list[list[Number]] | None, Field(min_length=2), Unit("x")] = None
+    """Centres μ_k, one row each. By default the modes of the target e^{−V/β}, sought along the
+    potential from samples of the start density; of a Gaussian mixture its means."""
+    variance: Annotated[Number | None, Field(gt=0), Unit("x²")] = None
+    """Variance σ² of a mode in one coordinate. By default the mean of βd/tr ∇²V over the modes; of
+    a Gaussian mixture its own."""
+    scales: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1)] | None = None
+    """Scales s of the gates. By default three, a factor apart, from 1 to ¼ or, where that is
+    smaller, to σ² over the variance of the start density (in a later stage, of its images)."""
+
+    def parameters(self, dimension: int) -> int:
+        if self.centres is None:
+            return 0  # known only once the modes have been found
+        scales = 3 if self.scales is None else len(self.scales)
+        return dimension * (scales * (len(self.centres) - 1) + dimension + 1)
+
+    def build(self, problem: Problem) -> SoftmaxGates:
+        from ..maps import SoftmaxGates
+
+        modes = cache(lambda: _modes_of(problem))  # sought only where one of both is left out
+        return SoftmaxGates(
+            problem.dimension,
+            self.centres or modes().centres,
+            variance=self.variance or modes().variance,
+            scales=self.scales,
+        )
+
+
+def _modes_of(problem: Problem) -> Modes:
+    """The modes of the target. Errors: `InputError` where there is none."""
+    from ..methods.base import layout_samples
+    from ..problems import find_modes
+
+    potential = problem.energy.potential()
+    if potential is None:
+        raise InputError(
+            "a softmax map takes its centres from the modes of the potential, and there is none: "
+            "give centres and variance"
+        )
+    return find_modes(potential, problem.energy.beta(), layout_samples(problem.start))
 
 
 class TanhTable(Table):
@@ -239,6 +290,7 @@ MapTable = Annotated[
     | ScalingTable
     | SplineTable
     | RadialTable
+    | SoftmaxTable
     | PlanarTable
     | BlockTable
     | PerceptronTable
@@ -267,10 +319,13 @@ def check_size(tables: Sequence[MapTable], dimension: int, itemsize: int) -> Non
         )
 
 
-def build_map(tables: Sequence[MapTable], dimension: int) -> PushForward:
+def build_map(tables: Sequence[MapTable], problem: Problem) -> PushForward:
     """The map that the tables describe: one, or the composition of several, of which the first acts
     first. Errors: `InputError` naming what does not fit."""
     from ..maps import Composition
 
-    parts = [table.build(dimension) for table in tables]
+    parts = [
+        table.build(problem) if isinstance(table, SoftmaxTable) else table.build(problem.dimension)
+        for table in tables
+    ]
     return parts[0] if len(parts) == 1 else Composition(*parts)

@@ -36,11 +36,8 @@ def build(run_file: RunFile) -> RunSpec:
     """
     dimension, itemsize = run_file.problem.dimension, run_file.method.torch_dtype.itemsize
     check_size(run_file.map, dimension, itemsize)
-    return RunSpec(
-        run_file.problem.build(),
-        build_map(run_file.map, dimension),
-        run_file.method,
-    )
+    problem = run_file.problem.build()
+    return RunSpec(problem, build_map(run_file.map, problem), run_file.method)
 
 
 def parse_stored(tables: Mapping[str, Any], *, trust: bool, store: object, instead: str) -> RunFile:

@@ -14,6 +14,7 @@ from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
 from .radial import RadialFlow
+from .softmax import SoftmaxGates
 from .spline import AxisSpline
 from .state import MapState, Stage, behind_stages, carried_by, carry
 
@@ -34,6 +35,7 @@ __all__ = [
     "PushForward",
     "RadialFlow",
     "ResidualPerceptron",
+    "SoftmaxGates",
     "Stage",
     "Transported",
     "behind_stages",

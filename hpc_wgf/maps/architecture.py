@@ -19,6 +19,7 @@ from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
 from .radial import RadialFlow
 from .scaling import Scaling
+from .softmax import SoftmaxGates
 from .spline import AxisSpline
 
 Description = Mapping[str, Any]
@@ -29,6 +30,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "planar": lambda d: PlanarFlow(d["dimension"], d["layers"]),
     "block": lambda d: BlockFlow(d["dimension"], d["width"]),
     "perceptron": lambda d: ResidualPerceptron(d["dimension"], tuple(d["widths"])),
+    "softmax": SoftmaxGates.rebuilt,
     "spline": AxisSpline.rebuilt,
     "radial": RadialFlow.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),

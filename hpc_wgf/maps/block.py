@@ -81,7 +81,7 @@ class BlockFlow(PushForward):
             turned = outer.transpose(0, 1).reshape(d * d, h)
             diagonal = inverse.reshape(d * d, -1).T @ turned
             inner = score - (curvature * diagonal) @ self.W
-            return _transposed_times(inverse, inner)
+            return elimination.transposed_times(inverse, inner)
 
         return gradient, carry
 
@@ -95,20 +95,13 @@ class BlockFlow(PushForward):
             # W (I + UDW)⁻¹ U = K M⁻¹
             diagonal = torch.einsum("hi,ihn->nh", K, inverse)
             inner = score - (curvature * diagonal) @ self.W
-            back = _transposed_times(inverse, inner @ self.U)
+            back = elimination.transposed_times(inverse, inner @ self.U)
             return inner - (slope * back) @ self.W
 
         return gradient, carry
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _BlockLinearizer(self, workspace)
-
-
-def _transposed_times(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Aᵀ v of every sample: (k, k, n), (n, k) → (n, k)."""
-    if matrices.is_contiguous():
-        return (matrices * vectors.T[:, None]).sum(0).T
-    return torch.einsum("ijn,ni->nj", matrices, vectors)
 
 
 class _BlockLinearizer(Linearizer):

@@ -39,6 +39,13 @@ def inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (inverses, *_signed(sign, log_abs))
 
 
+def transposed_times(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Aᵀ v of every sample: (k, k, n), (n, k) → (n, k)."""
+    if matrices.is_contiguous():
+        return (matrices * vectors.T[:, None]).sum(0).T
+    return torch.einsum("ijn,ni->nj", matrices, vectors)
+
+
 def _fits(matrices: Tensor) -> bool:
     """Whether to eliminate here: small matrices on a CPU, and no gradient, as it works in place."""
     on_cpu = matrices.device.type == "cpu"

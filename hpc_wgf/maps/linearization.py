@@ -168,7 +168,8 @@ class Linearization:
     def gram(self, direction: Matrices, packed: Tensor) -> None:
         """`packed` ← Jᵀ(J v), packed, for `direction` = `linearizer.direction(v)`.
 
-        No memory is allocated whose size grows with the number of samples.
+        No memory is allocated whose size grows with the number of samples, but where modules and
+        gates are computed anew.
         """
         chunk = self._filled()
         chunk.pull(chunk.push(direction, None), self.linearizer.matrices(packed), inputs=False)

@@ -16,6 +16,7 @@ from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
 from .mixture_flow import MixtureFlow
+from .modes import Modes, find_modes
 from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import Potential, SumOfPotentials, UserPotential
 from .problem import Problem
@@ -41,6 +42,7 @@ __all__ = [
     "LocalEnergy",
     "Mixture",
     "MixtureFlow",
+    "Modes",
     "Paraboloid",
     "Potential",
     "PotentialEnergy",
@@ -53,6 +55,7 @@ __all__ = [
     "SumOfPotentials",
     "UserPotential",
     "exact_map",
+    "find_modes",
     "inverse_transform",
     "jump_of",
     "moments_of",

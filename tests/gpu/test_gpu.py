@@ -31,6 +31,7 @@ from hpc_wgf.maps import (
     PushForward,
     RadialFlow,
     ResidualPerceptron,
+    SoftmaxGates,
     Stage,
 )
 from hpc_wgf.methods.pwgf import PWGF
@@ -71,6 +72,7 @@ MAPS = {
         2, nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 2)), anchored=True
     ),
     "radial": lambda: Composition(RadialFlow(2, 5), RadialFlow(2, 4, centre=0.5, radius=2.0)),
+    "softmax": lambda: SoftmaxGates(2, [[0.1, 0.2], [-0.2, 0.1], [0.1, -0.3]], variance=0.05),
     "composition": lambda: Composition(Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3)),
 }
 SETTINGS = {

@@ -14,11 +14,13 @@ from hpc_wgf.maps import (
     PlanarFlow,
     RadialFlow,
     ResidualPerceptron,
+    SoftmaxGates,
 )
 from hpc_wgf.maps.scaling import Scaling
 
 D = 4
 COVARIANCE = [[2.0, 0.5, 0, 0], [0.5, 1.0, 0, 0.2], [0, 0, 1.5, 0], [0, 0.2, 0, 0.7]]
+CENTRES = [[1.0, -0.5, 0.2, 0.1], [-1.2, 0.4, 0.8, -0.3], [0.3, 1.5, -1.0, 0.6]]
 
 
 class Net(nn.Module):
@@ -43,6 +45,7 @@ MAPS = {
     "spline": lambda: AxisSpline(D, 7, low=-1.5, high=2.0),
     "radial": lambda: RadialFlow(D, 6, centre=0.2, radius=2.5),
     "radial-correlated": lambda: RadialFlow(D, 5, radius=3.0, covariance=COVARIANCE),
+    "softmax": lambda: SoftmaxGates(D, CENTRES, variance=1.5, scales=[1.0, 0.3]),
     "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
     "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
     "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
@@ -53,6 +56,11 @@ MAPS = {
     "composition-spline": lambda: Composition(AxisSpline(D, 5), Affine(D), AxisSpline(D, 6)),
     "composition-radial": lambda: Composition(
         RadialFlow(D, 4, centre=-0.5, radius=2.0), Affine(D), RadialFlow(D, 5)
+    ),
+    "composition-softmax": lambda: Composition(
+        SoftmaxGates(D, CENTRES, variance=0.8),
+        BlockFlow(D, 3),
+        SoftmaxGates(D, CENTRES, variance=1),
     ),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }

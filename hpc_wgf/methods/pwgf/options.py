@@ -183,8 +183,8 @@ class PWGFOptions:
             sizes = map.features_and_coordinates()
             if sizes is None:
                 raise InputError(
-                    f"{wanted} needs a map that is linear in its parameters, as an affine map or "
-                    "splines alone: use such a map, or another "
+                    f"{wanted} needs a map that is linear in its parameters, as an affine map, "
+                    "splines or gates alone: use such a map, or another "
                     f"{'scheme (rkc2 for stiff flows)' if implicit else 'solver'}"
                 )
             size = sizes[0] * (sizes[1] if implicit else 1)

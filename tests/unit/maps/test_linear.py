@@ -6,10 +6,14 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
-from hpc_wgf.maps import Affine, AxisSpline, BlockFlow, Composition, Frame
+from hpc_wgf.maps import Affine, AxisSpline, BlockFlow, Composition, Frame, SoftmaxGates
 from tests.oracles import perturb
 
-LINEAR = {"affine": lambda d: Affine(d), "spline": lambda d: AxisSpline(d, 6, low=-2.0, high=1.5)}
+LINEAR = {
+    "affine": lambda d: Affine(d),
+    "spline": lambda d: AxisSpline(d, 6, low=-2.0, high=1.5),
+    "softmax": lambda d: SoftmaxGates(d, [[0.2] * d, [-1.0] * d, [1.5] * d], variance=0.8),
+}
 
 
 def points(n: int, d: int) -> torch.Tensor:
@@ -46,6 +50,7 @@ def test_other_maps_have_none():
         assert map.linear_features(points(3, 2)) is None
         assert map.features_and_coordinates() is None
     assert Affine(3).features_and_coordinates() == (4, 3)
+    assert LINEAR["softmax"](3).features_and_coordinates() == (3 * 2 + 3 + 1, 3)
     assert AxisSpline(3, 6).features_and_coordinates() == (6, 1)
 
 

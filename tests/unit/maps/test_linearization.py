@@ -21,6 +21,7 @@ from hpc_wgf.maps import (
     PlanarFlow,
     PushForward,
     ResidualPerceptron,
+    SoftmaxGates,
 )
 from hpc_wgf.metric import GramOperator
 from hpc_wgf.parallel import LocalCommunicator, tree_sum
@@ -38,11 +39,11 @@ MAPS = {
     "planar-solved": lambda: PlanarFlow(6, 7),
     "block": lambda: BlockFlow(3, 8),
     "perceptron": lambda: ResidualPerceptron(3, (9, 8, 7)),
+    "softmax": lambda: SoftmaxGates(2, [[0.0, 1.0], [1.0, 0.3], [-1.0, 0.5]], variance=0.4),
     "composition": lambda: Composition(
         Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3), ResidualPerceptron(2, (5, 6))
     ),
 }
-built_in = pytest.mark.parametrize("name", MAPS)
 with_modules = MAPS | {
     "module": lambda: ModuleMap(3, net(3), anchored=True),
     "composition-module": lambda: Composition(BlockFlow(2, 3), ModuleMap(2, net(2), anchored=True)),
@@ -113,8 +114,11 @@ def test_products_on_ranks_add_up_to_the_bit(name, ranks):
     assert torch.equal(tree_sum(brought) / N, whole.matvec(v))
 
 
-@built_in
-@pytest.mark.parametrize("budget", [None, 0])
+@pytest.mark.parametrize(
+    ("name", "budget"),
+    # Recomputed gates take temporary tensors, as modules do.
+    [(name, b) for name in MAPS for b in (None, 0) if (name, b) != ("softmax", 0)],
+)
 def test_products_allocate_nothing_of_the_length_of_the_samples(name, budget):
     """Once every chunk made its activations' changes anew: a third of the time of small maps."""
     map = perturb(MAPS[name]())
@@ -191,6 +195,7 @@ def test_parameters_are_those_of_the_linearisation(name):
         ("planar-solved", 7 + 7),
         ("block", 4 + 8),
         ("perceptron", 4 + 10 + 9 + 8),
+        ("softmax", 3 * 2 + 2 + 1),
         ("composition", 3 + (3 + 7) + (3 + 3 + 2 * 3) + (3 + 6 + 7)),
     ],
 )

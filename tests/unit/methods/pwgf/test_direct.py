@@ -10,7 +10,7 @@ import torch
 
 import hpc_wgf as wgf
 from hpc_wgf.cloud import joined
-from hpc_wgf.maps import Affine, AxisSpline, BlockFlow, Composition
+from hpc_wgf.maps import Affine, AxisSpline, BlockFlow, Composition, SoftmaxGates
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.curvature import curvature
 from hpc_wgf.metric import FeatureGram
@@ -23,7 +23,11 @@ TILTED = wgf.UserPotential(
 SMOOTH = wgf.Problem(
     [wgf.PotentialEnergy(TILTED), wgf.Entropy(0.7)], wgf.Gaussian(2, 0.2, 0.5), 1.0
 )
-MAPS = {"affine": lambda: Affine(2), "spline": lambda: AxisSpline(2, 6)}
+MAPS = {
+    "affine": lambda: Affine(2),
+    "spline": lambda: AxisSpline(2, 6),
+    "softmax": lambda: SoftmaxGates(2, [[0.8, 0.3], [-0.7, 0.1], [0.2, -0.6]], variance=0.4),
+}
 
 
 def method(problem=SMOOTH, map=None, **options) -> PWGF:

@@ -1,0 +1,120 @@
+"""Softmax gates: what they are, how they are laid out, and that they hold the force of mixtures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hpc_wgf import GaussianMixture, InputError
+from hpc_wgf.maps import Frame, SoftmaxGates, described_built_in, rebuilt
+from hpc_wgf.problems import Gaussian
+from tests.oracles import perturb
+
+CENTRES = [[1.0, -0.5], [-1.2, 0.4], [0.3, 1.5]]
+
+
+def points(n: int, d: int, width: float = 1.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return width * torch.randn(n, d, generator=generator, dtype=torch.float64)
+
+
+def test_gates_are_the_shares_of_the_components_of_mixtures():
+    """Those of scale s belong to the mixture of Gaussians of variance σ²/s."""
+    map, z = SoftmaxGates(2, CENTRES, variance=0.5, scales=[1.0, 0.2]).double(), points(50, 2)
+    found = map.values(z.T).view(2, 2, 50)
+    for gates, scale in zip(found, (1.0, 0.2), strict=True):
+        squares = (z[None] - torch.tensor(CENTRES, dtype=torch.float64)[:, None]).square().sum(2)
+        weights = torch.exp(-squares * scale / (2 * 0.5))
+        assert torch.allclose(gates, (weights / weights.sum(0))[:-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("start", [1.0, 2.25])
+def test_the_force_of_a_mixture_lies_in_their_span(start):
+    """−∇V − ∇ log λ of a mixture V and a Gaussian λ is a sum of gates and an affine function."""
+    potential, density = GaussianMixture(CENTRES, 0.5), Gaussian(2, [0.3, -0.2], start)
+    map, z = SoftmaxGates(2, CENTRES, variance=0.5, scales=[1.0]).double(), points(300, 2)
+    features = map.linear_features(z).value[0].T
+    force = -potential.gradient(z) - density.score(z)
+    left = force - features @ torch.linalg.lstsq(features, force).solution
+    assert float(left.norm() / force.norm()) < 1e-12
+    without = features[:, 1:]  # One centre less leaves much of it over.
+    left = force - without @ torch.linalg.lstsq(without, force).solution
+    assert float(left.norm() / force.norm()) > 0.02
+
+
+def test_the_metric_of_the_features_is_not_singular():
+    map, z = SoftmaxGates(2, CENTRES, variance=0.5), points(2000, 2)
+    features = map.linear_features(z).value[0]
+    assert float(torch.linalg.cond(features @ features.T / len(z))) < 1e9
+
+
+def test_far_from_the_origin_no_digits_are_lost_in_single_precision():
+    shift = torch.tensor([1e3, -2e3], dtype=torch.float64)
+    centres, z = torch.tensor(CENTRES, dtype=torch.float64), points(50, 2)
+    near = SoftmaxGates(2, centres, variance=0.5).values(z.T)
+    far = SoftmaxGates(2, centres + shift, variance=0.5).values((z + shift).float().T)
+    assert torch.allclose(far.double(), near, atol=2e-3)  # z + shift itself is rounded to 1e-4
+
+
+def test_scales_reach_from_a_mode_to_the_samples():
+    map = SoftmaxGates(2, CENTRES, variance=0.5)
+    assert torch.allclose(map.rates * 0.5, torch.tensor([1, 0.5, 0.25]).double())
+    map.lay_out(Frame.of_moments(torch.zeros(2), torch.tensor(8.0)))
+    assert torch.allclose(map.rates * 0.5, torch.tensor([1, 0.25, 0.0625]).double())
+    map.lay_out(Frame.of_moments(torch.zeros(2), torch.tensor(0.1)))
+    assert torch.allclose(map.rates * 0.5, torch.tensor([1, 0.5, 0.25]).double())
+    given = SoftmaxGates(2, CENTRES, variance=0.5, scales=[2.0, 0.7])
+    given.lay_out(Frame.of_moments(torch.zeros(2), torch.tensor(8.0)))
+    assert torch.allclose(given.rates * 0.5, torch.tensor([2, 0.7]).double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_described_map_is_made_again_to_the_bit(dtype):
+    map = SoftmaxGates(2, CENTRES, variance=0.3)
+    map.lay_out(Frame.of_moments(torch.zeros(2), torch.tensor(7.0)))
+    map = perturb(map, 0.2).to(dtype)
+    other = rebuilt(described_built_in(map)).to(dtype).at(map.get_theta())
+    z = points(20, 2).to(dtype)
+    for ours, theirs in zip(map.transport(z, -z), other.transport(z, -z), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_folds_are_seen():
+    """Where modes are to change places."""
+    map, z = SoftmaxGates(2, CENTRES, variance=0.3, scales=[1.0]).double(), points(400, 2)
+    theta = torch.zeros_like(map.c)
+    theta[:, :2] = 2 * (map.centres[-1] - map.centres[:-1]).T
+    map.set_theta(theta.flatten())
+    gradient = torch.autograd.functional.jacobian(lambda z: map(z).sum(0), z).permute(1, 0, 2)
+    folded = torch.linalg.det(gradient) < 0
+    assert 0 < int(folded.sum()) < 400
+    assert torch.equal(map.transport(z).positive, ~folded)
+
+
+def test_a_motion_of_all_centres_is_a_translation():
+    """Gates that add up to 1 and move alike move everything alike: volume and score stay."""
+    map, z = SoftmaxGates(2, CENTRES, variance=0.3).double(), points(30, 2)
+    theta = torch.zeros_like(map.c)
+    theta[:, -1] = torch.tensor([0.7, -0.2])
+    map.set_theta(theta.flatten())
+    image = map.transport(z, -z)
+    assert torch.allclose(image.x, z + torch.tensor([0.7, -0.2]), atol=1e-15)
+    assert torch.allclose(image.log_det, torch.zeros(30), atol=1e-15)
+    assert torch.allclose(image.score, -z, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("centres", "options", "words"),
+    [
+        ([[1.0, 2.0]], {}, "at least two centres"),
+        ([[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]], {}, "got 3, of which 2 differ"),
+        ([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], {}, "points with 2 coordinates"),
+        ([1.0, 2.0], {}, r"shape \(2,\)"),
+        (CENTRES, {"variance": 0.0}, "variance of a mode must be positive, got 0"),
+        (CENTRES, {"scales": []}, "scales of gates must be positive"),
+        (CENTRES, {"scales": [1.0, -0.5]}, "scales of gates must be positive"),
+    ],
+)
+def test_bad_gates_are_refused(centres, options, words):
+    with pytest.raises(InputError, match=words):
+        SoftmaxGates(2, centres, **{"variance": 1.0} | options)
