@@ -52,7 +52,8 @@ class Stages:
     deformation: Annotated[Number, Field(gt=0)] | None = None
     """A stage ends where (E|∇S − M|²/|M|²)^½ exceeds this, S the map of the stage, M the linear
     part of the affine map nearest to it and |·| the Frobenius norm. Left out, .3 for maps that are
-    linear in their parameters, and 1 for others, whose features adapt to the flow."""
+    linear in their parameters, and 1 for others, whose features adapt to the flow; for these there
+    is no bound where the energy does not depend on the density, as a fold is no harm then."""
     growth: Annotated[Number, Field(gt=1)] = 1.5
     """A stage also ends where the run has lasted so many times as long as where it began, and the
     deformation is a tenth of that above."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, Protocol
 
 import torch
@@ -53,8 +54,12 @@ class StagesByRule:
         the present stage began."""
         self._stages, self._setting, self._judge = stages, setting, judge
         self._first, self._begun = first, begun
-        linear = first.features_and_coordinates() is not None
-        self._most = stages.deformation or (_LINEAR if linear else _ADAPTING)
+        if first.features_and_coordinates() is not None:
+            most = _LINEAR
+        else:
+            # Without a density a fold is no harm, and trained features go along with the particles.
+            most = _ADAPTING if setting.problem.energy.needs_density else math.inf
+        self._most = stages.deformation or most
 
     @classmethod
     def of(

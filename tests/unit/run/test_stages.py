@@ -331,3 +331,19 @@ def test_stages_want_a_map_that_can_be_made_again():
     strict = wgf.Stages("auto", deformation=1e-9)
     assert len(wgf.solve(PROBLEM, map, OPTIONS, stages=strict).state.stages) == 0
     assert len(wgf.solve(PROBLEM, wgf.BlockFlow(2, 6), OPTIONS, stages=strict).state.stages) > 0
+
+
+def test_flows_without_density_keep_their_features_unless_asked():
+    """A fold is no harm to them."""
+    problem = wgf.Problem(
+        wgf.PotentialEnergy(wgf.UserPotential(lambda x: ((x**2 - 1) ** 2).sum(1), "wells")),
+        wgf.Gaussian(1), until=1.0,
+    )  # fmt: skip
+    options = wgf.PWGFOptions(samples=400, step_size=0.05, scheme="rk4")
+
+    def stages(**settings):
+        given = wgf.Stages("auto", **settings)
+        return len(wgf.solve(problem, wgf.BlockFlow(1, 8), options, stages=given).state.stages)
+
+    assert stages() == 0
+    assert stages(deformation=0.3) > 0
