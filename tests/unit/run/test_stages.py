@@ -337,9 +337,9 @@ def test_flows_without_density_keep_their_features_unless_asked():
     """A fold is no harm to them."""
     problem = wgf.Problem(
         wgf.PotentialEnergy(wgf.UserPotential(lambda x: ((x**2 - 1) ** 2).sum(1), "wells")),
-        wgf.Gaussian(1), until=1.0,
+        wgf.Gaussian(1), until=0.5,
     )  # fmt: skip
-    options = wgf.PWGFOptions(samples=400, step_size=0.05, scheme="rk4")
+    options = wgf.PWGFOptions(samples=400, step_size=0.02, scheme="kutta32", tolerance=0.05)
 
     def stages(**settings):
         given = wgf.Stages("auto", **settings)
