@@ -79,8 +79,10 @@ class StagesByRule:
             return state.time in stages.when
         lasted, before = state.time - start, self._begun - start
         long = before > 0 and lasted >= stages.growth * before
-        bent = self._judge.deformation(state.map)
-        return folds >= _FOLDING or bent > (_HARDLY if long else 1.0) * self._most
+        most = (_HARDLY if long else 1.0) * self._most
+        return folds >= _FOLDING or (
+            math.isfinite(most) and self._judge.deformation(state.map) > most
+        )
 
     def next_map(self, state: State[Any]) -> PushForward:
         self._begun = state.time
