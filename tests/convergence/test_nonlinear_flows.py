@@ -58,7 +58,9 @@ def root_mean_square(difference: Tensor) -> float:
 def test_barenblatt_profiles(tmp_path, name, bound):
     """Map error over displacement; the energy, (1/(m−1)) ∫ρᵐ ∝ t^{−α(m−1)}, by its own law, and
     its rate, measured, against −ηᵀĜη on other samples: 2 % on every stored row."""
-    (problem, _, _), summary, stored = run(name, tmp_path)
+    # The square of the force varies most in the plane: with 4000 samples its mean does by 2 %.
+    settings = ["method.samples=16000"] if name == "porous-deep-2d" else []
+    (problem, _, _), summary, stored = run(name, tmp_path, *settings)
     assert max(summary.map_error_relative) <= bound
     assert falls(stored)
     start = problem.start
@@ -151,8 +153,11 @@ def test_aggregation_diffusion(tmp_path):
     _, summary, stored = run("aggregation-diffusion-2d", tmp_path)
     assert summary.times[-1] == 60.0
     assert falls(stored)
-    for row, time in enumerate(summary.times):
-        k = list(reference["times"]).index(time)
+    known = list(reference["times"])
+    rows = [row for row, time in enumerate(summary.times) if time in known]
+    assert [summary.times[row] for row in rows] == known[::2]  # A stage has a row besides.
+    for row in rows:
+        k = known.index(summary.times[row])
         second = particles(stored, row).square().sum(1).mean()
         assert summary.energy[row] == pytest.approx(reference["energy"][k], rel=0.05)
         assert float(second) == pytest.approx(reference["second_moment"][k], rel=0.05)
@@ -172,6 +177,9 @@ def test_energies_fall_where_nothing_else_is_known(tmp_path, name):
 
 # Sampling noise of both sides far below 2 %, and solves tight enough: what is left of ∇F after
 # MINRES stops is a difference between the two sides too.
+STEPS = ["method.tolerance_unit=x", "method.tolerance=1e-2"]
+"""Of flows that few samples drive: which ones a step has decides on a per cent or two."""
+
 IDENTITY = {
     "porous-mixture-10d": [
         "problem.dimension=1",
@@ -179,9 +187,11 @@ IDENTITY = {
         "method.rtol=1e-3",
         "method.samples=40000",
         "output.particles=40000",
+        *STEPS,
     ],
     "aggregation-2d": [
         "problem.until=0.5",
+        *STEPS,
         "output.every=0.25",
         # |f|² ~ |x|⁶ of a Gaussian start has a relative variance of 19: a million samples for 2 %.
         'problem.start={kind="box", low=0.25, high=2.25}',
