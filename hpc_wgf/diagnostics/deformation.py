@@ -33,7 +33,7 @@ def deformation(map: PushForward, ensemble: Ensemble) -> float:
         assert turned is not None
         affine = signs.double() @ M if M.ndim == 2 else signs.double() * M
         apart = turned.double() - affine
-        sums.append(torch.stack([apart.square().sum(), apart.new_tensor(float(len(chunk.x)))]))
+        sums.append(torch.stack([apart.square().sum(), apart.new_full((), float(len(chunk.x)))]))
     mine = tree_sum(sums) if sums else M.new_zeros(2)
     square, count = ensemble.communicator.sum(mine).tolist()
     return float(square / count / max(float(M.square().sum()), 1e-300)) ** 0.5

@@ -117,7 +117,8 @@ class AxisSpline(PushForward):
         """S_j and its first two derivatives at z, (n, d) each: its cubic polynomials in the place
         t ∈ [0, 1] between two knots, and beyond the ends the lines that continue them."""
         place = Place.of(z, self.low.to(z), self.width.to(z), self.knots)
-        a, b, c, e = polynomials(_extended(self.c)).gather(1, place.first.expand(4, -1, -1))
+        table = polynomials(_extended(self.c)).gather(1, place.first.expand(4, -1, -1))
+        a, b, c, e = (table[k] for k in range(4))
         t = place.t
         slope = b + t * (2 * c + 3 * t * e)
         value = a + t * (b + t * (c + t * e)) + place.beyond * slope

@@ -35,7 +35,7 @@ def curvature(map: PushForward, ensemble: Ensemble, energy: SumOfEnergies) -> Te
     for chunk in ensemble.chunks:
         some = chunk.at(slice(max(1, round(share * len(chunk.x)))))
         block = _sum_over(map, some, energy)
-        sums.append(torch.cat([block.reshape(-1), block.new_tensor([float(len(some.x))])]))
+        sums.append(torch.cat([block.reshape(-1), block.new_full((1,), float(len(some.x)))]))
     features = features_of(map, ensemble.chunks[0].x[:0])
     blocks, q, m = features.index.shape
     summed = ensemble.communicator.sum(tree_sum(sums))
