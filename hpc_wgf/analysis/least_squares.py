@@ -22,7 +22,7 @@ from ..choices import Preconditioning
 from ..ensemble import Ensemble
 from ..krylov import lsmr
 from ..maps import PushForward
-from ..metric import JacobianRows, Subsample, build, default_preconditioner, subsample_size
+from ..metric import JacobianRows, build_for, default_preconditioner
 from ..metric.preconditioner import GramModel
 from ..parallel import tree_sum
 
@@ -139,10 +139,7 @@ def _gram_model(map: PushForward, ensemble: Ensemble) -> GramModel | None:
     kind = default_preconditioner(map)
     if kind is Preconditioning.NONE:
         return None
-    sample = Subsample.of(
-        map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator
-    )
-    return build(sample, kind, _DAMPING).model
+    return build_for(map, ensemble, kind, _DAMPING).model
 
 
 def _norm(rows: JacobianRows, residual: Tensor) -> float:

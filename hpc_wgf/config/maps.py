@@ -43,10 +43,10 @@ class AffineTable(Table):
     def parameters(self, dimension: int) -> int:
         return dimension * (dimension + 1)
 
-    def build(self, dimension: int) -> Affine:
+    def build(self, problem: Problem) -> Affine:
         from ..maps import Affine
 
-        return Affine(dimension)
+        return Affine(problem.dimension)
 
 
 class ScalingTable(Table):
@@ -58,10 +58,10 @@ class ScalingTable(Table):
     def parameters(self, dimension: int) -> int:
         return 2 * dimension
 
-    def build(self, dimension: int) -> Scaling:
+    def build(self, problem: Problem) -> Scaling:
         from ..maps.scaling import Scaling
 
-        return Scaling(dimension)
+        return Scaling(problem.dimension)
 
 
 class SplineTable(Table):
@@ -73,18 +73,18 @@ class SplineTable(Table):
     knots: Annotated[Whole, Field(ge=3)] = 16
     """Number of uniform knots of every coordinate."""
     low: Annotated[Vector | None, Unit("x")] = None
-    """First knot: a number for all coordinates, or one per coordinate. By default all but .15 % of
-    the start density lie beyond it."""
+    """First knot: a number for all coordinates, or one per coordinate. By default .15 % of the
+    start density lie below it, or of a Gaussian what lies below four deviations."""
     high: Annotated[Vector | None, Unit("x")] = None
     """Last knot, likewise."""
 
     def parameters(self, dimension: int) -> int:
         return self.knots * dimension
 
-    def build(self, dimension: int) -> AxisSpline:
+    def build(self, problem: Problem) -> AxisSpline:
         from ..maps import AxisSpline
 
-        return AxisSpline(dimension, self.knots, low=self.low, high=self.high)
+        return AxisSpline(problem.dimension, self.knots, low=self.low, high=self.high)
 
 
 class RadialTable(Table):
@@ -107,11 +107,11 @@ class RadialTable(Table):
     def parameters(self, dimension: int) -> int:
         return self.knots
 
-    def build(self, dimension: int) -> RadialFlow:
+    def build(self, problem: Problem) -> RadialFlow:
         from ..maps import RadialFlow
 
         return RadialFlow(
-            dimension,
+            problem.dimension,
             self.knots,
             centre=self.centre,
             radius=self.radius,
@@ -207,10 +207,10 @@ class PlanarTable(TanhTable):
     def parameters(self, dimension: int) -> int:
         return self.layers * (2 * dimension + 1)
 
-    def build(self, dimension: int) -> PlanarFlow:
+    def build(self, problem: Problem) -> PlanarFlow:
         from ..maps import PlanarFlow
 
-        return PlanarFlow(dimension, self.layers, **self.feature_options())
+        return PlanarFlow(problem.dimension, self.layers, **self.feature_options())
 
 
 class BlockTable(TanhTable):
@@ -224,10 +224,10 @@ class BlockTable(TanhTable):
     def parameters(self, dimension: int) -> int:
         return self.width * (2 * dimension + 1)
 
-    def build(self, dimension: int) -> BlockFlow:
+    def build(self, problem: Problem) -> BlockFlow:
         from ..maps import BlockFlow
 
-        return BlockFlow(dimension, self.width, **self.feature_options())
+        return BlockFlow(problem.dimension, self.width, **self.feature_options())
 
 
 class PerceptronTable(TanhTable):
@@ -241,10 +241,10 @@ class PerceptronTable(TanhTable):
     def parameters(self, dimension: int) -> int:
         return sum((a + 1) * b for a, b in pairwise([dimension, *self.widths, dimension]))
 
-    def build(self, dimension: int) -> ResidualPerceptron:
+    def build(self, problem: Problem) -> ResidualPerceptron:
         from ..maps import ResidualPerceptron
 
-        return ResidualPerceptron(dimension, tuple(self.widths), **self.feature_options())
+        return ResidualPerceptron(problem.dimension, tuple(self.widths), **self.feature_options())
 
 
 class ModuleTable(Table):
@@ -263,7 +263,7 @@ class ModuleTable(Table):
     def parameters(self, dimension: int) -> int:
         return 0  # known only once it has been made
 
-    def build(self, dimension: int) -> ModuleMap:
+    def build(self, problem: Problem) -> ModuleMap:
         import torch
         from torch import nn
 
@@ -272,17 +272,17 @@ class ModuleTable(Table):
         factory = load_object(self.factory, "a module")
         torch.manual_seed(self.seed)  # Every rank must get the same initial parameters.
         try:
-            module = called(self.factory, factory, dimension)
+            module = called(self.factory, factory, problem.dimension)
         except Exception as error:
             raise InputError(
-                f"{self.factory} could not make a module for the dimension {dimension}: "
-                f"{said(error)}"
+                f"{self.factory} could not make a module for the dimension "
+                f"{problem.dimension}: {said(error)}"
             ) from error
         if not isinstance(module, nn.Module):
             raise InputError(
                 f"{self.factory} returned a {type(module).__name__}, expected a torch.nn.Module"
             )
-        return ModuleMap(dimension, module, anchored=self.anchored)
+        return ModuleMap(problem.dimension, module, anchored=self.anchored)
 
 
 MapTable = Annotated[
@@ -324,8 +324,5 @@ def build_map(tables: Sequence[MapTable], problem: Problem) -> PushForward:
     first. Errors: `InputError` naming what does not fit."""
     from ..maps import Composition
 
-    parts = [
-        table.build(problem) if isinstance(table, SoftmaxTable) else table.build(problem.dimension)
-        for table in tables
-    ]
+    parts = [table.build(problem) for table in tables]
     return parts[0] if len(parts) == 1 else Composition(*parts)

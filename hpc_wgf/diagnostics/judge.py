@@ -53,8 +53,8 @@ class Look:
     force_square: float
     """E|f|². NaN where `projection_error` is."""
     folded: int
-    """Number of samples of all ranks at which det ∇T ≤ 0, that is, the map has folded. It can be
-    positive only for energies that do not depend on the density."""
+    """Number of samples of all ranks at which det ∇T ≤ 0, that is, the map has folded. They are
+    left out of all means if the energy depends on the density."""
     displacement: float
     """(E|T(z) − z|²)^½, T the whole map and z samples of the start density, in units of x: how far
     the flow has moved them."""
@@ -167,14 +167,13 @@ class Judge:
             moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(eta)
             value = _value(force)
             change = value.double() - (value if before is None else before[k])
-            folded = (~cloud.unfolded).sum().double()
+            folded = ~cloud.unfolded
             checked = torch.cat([force.total, value[:, None]], 1)
             failed.append(unusable(cloud, checked, folded_count=needs_density))
             total, displacement = force.total, cloud.x - start[k].x
             if needs_density:
                 moved, total, value, change, displacement = (
-                    _without(~cloud.unfolded, part)
-                    for part in (moved, total, value, change, displacement)
+                    _without(folded, part) for part in (moved, total, value, change, displacement)
                 )
                 change = _without(change.isnan(), change)  # It had folded there before.
             work = ensemble.weighted(k, force.position * moved).double().sum()
@@ -183,7 +182,8 @@ class Judge:
             residual = ensemble.square(k, moved + total)
             square = ensemble.square(k, total)
             displaced = ensemble.square(k, displacement)
-            sums.append(torch.stack([values, changed, residual, square, displaced, work, folded]))
+            parts = (values, changed, residual, square, displaced, work, folded.sum().double())
+            sums.append(torch.stack(parts))
         return sums, failed
 
     def energy_spread(self, look: Look) -> float:
@@ -211,10 +211,13 @@ class Judge:
         if not self.problem.energy.needs_density:
             return look.work
         ensemble, active = self._ensemble(map), map.active()
-        known = (~look.values.isnan()).split([len(chunk.x) for chunk in ensemble.chunks])
+        chunks = ensemble.chunks
+        if look.folded:
+            known = (~look.values.isnan()).split([len(chunk.x) for chunk in chunks])
+            chunks = [chunk.at(where) for chunk, where in zip(chunks, known, strict=True)]
         rates = [
-            (energy_gradient(active, self.problem.energy, chunk.at(where)) @ velocity).double()
-            for chunk, where in zip(ensemble.chunks, known, strict=True)
+            (energy_gradient(active, self.problem.energy, chunk) @ velocity).double()
+            for chunk in chunks
         ]
         summed = ensemble.communicator.sum(tree_sum(rates)[None])
         return look.work + float(summed) / (ensemble.total - look.folded)

@@ -36,6 +36,15 @@ def polynomials(control: Tensor) -> Tensor:
     return torch.stack([a, b, c2, (k3 - k0) / 6 + (k1 - k2) / 2])
 
 
+def coefficients(control: Tensor, place: Place) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Those of 1, t, t², t³ where samples lie, (n, d) each, for control points as of
+    `polynomials`."""
+    table = polynomials(control).gather(1, place.first.expand(4, -1, -1))
+    # One by one: of parts that are unbound together, the gradient is made of zeros of its own
+    # where one part is not used.
+    return table[0], table[1], table[2], table[3]
+
+
 def spline_weights(t: Tensor) -> Tensor:
     """The weights of the control points first − 1, …, first + 2 in the value at the places t,
     (4, *t.shape)."""

@@ -24,7 +24,8 @@ class Frame:
     factor: Tensor
     """L, in units of x: (d,) for a diagonal matrix, else lower triangular, (d, d)."""
     low: Tensor
-    """Lower ends of the range of the samples, (d,), in units of x: beyond it lie .15 %."""
+    """Lower ends of the range, (d,), in units of x: beyond them lie .15 % of the samples, or of a
+    law of which the moments are known what lies beyond four deviations."""
     high: Tensor
     """Upper ends, (d,)."""
 

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..kinds import check_number, check_whole
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
-from .cubic import Place, polynomials, spline_weights
+from .cubic import Place, coefficients, spline_weights
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
@@ -165,7 +165,7 @@ def _profile(v: Tensor, width: Tensor, r: Tensor) -> Profile:
     """g = Σ_j v_j B_j at r, (n,), on knots at the distance `width`, (1,)."""
     place = _place(width, r[:, None], len(v))
     control = torch.cat([v[1:2], v, v.new_zeros(3)])[:, None]
-    a, b, c, e = polynomials(control).gather(1, place.first.expand(4, -1, -1))
+    a, b, c, e = coefficients(control, place)
     t, within = place.t, place.beyond == 0
     # In the first interval, where r = ht and b = 0, the division by r is that of polynomials.
     over_t = torch.where(

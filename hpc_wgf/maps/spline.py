@@ -9,7 +9,7 @@ differentiable; the density of the images is then once, and their score is conti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
-from .cubic import Place, polynomials, spline_weights
+from .cubic import Place, coefficients, spline_weights
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linear import LinearFeatures
@@ -99,10 +99,6 @@ class AxisSpline(PushForward):
             getattr(map, name).copy_(torch.tensor(description[name], dtype=torch.float64))
         return map
 
-    def basis(self, x: Tensor) -> Basis:
-        """The B-splines that are not 0 at x, (n, d)."""
-        return _basis(x, self.low.to(x), self.width.to(x), self.knots)
-
     def forward(self, z: Tensor) -> Tensor:
         return z + self._splines(z)[0]
 
@@ -114,26 +110,18 @@ class AxisSpline(PushForward):
         return Transported(z + value, slope.abs().log().sum(1), (slope > 0).all(1), score)
 
     def _splines(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """S_j and its first two derivatives at z, (n, d) each: its cubic polynomials in the place
-        t ∈ [0, 1] between two knots, and beyond the ends the lines that continue them."""
-        place = Place.of(z, self.low.to(z), self.width.to(z), self.knots)
-        table = polynomials(_extended(self.c)).gather(1, place.first.expand(4, -1, -1))
-        a, b, c, e = (table[k] for k in range(4))
-        t = place.t
-        slope = b + t * (2 * c + 3 * t * e)
-        value = a + t * (b + t * (c + t * e)) + place.beyond * slope
-        curvature = (2 * c + 6 * t * e) * (place.beyond == 0)
         width = self.width.to(z)
-        return value, slope / width, curvature / width.square()
+        return _splines(self.c, Place.of(z, self.low.to(z), width, self.knots), width)
 
     def linear_features(self, z: Tensor) -> LinearFeatures:
-        at = self.basis(z)
-        d, knots = self.c.shape
-        index = weight_index(d, knots, 0, None, z.device)
+        (d, knots), width = self.c.shape, self.width.to(z)
+        place = Place.of(z, self.low.to(z), width, knots)
         return LinearFeatures(
-            at.control(at.value, knots), at.control(at.slope, knots)[:, :, None],
-            index[:, :, None], _roughness(knots, z),
-        )  # fmt: skip
+            _by_control_point(place, _value_weights(place), knots),
+            _by_control_point(place, _slope_weights(place) / width, knots)[:, :, None],
+            weight_index(d, knots, 0, None, z.device)[:, :, None],
+            _roughness(knots, z),
+        )
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _SplineLinearizer(self, workspace)
@@ -163,54 +151,44 @@ def _extended(c: Tensor) -> Tensor:
     return torch.cat([ends[0], c, ends[1]], 1).T
 
 
-class Basis(NamedTuple):
-    """Cubic B-splines at n samples: of each coordinate, the four that belong to the control points
-    first − 1, …, first + 2; all others are 0 there."""
-
-    first: Tensor
-    """The interval between knots that holds x, from 0 on, (n, d)."""
-    value: Tensor
-    """Their values, (4, n, d)."""
-    slope: Tensor
-    """Their derivatives, (4, n, d), in 1/x."""
-    curvature: Tensor
-    """Their second derivatives, (4, n, d), in 1/x²."""
-
-    def control(self, weights: Tensor, knots: int) -> Tensor:
-        """What every control point c_0, …, c_m contributes, (d, knots, n), for weights (4, n, d)
-        of the four that are near."""
-        n, d = self.first.shape
-        extended = weights.new_zeros(d, knots + 2, n)
-        number = torch.arange(4, device=weights.device)[:, None, None]
-        places = (self.first + number).permute(2, 0, 1)
-        extended.scatter_(1, places, weights.permute(2, 0, 1))
-        own = extended[:, 1:-1]
-        # c_{−1} = 2c_0 − c_1, and likewise at the other end.
-        for end, near, far in ((0, 0, 1), (-1, -1, -2)):
-            own[:, near].add_(extended[:, end], alpha=2)
-            own[:, far].sub_(extended[:, end])
-        return own
-
-    def sum(self, weights: Tensor, c: Tensor) -> Tensor:
-        """Σ_k c_jk w_k over the four control points of every coordinate, (n, d), for weights w,
-        (4, n, d), and control points c, (d, knots)."""
-        extended = _extended(c)  # entry k belongs to control point k − 1
-        return sum(
-            (w * extended.gather(0, self.first + k) for k, w in enumerate(weights)),
-            torch.zeros_like(weights[0]),
-        )
+def _splines(c: Tensor, place: Place, width: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """S_j and its first two derivatives, (n, d) each, for control points c, (d, knots): its cubic
+    polynomials in the place t ∈ [0, 1] between two knots at the distance `width`, (d,), and beyond
+    the ends the lines that continue them."""
+    a, b, c2, e = coefficients(_extended(c), place)
+    t = place.t
+    slope = b + t * (2 * c2 + 3 * t * e)
+    value = a + t * (b + t * (c2 + t * e)) + place.beyond * slope
+    curvature = (2 * c2 + 6 * t * e) * (place.beyond == 0)
+    return value, slope / width, curvature / width.square()
 
 
-def _basis(x: Tensor, low: Tensor, width: Tensor, knots: int) -> Basis:
-    """The values w(t) on the interval, t ∈ [0, 1] the place in it, and beyond the ends the lines
-    that continue them."""
-    first, t, beyond = Place.of(x, low, width, knots)
-    s = 1 - t
-    value = spline_weights(t)
-    slope = torch.stack([-s * s, t * (3 * t - 4), -s * (3 * s - 4), t * t]) / 2
-    within = (beyond == 0).to(x)
-    curvature = torch.stack([s, 3 * t - 2, 3 * s - 2, t]) * within
-    return Basis(first, value + beyond * slope, slope / width, curvature / width.square())
+def _slope_weights(place: Place) -> Tensor:
+    """The weights of the control points first − 1, …, first + 2 in the derivative of the spline
+    with respect to t, (4, n, d)."""
+    t, s = place.t, 1 - place.t
+    return torch.stack([-s * s, t * (3 * t - 4), -s * (3 * s - 4), t * t]) / 2
+
+
+def _value_weights(place: Place) -> Tensor:
+    """Their weights in its value, (4, n, d), beyond the ends on the lines that continue it."""
+    return spline_weights(place.t) + place.beyond * _slope_weights(place)
+
+
+def _by_control_point(place: Place, weights: Tensor, knots: int) -> Tensor:
+    """What every control point c_0, …, c_m contributes, (d, knots, n), for weights (4, n, d) of the
+    four that are near."""
+    n, d = place.first.shape
+    extended = weights.new_zeros(d, knots + 2, n)
+    number = torch.arange(4, device=weights.device)[:, None, None]
+    places = (place.first + number).permute(2, 0, 1)
+    extended.scatter_(1, places, weights.permute(2, 0, 1))
+    own = extended[:, 1:-1]
+    # c_{−1} = 2c_0 − c_1, and likewise at the other end.
+    for end, near, far in ((0, 0, 1), (-1, -1, -2)):
+        own[:, near].add_(extended[:, end], alpha=2)
+        own[:, far].sub_(extended[:, end])
+    return own
 
 
 class _SplineLinearizer(Linearizer):
@@ -250,9 +228,9 @@ class _SplineChunk:
 
     def fill(self, z: Tensor) -> Tensor:
         shared, knots = self.shared, self.phi.shape[1]
-        at = _basis(z.T, shared.low, shared.width, knots)
-        self.phi.copy_(at.control(at.value, knots))
-        self.slope.copy_((1 + at.sum(at.slope, shared.c)).T)
+        place = Place.of(z.T, shared.low, shared.width, knots)
+        self.phi.copy_(_by_control_point(place, _value_weights(place), knots))
+        self.slope.copy_((1 + _splines(shared.c, place, shared.width)[1]).T)
         return torch.add(z, (shared.c[:, None] @ self.phi)[:, 0], out=self.out)
 
     def push(self, direction: Matrices, dz: Tensor | None) -> Tensor:

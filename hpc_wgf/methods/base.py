@@ -193,7 +193,7 @@ class Trial(Generic[M]):
     """By the names of the method's columns along `step`."""
     moved: float = 0.0
     """Root mean squared movement of the samples in the step, in units of x, which a tolerance
-    relative to the displacement takes into account; 0 where the scheme has no estimate."""
+    relative to the displacement takes into account; 0 where no such tolerance is held."""
 
 
 class Method(Protocol[M]):

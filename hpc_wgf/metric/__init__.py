@@ -3,6 +3,7 @@
 from .choice import (
     PreconditionerBuild,
     build,
+    build_for,
     default_preconditioner,
     subsample_size,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "PreconditionerBuild",
     "Subsample",
     "build",
+    "build_for",
     "default_preconditioner",
     "features_of",
     "subsample_size",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..choices import Preconditioning
+from ..ensemble import Ensemble
 from ..maps import ParameterLayer, PushForward
 from .block_gram import (
     Block,
@@ -79,6 +80,16 @@ def build(sample: Subsample, kind: Preconditioning, shift: float) -> Preconditio
     if kind is Preconditioning.KRONECKER:
         return _kronecker(sample)
     return _outputs(sample) if kind is Preconditioning.OUTPUTS else _dense(sample)
+
+
+def build_for(
+    map: PushForward, ensemble: Ensemble, kind: Preconditioning, shift: float
+) -> PreconditionerBuild:
+    """`build` at the map's present parameters, from a subsample of the samples of an ensemble."""
+    sample = Subsample.of(
+        map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator
+    )
+    return build(sample, kind, shift)
 
 
 def _dense(sample: Subsample) -> PreconditionerBuild:

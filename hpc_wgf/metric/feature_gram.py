@@ -48,15 +48,11 @@ class FeatureGram:
         finite = bool(self.matrices.isfinite().all())
         return float(torch.linalg.matrix_norm(self.matrices, 2).max()) if finite else torch.nan
 
-    def shifted(self, shift: float, smoothing: float = 0.0) -> Tensor:
+    def shifted(self, shift: float, smoothing: float) -> Tensor:
         """The matrices of Ĝ + εI + sR, ε = `shift`, s = `smoothing`, (blocks, q, q)."""
         matrices = self.matrices.clone()
         matrices.diagonal(dim1=1, dim2=2).add_(shift)
         return matrices if self.roughness is None else matrices + smoothing * self.roughness
-
-    def times(self, v: Tensor) -> Tensor:
-        """Ĝv, (p,)."""
-        return self.applied(self.matrices, v)
 
     def applied(self, matrices: Tensor, v: Tensor) -> Tensor:
         """The product of v, (p,), with matrices by blocks, (blocks, q, q)."""

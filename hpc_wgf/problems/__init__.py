@@ -18,7 +18,7 @@ from .inverse_transform import InverseTransform, inverse_transform
 from .mixture_flow import MixtureFlow
 from .modes import Modes, find_modes
 from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
-from .potentials import Potential, SumOfPotentials, UserPotential
+from .potentials import Potential, SumOfPotentials, UserPotential, with_hessian
 from .problem import Problem
 from .residual import residual_is_defined
 from .self_similar import BarenblattFlow
@@ -60,4 +60,5 @@ __all__ = [
     "jump_of",
     "moments_of",
     "residual_is_defined",
+    "with_hessian",
 ]

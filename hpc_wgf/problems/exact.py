@@ -14,7 +14,7 @@ from .compact import Barenblatt
 from .densities import Density, Gaussian
 from .energies import InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
-from .matrices import diagonal_of, times
+from .matrices import diagonal_of, multiple_of_identity, times
 from .mixture_flow import MixtureFlow
 from .potentials import Potential, SumOfPotentials
 from .radial_flow import RadialPorousFlow
@@ -129,10 +129,10 @@ def _barenblatt_flow(energy: SumOfEnergies, start: Barenblatt) -> BarenblattFlow
     if potential is None:
         return BarenblattFlow(start, factor)
     hessian = potential.hessian()
-    diagonal = None if hessian is None else diagonal_of(hessian, start.dimension)
-    if diagonal is None or bool((diagonal != diagonal[0]).any()):
+    stiffness = None if hessian is None else multiple_of_identity(hessian, start.dimension)
+    if stiffness is None:
         return None
-    return BarenblattFlow(start, factor, potential, float(diagonal[0]))
+    return BarenblattFlow(start, factor, potential, stiffness)
 
 
 def _porous_flow(energy: SumOfEnergies, start: Density) -> RadialPorousFlow | None:

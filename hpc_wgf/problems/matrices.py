@@ -100,6 +100,14 @@ def diagonal_of(m: Tensor, dimension: int) -> Tensor | None:
     return m.diagonal() if torch.equal(m, torch.diag(m.diagonal())) else None
 
 
+def multiple_of_identity(m: Tensor, dimension: int) -> float | None:
+    """c where M = c·I, else None."""
+    diagonal = diagonal_of(m, dimension)
+    if diagonal is None or bool((diagonal != diagonal[0]).any()):
+        return None
+    return float(diagonal[0])
+
+
 def added(terms: Sequence[tuple[float, Tensor]], dimension: int) -> Tensor:
     """Σᵢ cᵢ Mᵢ of the pairs (cᵢ, Mᵢ), in the longest of their forms."""
     written_out = any(m.ndim == 2 for _, m in terms)

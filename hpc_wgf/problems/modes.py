@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .named_potentials import GaussianMixture
-from .potentials import Potential
+from .potentials import Potential, with_hessian
 
 _FIRST = 256  # samples from which modes are sought, and four times as many where they do not do
 _UNSEEN = 0.05  # of the mass may lie in basins that no sample leads to
@@ -91,7 +91,8 @@ def _minima(potential: Potential, beta: float, z: Tensor) -> tuple[Tensor, Tenso
     step = torch.full_like(x, math.inf)
     for turn in range(_NEWTON_STEPS + 1):
         finite = x.isfinite().all(1)
-        gradient, hessian = _derivatives(potential, x[finite])
+        gradient, product = with_hessian(potential, x[finite])
+        hessian = torch.stack([product(axis) for axis in torch.eye(z.shape[1]).to(z)], 1)
         sound = gradient.isfinite().all(1) & hessian.isfinite().flatten(1).all(1)
         _, failed = torch.linalg.cholesky_ex(hessian)
         sound &= failed == 0
@@ -120,20 +121,6 @@ def _descended(potential: Potential, z: Tensor) -> Tensor:
         options={"gtol": _FLATTER * steepest, "ftol": 0.0, "maxiter": 500, "maxfun": 1000},
     )  # fmt: skip
     return torch.from_numpy(found.x).view(z.shape)
-
-
-def _derivatives(potential: Potential, x: Tensor) -> tuple[Tensor, Tensor]:
-    """∇V, (n, d), and ∇²V, (n, d, d), at x."""
-    with torch.enable_grad():
-        point = x.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(potential(point).sum(), point, create_graph=True)
-        if not gradient.requires_grad:
-            return gradient, x.new_zeros(*x.shape, x.shape[1])
-        rows = [
-            torch.autograd.grad(column.sum(), point, retain_graph=True, materialize_grads=True)[0]
-            for column in gradient.unbind(1)
-        ]
-    return gradient.detach(), torch.stack(rows, 1)
 
 
 def _rounded(centres: Tensor, variance: float) -> Modes:

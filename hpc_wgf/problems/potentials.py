@@ -56,6 +56,24 @@ class Potential(ABC):
         return SumOfPotentials([(1.0, self), (1.0, other)])
 
 
+def with_hessian(potential: Potential, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """∇V at x, (n, d), and the products v ↦ ∇²V v, (d,) → (n, d), by automatic differentiation: all
+    of ∇²V need not be held at once."""
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(potential(point).sum(), point, create_graph=True)
+
+    def product(v: Tensor) -> Tensor:
+        if not gradient.requires_grad:  # V is linear.
+            return torch.zeros_like(x)
+        (found,) = torch.autograd.grad(
+            gradient, point, v.expand_as(x), retain_graph=True, materialize_grads=True
+        )
+        return found
+
+    return gradient.detach(), product
+
+
 class SumOfPotentials(Potential):
     """V = Σᵢ cᵢ Vᵢ."""
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .densities import Density, Gaussian, Mixture
-from .matrices import diagonal_of
+from .matrices import multiple_of_identity
 
 _FACES = 200  # for every dimension, but
 _FEWEST, _MOST_FACES = 300, 2000
@@ -132,8 +132,7 @@ class RadialPorousFlow:
     def known(cls, m: float, factor: float, start: Density) -> RadialPorousFlow | None:
         """The flow from `start`; None unless its components are isotropic Gaussians in at most 50
         dimensions that have not met."""
-        parts = start.components if isinstance(start, Mixture) else [start]
-        if start.dimension > _MOST or not all(map(_is_isotropic, parts)):
+        if start.dimension > _MOST or not all(map(_is_isotropic, _components(start))):
             return None
         flow = cls(m, factor, start)
         return None if flow.has_met(0.0) else flow
@@ -142,11 +141,10 @@ class RadialPorousFlow:
     def _parts(self) -> list[tuple[float, Tensor, float]]:
         """π_k, z_k, (d,), and σ_k of every component."""
         start = self.start
-        parts = start.components if isinstance(start, Mixture) else [start]
         weights = start.weights.tolist() if isinstance(start, Mixture) else [1.0]
         return [
             (weight, part.mean, math.sqrt(float(part.covariance.reshape(-1)[0])))
-            for weight, part in zip(weights, parts, strict=True)
+            for weight, part in zip(weights, _components(start), strict=True)
             if isinstance(part, Gaussian)
         ]
 
@@ -212,8 +210,11 @@ class RadialPorousFlow:
         return (torch.stack(logs, 1) + self.start.weights.log()).argmax(1)
 
 
+def _components(start: Density) -> Sequence[Density]:
+    return start.components if isinstance(start, Mixture) else [start]
+
+
 def _is_isotropic(density: Density) -> bool:
     if not isinstance(density, Gaussian):
         return False
-    diagonal = diagonal_of(density.covariance, density.dimension)
-    return diagonal is not None and bool((diagonal == diagonal[0]).all())
+    return multiple_of_identity(density.covariance, density.dimension) is not None

@@ -21,7 +21,7 @@ from ...ensemble import Ensemble
 from ...maps import LinearFeatures, PushForward, carried_by
 from ...metric import features_of
 from ...parallel import tree_sum
-from ...problems import Potential, SumOfEnergies
+from ...problems import Potential, SumOfEnergies, with_hessian
 
 _SAMPLES = 2000  # that suffice for H, of all ranks
 
@@ -92,23 +92,13 @@ def _derivatives(energy: SumOfEnergies, image: Cloud) -> tuple[Tensor, Tensor]:
 def _positive_hessians(potential: Potential, x: Tensor, m: int) -> Tensor:
     """The positive part of the diagonal blocks of ∇²V, (blocks, m, m, n)."""
     n, d = x.shape
-    separable = all(potential.coordinate(j) is not None for j in range(d))
-    with torch.enable_grad():
-        point = x.detach().requires_grad_()
-        gradient = torch.autograd.grad(potential(point).sum(), point, create_graph=True)[0]
-        if not gradient.requires_grad:
-            return x.new_zeros(d // m, m, m, n)
-        if separable:
-            (own,) = torch.autograd.grad(gradient.sum(), point, materialize_grads=True)
-            rows = torch.diag_embed(own.view(n, d // m, m))
-        else:
-            parts = [
-                torch.autograd.grad(
-                    gradient[:, j].sum(), point, retain_graph=True, materialize_grads=True
-                )[0].view(n, d // m, m)[:, j // m]
-                for j in range(d)
-            ]
-            rows = torch.stack(parts, 1).view(n, d // m, m, m)
+    _, product = with_hessian(potential, x)
+    if all(potential.coordinate(j) is not None for j in range(d)):
+        rows = torch.diag_embed(product(torch.ones_like(x[0])).view(n, d // m, m))
+    else:
+        axes = torch.eye(d, dtype=x.dtype, device=x.device)
+        own = [product(axis).view(n, d // m, m)[:, j // m] for j, axis in enumerate(axes)]
+        rows = torch.stack(own, 1).view(n, d // m, m, m)
     if m == 1:
         return rows.clamp(min=0).permute(1, 2, 3, 0)
     values, vectors = torch.linalg.eigh(0.5 * (rows + rows.mT))

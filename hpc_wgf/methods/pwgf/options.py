@@ -141,27 +141,18 @@ class PWGFOptions:
         from ...krylov import check_rtol
 
         check_rtol(self.rtol, self.torch_dtype)
-        if self.solver is Solver.DIRECT:
-            self._check_direct()
-        if self.solver is not Solver.LSMR:
-            return
-        if self.form is Form.ENERGY:
-            raise InputError(
-                "solver lsmr needs −∇F in the form Jᵀf/n, which the energy form has not: use "
-                'method.form = "force", or method.solver = "minres"'
-            )
-        if self.validation is not None:
-            raise InputError(
-                "validation samples end solves by minres only: leave them out, or use that solver"
-            )
-
-    def _check_direct(self) -> None:
-        if self.preconditioner is not Preconditioning.AUTOMATIC:
+        direct, lsmr = self.solver is Solver.DIRECT, self.solver is Solver.LSMR
+        if direct and self.preconditioner is not Preconditioning.AUTOMATIC:
             raise InputError(
                 f"preconditioner {self.preconditioner.value} is for solves by products, and solver "
                 "direct has none: leave one of them out"
             )
-        if self.validation is not None:
+        if lsmr and self.form is Form.ENERGY:
+            raise InputError(
+                "solver lsmr needs −∇F in the form Jᵀf/n, which the energy form has not: use "
+                'method.form = "force", or method.solver = "minres"'
+            )
+        if (direct or lsmr) and self.validation is not None:
             raise InputError(
                 "validation samples end solves by minres only: leave them out, or use that solver"
             )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...choices import Preconditioning, Solver
+from ...choices import Preconditioning, Solver, ToleranceUnit
 from ...columns import Column
 from ...ensemble import Ensemble, SamplesFailed
 from ...errors import StepFailed
@@ -240,7 +240,9 @@ class PWGF:
         )  # fmt: skip
         wrong, moved = None, 0.0
         if error is not None:
-            wrong, moved = norm(error), norm(theta - state.theta)
+            wrong = norm(error)
+            if self.options.tolerance_unit is ToleranceUnit.DISPLACEMENT:
+                moved = norm(theta - state.theta)
         systems.clear()  # its linearisations are by far the largest thing in memory
         map, products, solves = state.map.moved(theta), 0, 0
         if self._centre is not None:

@@ -16,10 +16,8 @@ from ...maps import PushForward
 from ...metric import (
     JacobianRows,
     PreconditionerBuild,
-    Subsample,
-    build,
+    build_for,
     default_preconditioner,
-    subsample_size,
 )
 from .normal_equations import NormalEquations
 from .options import PWGFOptions
@@ -136,10 +134,7 @@ class MetricSolver:
 
     def build(self, map: PushForward, ensemble: Ensemble, shift: float) -> PreconditionerBuild:
         """What this kind of preconditioner knows of Ĝ, from a subsample; collective."""
-        sample = Subsample.of(
-            map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator
-        )
-        return build(sample, self.kind, shift)
+        return build_for(map, ensemble, self.kind, shift)
 
     def _made(self, map: PushForward, system: NormalEquations, shift: float) -> Memory:
         origin = Origin(map.get_theta(), system.ensemble.step, shift)

@@ -56,7 +56,7 @@ def test_the_matrix_is_that_of_the_products(kind):
     state = moved(runner)
     gram = FeatureGram.of(state.map.active(), runner.samples(state.map, 0))
     eye = torch.eye(len(state.theta), dtype=torch.float64)
-    found = torch.stack([gram.times(e) for e in eye], 1)
+    found = torch.stack([gram.applied(gram.matrices, e) for e in eye], 1)
     assert torch.allclose(found, dense_gram(runner, state), atol=1e-13)
 
 
