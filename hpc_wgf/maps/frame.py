@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -28,6 +29,9 @@ class Frame:
     law of which the moments are known what lies beyond four deviations."""
     high: Tensor
     """Upper ends, (d,)."""
+    samples: Callable[[], Tensor] | None = None
+    """The samples x themselves, (n, d) in float64 on the CPU, the same on every rank; None where
+    there are none but moments."""
 
     @classmethod
     def unit(cls, dimension: int) -> Self:
@@ -69,11 +73,12 @@ class Frame:
             frame,
             low=torch.where(stands, frame.low, low),
             high=torch.where(stands, frame.high, high),
+            samples=lambda: x,
         )
 
     def spanning(self, other: Frame) -> Self:
-        """These coordinates with the range of another frame."""
-        return replace(self, low=other.low, high=other.high)
+        """These coordinates with the range and the samples of another frame."""
+        return replace(self, low=other.low, high=other.high, samples=other.samples)
 
     @property
     def deviations(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -101,7 +102,8 @@ def start_frame(start: Density) -> Frame:
     Errors: `InputError` where the density gives no samples."""
     known = moments_of(start)
     if known is not None and isinstance(start, Gaussian):
-        return Frame.of_moments(*known)  # They are all that it has.
+        # They are all that it has. Few maps ask for samples beside them.
+        return replace(Frame.of_moments(*known), samples=partial(layout_samples, start))
     z = layout_samples(start)
     if not bool(z.isfinite().all()):  # They are refused when the start is checked.
         return Frame.unit(start.dimension)

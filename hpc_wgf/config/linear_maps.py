@@ -1,0 +1,150 @@
+"""Maps that are linear in their parameters: their features follow from the samples."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ..errors import InputError
+from ..fields import Matrix, Number, Unit, Vector, Whole
+from .table import Table
+
+if TYPE_CHECKING:
+    from ..maps import Affine, AxisSpline, RadialFlow, SoftmaxGates
+    from ..maps.scaling import Scaling
+    from ..problems import Modes, Problem
+
+
+class AffineTable(Table):
+    """T(z) = z + A z + b."""
+
+    kind: Literal["affine"]
+    """Tag that selects this map."""
+
+    def parameters(self, dimension: int) -> int:
+        return dimension * (dimension + 1)
+
+    def build(self, problem: Problem) -> Affine:
+        from ..maps import Affine
+
+        return Affine(problem.dimension)
+
+
+class ScalingTable(Table):
+    """T(z) = z + a ∘ z + b, every coordinate for itself: the affine map of separable flows."""
+
+    kind: Literal["scaling"]
+    """Tag that selects this map."""
+
+    def parameters(self, dimension: int) -> int:
+        return 2 * dimension
+
+    def build(self, problem: Problem) -> Scaling:
+        from ..maps.scaling import Scaling
+
+        return Scaling(problem.dimension)
+
+
+class SplineTable(Table):
+    """T_j(z) = z_j + S_j(z_j) with cubic splines S_j: flows whose coordinates do not talk to each
+    other."""
+
+    kind: Literal["spline"]
+    """Tag that selects this map."""
+    knots: Annotated[Whole, Field(ge=3)] = 16
+    """Number of uniform knots of every coordinate."""
+    low: Annotated[Vector | None, Unit("x")] = None
+    """First knot: a number for all coordinates, or one per coordinate. By default .15 % of the
+    start density lie below it, or of a Gaussian what lies below four deviations."""
+    high: Annotated[Vector | None, Unit("x")] = None
+    """Last knot, likewise."""
+
+    def parameters(self, dimension: int) -> int:
+        return self.knots * dimension
+
+    def build(self, problem: Problem) -> AxisSpline:
+        from ..maps import AxisSpline
+
+        return AxisSpline(problem.dimension, self.knots, low=self.low, high=self.high)
+
+
+class RadialTable(Table):
+    """T(z) = z + g(r) (z − c), r² = (z − c)ᵀC⁻¹(z − c), with a cubic spline g that is 0 from R on:
+    flows that are radial about c."""
+
+    kind: Literal["radial"]
+    """Tag that selects this map."""
+    knots: Annotated[Whole, Field(ge=2)] = 14
+    """Number of control points of the spline g."""
+    centre: Annotated[Vector | None, Unit("x")] = None
+    """Point c: a number for all coordinates, or one per coordinate. By default the mean of the
+    start density."""
+    radius: Annotated[Number | None, Field(gt=0)] = None
+    """Distance R, in units of r. By default it reaches beyond the start density."""
+    covariance: Annotated[Matrix | None, Unit("x²")] = None
+    """Matrix C: a number c for c·I, the diagonal, or all rows. By default that of the start density
+    or, where `centre` is given, the unit matrix, for which r = |z − c|."""
+
+    def parameters(self, dimension: int) -> int:
+        return self.knots
+
+    def build(self, problem: Problem) -> RadialFlow:
+        from ..maps import RadialFlow
+
+        return RadialFlow(
+            problem.dimension,
+            self.knots,
+            centre=self.centre,
+            radius=self.radius,
+            covariance=self.covariance,
+        )
+
+
+class SoftmaxTable(Table):
+    """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk, one motion near every mode of a mixture: gates
+    γ_sk = softmax_k(s (μ_k·x − ½|μ_k|²)/σ²) of K centres at several scales."""
+
+    kind: Literal["softmax"]
+    """Tag that selects this map."""
+    centres: Annotated[list[list[Number]] | None, Field(min_length=2), Unit("x")] = None
+    """Centres μ_k, one row each. By default the modes of the target e^{−V/β}, sought along the
+    potential from samples of the start density; of a Gaussian mixture its means."""
+    variance: Annotated[Number | None, Field(gt=0), Unit("x²")] = None
+    """Variance σ² of a mode in one coordinate. By default the mean of βd/tr ∇²V over the modes; of
+    a Gaussian mixture its own."""
+    scales: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1)] | None = None
+    """Scales s of the gates. By default three, a factor apart, from 1 to ¼ or, where that is
+    smaller, to σ² over the variance of the start density (in a later stage, of its images)."""
+
+    def parameters(self, dimension: int) -> int:
+        if self.centres is None:
+            return 0  # known only once the modes have been found
+        scales = 3 if self.scales is None else len(self.scales)
+        return dimension * (scales * (len(self.centres) - 1) + dimension + 1)
+
+    def build(self, problem: Problem) -> SoftmaxGates:
+        from ..maps import SoftmaxGates
+
+        modes = cache(lambda: _modes_of(problem))  # sought only where one of both is left out
+        return SoftmaxGates(
+            problem.dimension,
+            self.centres or modes().centres,
+            variance=self.variance or modes().variance,
+            scales=self.scales,
+        )
+
+
+def _modes_of(problem: Problem) -> Modes:
+    """The modes of the target. Errors: `InputError` where there is none."""
+    from ..methods.base import layout_samples
+    from ..problems import find_modes
+
+    potential = problem.energy.potential()
+    if potential is None:
+        raise InputError(
+            "a softmax map takes its centres from the modes of the potential, and there is none: "
+            "give centres and variance"
+        )
+    return find_modes(potential, problem.energy.beta(), layout_samples(problem.start))
