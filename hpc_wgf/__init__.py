@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .analysis import Consolidated, Trajectory, consolidate
     from .choices import Features, Form, Route, Sampling, ToleranceUnit
-    from .config import RunSpec, load_problem
+    from .config import RunSpec, default_map, load_problem
     from .errors import InputError, RunError, WgfError
     from .interactions import GaussianKernel, InteractionEnergy, PowerLaw, UserKernel
     from .maps import (
@@ -111,6 +111,7 @@ __all__ = [
     "UserPotential",
     "WgfError",
     "consolidate",
+    "default_map",
     "distributed",
     "load_map",
     "load_problem",

@@ -31,6 +31,17 @@ class Sampling(StrEnum):
     power of two."""
 
 
+class Proposal(StrEnum):
+    """The density from which the samples of steps, and those of the evaluation, are drawn."""
+
+    AUTOMATIC = "auto"
+    """The start density λ; where an internal energy ∫ρᵐ meets Gaussians so peaked that hardly a
+    sample carries the force, .4 N(c, C) + .3 N(c, C/m) + .3 N(c, C/(2m − 1)) in place of every
+    Gaussian N(c, C), with importance weights λ/q."""
+    NONE = "none"
+    """The start density."""
+
+
 class ToleranceUnit(StrEnum):
     """What the tolerance of a step is measured in."""
 

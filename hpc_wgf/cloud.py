@@ -40,6 +40,11 @@ class Cloud:
         )
 
     @property
+    def weight(self) -> Tensor | None:
+        """ρ/q, the importance weight, (n,); None where all are 1."""
+        return None if self.log_weight is None else self.log_weight.exp()
+
+    @property
     def unfolded(self) -> Tensor:
         """`positive` as a tensor, (n,) bool: all true where no map has carried the samples."""
         if self.positive is None:

@@ -235,6 +235,7 @@ def _writer(
             blocks_per_shard=blocks_per_shard(blocks, run.layout.pieces, run.layout.shards),
             dtype=str(run.options.torch_dtype).removeprefix("torch."),
             columns=run.columns,
+            weighted=setting.sampler.proposal is not None,
         ),
         attributes=attributes,
         stage=Stage(described(setting.map), setting.problem.start_time, theta),

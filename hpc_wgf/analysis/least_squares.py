@@ -154,7 +154,8 @@ def _residual(map: PushForward, target: Target) -> _Residual:
     ensemble = target.ensemble
     pushed = ensemble.push(map, density=False, score=False)
     parts = [image - cloud.x for image, cloud in zip(target.images, pushed, strict=True)]
-    rows = torch.cat(parts).div_(ensemble.total**0.5)
+    rooted = [ensemble.rooted(k, part) for k, part in enumerate(parts)]
+    rows = torch.cat(rooted).div_(ensemble.total**0.5)
     return _Residual(rows, _root_mean_square(ensemble, parts))
 
 

@@ -66,7 +66,9 @@ def check_mass(problem: Problem) -> None:
         )
 
 
-def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) -> None:
+def check_virial(
+    problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES, *, proposal: Density | None = None
+) -> None:
     """E[f·a] = E[∂ₓφ·a − (∇·a) ∂φ/∂log ρ] for linear a(x): whether score and density agree.
 
     Both sides are the rate of change of the density-dependent energy E[φ] under x ↦ x + ε a(x), but
@@ -74,7 +76,8 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
     concentrated at a jump of the density. It is tested for shifts a = e_i and for the linear maps
     a = (x_j − E[x_j]) e_i, on `tried` samples or as many as take 128 MiB; in more than 1000
     dimensions for i = j alone, and for means over neighbouring axes. Nothing is tested if the
-    energy does not depend on the density.
+    energy does not depend on the density. `proposal`: the density q from which the samples of a
+    step are drawn, with weights λ/q; λ by default.
 
     Errors: `InputError` if the identity fails by more than 6 standard errors and 2 %, or if the
     standard error of E[f·a] on the `samples` samples of a step would exceed 50 %.
@@ -83,25 +86,29 @@ def check_virial(problem: Problem, samples: int, tried: int = VIRIAL_SAMPLES) ->
         return
     start = problem.start
     tried = affordable(tried, start.dimension)
-    z = samples_to_check(start.sample, tried)
+    z = samples_to_check((proposal or start).sample, tried)
     log_density = start.log_density(z)
+    weights = torch.ones_like(z[:, :1])
+    if proposal is not None:
+        weights = (log_density - proposal.log_density(z)).exp()[:, None]
     cloud = Cloud(z, log_density, start.score(z))
     force = problem.energy.density_force(cloud)
     with torch.enable_grad():
         point, density = z.clone().requires_grad_(), log_density.clone().requires_grad_()
         value = problem.energy.density_integrand(point, density).sum()
         velocities = torch.autograd.grad(value, (point, density), materialize_grads=True)
-    arm = z - z.mean(0)
-    scale = float(velocities[1].mean().abs())
+    arm = z - (weights * z).mean(0)
+    work, pressure = weights * (force - velocities[0]), weights * velocities[1][:, None]
+    scale = float(pressure.mean().abs())
     if scale == 0.0:  # The energy has the factor 0, and no force.
         return
-    stretched = (force - velocities[0]) * arm + velocities[1][:, None]
+    stretched = work * arm + pressure
     # Of very many axes some would seem noisy by chance.
     typical = _group_means(stretched.var(0)) if start.dimension > _WIDEST else stretched.var(0)
     _refuse_poor_force(start, float(typical.max()) ** 0.5 / scale, samples)
-    shifted = (force - velocities[0]) * arm.std()
+    shifted = work * arm.std()
     if start.dimension <= _WIDEST:
-        moment, noise = _of_pairs(force - velocities[0], arm, stretched, shifted)
+        moment, noise = _of_pairs(work, arm, stretched, shifted)
     else:
         moment, noise = _of_groups(stretched, shifted)
     wrong = (moment.abs() > 6 * noise) & (moment.abs() > 0.02 * scale)

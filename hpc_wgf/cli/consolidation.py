@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import RunFile, build, load, parse_stored
-from ..config.maps import build_map, check_size
+from ..config import RunFile, build, load, map_of, parse_stored
 from ..config.toml import with_settings
 from ..errors import InputError
 from ..fields import local_path, shown
@@ -98,11 +97,10 @@ def _opened(
     refuse_damaged(stored)
     spec = build(_run_file(stored, (), trust=trust))
     if source is not None:
-        wanted = load(source, settings).map
+        wanted = load(source, settings)
     else:
-        wanted = _run_file(stored, settings, trust=trust).map
-    check_size(wanted, spec.problem.dimension, spec.method.torch_dtype.itemsize)
-    return Trajectory.of(path, spec), build_map(wanted, spec.problem)
+        wanted = _run_file(stored, settings, trust=trust)
+    return Trajectory.of(path, spec), map_of(wanted, spec.problem)
 
 
 def _run_file(stored: StoredRun, settings: Sequence[str], *, trust: bool) -> RunFile:

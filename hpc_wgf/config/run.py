@@ -75,8 +75,9 @@ class RunFile(Table):
 
     problem: ProblemTable
     """The equation, its start density and its time span."""
-    map: Annotated[list[MapTable], Field(min_length=1)]
-    """The maps whose composition carries the start density, in the order in which they act."""
+    map: Annotated[list[MapTable], Field(min_length=1)] | None = None
+    """The maps whose composition carries the start density, in the order in which they act. Left
+    out, they are chosen from the problem."""
     method: MethodOptions = Field(default_factory=PWGFOptions)
     """The method and its options."""
     output: Annotated[Output, BeforeValidator(_without_path)] = Field(default_factory=Output)

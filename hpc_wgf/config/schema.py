@@ -21,7 +21,7 @@ _BASE = {
     "type": "string",
     "description": "The named problem or run file that this one changes, key by key.",
 }
-_NEEDED = ["problem", "map"]
+_NEEDED = ["problem"]
 
 
 def json_schema() -> Schema:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
 from ..methods.pwgf import PWGFOptions
 from .catalogue import load
+from .default_map import default_tables
 from .imports import imported_by
-from .maps import build_map, check_size
+from .maps import MapTable, build_map, check_size
 from .parsing import parse
 from .run import RunFile
 
@@ -34,10 +35,22 @@ def build(run_file: RunFile) -> RunSpec:
 
     Errors: `InputError` naming what does not fit.
     """
-    dimension, itemsize = run_file.problem.dimension, run_file.method.torch_dtype.itemsize
-    check_size(run_file.map, dimension, itemsize)
+    if run_file.map is not None:  # before work that the problem may take
+        _check_size(run_file.map, run_file)
     problem = run_file.problem.build()
-    return RunSpec(problem, build_map(run_file.map, problem), run_file.method)
+    return RunSpec(problem, map_of(run_file, problem), run_file.method)
+
+
+def map_of(run_file: RunFile, problem: Problem) -> PushForward:
+    """The map of a run file for a problem, which need not be its own; where it names none, the
+    one that is chosen from the problem. Errors: `InputError` naming what does not fit."""
+    tables = default_tables(problem) if run_file.map is None else run_file.map
+    _check_size(tables, run_file)
+    return build_map(tables, problem)
+
+
+def _check_size(tables: Sequence[MapTable], run_file: RunFile) -> None:
+    check_size(tables, run_file.problem.dimension, run_file.method.torch_dtype.itemsize)
 
 
 def parse_stored(tables: Mapping[str, Any], *, trust: bool, store: object, instead: str) -> RunFile:

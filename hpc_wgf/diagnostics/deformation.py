@@ -32,8 +32,9 @@ def deformation(map: PushForward, ensemble: Ensemble) -> float:
         turned = linearizer.linearize(chunk.x, budget=0).vjp(signs, inputs=True)[1]
         assert turned is not None
         affine = signs.double() @ M if M.ndim == 2 else signs.double() * M
-        apart = turned.double() - affine
-        sums.append(torch.stack([apart.square().sum(), apart.new_full((), float(len(chunk.x)))]))
+        apart = (turned.double() - affine).square().sum(1)
+        weights = _weights(chunk)
+        sums.append(torch.stack([(weights * apart).sum(), weights.sum()]))
     mine = tree_sum(sums) if sums else M.new_zeros(2)
     square, count = ensemble.communicator.sum(mine).tolist()
     return float(square / count / max(float(M.square().sum()), 1e-300)) ** 0.5
@@ -49,6 +50,12 @@ def _few(ensemble: Ensemble) -> dict[int, Cloud]:
     return {k: chunk.at(slice(most)) for k, chunk in numbered if k % stride == 0}
 
 
+def _weights(chunk: Cloud) -> Tensor:
+    """(n,) in float64."""
+    weights = chunk.weight
+    return torch.ones_like(chunk.x[:, 0]).double() if weights is None else weights.double()
+
+
 def _affine_part(map: PushForward, some: list[Cloud], ensemble: Ensemble) -> Tensor:
     """M of the least-squares fit S(y) ≈ My + c, (d, d) in float64, or its diagonal, (d,)."""
     d = map.dimension
@@ -56,12 +63,13 @@ def _affine_part(map: PushForward, some: list[Cloud], ensemble: Ensemble) -> Ten
     shape = (d + 1, 2 * d + 1) if d <= _WIDEST else (5, d)
     sums = []
     for chunk in some:
-        y, x = chunk.x.double(), map(chunk.x).double()
+        y, x, weights = chunk.x.double(), map(chunk.x).double(), _weights(chunk)[:, None]
         ones = torch.cat([y, torch.ones_like(y[:, :1])], 1)
         if d <= _WIDEST:
-            sums.append(torch.cat([ones.T @ ones, ones.T @ x], 1))
+            sums.append((weights * ones).T @ torch.cat([ones, x], 1))
         else:  # (y², y, x y, x, 1) of every coordinate
-            sums.append(torch.stack([y * y, y, x * y, x, torch.ones_like(y)]).sum(1))
+            parts = torch.stack([y * y, y, x * y, x, torch.ones_like(y)])
+            sums.append((weights * parts).sum(1))
     mine = tree_sum(sums) if sums else like.new_zeros(shape, dtype=torch.float64)
     total = ensemble.communicator.sum(mine)
     if d <= _WIDEST:

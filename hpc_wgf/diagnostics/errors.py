@@ -26,7 +26,10 @@ def map_error(z: Tensor, x: Tensor, exact: Tensor, ensemble: Ensemble) -> MapErr
 
     `z`, `x` = T(z) and `exact` = T_exact(z), (n_local, d) each, are those of this rank. Collective,
     one all-reduce."""
-    exact = exact.to(z.device)
-    sums = torch.stack([(x.double() - exact).square().sum(), (exact - z.double()).square().sum()])
+    exact, weights = exact.to(z.device), ensemble.own_weights
+    squares = [(x.double() - exact).square(), (exact - z.double()).square()]
+    if weights is not None:
+        squares = [weights.double()[:, None] * each for each in squares]
+    sums = torch.stack([each.sum() for each in squares])
     absolute, displacement = ensemble.mean(sums).sqrt().tolist()
     return MapError(absolute, displacement)

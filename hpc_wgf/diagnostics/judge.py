@@ -155,7 +155,7 @@ class Judge:
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],
         forces: Sequence[ChunkForce], eta: Tensor, since: Look | None,
     ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
-        """For every chunk Σφ, Σ|φ − φ'|² with φ' the integrand before, Σ|Jη + f|², Σ|f|²,
+        """For every chunk Σφ, Σ|wφ − wφ'|² with φ' the integrand before, Σ|Jη + f|², Σ|f|²,
         Σ|T(z) − z|², Σf·Jη and the number of folded samples, (7,) in float64, and the samples that
         are `unusable`."""
         linearizer, start = map.map.linearizer(), self.evaluation.ensemble.chunks
@@ -178,7 +178,8 @@ class Judge:
                 change = _without(change.isnan(), change)  # It had folded there before.
             work = ensemble.weighted(k, force.position * moved).double().sum()
             values = ensemble.weighted(k, value).double().sum()
-            changed = ensemble.square(k, change[:, None])
+            # Of the means' standard error: squares of wᵢφᵢ, which are what is averaged.
+            changed = ensemble.weighted(k, change).double().square().sum()
             residual = ensemble.square(k, moved + total)
             square = ensemble.square(k, total)
             displaced = ensemble.square(k, displacement)

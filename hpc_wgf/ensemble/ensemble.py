@@ -67,20 +67,30 @@ class Ensemble:
         left_out = self.left_out + self.total - sum(sum(rank) for rank in sizes)
         return replace(self, chunks=kept, sizes=sizes, left_out=left_out)
 
+    def weights(self, chunk: int) -> Tensor | None:
+        """wᵢ of the samples of chunk number `chunk`, (n_chunk,); None where all are 1."""
+        return self.chunks[chunk].weight
+
+    @property
+    def own_weights(self) -> Tensor | None:
+        """wᵢ of all samples of this rank, (n_local,); None where all are 1."""
+        known = [each for chunk in self.chunks if (each := chunk.weight) is not None]
+        return torch.cat(known) if known else None
+
     def weighted(self, chunk: int, values: Tensor) -> Tensor:
         """wᵢ aᵢ for the samples of chunk number `chunk` and their `values` a, (n_chunk, …)."""
-        log_weight = self.chunks[chunk].log_weight
-        if log_weight is None:
-            return values
-        return log_weight.exp().view(-1, *[1] * (values.ndim - 1)) * values
+        weights = self.weights(chunk)
+        return values if weights is None else _along(weights, values) * values
+
+    def rooted(self, chunk: int, values: Tensor) -> Tensor:
+        """√wᵢ aᵢ likewise."""
+        weights = self.weights(chunk)
+        return values if weights is None else _along(weights.sqrt(), values) * values
 
     def square(self, chunk: int, values: Tensor) -> Tensor:
         """Σᵢ wᵢ |aᵢ|² over the samples of chunk number `chunk`, for `values` a, (n_chunk, k). A
         tensor without dimensions in float64."""
-        log_weight = self.chunks[chunk].log_weight
-        if log_weight is not None:
-            values = (0.5 * log_weight).exp()[:, None] * values
-        return values.double().square().sum()
+        return self.rooted(chunk, values).double().square().sum()
 
     def mean(self, own: Tensor) -> Tensor:
         """(1/n) Σ_ranks `own`, of any shape, where `own` is this rank's (weighted) sum over its own
@@ -96,11 +106,12 @@ class Ensemble:
         are not a number. Collective, two all-reduces."""
         values = values.double()
         known = ~values.isnan().any(1)
-        values = values[known]
-        sums = self.communicator.sum(torch.cat([values.sum(0), known.sum().to(values)[None]]))
+        values, own = values[known], self.own_weights
+        weights = torch.ones_like(values[:, :1]) if own is None else own.double()[known][:, None]
+        sums = self.communicator.sum(torch.cat([(weights * values).sum(0), weights.sum()[None]]))
         count = sums[-1].clone()
         centred = values - sums[:-1] / count
-        return float(self.communicator.sum(centred.square().sum()) / count) ** 0.5
+        return float(self.communicator.sum((weights * centred.square()).sum()) / count) ** 0.5
 
     def median(self, values: Tensor) -> float:
         """The median of `values` ≥ 0 at this rank's samples, (n_local,), over those of all ranks:
@@ -170,6 +181,11 @@ class Ensemble:
                     FailedSamples.found(cause, of_cause, self.chunks, pushed, self.communicator)
                 )
         return total[: mine.numel()]
+
+
+def _along(weights: Tensor, values: Tensor) -> Tensor:
+    """Weights, (n,), in as many dimensions as values, (n, …), have."""
+    return weights.view(-1, *[1] * (values.ndim - 1))
 
 
 def _moved(map: PushForward, chunk: Cloud) -> Cloud:

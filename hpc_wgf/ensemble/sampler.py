@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from ..choices import Sampling
-from ..cloud import Cloud
+from ..cloud import Cloud, joined
 from ..errors import InputError
 from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Density, inverse_transform
 from .ensemble import Ensemble
 from .sobol import MOST_UNIFORMS, sobol_points
 
-_OF_STEPS = (RandomStream.STEP, RandomStream.VALIDATION)
+_RUN = (RandomStream.STEP, RandomStream.VALIDATION, RandomStream.EVALUATION)
+"""Samples of a run itself."""
 _CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # the most samples of a chunk
 
 
@@ -46,6 +47,11 @@ class Evaluation:
         """The samples of this rank, (n_local, d)."""
         return torch.cat([chunk.x for chunk in self.ensemble.chunks])
 
+    @property
+    def log_weight(self) -> Tensor | None:
+        """The logarithms of their importance weights, (n_local,); None where all are 1."""
+        return joined(self.ensemble.chunks).log_weight
+
 
 Parts = Sequence[Sequence[range]]
 """For every rank and each of its chunks, the numbers of the sample blocks that form the chunk."""
@@ -60,16 +66,19 @@ class Sampler:
 
     def __init__(
         self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype,
-        sampling: Sampling = Sampling.RANDOM,
+        sampling: Sampling = Sampling.RANDOM, proposal: Density | None = None,
     ) -> None:  # fmt: skip
         """Samples of `start` are made in precision `dtype` on the device of `communicator`.
-        `sampling`: of the samples of steps; all others are independent.
+        `sampling`: of the samples of steps and of the evaluation; all others are independent.
+        `proposal`: the density q from which these are drawn, with weights λ/q; λ itself by default.
 
         Errors: `InputError` for Sobol points of a density without inverse transform, or of one
         that takes more coordinates than there are."""
         self._start, self._communicator = start, communicator
+        self.proposal = proposal
+        """q; None where it is λ."""
         self._seed, self._dtype = seed, dtype
-        self._inverse = inverse_transform(start) if sampling is Sampling.SOBOL else None
+        self._inverse = inverse_transform(proposal or start) if sampling is Sampling.SOBOL else None
         if self._inverse is not None and self._inverse.uniforms > MOST_UNIFORMS:
             raise InputError(
                 f"a sample of the start density takes {self._inverse.uniforms} coordinates, and "
@@ -114,14 +123,15 @@ class Sampler:
         """The samples in `blocks` from the random numbers of a stream and a step. `parts` assigns
         the blocks to the chunks of the ranks; this rank draws its own ones only."""
         mine = parts[self._communicator.rank]
-        if self._inverse is not None and stream in _OF_STEPS:
+        if self._inverse is not None and stream in _RUN:
             span = blocks.span(range(mine[0].start, mine[-1].stop))
             key = (self._seed, int(stream), step)
             z = self._inverse.samples(sobol_points(span, self._inverse.uniforms, key=key))
             lengths = [blocks.span(part).stop - blocks.span(part).start for part in mine]
-            chunks = [self._cloud(part) for part in z.split(lengths)]
+            drawn = list(z.split(lengths))
         else:
-            chunks = [self._chunk(blocks, part, stream, step) for part in mine]
+            drawn = [self._drawn(blocks, part, stream, step) for part in mine]
+        chunks = [self._cloud(z, weighted=stream in _RUN) for z in drawn]
         spans = [[blocks.span(part) for part in rank] for rank in parts]
         sizes = [[span.stop - span.start for span in rank] for rank in spans]
         return Ensemble(chunks, sizes, self._communicator, step)
@@ -133,11 +143,14 @@ class Sampler:
         span = blocks.span(range(mine[0].start, mine[-1].stop))
         return Evaluation(blocks, pieces, span, self.draw(blocks, parts, RandomStream.EVALUATION))
 
-    def _chunk(self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int) -> Cloud:
-        return self._cloud(
-            blocks.draw(self._start.sample, part, seed=self._seed, stream=stream, step=step)
-        )
+    def _drawn(self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int) -> Tensor:
+        proposed = self.proposal if stream in _RUN else None
+        source = proposed or self._start
+        return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)
 
-    def _cloud(self, z: Tensor) -> Cloud:
+    def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:
         z = z.to(device=self._communicator.device, dtype=self._dtype)
-        return Cloud(z, self._start.log_density(z), self._start.score(z))
+        log_density, log_weight = self._start.log_density(z), None
+        if weighted and self.proposal is not None:
+            log_weight = log_density - self.proposal.log_density(z)
+        return Cloud(z, log_density, self._start.score(z), log_weight=log_weight)

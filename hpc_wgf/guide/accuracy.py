@@ -97,7 +97,7 @@ def _problem(name: str, run: Record) -> list[str]:
 def _map(name: str) -> str:
     """The maps of a named problem in the order in which they act, equal ones counted."""
     words = []
-    for table in load(name).map:
+    for table in load(name).map or ():
         size = getattr(table, _SIZES.get(table.kind, ""), None)
         words.append(table.kind if size is None else f"{table.kind} {size}")
     counted = [(word, len(list(same))) for word, same in groupby(words)]

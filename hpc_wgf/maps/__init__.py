@@ -1,7 +1,7 @@
 """Push-forward maps T_θ: samples, volumes, scores and cached linearisations."""
 
 from .affine import Affine
-from .architecture import described, described_built_in, rebuilt
+from .architecture import described, described_built_in, kinds_of, rebuilt
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .chunk import Matrices
@@ -45,5 +45,6 @@ __all__ = [
     "described",
     "described_built_in",
     "flatten",
+    "kinds_of",
     "rebuilt",
 ]

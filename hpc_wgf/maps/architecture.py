@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Any
 
 from ..errors import InputError
@@ -57,6 +58,15 @@ def described_built_in(map: PushForward) -> str:
         if type(given) is not type(made):
             raise InputError(not_built_in(given))
     return json.dumps(architecture)
+
+
+def kinds_of(map: PushForward) -> str:
+    """The kinds of the built-in maps that a map is made of, in the order in which they act, equal
+    ones counted: "affine + 2 × block"; "user" for a user's own."""
+    description = json.loads(described(map))
+    kinds = [part["kind"] for part in description.get("parts", [description])]
+    counted = [(kind, len(list(same))) for kind, same in groupby(kinds)]
+    return " + ".join(kind if count == 1 else f"{count} × {kind}" for kind, count in counted)
 
 
 def rebuilt(text: str) -> PushForward:

@@ -165,14 +165,18 @@ class Linearization:
         return self.linearizer.unpacked(packed), None if back is None else samples_first(back)
 
     @torch.no_grad()
-    def gram(self, direction: Matrices, packed: Tensor) -> None:
-        """`packed` ← Jᵀ(J v), packed, for `direction` = `linearizer.direction(v)`.
+    def gram(self, direction: Matrices, packed: Tensor, weights: Tensor | None = None) -> None:
+        """`packed` ← JᵀW(J v), packed, for `direction` = `linearizer.direction(v)`; `weights`: the
+        diagonal W, (n,), by default I.
 
         No memory is allocated whose size grows with the number of samples, but where modules and
         gates are computed anew.
         """
         chunk = self._filled()
-        chunk.pull(chunk.push(direction, None), self.linearizer.matrices(packed), inputs=False)
+        moved = chunk.push(direction, None)
+        if weights is not None:
+            moved.mul_(weights)
+        chunk.pull(moved, self.linearizer.matrices(packed), inputs=False)
 
     @torch.no_grad()
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:

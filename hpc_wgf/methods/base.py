@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ..checks import copied
-from ..choices import Sampling
+from ..choices import Proposal, Sampling
 from ..columns import Column
 from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
 from ..integrators import Controller
 from ..maps import Frame, MapState, PushForward
 from ..parallel import Communicator, SampleBlocks, affordable, samples_to_check
-from ..problems import Density, Gaussian, Problem, moments_of
+from ..problems import Density, Gaussian, Problem, moments_of, proposal_of
 
 M = TypeVar("M")
 
@@ -62,7 +62,7 @@ class Setting:
         first = laid_out(map, problem.start)
         sampler = Sampler(
             problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
-            sampling=options.sampling,
+            sampling=options.sampling, proposal=drawn_from(problem, options),
         )  # fmt: skip
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
         return cls(
@@ -72,6 +72,14 @@ class Setting:
             sampler=sampler,
             evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
         )
+
+
+def drawn_from(problem: Problem, options: SampleOptions) -> Density | None:
+    """The density from which samples are drawn with importance weights, see `proposal_of`; None for
+    the start density."""
+    if options.proposal is Proposal.NONE:
+        return None
+    return proposal_of(problem, partial(layout_samples, problem.start))
 
 
 def laid_out(map: PushForward, start: Density) -> PushForward:
@@ -127,6 +135,11 @@ class SampleOptions(Protocol):
     @property
     def sampling(self) -> Sampling:
         """How those of steps are drawn."""
+        ...
+
+    @property
+    def proposal(self) -> Proposal:
+        """What they are drawn from."""
         ...
 
     @property

@@ -87,8 +87,9 @@ def build_for(
 ) -> PreconditionerBuild:
     """`build` at the map's present parameters, from a subsample of the samples of an ensemble."""
     sample = Subsample.of(
-        map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator
-    )
+        map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator,
+        [chunk.weight for chunk in ensemble.chunks],
+    )  # fmt: skip
     return build(sample, kind, shift)
 
 

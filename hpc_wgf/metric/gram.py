@@ -1,4 +1,4 @@
-"""Ĝ v = (1/n) Jᵀ(J v) over the samples of all ranks [PWGF (3.17)]."""
+"""Ĝ v = (1/n) JᵀW(J v) over the samples of all ranks, W their weights [PWGF (3.17)]."""
 
 from __future__ import annotations
 
@@ -28,12 +28,16 @@ class GramOperator:
     def _tree(self) -> TreeBuffers:
         return TreeBuffers(self.chunks[0].linearizer.packed)
 
+    @cached_property
+    def _weights(self) -> list[Tensor | None]:
+        return [self.ensemble.weights(k) for k in range(len(self.chunks))]
+
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,); collective."""
         linearizer = self.chunks[0].linearizer
         direction = linearizer.direction(v)
-        for J in self.chunks:
-            J.gram(direction, self._tree.next())
+        for J, weights in zip(self.chunks, self._weights, strict=True):
+            J.gram(direction, self._tree.next(), weights)
             self._tree.add()
         return self.ensemble.mean(linearizer.unpacked(self._tree.total()))
 

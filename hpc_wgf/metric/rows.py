@@ -15,7 +15,7 @@ from ..parallel import TreeSum, tree_sum
 
 @dataclass(frozen=True)
 class JacobianRows:
-    """A = J/√n, n the samples of all ranks, so that AᵀA = Ĝ.
+    """A = (W/n)^½ J, n the samples of all ranks and W their weights, so that AᵀA = Ĝ.
 
     A vector of rows has d entries for each sample; a rank holds those of its own samples,
     (n_local, d).
@@ -31,14 +31,16 @@ class JacobianRows:
         return [len(z) for z in self.ensemble.points]
 
     def matvec(self, v: Tensor) -> Tensor:
-        """J v/√n, (p,) → (n_local, d)."""
-        return torch.cat([J.jvp(v) for J in self.chunks]).div_(self.ensemble.total**0.5)
+        """(W/n)^½ J v, (p,) → (n_local, d)."""
+        parts = [self.ensemble.rooted(k, J.jvp(v)) for k, J in enumerate(self.chunks)]
+        return torch.cat(parts).div_(self.ensemble.total**0.5)
 
     def rmatvec(self, u: Tensor) -> Tensor:
-        """Jᵀ u/√n, (n_local, d) → (p,), summed over all ranks by one all-reduce of p numbers."""
+        """Jᵀ(W/n)^½ u, (n_local, d) → (p,), over all ranks by one all-reduce of p numbers."""
         total = TreeSum()
-        for J, part in zip(self.chunks, u.split(self._lengths), strict=True):
-            total.add(J.vjp(part)[0])
+        parts = u.split(self._lengths)
+        for k, (J, part) in enumerate(zip(self.chunks, parts, strict=True)):
+            total.add(J.vjp(self.ensemble.rooted(k, part))[0])
         summed = self.ensemble.communicator.sum(total.total())
         return summed.div_(self.ensemble.total**0.5)
 

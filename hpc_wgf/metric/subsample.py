@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ Contribution = Callable[[Tensor, list[ParameterLayer]], None]
 
 @dataclass(frozen=True)
 class Subsample:
-    """m of the n samples of all ranks: the first ones of some of their chunks.
+    """m of the n samples of all ranks, with their weights: the first ones of some of their chunks.
 
     Means are summed along the binary tree of all chunks, so that 1, 2, 4, … ranks give the same
     bits.
@@ -35,6 +35,8 @@ class Subsample:
     """How many samples each piece has, of all ranks."""
     communicator: Communicator
     """The ranks."""
+    roots: Mapping[int, Tensor] = field(default_factory=dict)
+    """√w of the samples' importance weights, (m_chunk,) for each chunk that has any."""
 
     @classmethod
     def of(
@@ -44,11 +46,13 @@ class Subsample:
         sizes: Sequence[Sequence[int]],
         wanted: int,
         communicator: Communicator,
+        weights: Sequence[Tensor | None] | None = None,
     ) -> Subsample:
         """About `wanted` samples.
 
         `chunks`: this rank's samples, (n_chunk, d) each. `sizes`: the lengths of the chunks of
-        every rank.
+        every rank. `weights`: importance weights of the samples of every chunk, (n_chunk,), or None
+        where they are 1.
         """
         lengths = [length for rank in sizes for length in rank]
         stride = max(1, len(lengths) // _MOST_CHUNKS)
@@ -57,7 +61,12 @@ class Subsample:
         numbered = enumerate(chunks, start=first)
         pieces = {k: z[:per_chunk] for k, z in numbered if k % stride == 0}
         taken = [min(per_chunk, length) for length in lengths[::stride]]
-        return cls(map, pieces, taken, communicator)
+        own = {
+            k: each[:per_chunk].sqrt()
+            for k, each in enumerate(weights or (), start=first)
+            if k in pieces and each is not None
+        }
+        return cls(map, pieces, taken, communicator, own)
 
     @property
     def total(self) -> int:
@@ -80,9 +89,11 @@ class Subsample:
         sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
         for number, piece in self.pieces.items():
             signs, part = torch.Generator().manual_seed(number), sums.next().zero_()
-            for z in piece.split(chunk):
+            roots = self.roots.get(number, torch.ones_like(piece[:, 0]))
+            for z, root in zip(piece.split(chunk), roots.split(chunk), strict=True):
                 directions = _directions(z, signs) if probes is None else _signs(z, probes, signs)
-                add(part, _layers(self.map, z, directions))
+                # Layers are linear in the directions, and what is averaged is quadratic in them.
+                add(part, _layers(self.map, z, directions * root[:, None, None]))
             sums.add()
         mine = sums.total() if self.pieces else sums.next().zero_()
         return self.communicator.sum(mine).div_(self.total)
@@ -92,7 +103,8 @@ class Subsample:
         share = min(1.0, wanted / self.total)
         lengths = [max(1, round(share * length)) for length in self.lengths]
         pieces = {k: z[: max(1, round(share * len(z)))] for k, z in self.pieces.items()}
-        return replace(self, pieces=pieces, lengths=lengths)
+        roots = {k: root[: len(pieces[k])] for k, root in self.roots.items()}
+        return replace(self, pieces=pieces, lengths=lengths, roots=roots)
 
     def _chunk(self, directions: int) -> int:
         """How many samples' layers are held at a time."""

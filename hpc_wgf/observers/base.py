@@ -45,6 +45,10 @@ class Snapshot:
     """The figures of the time by the names of their columns, the same on every rank; not-a-number
     where there is nothing to compare with."""
 
+    log_weight: Tensor | None = None
+    """(n_local,), the logarithms of the particles' importance weights w, with which E[a] is the
+    mean of w a; None where all are 1."""
+
     new_stage: NewStage | None = None
     """The stage that begins here, from which the run goes on; None where none does."""
 

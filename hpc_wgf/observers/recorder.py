@@ -46,6 +46,7 @@ class Recorder:
             velocity=velocity,
             particles=row.particles.cpu().numpy(),
             log_density=row.log_density.cpu().numpy(),
+            log_weight=None if row.log_weight is None else row.log_weight.cpu().numpy(),
             stage=stage,
         )
         self._before, self._steps = {}, []

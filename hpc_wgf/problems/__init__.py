@@ -20,6 +20,7 @@ from .modes import Modes, find_modes
 from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import Potential, SumOfPotentials, UserPotential, with_hessian
 from .problem import Problem
+from .proposal import proposal_of
 from .residual import residual_is_defined
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
@@ -59,6 +60,7 @@ __all__ = [
     "inverse_transform",
     "jump_of",
     "moments_of",
+    "proposal_of",
     "residual_is_defined",
     "with_hessian",
 ]

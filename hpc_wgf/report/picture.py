@@ -39,7 +39,8 @@ def draw(
     figure, panels = pyplot.subplots(
         1, len(rows) + 1, figsize=(3.2 * (len(rows) + 1), 3.2), layout="constrained"
     )
-    clouds = [run.particles(row, slice(samples))[:, shown] for row in rows]
+    kept = _of_density(run, samples)
+    clouds = [run.particles(row, slice(len(kept)))[kept][:, shown] for row in rows]
     low, high = (f([f(cloud, axis=0) for cloud in clouds], axis=0) for f in (np.min, np.max))
     for panel, cloud, row in zip(panels, clouds, rows, strict=False):
         panel.set(title=f"t = {times[row]:g}", xlim=(low[0], high[0]))
@@ -57,6 +58,16 @@ def draw(
         raise InputError(f"cannot draw to {path}: {error}") from error
     finally:
         pyplot.close(figure)
+
+
+def _of_density(run: StoredRun, samples: int) -> np.ndarray:
+    """Which of the first particles to show, (…,) bool: all, or of those with importance weights w
+    every one with probability w over the largest, which are then distributed as ρ."""
+    log_weight = run.log_weight(slice(samples))
+    if log_weight is None:
+        return np.ones(min(samples, run.group["particles"].shape[1]), dtype=bool)
+    chance = np.exp(log_weight - log_weight.max())
+    return np.random.default_rng(0).random(len(chance)) < chance
 
 
 def _over_time(panel: Any, summary: Summary) -> None:

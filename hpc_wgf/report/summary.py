@@ -45,6 +45,12 @@ class Summary:
     parameters: int
     """Number p of parameters of the map."""
 
+    map: str | None
+    """The kinds of maps whose composition moves in a stage, in the order in which they act."""
+
+    map_chosen: bool
+    """Whether they were chosen from the problem, as the run file names none."""
+
     stages: int
     """Number of stages: 1 for one map from start to end."""
 
@@ -170,6 +176,8 @@ class Summary:
             ranks=attributes["ranks"],
             samples=attributes["samples"],
             parameters=attributes["parameters"],
+            map=attributes.get("map"),
+            map_chosen=attributes.get("map_chosen", False),
             stages=1 + int(np.nanmax(column["stage"], initial=0.0)),
             preconditioner=attributes.get("preconditioner"),
             interaction_routes=attributes.get("interaction_routes", []),

@@ -27,6 +27,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print(
         f"[bold]{escape(summary.problem)}[/bold]  dimension {summary.dimension}, "
         f"{summary.samples} samples on {summary.ranks} rank(s), {summary.parameters} parameters"
+        + _of_map(summary)
         + (f" in each of {summary.stages} stages" if summary.stages > 1 else "")
         + "".join(f", interaction by {route}" for route in summary.interaction_routes)
         + (f", preconditioner {summary.preconditioner}" if summary.preconditioner else "")
@@ -64,6 +65,11 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
     rejected = "" if summary.rejected is None else f" ({summary.rejected} rejected)"
     console.print(f"{summary.steps} steps{rejected}{tail}, {summary.wall_seconds:.1f} s, {state}")
+
+
+def _of_map(summary: Summary) -> str:
+    """Which map, where it was chosen from the problem."""
+    return f" of {summary.map}, chosen from the problem" if summary.map_chosen else ""
 
 
 def _warnings(summary: Summary) -> list[str]:

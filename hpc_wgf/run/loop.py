@@ -154,6 +154,7 @@ class Loop:
             state=replace(state, map=state.map.moved(state.theta.detach().clone()), entered=None),
             particles=look.x,
             log_density=look.log_density,
+            log_weight=self.judge.evaluation.log_weight,
             velocity=velocity,
             figures={
                 **self.judge.figures(state.time, state.map, velocity, look),

@@ -13,6 +13,7 @@ import torch
 
 from ..columns import Column
 from ..diagnostics import Judge
+from ..maps import kinds_of
 from ..methods.base import Method, MethodOptions, Setting
 from ..problems import Problem
 from ..stages import Stages
@@ -51,6 +52,8 @@ class Identity:
             "until": problem.until,
             "ranks": self.setting.communicator.size,
             "samples": self.options.samples,
+            "map": kinds_of(map),
+            "map_chosen": self.configuration is not None and self.configuration.get("map") is None,
             "parameters": map.parameter_count(),
             "interaction_routes": self.routes(),
             **self.method.description(),

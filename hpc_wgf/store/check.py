@@ -54,7 +54,7 @@ def check(stored: StoredRun) -> list[Flaw]:
     spoilt = {flaw.array for flaw in flaws}
     if not spoilt & {FIGURES, "stage"}:
         flaws += [*_rows_of_stages(stored), *_parameters(stored)]
-    flaws += _particles(stored)
+    flaws += [*_particles(stored), *_log_weights(stored)]
     if not spoilt & {FIGURES, "folded", "time", PARTICLE_TIME}:
         flaws += _log_densities(stored)
     return flaws
@@ -216,6 +216,15 @@ def _velocities(stored: StoredRun, counts: list[int | None]) -> list[Flaw]:
 def _particles(stored: StoredRun) -> Iterator[Flaw]:
     for row in range(stored.group["particles"].shape[0]):
         yield from _not_finite("particles", row, _row(stored, "particles", row))
+
+
+def _log_weights(stored: StoredRun) -> Iterator[Flaw]:
+    if "log_weight" in stored.group and stored.rows:
+        values = _read(stored, "log_weight")
+        if isinstance(values, Flaw):
+            yield values
+        elif what := flaw_of_numbers(values):
+            yield Flaw("log_weight", None, what)
 
 
 def _log_densities(stored: StoredRun) -> Iterator[Flaw]:

@@ -52,6 +52,9 @@ class StoreShape:
     columns: Sequence[Column]
     """The figures that are stored, in their order."""
 
+    weighted: bool = False
+    """Whether the samples have importance weights."""
+
     @property
     def shard(self) -> int:
         """Samples in a shard."""
@@ -110,6 +113,11 @@ def _create_samples(group: Any, shape: StoreShape) -> None:
         group.create_array(
             name, shape=(0, n, *space), chunks=(1, chunk, *space), shards=(1, shard, *space),
             dtype=np.dtype(shape.dtype), fill_value=np.nan, **_coded(name),
+        )  # fmt: skip
+    if shape.weighted:
+        group.create_array(
+            "log_weight", shape=(n,), chunks=(chunk,), shards=(shard,),
+            dtype=np.dtype(shape.dtype), fill_value=np.nan, **_coded("log_weight"),
         )  # fmt: skip
     for name, length in (("sample", n), ("axis", dimension)):
         group.create_array(

@@ -87,8 +87,8 @@ class StoredRun:
         """The same, of numbers that are always finite."""
         values = self.read(name, at)
         if flaw := flaw_of_numbers(values):
-            row = at[0] if isinstance(at, tuple) else at
-            raise self.damaged(f"{name}, row {row}: {flaw}")
+            row = f", row {at[0]}" if isinstance(at, tuple) else ""
+            raise self.damaged(f"{name}{row}: {flaw}")
         return values
 
     def _array(self, name: str) -> Any:
@@ -229,6 +229,11 @@ class StoredRun:
     def particles(self, row: int, samples: slice = slice(None)) -> np.ndarray:
         """(samples, d), particles of one of `particle_times`."""
         return self._finite("particles", (row, samples))
+
+    def log_weight(self, samples: slice = slice(None)) -> np.ndarray | None:
+        """(samples,), the logarithms of the importance weights w of the particles, with which E[a]
+        is the mean of w a; None where all are 1."""
+        return self._finite("log_weight", samples) if "log_weight" in self.group else None
 
     def stage_of(self, row: int) -> int:
         """The stage of a row."""

@@ -45,6 +45,10 @@ class RowArrays:
                 begin = span.start + first
                 array[row, begin : begin + len(part)] = part
 
+    def write_weights(self, span: slice, log_weight: np.ndarray) -> None:
+        """The weights of the samples `span`, in whole shards."""
+        self._arrays["log_weight"][span] = log_weight
+
     def write_row(
         self, row: int, time: float, figures: Mapping[str, float],
         theta: np.ndarray, velocity: np.ndarray | None,

@@ -6,6 +6,7 @@
 | `theta`, `velocity` | time, parameter | padded with not-a-number to the longest stage |
 | `particles` | time, sample, axis | |
 | `log_density` | time, sample | |
+| `log_weight` | sample | where samples are drawn with importance weights |
 | `figures` | time, figure | columns named in its attribute `columns` |
 | `step_figures` | step, step_figure | one entry an accepted step before the last committed row |
 | `stage_theta` | stage, parameter | initial parameters of every stage |
@@ -34,6 +35,8 @@ PARTICLE_TIME = "particle_time"
 FIGURES, STEP_FIGURES = "figures", "step_figures"
 OLDEST_ARRAYS = ("time", "theta", "particles", "log_density")
 """Arrays that stores of all schemas have."""
+OF_SOME_RUNS = ("log_weight",)
+"""Arrays that only some runs have."""
 _COLUMNS = "columns"
 
 
@@ -60,6 +63,9 @@ ARRAYS: Mapping[str, ArrayLabel] = {
     ),
     "log_density": ArrayLabel(
         (TIME, "sample"), "log rho at the particles; not a number where the map has folded", "1"
+    ),
+    "log_weight": ArrayLabel(
+        ("sample",), "log of the importance weight w, with which E[a] is the mean of w a", "1"
     ),
     "figures": ArrayLabel(
         (TIME, "figure"), "figures of the rows, named and labelled in `columns`", "see columns"

@@ -113,18 +113,24 @@ class RunWriter:
     def commit(
         self, time: float, figures: Mapping[str, float], steps: StepColumns, *,
         theta: np.ndarray, velocity: np.ndarray | None,
-        particles: np.ndarray, log_density: np.ndarray, stage: Stage | None = None,
+        particles: np.ndarray, log_density: np.ndarray, log_weight: np.ndarray | None = None,
+        stage: Stage | None = None,
     ) -> None:  # fmt: skip
         """Append a row and the steps before it. Returns when every rank has written its part.
 
         `figures`, `steps`: by the names of their columns. `theta`, `velocity` (p,) with p of the
-        stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank. `stage`: one
-        that begins with this row. Errors also: `ValueError` for figures that are not declared.
+        stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank, and where they
+        have weights `log_weight`, which the first row stores. `stage`: one that begins with this
+        row. Errors also: `ValueError` for figures that are not declared.
         """
         self._check_place()
         row = self._rows
         last_step = self._steps + len(next(iter(steps.values()), ()))
         particles, log_density = map(self._exchange.collect, (particles, log_density))
+        if row > 0:
+            log_weight = None
+        elif log_weight is not None:
+            log_weight = self._exchange.collect(log_weight)
         pending = self._metadata.resized({TIME: row + 1, STEP: last_step})
         pending = pending.with_attributes({CHECKPOINT: ""})
         if stage is not None:
@@ -132,6 +138,8 @@ class RunWriter:
             self._arrays = RowArrays(self.path, pending)
         with agreed(self._communicator), _as_run_error(self.path):
             self._arrays.write_samples(row, self._exchange.written, particles, log_density)
+            if log_weight is not None:
+                self._arrays.write_weights(self._exchange.written, log_weight)
             if self._communicator.rank == 0:
                 self._arrays.write_row(row, time, figures, theta, velocity)
                 self._arrays.write_steps(self._steps, steps)

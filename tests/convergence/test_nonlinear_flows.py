@@ -70,12 +70,21 @@ def test_barenblatt_profiles(tmp_path, name, bound):
     assert np.allclose(summary.energy_rate_measured, summary.energy_rate, rtol=0.02, atol=0)
 
 
+BLOCKS = (
+    "map=[{kind='affine'}, {kind='block', width=48, scale=3.0, spread=4.0, centre=0.0}, "
+    "{kind='block', width=48, scale=3.0, spread=4.0, centre=0.0, seed=1}]"
+)
+"""Features for a flow whose components meet, as on the line and in the plane."""
+RANDOM = ("method.sampling=random", "method.scheme=kutta32", "method.tolerance=0.1")
+
+
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_a_porous_mixture_against_finite_volumes(tmp_path, dimension):
     """E|T(z) − X(z)|² ≥ W₂² over the tracers' starts, within 1 % of the spread of ρ(t)."""
     reference = np.load(REFERENCES / f"porous-mixture-{dimension}d.npz")
     settings = [f"problem.dimension={dimension}", "problem.until=1.0", "output.every=0.25",
-                "method.samples=4000", "method.rtol=1e-3"]  # fmt: skip
+                "method.samples=4000", "method.rtol=1e-3", BLOCKS, *RANDOM,
+                "output.particles=4000"]  # fmt: skip
     spec, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
     assert falls(stored)
     z = torch.from_numpy(reference["z"]).double()
@@ -98,7 +107,7 @@ def test_a_box_by_a_ramp_and_by_the_energy_form(tmp_path, start, form, bound):
     settings = ["problem.dimension=1", f'problem.start={{kind="box", ramp={ramp}}}',
                 "problem.until=1.0", "output.every=0.25", f"method.form={form}",
                 'map=[{kind="affine"}, {kind="block", width=24, scale=2.0, spread=1.3}]',
-                "method.samples=20000", "method.rtol=3e-3",
+                "method.samples=20000", "method.rtol=3e-3", *RANDOM,
                 "method.preconditioner=dense"]  # fmt: skip
     spec, summary, stored = run("porous-mixture-10d", tmp_path, *settings)
     z = torch.from_numpy(reference["z"]).double()
@@ -163,16 +172,25 @@ def test_aggregation_diffusion(tmp_path):
         assert float(second) == pytest.approx(reference["second_moment"][k], rel=0.05)
 
 
-BOUND = {"porous-mixture-10d": 0.995, "porous-uniform-5d": 0.9}
-
-
-@pytest.mark.parametrize("name", BOUND)
-def test_energies_fall_where_nothing_else_is_known(tmp_path, name):
-    _, summary, stored = run(name, tmp_path, "problem.until=0.1")
+def test_narrow_cores_in_ten_dimensions(tmp_path):
+    """Error of the map, and energies against the two radial flows of its components, by finite
+    volumes of their masses: ∫ρ³/2 = 1.8234e-3 in closed form at the start, 6.030e-4 at t = .1."""
+    _, summary, stored = run("porous-mixture-10d", tmp_path, "problem.until=0.1")
     assert falls(stored)
     assert summary.unconverged == 0
-    # Smooth maps follow little of the narrow cores in ten dimensions: what they do is bounded.
-    assert max(summary.projection_error_relative) <= BOUND[name]
+    assert summary.map_error_relative[-1] <= 4e-3
+    assert summary.energy[0] == pytest.approx(1.8234e-3, rel=5e-3)
+    assert summary.energy[-1] == pytest.approx(6.030e-4, rel=5e-3)
+    assert stored.column("log_weight").max() <= np.log(5.0) + 1e-9
+
+
+def test_a_narrow_core_beside_a_box(tmp_path):
+    """What is left over of the force, all along, and the energy at the end: 8.56e-4 of the
+    Gaussian, which moves radially, and 1.90e-4 of the box, whose faces move each for itself."""
+    _, summary, stored = run("porous-uniform-5d", tmp_path)
+    assert falls(stored)
+    assert max(summary.projection_error_fresh_relative) <= 0.1
+    assert summary.energy[-1] == pytest.approx(1.046e-3, rel=1e-2)
 
 
 # Sampling noise of both sides far below 2 %, and solves tight enough: what is left of ∇F after
@@ -185,6 +203,8 @@ IDENTITY = {
         "problem.dimension=1",
         "problem.until=0.5",
         "method.rtol=1e-3",
+        BLOCKS,
+        "method.sampling=random",
         "method.samples=40000",
         "output.particles=40000",
         *STEPS,

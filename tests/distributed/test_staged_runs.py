@@ -9,6 +9,8 @@ from stores import assert_same
 
 from hpc_wgf import open_run
 
+ARRAYS = ("theta", "velocity", "particles", "time", "force_square_median", "stage_theta")
+
 
 @pytest.mark.parametrize(
     "how", [(), ("rule",), ("implicit",)],
@@ -22,8 +24,7 @@ def test_the_same_bits_on_any_number_of_ranks_and_after_a_kill(tmp_path, how):
     for ranks in (2, 4):
         stored = open_run(tmp_path / f"{ranks}")
         assert len(stored.stages) >= 3
-        along_time = ("theta", "velocity", "particles", "time", "force_square_median")
-        for name in (*along_time, "stage_theta"):
+        for name in ARRAYS:
             assert np.array_equal(stored.column(name), alone.column(name), equal_nan=True), name
     steps = alone.steps
     for ranks, step in ((1, steps // 2), (2, steps - 2)):  # in the second stage, in the third
@@ -33,6 +34,23 @@ def test_the_same_bits_on_any_number_of_ranks_and_after_a_kill(tmp_path, how):
         done = script("staged.py", killed, 0.25, 0, *how, ranks=ranks)
         assert done.returncode == 0, done.stderr
         assert_same(open_run(killed), open_run(tmp_path / f"{ranks}"))
+
+
+def test_weighted_samples_on_any_number_of_ranks_and_after_a_kill(tmp_path):
+    """Importance weights are stored with the first row."""
+    runs = {}
+    for ranks in (1, 2, 4):
+        done = script("staged.py", tmp_path / f"{ranks}", 0.1, 0, "weighted", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        runs[ranks] = open_run(tmp_path / f"{ranks}")
+        for name in (*ARRAYS, "log_weight"):
+            assert np.array_equal(runs[ranks].column(name), runs[1].column(name)), name
+    assert np.ptp(runs[1].log_weight()) > 1
+    killed = tmp_path / "killed"
+    assert script("staged.py", killed, 0.1, 4, "weighted", ranks=2).returncode != 0
+    done = script("staged.py", killed, 0.1, 0, "weighted", ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert_same(open_run(killed), runs[2])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 Usage: staged.py STORE UNTIL [KILL_AT_STEP [ODD]], resuming the run at STORE where there is one.
 ODD: what the last rank alone does where a stage begins, "fails" or "differs" or "abstains"; with
 "rule" stages begin by the rule of `Stages`, and samples are Sobol points; with "implicit" steps
-are so too, in the energy form, and samples are drawn for every stage.
+are so too, in the energy form, and samples are drawn for every stage; with "weighted" samples of a
+narrow core have importance weights.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ RULED = {
     "implicit": {"sampling": "sobol", "scheme": "ros2", "form": "energy", "redraw": "stage"},
 }
 """Options of runs whose stages begin by the rule."""
+WEIGHTED = "weighted"
+
+
+CORE = wgf.Problem([wgf.InternalEnergy(3.0)], wgf.Gaussian(8, 0.0, 0.1), until=0.1)
+"""A flow of which few samples of the start density carry the force."""
 
 
 class FreezeAt:
@@ -83,15 +89,22 @@ class KilledAt:
 def solve(
     path: Path, until: float = 0.25, *, kill_at: int = 0, odd: str = "", **options
 ) -> wgf.Solution:
-    by_rule = odd in RULED
+    by_rule, output = odd in RULED, wgf.Output(path, every=0.05)
+    watched = [KilledAt(kill_at)] if kill_at else []
+    if odd == WEIGHTED:
+        radial = wgf.RadialFlow(8, 8, centre=0.0, radius=2.0)
+        return wgf.solve(
+            CORE.replace(until=until), radial, OPTIONS, output,
+            stages=wgf.Stages([0.05]), observers=watched, **options,
+        )  # fmt: skip
     blocks = Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0))
     return wgf.solve(
         PROBLEM.replace(until=until),
         wgf.AxisSpline(2, 8) if by_rule else blocks,
         replace(OPTIONS, **RULED[odd]) if by_rule else OPTIONS,
-        wgf.Output(path, every=0.05),
+        output,
         stages=RULE if by_rule else Odd(odd) if odd else FreezeAt(),
-        observers=[KilledAt(kill_at)] if kill_at else [],
+        observers=watched,
         **options,
     )
 
@@ -102,8 +115,9 @@ if __name__ == "__main__":
     with wgf.distributed("cpu") as communicator:
         begun = communicator.gather(store.exists())[0]
         last = communicator.rank == communicator.size - 1
+        how = sys.argv[4] if len(sys.argv) > 4 else ""
         solve(
             store, float(sys.argv[2]), kill_at=int(sys.argv[3]) if len(sys.argv) > 3 else 0,
-            odd=sys.argv[4] if len(sys.argv) > 4 and (last or sys.argv[4] in RULED) else "",
+            odd=how if last or how in (*RULED, WEIGHTED) else "",
             communicator=communicator, resume=begun,
         )  # fmt: skip

@@ -16,23 +16,26 @@ from ...problems import Density, Problem, jump_of
 from .options import PWGFOptions
 
 _LEAST = {torch.float64: 1e-14, torch.float32: 1e-10}  # where preconditioned solves still hold
+_LEAST_EFFECTIVE = 0.02  # of the samples, by (Σw)²/Σw²
 _OF_RTOL = 0.01  # where plain ones do, whose tolerance is all that they resolve
 
 
 def checks(
     problem: Problem, options: PWGFOptions, map: MapState,
     first_samples: Callable[[], Sequence[Cloud]], *, reciprocal_condition: float, plain: bool,
+    proposal: Density | None,
 ) -> Sequence[Callable[[], None]]:  # fmt: skip
     """In the order in which they are best made. `first_samples`: those of the first step.
     `reciprocal_condition`: of the start density (see `units`). `plain`: whether solves are without
-    a preconditioner."""
+    a preconditioner. `proposal`: what samples are drawn from in place of the start density."""
     found: list[Callable[[], None]] = [
         lambda: check_features(map.map, options),
         lambda: check_first_samples(problem, options.samples, map, first_samples()),
+        lambda: check_weights(first_samples()),
         lambda: check_units(problem.start, options, reciprocal_condition, plain=plain),
     ]
     if options.form is Form.FORCE:
-        found.append(partial(check_virial, problem, options.samples))
+        found.append(partial(check_virial, problem, options.samples, proposal=proposal))
     return found
 
 
@@ -73,6 +76,22 @@ def check_first_samples(
         part.check_particles(samples)
     for cloud in clouds:
         check_cloud(problem, map.map, cloud)
+
+
+def check_weights(clouds: Sequence[Cloud]) -> None:
+    """Errors: `InputError` where so few of this rank's samples have all the weight that means over
+    them tell nothing."""
+    known = [weight for cloud in clouds if (weight := cloud.weight) is not None]
+    if not known:
+        return
+    weights = torch.cat(known).double()
+    effective = float(weights.sum().square() / weights.square().sum().clamp(min=1e-300))
+    if not effective >= _LEAST_EFFECTIVE * len(weights):
+        raise InputError(
+            f"the importance weights of {len(weights)} samples are those of {effective:.3g}: the "
+            "density that they are drawn from hardly meets the start density. Use "
+            'method.proposal = "none"'
+        )
 
 
 def check_units(

@@ -46,7 +46,7 @@ def _sum_over(map: PushForward, chunk: Cloud, energy: SumOfEnergies) -> Tensor:
     """Σᵢ wᵢ Hᵢ over the samples of a chunk, (blocks, q m, q m) in float64."""
     features = features_of(map, chunk.x)
     blocks, q, m = features.index.shape
-    weight = torch.ones_like(chunk.x[:, 0]) if chunk.log_weight is None else chunk.log_weight.exp()
+    weight = torch.ones_like(chunk.x[:, 0]) if chunk.weight is None else chunk.weight
     (image,) = carried_by(map, [chunk], score=False)
     H = chunk.x.new_zeros(blocks, q, m, q, m, dtype=torch.float64)
     if (potential := energy.potential()) is not None:

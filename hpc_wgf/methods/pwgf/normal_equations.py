@@ -1,6 +1,8 @@
 """Ĝη = −∇F at one θ on one sample [PWGF (3.17), (3.18), (3.21)].
 
 Ĝ = JᵀJ/n,  ∇F = Jᵀf/n,  J = ∂_θT at the samples, f = ∇ δF/δρ at their images.
+
+Samples with importance weights enter all sums with these.
 """
 
 from __future__ import annotations
@@ -48,8 +50,9 @@ class NormalEquations:
 
     @property
     def rows(self) -> Tensor:
-        """−f/√n, (n_local, d): what J η/√n is to be."""
-        return torch.cat(list(self.forces)).div_(-(self.total**0.5))
+        """−(W/n)^½ f, (n_local, d), W the weights: what (W/n)^½ Jη is to be."""
+        parts = [self.ensemble.rooted(k, force) for k, force in enumerate(self.forces)]
+        return torch.cat(parts).div_(-(self.total**0.5))
 
     @property
     def operations(self) -> float:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from ...choices import Form, Precision, Preconditioning, Redraw, Sampling, Solver, ToleranceUnit
+from ...choices import (
+    Form,
+    Precision,
+    Preconditioning,
+    Proposal,
+    Redraw,
+    Sampling,
+    Solver,
+    ToleranceUnit,
+)
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
 
@@ -109,6 +118,9 @@ class PWGFOptions:
     """Largest factor by which a step with a tolerance may be longer than the one before."""
     sampling: Sampling = Field(default=Sampling.RANDOM, kw_only=True)
     """How samples are drawn: "random", or "sobol" for scrambled Sobol points."""
+    proposal: Proposal = Field(default=Proposal.AUTOMATIC, kw_only=True)
+    """Density from which samples are drawn: "auto", with importance weights where an internal
+    energy meets a peaked start density, or "none" for the start density."""
     tolerance_unit: ToleranceUnit = Field(default=ToleranceUnit.DISPLACEMENT, kw_only=True)
     """Of the tolerance: "displacement", so that it is relative to how far the samples have come
     since the start, or "x", the absolute unit of x."""

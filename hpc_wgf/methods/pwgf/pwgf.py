@@ -104,6 +104,7 @@ class PWGF:
             lambda: self.samples(state.map, 0).chunks,
             reciprocal_condition=self.reciprocal_condition,
             plain=self.preconditioner is Preconditioning.NONE and not self._velocities.is_direct,
+            proposal=self.setting.sampler.proposal,
         )  # fmt: skip
 
     @property

@@ -119,4 +119,5 @@ def test_the_schema_wants_all_of_a_file_without_base():
     schema = json_schema()
     assert fits({"base": "ou-2d", "problem": {"until": 1.0}}, schema)
     assert not fits({"problem": {"until": 1.0}, "map": [{"kind": "affine"}]}, schema)
-    assert not fits({"problem": OU["problem"]}, schema)
+    assert fits({"problem": OU["problem"]}, schema)  # whose map is chosen
+    assert not fits({"map": OU["map"]}, schema)
