@@ -18,6 +18,7 @@ from ..problems import ChunkForce, SumOfEnergies
 from .failed import FOLDED, MOST_FOLDED, FailedSamples, SamplesFailed
 
 _NAN = float("nan")
+_UNITS = 1 << 16  # of a weight, of which a median counts whole numbers, the same on any ranks
 
 
 @dataclass(frozen=True)
@@ -115,24 +116,30 @@ class Ensemble:
 
     def median(self, values: Tensor) -> float:
         """The median of `values` ≥ 0 at this rank's samples, (n_local,), over those of all ranks:
-        of an even number the lower of the two in the middle. What is not a number is left out, and
-        weights do not enter. NaN where nothing is left. Collective, 8 all-reduces of 256 counts.
+        of an even number the lower of the two in the middle. What is not a number is left out;
+        weights count in multiples of 2⁻¹⁶. NaN where nothing is left. Collective, 8 all-reduces of
+        256 counts.
 
         It is exact, and hence the same on any number of ranks: from the first of its bytes to the
         last, those samples are counted that agree with it so far."""
         # The order of floating-point numbers ≥ 0 is that of their bits.
-        bits = values[~values.isnan()].double().view(torch.int64)
+        known, own = ~values.isnan(), self.own_weights
+        bits = values[known].double().view(torch.int64)
+        number = torch.ones_like(bits)
+        if own is not None:
+            number = (own[known].double() * _UNITS).round().long()
         place, found = 0, list[int]()
         for shift in range(56, -8, -8):
             byte = (bits >> shift) & 255
-            counts = self.communicator.sum(torch.bincount(byte, minlength=256))
+            counts = self.communicator.sum(number.new_zeros(256).index_add_(0, byte, number))
             up_to = counts.cumsum(0).tolist()
             if not up_to[-1]:
                 return _NAN
             place = place or (up_to[-1] + 1) // 2
             found.append(bisect_left(up_to, place))
             place -= up_to[found[-1] - 1] if found[-1] else 0
-            bits = bits[byte == found[-1]]
+            chosen = byte == found[-1]
+            bits, number = bits[chosen], number[chosen]
         (median,) = struct.unpack(">d", bytes(found))
         return float(median)
 

@@ -46,15 +46,18 @@ def test_means_over_them_are_better_than_over_random_samples(seed):
     assert errors[Sampling.SOBOL] < errors[Sampling.RANDOM] / 10
 
 
-def test_the_evaluation_sample_remains_independent():
+def test_the_evaluation_sample_is_of_a_scrambling_of_its_own():
+    """One point in each of 256 strata along every axis, as for a step, but none of a step's."""
     blocks = SampleBlocks(256, 16)
-    drawn = [
-        Sampler(
-            Gaussian(2), LocalCommunicator(), seed=0, dtype=torch.float64, sampling=sampling
-        ).evaluation(blocks, 4)
-        for sampling in Sampling
-    ]
-    assert torch.equal(drawn[0].z, drawn[1].z)
+    sampler = Sampler(
+        Gaussian(2), LocalCommunicator(), seed=0, dtype=torch.float64, sampling=Sampling.SOBOL
+    )
+    z = sampler.evaluation(blocks, 4).z
+    for axis in torch.special.ndtr(z).T:
+        assert sorted((256 * axis).floor().int().tolist()) == list(range(256))
+    for step in range(3):
+        drawn = sampler.draw(blocks, sampler.parts(blocks, 512), RandomStream.STEP, step)
+        assert not bool(torch.isin(z, torch.cat(drawn.points)).any())
 
 
 def test_a_density_without_inverse_transform_is_refused():

@@ -112,6 +112,18 @@ def test_the_spread_is_weighted(ensemble):
     assert ensemble.spread(z) == pytest.approx(exact, rel=1e-12)
 
 
+def test_the_median_is_weighted(ensemble):
+    """Half of the weight lies at or below it."""
+    _, weights = whole(ensemble)
+    values = torch.cat(ensemble.points)[:, 0].square()
+    found = ensemble.median(values)
+    assert found in values.tolist()
+    below = float(weights[values < found].sum() / weights.sum())
+    here = float(weights[values <= found].sum() / weights.sum())
+    assert below < 0.5 <= here + 1e-5
+    assert found != float(values.median())
+
+
 def test_the_deformation_is_weighted(ensemble):
     """On the line, where random signs are of no matter, against means written out."""
     line = [
