@@ -33,8 +33,8 @@ def default_tables(problem: Problem) -> list[MapTable]:
 
     - an affine map where the exact flow is affine, of each coordinate alone if the flow is;
     - splines where the coordinates do not talk to each other, and on the line;
-    - for an internal energy from Gaussians or a mixture of them and others, one radial layer about
-      each, and splines for the others;
+    - for an internal energy from Gaussians that do not meet, or a mixture of such and others, one
+      radial layer about each, and splines for the others;
     - softmax gates where the potential has several modes, and the gates hold the force at the
       start;
     - else an affine map and a block of tanh features.
@@ -90,6 +90,7 @@ def _separates(problem: Problem) -> bool:
 def _radial(problem: Problem) -> list[MapTable]:
     """A layer about every Gaussian, out to where its core ends: |f|² ~ ρ^{2m−1} lies in N(c, C/m)
     and narrower. None where another energy moves the samples too."""
+    from ..maps.radial import overlapping
     from ..problems import Gaussian, InternalEnergy, Mixture
 
     energy, start = problem.energy, problem.start
@@ -102,6 +103,8 @@ def _radial(problem: Problem) -> list[MapTable]:
         return []
     steepness = max(part.m for part in internal) - 1
     layers: list[MapTable] = [_about(part, steepness) for part in gaussians]
+    if overlapping([layer.build(problem) for layer in layers]) is not None:
+        return []  # The components meet.
     others = [part for part in parts if not isinstance(part, Gaussian)]
     return [*layers, SplineTable(kind="spline", knots=2 * _KNOTS)] if others else layers
 

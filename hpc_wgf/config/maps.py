@@ -97,6 +97,14 @@ def build_map(tables: Sequence[MapTable], problem: Problem) -> PushForward:
     """The map that the tables describe: one, or the composition of several, of which the first acts
     first. Errors: `InputError` naming what does not fit."""
     from ..maps import Composition
+    from ..maps.radial import overlapping
 
     parts = [table.build(problem) for table in tables]
+    if (pair := overlapping(parts)) is not None:
+        i, j = pair
+        raise InputError(
+            f"map.{j}: the centre of this radial layer lies within the radius of map.{i}, which "
+            "moves it away: give smaller radii, or where the components meet take other maps "
+            "(affine and block)"
+        )
     return parts[0] if len(parts) == 1 else Composition(*parts)

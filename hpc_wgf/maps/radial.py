@@ -13,16 +13,16 @@ e = r∇r = A(x − c) and s = g'/r, which is continuous at r = 0,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..kinds import check_number, check_whole
+from . import radial_spline
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
-from .cubic import Place, coefficients, spline_weights
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
@@ -142,56 +142,24 @@ class RadialFlow(PushForward):
         positive = (across > 0) & (along > 0)
         return Transported(z + g.value[:, None] * arm, log_det, positive, score)
 
-    def profile(self, r: Tensor) -> Profile:
+    def profile(self, r: Tensor) -> radial_spline.Profile:
         """g and its derivatives at r ≥ 0, (n,)."""
-        return _profile(self.v, self.width.to(r), r)
+        return radial_spline.profile(self.v, self.width.to(r), r)
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _RadialLinearizer(self, workspace)
 
 
-class Profile(NamedTuple):
-    """A radial spline at n distances r, (n,) each."""
-
-    value: Tensor
-    """g."""
-    slope_over_r: Tensor
-    """g'/r, g''(0) at r = 0."""
-    curvature: Tensor
-    """g''."""
-
-
-def _profile(v: Tensor, width: Tensor, r: Tensor) -> Profile:
-    """g = Σ_j v_j B_j at r, (n,), on knots at the distance `width`, (1,)."""
-    place = _place(width, r[:, None], len(v))
-    control = torch.cat([v[1:2], v, v.new_zeros(3)])[:, None]
-    a, b, c, e = coefficients(control, place)
-    t, within = place.t, place.beyond == 0
-    # In the first interval, where r = ht and b = 0, the division by r is that of polynomials.
-    over_t = torch.where(
-        place.first == 0,
-        2 * c + 3 * t * e,
-        (b + t * (2 * c + 3 * t * e)) * width / r[:, None].clamp(min=width),
-    )
-    value = a + t * (b + t * (c + t * e))
-    parts = value, over_t / width.square(), (2 * c + 6 * t * e) / width.square()
-    return Profile(*((part * within)[:, 0] for part in parts))
-
-
-def _place(width: Tensor, r: Tensor, knots: int) -> Place:
-    """Where r, (n, 1), lies among the knots 0, h, …, R."""
-    return Place.of(r, torch.zeros_like(width), width, knots + 2)
-
-
-def _basis(width: Tensor, r: Tensor, knots: int) -> Tensor:
-    """B_j(r) of every control point v_j, (knots, n), for r (n,)."""
-    first, t, beyond = (part[:, 0] for part in _place(width, r[:, None], knots))
-    control = t.new_zeros(knots + 4, len(r))
-    places = first + torch.arange(4, device=r.device)[:, None]
-    control.scatter_(0, places, spline_weights(t) * (beyond == 0))
-    own = control[1 : knots + 1]
-    own[1].add_(control[0])  # v_{−1} = v_1
-    return own
+def overlapping(maps: Sequence[PushForward]) -> tuple[int, int] | None:
+    """Places i, j of two radial maps of which the centre of j, another than that of i, lies in the
+    ball of i: i moves it away from where j is laid out. None where there are none."""
+    radial = [(k, map) for k, map in enumerate(maps) if isinstance(map, RadialFlow)]
+    for i, one in radial:
+        for j, other in radial:
+            apart = other.centre - one.centre
+            if bool(apart.any()) and float(_times(one.whitening, apart).norm()) < one.radius:
+                return i, j
+    return None
 
 
 def _times(matrix: Tensor, x: Tensor) -> Tensor:
@@ -288,8 +256,8 @@ class _RadialChunk:
         white = _times(whitening, self.arm.T)
         self.normal.copy_(_times(whitening.mT if whitening.ndim == 2 else whitening, white).T)
         r = white.norm(dim=1)
-        self.basis.copy_(_basis(shared.width, r, len(shared.v)))
-        g = _profile(shared.v, shared.width, r)
+        self.basis.copy_(radial_spline.basis(shared.width, r, len(shared.v)))
+        g = radial_spline.profile(shared.v, shared.width, r)
         self.across.copy_(1 + g.value)
         self.bend.copy_(g.slope_over_r)
         return torch.addcmul(z, g.value, self.arm, out=self.out)

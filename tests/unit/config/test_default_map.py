@@ -39,6 +39,15 @@ def test_it_follows_from_the_problem(name, kinds):
     assert chosen(name) == kinds
 
 
+def test_radial_layers_whose_components_meet_are_refused_and_not_chosen():
+    near = "problem.start.components=[{mean=0.0, covariance=0.1}, {mean=0.3, covariance=0.2}]"
+    assert chosen("porous-mixture-10d", near) == "affine + block"
+    with pytest.raises(wgf.InputError, match=r"map\.1: the centre .* within the radius of map\.0"):
+        wgf.load_problem("porous-mixture-10d", near, "map.1.centre=0.3")
+    nested = wgf.load_problem("porous-mixture-10d", "map.1.centre=0.0")  # about one centre
+    assert kinds_of(nested.map) == "2 × radial"
+
+
 def test_modes_of_an_unknown_potential_are_sought():
     """Two wells along the diagonal of the plane: no coordinate moves alone."""
 
