@@ -14,13 +14,17 @@ from ..cloud import Cloud, joined
 from ..config import RunSpec, build, parse_stored
 from ..diagnostics import Judge
 from ..errors import InputError
+from ..kinds import check_whole
 from ..maps import MapState, PushForward
 from ..methods.base import Setting, laid_out
 from ..parallel import LocalCommunicator, RandomStream, SampleBlocks
 from ..run.layout import Layout
 from ..run.stored_maps import map_of_row
 from ..store import StoredRun, open_run
+from .divergence_to_exact import PATHS, ExactDivergence, exact_divergence
 
+SAMPLES = 500
+"""Samples from which a divergence is estimated, by default."""
 _CLOSE = 1e-6  # of the time between rows: a time that was typed with so many digits is meant
 
 
@@ -99,6 +103,18 @@ class Trajectory:
         parts = sampler.parts(blocks, map.map.chunk_size())
         drawn = sampler.draw(blocks, parts, RandomStream.ANALYSIS, seed)
         return joined([map.carry(chunk) for chunk in drawn.chunks])
+
+    def exact_divergence(
+        self, time: float, *, samples: int = SAMPLES, paths: int = PATHS, seed: int = 0
+    ) -> ExactDivergence:
+        """KL(ρ_θ‖ρ) at a stored time, ρ the exact density of the flow: see the function of that
+        name. `samples`: how many of ρ_θ, at least 2. Errors: `InputError`, as there."""
+        check_whole(samples, "samples")
+        if samples < 2:
+            raise InputError(f"samples must be at least 2, got {samples}")
+        time = self.times[self.row(time)]
+        cloud = self.sample(samples, time, seed=seed)
+        return exact_divergence(self.spec.problem, cloud, time, paths=paths, seed=seed)
 
     def figures(self, time: float) -> dict[str, float]:
         """The judge's figures at a stored time, computed anew from the stored parameters."""

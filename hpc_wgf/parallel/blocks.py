@@ -43,6 +43,8 @@ class RandomStream(IntEnum):
     """Fixed samples whose centre of mass is conserved, where those of the evaluation are few."""
     CONSOLIDATION = 7
     """Samples at which one map is fitted to a chain, and those at which it is then judged."""
+    PATHS = 8
+    """Paths by which the exact density of a flow is told."""
 
 
 @dataclass(frozen=True)

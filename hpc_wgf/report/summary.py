@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,16 @@ class Summary:
 
     versions: dict[str, str]
     """Versions of the packages that took part, by their names."""
+
+    kl_exact: Column | None = None
+    """KL(ρ_θ‖ρ) to the exact density of the flow, from samples of the map and Langevin paths. None
+    where it was not asked for, or the flow is no reversible Fokker–Planck flow."""
+
+    kl_exact_error: Column | None = None
+    """The standard error of `kl_exact`."""
+
+    kl_exact_notes: list[str] = field(default_factory=list)
+    """Why `kl_exact` or some of its values are missing, and what else is to be known of it."""
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any], column: Mapping[str, np.ndarray]) -> Summary:

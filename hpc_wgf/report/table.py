@@ -35,6 +35,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     columns: dict[str, tuple[Column | None, str]] = {
         "energy": (summary.energy, _form_of(summary.energy)),
         "KL to equilibrium": (summary.kl_divergence, ".4g"),
+        "KL to exact flow": (summary.kl_exact, ".3g"),
+        "its error": (summary.kl_exact_error, ".1g"),
         "map error": (summary.map_error, ".2e"),
         "map error / displacement": (summary.map_error_relative, ".2e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
@@ -81,6 +83,7 @@ def _warnings(summary: Summary) -> list[str]:
             f"the exact map could not be computed accurately at t = {time:g} and perhaps later: "
             "no map error is given there"
         )
+    warnings += [f"KL to exact flow: {note}" for note in summary.kl_exact_notes]
     warnings += _of_the_projection(summary)
     bent = summary.worst_nonlinearity
     if bent is not None and bent > _NONLINEAR:

@@ -280,6 +280,8 @@ LINES: dict[str, tuple[str, str]] = {
     "report nix": ("no store at nix", "give the folder"),
     "report nix --picture": ("'--picture'", "see `hpc-wgf --help`"),
     "report --jsn nix": ("--jsn", "--json"),
+    "report nix --paths 100": ("--paths is for --exact-kl", "say that too"),
+    "report nix --exact-kl --paths 1": ("--paths", "hpc-wgf report --help"),
     "check": ("Missing argument", "see `hpc-wgf check --help`"),
     "check nix": ("no store at nix", "give the folder"),
     "check --all": ("--all", "see `hpc-wgf check --help`"),

@@ -53,6 +53,29 @@ def test_report_is_a_contract(tmp_path):
     assert summary["products_per_solve"] > 1
 
 
+def test_report_of_the_divergence_to_the_exact_flow(tmp_path):
+    solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    plain = json.loads(here("report", tmp_path / "run", "--json").stdout)
+    assert (plain["kl_exact"], plain["kl_exact_error"], plain["kl_exact_notes"]) == (None, None, [])
+    asked = ["--exact-kl", "--samples", "200", "--paths", "2", "--seed", "3"]
+    shown = json.loads(here("report", tmp_path / "run", "--json", *asked).stdout)
+    assert {**shown, "kl_exact": None, "kl_exact_error": None} == plain
+    errors = shown["kl_exact_error"]
+    assert len(shown["kl_exact"]) == len(errors) == len(shown["times"])
+    assert all(-3 * e <= kl < 1e-4 for kl, e in zip(shown["kl_exact"], errors, strict=True))
+    assert "KL to exact flow" in here("report", tmp_path / "run", *asked).stdout
+
+
+def test_no_divergence_to_a_flow_that_is_not_reversible(tmp_path):
+    solved("run", "porous-2d", "--set", "problem.until=0.11", "--set", "method.samples=400",
+           "--out", tmp_path / "run")  # fmt: skip
+    shown = json.loads(here("report", tmp_path / "run", "--json", "--exact-kl").stdout)
+    assert shown["kl_exact"] is None
+    assert shown["kl_exact_notes"] == [
+        "none is given, as the energy is not of the form ∫Vρ + β∫ρ log ρ"
+    ]
+
+
 def test_report_for_people_and_a_picture(tmp_path):
     solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
     done = here("report", tmp_path / "run", "--picture", tmp_path / "run.png")

@@ -121,6 +121,17 @@ def test_going_on_with_a_store_asks_before_it_runs_code(folder):
     assert not (folder / "ran").exists()
 
 
+def test_so_does_a_report_that_needs_the_problem(folder):
+    done = here("report", "own", "--exact-kl")
+    assert done.returncode == 2
+    assert "own:V" in done.stderr
+    assert "--trust" in done.stderr
+    assert not (folder / "ran").exists()
+    done = here("report", "own", "--exact-kl", "--trust", "--samples", "20", "--paths", "2")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "called").exists()
+
+
 def test_with_trust_it_goes_on(folder):
     assert here("resume", "own", "--until", "0.03", "--trust").returncode == 0
     assert (folder / "called").exists()
