@@ -12,7 +12,7 @@ from ..fields import Matrix, Number, Unit, Vector, Whole
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..maps import Affine, AxisSpline, RadialFlow, SoftmaxGates
+    from ..maps import Affine, AxisSpline, RadialBasis, RadialFlow, SoftmaxGates
     from ..maps.scaling import Scaling
     from ..problems import Modes, Problem
 
@@ -100,6 +100,28 @@ class RadialTable(Table):
             radius=self.radius,
             covariance=self.covariance,
         )
+
+
+class RbfTable(Table):
+    """T(z) = z + A z + a + Σ_k c_k φ_k(z) with Gaussian radial basis functions φ_k, in up to three
+    dimensions: flows of any form there."""
+
+    kind: Literal["rbf"]
+    """Tag that selects this map."""
+    count: Annotated[Whole, Field(ge=2)] = 32
+    """Number of centres: farthest points among samples of the start density (in a later stage, of
+    its images)."""
+    overlap: Annotated[Number, Field(gt=0)] = 2.0
+    """Width of the functions, in units of the median distance of a centre from the nearest other
+    one."""
+
+    def parameters(self, dimension: int) -> int:
+        return dimension * (self.count + dimension + 1)
+
+    def build(self, problem: Problem) -> RadialBasis:
+        from ..maps import RadialBasis
+
+        return RadialBasis(problem.dimension, self.count, overlap=self.overlap)
 
 
 class SoftmaxTable(Table):

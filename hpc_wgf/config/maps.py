@@ -12,7 +12,14 @@ from ..fields import Flag, Whole, shown
 from ..memory import machine_memory
 from ..user_code import called, said
 from .imports import ImportPath, load_object
-from .linear_maps import AffineTable, RadialTable, ScalingTable, SoftmaxTable, SplineTable
+from .linear_maps import (
+    AffineTable,
+    RadialTable,
+    RbfTable,
+    ScalingTable,
+    SoftmaxTable,
+    SplineTable,
+)
 from .table import Table
 from .tanh_maps import BlockTable, PerceptronTable, PlanarTable
 
@@ -64,6 +71,7 @@ MapTable = Annotated[
     | ScalingTable
     | SplineTable
     | RadialTable
+    | RbfTable
     | SoftmaxTable
     | PlanarTable
     | BlockTable

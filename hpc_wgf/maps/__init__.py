@@ -14,6 +14,7 @@ from .module import ModuleMap
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
 from .radial import RadialFlow
+from .radial_basis import RadialBasis
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
 from .state import MapState, Stage, behind_stages, carried_by, carry
@@ -33,6 +34,7 @@ __all__ = [
     "ParameterLayer",
     "PlanarFlow",
     "PushForward",
+    "RadialBasis",
     "RadialFlow",
     "ResidualPerceptron",
     "SoftmaxGates",

@@ -19,6 +19,7 @@ from .composition import Composition
 from .perceptron import ResidualPerceptron
 from .planar import PlanarFlow
 from .radial import RadialFlow
+from .radial_basis import RadialBasis
 from .scaling import Scaling
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
@@ -34,6 +35,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "softmax": SoftmaxGates.rebuilt,
     "spline": AxisSpline.rebuilt,
     "radial": RadialFlow.rebuilt,
+    "rbf": RadialBasis.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }
 

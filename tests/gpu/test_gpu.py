@@ -29,6 +29,7 @@ from hpc_wgf.maps import (
     ModuleMap,
     PlanarFlow,
     PushForward,
+    RadialBasis,
     RadialFlow,
     ResidualPerceptron,
     SoftmaxGates,
@@ -72,6 +73,7 @@ MAPS = {
         2, nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 2)), anchored=True
     ),
     "radial": lambda: Composition(RadialFlow(2, 5), RadialFlow(2, 4, centre=0.5, radius=2.0)),
+    "rbf": lambda: RadialBasis(2, 6),
     "softmax": lambda: SoftmaxGates(2, [[0.1, 0.2], [-0.2, 0.1], [0.1, -0.3]], variance=0.05),
     "composition": lambda: Composition(Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3)),
 }

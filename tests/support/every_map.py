@@ -12,6 +12,7 @@ from hpc_wgf.maps import (
     Composition,
     ModuleMap,
     PlanarFlow,
+    RadialBasis,
     RadialFlow,
     ResidualPerceptron,
     SoftmaxGates,
@@ -45,6 +46,7 @@ MAPS = {
     "spline": lambda: AxisSpline(D, 7, low=-1.5, high=2.0),
     "radial": lambda: RadialFlow(D, 6, centre=0.2, radius=2.5),
     "radial-correlated": lambda: RadialFlow(D, 5, radius=3.0, covariance=COVARIANCE),
+    "rbf": lambda: RadialBasis(D, centres=CENTRES, width=1.3),
     "softmax": lambda: SoftmaxGates(D, CENTRES, variance=1.5, scales=[1.0, 0.3]),
     "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
     "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
@@ -61,6 +63,9 @@ MAPS = {
         SoftmaxGates(D, CENTRES, variance=0.8),
         BlockFlow(D, 3),
         SoftmaxGates(D, CENTRES, variance=1),
+    ),
+    "composition-rbf": lambda: Composition(
+        RadialBasis(D, centres=CENTRES, width=0.9), BlockFlow(D, 3), RadialBasis(D, centres=CENTRES)
     ),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }

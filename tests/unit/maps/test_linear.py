@@ -6,12 +6,21 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
-from hpc_wgf.maps import Affine, AxisSpline, BlockFlow, Composition, Frame, SoftmaxGates
+from hpc_wgf.maps import (
+    Affine,
+    AxisSpline,
+    BlockFlow,
+    Composition,
+    Frame,
+    RadialBasis,
+    SoftmaxGates,
+)
 from tests.oracles import perturb
 
 LINEAR = {
     "affine": lambda d: Affine(d),
     "spline": lambda d: AxisSpline(d, 6, low=-2.0, high=1.5),
+    "rbf": lambda d: RadialBasis(d, 5),
     "softmax": lambda d: SoftmaxGates(d, [[0.2] * d, [-1.0] * d, [1.5] * d], variance=0.8),
 }
 

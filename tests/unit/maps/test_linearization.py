@@ -20,6 +20,7 @@ from hpc_wgf.maps import (
     ModuleMap,
     PlanarFlow,
     PushForward,
+    RadialBasis,
     ResidualPerceptron,
     SoftmaxGates,
 )
@@ -39,6 +40,7 @@ MAPS = {
     "planar-solved": lambda: PlanarFlow(6, 7),
     "block": lambda: BlockFlow(3, 8),
     "perceptron": lambda: ResidualPerceptron(3, (9, 8, 7)),
+    "rbf": lambda: RadialBasis(2, 7),
     "softmax": lambda: SoftmaxGates(2, [[0.0, 1.0], [1.0, 0.3], [-1.0, 0.5]], variance=0.4),
     "composition": lambda: Composition(
         Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3), ResidualPerceptron(2, (5, 6))
@@ -116,8 +118,8 @@ def test_products_on_ranks_add_up_to_the_bit(name, ranks):
 
 @pytest.mark.parametrize(
     ("name", "budget"),
-    # Recomputed gates take temporary tensors, as modules do.
-    [(name, b) for name in MAPS for b in (None, 0) if (name, b) != ("softmax", 0)],
+    # Recomputed features of these take temporary tensors, as modules do.
+    [(name, b) for name in MAPS for b in (None, 0) if b is None or name not in ("softmax", "rbf")],
 )
 def test_products_allocate_nothing_of_the_length_of_the_samples(name, budget):
     """Once every chunk made its activations' changes anew: a third of the time of small maps."""
@@ -195,6 +197,7 @@ def test_parameters_are_those_of_the_linearisation(name):
         ("planar-solved", 7 + 7),
         ("block", 4 + 8),
         ("perceptron", 4 + 10 + 9 + 8),
+        ("rbf", 7 + 2 + 1),
         ("softmax", 3 * 2 + 2 + 1),
         ("composition", 3 + (3 + 7) + (3 + 3 + 2 * 3) + (3 + 6 + 7)),
     ],

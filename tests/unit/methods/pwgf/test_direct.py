@@ -10,7 +10,7 @@ import torch
 
 import hpc_wgf as wgf
 from hpc_wgf.cloud import joined
-from hpc_wgf.maps import Affine, AxisSpline, BlockFlow, Composition, SoftmaxGates
+from hpc_wgf.maps import Affine, AxisSpline, BlockFlow, Composition, RadialBasis, SoftmaxGates
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.curvature import curvature
 from hpc_wgf.metric import FeatureGram
@@ -26,6 +26,7 @@ SMOOTH = wgf.Problem(
 MAPS = {
     "affine": lambda: Affine(2),
     "spline": lambda: AxisSpline(2, 6),
+    "rbf": lambda: RadialBasis(2, 8),
     "softmax": lambda: SoftmaxGates(2, [[0.8, 0.3], [-0.7, 0.1], [0.2, -0.6]], variance=0.4),
 }
 
