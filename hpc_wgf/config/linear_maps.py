@@ -108,7 +108,7 @@ class RbfTable(Table):
 
     kind: Literal["rbf"]
     """Tag that selects this map."""
-    count: Annotated[Whole, Field(ge=2)] = 32
+    count: Annotated[Whole, Field(ge=2)] = 64
     """Number of centres: farthest points among samples of the start density (in a later stage, of
     its images)."""
     overlap: Annotated[Number, Field(gt=0)] = 2.0

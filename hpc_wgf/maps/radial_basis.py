@@ -44,7 +44,7 @@ class RadialBasis(FeatureMap):
     def __init__(
         self,
         dimension: int,
-        count: int = 32,
+        count: int = 64,
         *,
         overlap: float = 2.0,
         centres: Sequence[Sequence[float]] | Tensor | None = None,
