@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..ensemble import Ensemble
+from ..parallel import tree_sum
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ def map_error(z: Tensor, x: Tensor, exact: Tensor, ensemble: Ensemble) -> MapErr
 
     `z`, `x` = T(z) and `exact` = T_exact(z), (n_local, d) each, are those of this rank. Collective,
     one all-reduce."""
-    exact, weights = exact.to(z.device), ensemble.own_weights
-    squares = [(x.double() - exact).square(), (exact - z.double()).square()]
-    if weights is not None:
-        squares = [weights.double()[:, None] * each for each in squares]
-    sums = torch.stack([each.sum() for each in squares])
+    exact, sizes = exact.to(z.device), [len(chunk.x) for chunk in ensemble.chunks]
+    apart = zip((x.double() - exact).split(sizes), (exact - z.double()).split(sizes), strict=True)
+    # Chunk by chunk, so that any number of ranks adds the same numbers in the same order.
+    sums = tree_sum([
+        torch.stack([ensemble.square(k, error), ensemble.square(k, moved)])
+        for k, (error, moved) in enumerate(apart)
+    ])  # fmt: skip
     absolute, displacement = ensemble.mean(sums).sqrt().tolist()
     return MapError(absolute, displacement)
