@@ -108,15 +108,16 @@ class RbfTable(Table):
 
     kind: Literal["rbf"]
     """Tag that selects this map."""
-    count: Annotated[Whole, Field(ge=2)] = 64
+    count: Annotated[Whole | None, Field(ge=2)] = None
     """Number of centres: farthest points among samples of the start density (in a later stage, of
-    its images)."""
+    its images). By default 32 on the line, 64 in the plane, 128 in space."""
     overlap: Annotated[Number, Field(gt=0)] = 2.0
     """Width of the functions, in units of the median distance of a centre from the nearest other
     one."""
 
     def parameters(self, dimension: int) -> int:
-        return dimension * (self.count + dimension + 1)
+        count = 32 * 2 ** (min(dimension, 3) - 1) if self.count is None else self.count
+        return dimension * (count + dimension + 1)
 
     def build(self, problem: Problem) -> RadialBasis:
         from ..maps import RadialBasis

@@ -21,6 +21,7 @@ from .feature_map import FeatureMap
 from .frame import Frame
 
 _LARGEST = 3  # dimensions
+_ON_A_LINE = 32  # centres
 _SAMPLES = 4096  # of a frame that has none of its own
 
 
@@ -44,16 +45,18 @@ class RadialBasis(FeatureMap):
     def __init__(
         self,
         dimension: int,
-        count: int = 64,
+        count: int | None = None,
         *,
         overlap: float = 2.0,
         centres: Sequence[Sequence[float]] | Tensor | None = None,
         width: float = 1.0,
     ) -> None:
-        """`count`: K. `overlap`: width over the distance of neighbouring centres. `centres`: μ_k,
+        """`count`: K, by default 32 on the line and twice as many for each further dimension.
+        `overlap`: width over the distance of neighbouring centres. `centres`: μ_k,
         (K, d), in place of those that the samples tell; all functions then have the `width` σ, in
         units of x: W = I/σ."""
         given = None if centres is None else torch.as_tensor(centres, dtype=torch.float64)
+        count = default_count(dimension) if count is None else count
         _check(dimension, count, overlap, given, width)
         super().__init__(dimension, count if given is None else len(given))
         self._overlap = overlap if given is None else None
@@ -111,6 +114,11 @@ class RadialBasis(FeatureMap):
         middle = self.centres.mean(0)
         inner = self.scaling.to(z) @ (z - middle.to(z)[:, None])
         return inner - ((self.centres - middle) @ self.scaling.T).to(z)[:, :, None]
+
+
+def default_count(dimension: int) -> int:
+    """K where it is left out."""
+    return int(_ON_A_LINE * 2 ** (dimension - 1))
 
 
 def farthest_points(x: Tensor, count: int) -> Tensor:

@@ -177,6 +177,8 @@ SETTINGS: dict[str | tuple[str, ...], tuple[str, str]] = {
     'map=[{kind="module",factory="x"}]': ("'x'", 'write "module:name"'),
     'map=[{kind="module",factory=":"}]': ("':'", 'write "module:name"'),
     'map=[{kind="module",factory=3}]': ("map.0.factory = 3", "expected text in quotes"),
+    'map=[{kind="rbf",count=1}]': ("map.0.count = 1", "expected at least 2"),
+    'map=[{kind="rbf",overlap=0}]': ("map.0.overlap = 0", "expected more than 0"),
     'map=[{kind="module",factory="nomod:x"}]': ("'nomod'", "PYTHONPATH"),
     'problem.energy.0={kind="user",function=""}': ("''", 'write "module:name"'),
     "problem.energy.1.beta=-1": ("got -1.0", "give a finite number from 0 on"),
