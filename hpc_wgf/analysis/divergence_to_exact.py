@@ -19,7 +19,7 @@ PATHS = 1000
 """Paths from each point, by default."""
 _TOLERANCE = 0.01  # Larger biases that are taken off are trusted up to a share of the value,
 _SHARE = 0.1  # this one.
-_FIRST, _LAST = 4, 4096  # steps of a path
+_FIRST, _LAST = 4, 1024  # steps of a path
 _ROUNDING = 1e-9  # by which estimates may differ in any case
 _SURE = 4.0  # standard errors
 _NEGLIGIBLE = 1e-5  # of the mass, as roundings in single precision are
