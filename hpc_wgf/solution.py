@@ -15,6 +15,7 @@ from .checks import (
     check_density,
     check_same_everywhere,
     check_start,
+    gate_warnings,
     output_of,
     start_warnings,
 )
@@ -137,7 +138,7 @@ def solve(
         if stored is not None:
             check_same_run(stored, run)
             checkpoint = last_checkpoint(stored, problem.until)
-        warned = start_warnings(problem, evaluation.z)
+        warned = start_warnings(problem, evaluation.z) + gate_warnings(problem, run.setting.map)
     check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
     judge, state = Judge(problem, evaluation), None
     if stored is not None:

@@ -4,6 +4,7 @@ from .arguments import check_arguments, check_communicator, check_map, output_of
 from .bounded import start_warnings
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .functions import check_density
+from .left_over import MOST_LEFT_OVER, force_left_over, gate_warnings
 from .map import check_identity
 from .module import copied
 from .replicas import check_same_everywhere, check_same_stage
@@ -11,6 +12,7 @@ from .rounding import rounding
 from .start import check_cloud, check_start
 
 __all__ = [
+    "MOST_LEFT_OVER",
     "VIRIAL_SAMPLES",
     "check_arguments",
     "check_cloud",
@@ -24,6 +26,8 @@ __all__ = [
     "check_start",
     "check_virial",
     "copied",
+    "force_left_over",
+    "gate_warnings",
     "output_of",
     "rounding",
     "start_warnings",

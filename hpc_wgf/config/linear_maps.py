@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ..errors import InputError
 from ..fields import Matrix, Number, Unit, Vector, Whole
 from .table import Table
 
 if TYPE_CHECKING:
     from ..maps import Affine, AxisSpline, RadialBasis, RadialFlow, SoftmaxGates
     from ..maps.scaling import Scaling
-    from ..problems import Modes, Problem
+    from ..problems import Problem
 
 
 class AffineTable(Table):
@@ -127,47 +126,50 @@ class RbfTable(Table):
 
 class SoftmaxTable(Table):
     """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk, one motion near every mode of a mixture: gates
-    γ_sk = softmax_k(s (μ_k·x − ½|μ_k|²)/σ²) of K centres at several scales."""
+    γ_sk = softmax_k(s (μ_k·x − ½|μ_k|²)/σ² + log w_k) of K centres at several scales, and of
+    clusters of the samples."""
 
     kind: Literal["softmax"]
     """Tag that selects this map."""
     centres: Annotated[list[list[Number]] | None, Field(min_length=2), Unit("x")] = None
     """Centres μ_k, one row each. By default the modes of the target e^{−V/β}, sought along the
-    potential from samples of the start density; of a Gaussian mixture its means."""
+    potential from samples of the start density; of a Gaussian mixture its means. Without a
+    potential there are none."""
     variance: Annotated[Number | None, Field(gt=0), Unit("x²")] = None
     """Variance σ² of a mode in one coordinate. By default the mean of βd/tr ∇²V over the modes; of
     a Gaussian mixture its own."""
+    weights: list[Annotated[Number, Field(gt=0)]] | None = None
+    """Weights w_k of the centres, up to a factor. By default equal; of a Gaussian mixture its own.
+    """
     scales: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1)] | None = None
     """Scales s of the gates. By default three, a factor apart, from 1 to ¼ or, where that is
-    smaller, to σ² over the variance of the start density (in a later stage, of its images)."""
+    smaller, to half of σ² over the variance of the start density (in a later stage, of its images).
+    """
+    present: Annotated[Whole, Field(ge=0)] | None = None
+    """Number of clusters of the samples that have gates too, laid out anew in every stage; 0 for
+    none. By default as many as there are centres."""
 
     def parameters(self, dimension: int) -> int:
         if self.centres is None:
             return 0  # known only once the modes have been found
         scales = 3 if self.scales is None else len(self.scales)
-        return dimension * (scales * (len(self.centres) - 1) + dimension + 1)
+        count = len(self.centres)
+        present = max(1, count if self.present is None else self.present)
+        return dimension * (scales * (count - 1) + 2 * (present - 1) + dimension + 1)
 
     def build(self, problem: Problem) -> SoftmaxGates:
         from ..maps import SoftmaxGates
+        from ..methods.modes import target_modes
 
-        modes = cache(lambda: _modes_of(problem))  # sought only where one of both is left out
+        if self.centres is None and self.present and problem.energy.potential() is None:
+            return SoftmaxGates(problem.dimension, present=self.present)
+        modes = cache(lambda: target_modes(problem))  # sought only where one of them is left out
+        own = self.centres is None and self.weights is None
         return SoftmaxGates(
             problem.dimension,
             self.centres or modes().centres,
             variance=self.variance or modes().variance,
+            weights=modes().weights if own else self.weights,
             scales=self.scales,
+            present=self.present,
         )
-
-
-def _modes_of(problem: Problem) -> Modes:
-    """The modes of the target. Errors: `InputError` where there is none."""
-    from ..methods.base import layout_samples
-    from ..problems import find_modes
-
-    potential = problem.energy.potential()
-    if potential is None:
-        raise InputError(
-            "a softmax map takes its centres from the modes of the potential, and there is none: "
-            "give centres and variance"
-        )
-    return find_modes(potential, problem.energy.beta(), layout_samples(problem.start))

@@ -8,6 +8,7 @@ gradient ∇ log|det M| = Σ_k ∇²φ_k M⁻¹c_k.
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ class FeatureMap(PushForward):
 
     θ = (c, A, a) as one matrix (d, q + d + 1), 0 at the start; p = d (q + d + 1).
     """
+
+    damping: ClassVar[float] = 0.0
+    """δ of every feature, in units of φ_k² (see `LinearFeatures.damping`)."""
 
     def __init__(self, dimension: int, features: int) -> None:
         super().__init__(dimension)
@@ -75,7 +79,16 @@ class FeatureMap(PushForward):
             _joined(z, values)[None],
             torch.cat([self.slopes(z.T, values), affine])[None],
             index.T[None],
+            damping=self._damped(z),
         )
+
+    def _damped(self, z: Tensor) -> Tensor | None:
+        """`LinearFeatures.damping`: an affine motion is not damped."""
+        if not self.damping:
+            return None
+        d, k = self.c.shape
+        ones = torch.ones(k - d - 1, dtype=torch.float64, device=z.device)
+        return self.damping * torch.cat([ones, ones.new_zeros(d + 1)])
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _FeatureLinearizer(self, workspace)

@@ -27,6 +27,9 @@ class LinearFeatures:
     """The place of c_ki in θ, (blocks, q, m)."""
     roughness: Tensor | None = None
     """R ≥ 0, (q, q), with cᵀRc a measure of how rough Σ_k c_k φ_k is; None where there is none."""
+    damping: Tensor | None = None
+    """δ_k ≥ 0, (q,), in units of φ_k²: motions along features whose mean square is less are damped.
+    None for none."""
 
     def jacobian(self, theta: Tensor) -> Tensor:
         """∂T_i/∂z_j for the coordinates i, j of each block, (blocks, m, m, n); θ: (p,)."""

@@ -1,11 +1,9 @@
 """Softmax gates: T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk, one motion near every mode of a
-mixture.
+mixture, with the gates γ_sk of `gates`: those of the target's modes, and those of clusters of the
+samples that are moved.
 
-    γ_sk = exp ℓ_sk / Σ_l exp ℓ_sl,   ℓ_sk = r_s (μ_k·x − ½|μ_k|²),   r_s = s/σ²,
-
-is the probability that x belongs to centre μ_k if all have the covariance σ²/s · I. The force of a
-Gaussian mixture of equal covariances at a Gaussian density lies in the span of the gates with
-s = 1.
+The force of a Gaussian mixture of equal covariances at a Gaussian density lies in the span of the
+gates of its components with r = 1/σ², x and 1.
 """
 
 from __future__ import annotations
@@ -17,106 +15,127 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .clusters import clusters_of
 from .feature_map import FeatureMap
 from .frame import Frame
+from .gates import Gates
 
 _SCALES = 3
 _WIDEST = 0.25  # the last scale, of samples that are not wider than two deviations of a mode
+_REACH = 0.5  # the last scale over σ²/Var x, of wider ones
+_PRESENT = (1.0, 0.25)  # the scales of gates of clusters
+_FEW = 1024  # samples of a law of which moments are known alone
 
 
 class SoftmaxGates(FeatureMap):
-    """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk with gates γ_sk of K centres at several scales.
+    """T(x) = x + A x + a + Σ_s Σ_k γ_sk(x) u_sk with gates γ_sk of K centres at several scales, and
+    of P clusters of the samples that the map is laid out for, at two.
 
     The gates of a scale add up to 1: the last one's motion is that of the others and a, and it has
-    no parameters. θ = (u, A, a), p = d (S (K − 1) + d + 1) for S scales.
+    no parameters. θ = (u, A, a), p = d (S (K − 1) + 2 (P − 1) + d + 1) for S scales.
 
-    Errors: `InputError` for fewer than two centres, centres that are the same or whose dimension is
-    another, or for a variance or a scale that is not positive.
+    Errors: `InputError` for fewer than two centres or clusters, centres that are the same or whose
+    dimension is another, or for a variance, a weight or a scale that is not positive.
     """
 
-    centres: Tensor
-    """μ_k, (K, d), in units of x."""
-    rates: Tensor
-    """r_s = s/σ², (S,), in 1/x²."""
+    damping = 1e-4  # of the mass: between modes there may be less, and none of the samples
+
+    target: Gates | None
+    """Gates of the centres given."""
+    present: Gates | None
+    """Gates of the clusters."""
 
     def __init__(
         self,
         dimension: int,
-        centres: Sequence[Sequence[float]] | Tensor,
+        centres: Sequence[Sequence[float]] | Tensor | None = None,
         *,
-        variance: float,
+        variance: float | None = None,
+        weights: Sequence[float] | Tensor | None = None,
         scales: Sequence[float] | None = None,
+        present: int | None = None,
     ) -> None:
-        """`centres`: μ_k, (K, d). `variance`: σ² of a mode, in units of x². `scales`: s; by default
-        three, a factor apart, from 1 to ¼ or, where that is smaller, to σ² over the variance of the
-        samples that the map is laid out for."""
-        given = _points(centres, dimension)
-        rates = _rates(variance, scales)
-        super().__init__(dimension, len(rates) * (len(given) - 1))
+        """`centres`: μ_k, (K, d); None for clusters alone. `variance`: σ² of a mode, in units of
+        x², for them. `weights`: shares of the modes up to a factor, (K,), equal by default.
+        `scales`: s; by default three, a factor apart, from 1 to ¼ or, where that is smaller, to
+        half of σ² over the variance of the samples that the map is laid out for. `present`: P, 0
+        for no clusters; by default as many as there are centres."""
+        families: list[Gates] = []
+        if centres is not None:
+            points = _points(centres, dimension)
+            rates = _rates(variance, scales)
+            families.append(Gates(points, rates, _log_weights(weights, len(points))))
+        clusters = _clusters(present, families)
+        if clusters:
+            families.append(_unplaced(clusters, dimension))
+        self._make(dimension, families, of_target=centres is not None)
         self._variance = None if scales is not None else variance
-        # In double precision, until the map is given that of a run.
-        self.register_buffer("centres", given.clone())
-        self.register_buffer("rates", rates)
+        if clusters:
+            self._place_present(Frame.unit(dimension))
+
+    def _make(self, dimension: int, families: Sequence[Gates], *, of_target: bool) -> None:
+        super().__init__(dimension, sum(len(each) for each in families))
+        self.target = families[0] if of_target else None
+        self.present = families[-1] if len(families) > of_target else None
+
+    @property
+    def gates(self) -> int:
+        """The number of gates that have parameters."""
+        return sum(len(each) for each in self._families())
 
     def lay_out(self, frame: Frame) -> None:
-        if self._variance is not None:
+        if self.target is not None and self._variance is not None:
             spread = float(frame.deviations.square().mean())
-            last = min(_WIDEST, self._variance / spread)
-            self.rates.copy_(_geometric(last) / self._variance)
+            last = min(_WIDEST, _REACH * self._variance / spread)
+            self.target.rates.copy_(_geometric(last) / self._variance)
+        if self.present is not None:
+            self._place_present(frame)
+
+    def _place_present(self, frame: Frame) -> None:
+        assert self.present is not None
+        x = _normal(frame) if frame.samples is None else frame.samples()
+        found = clusters_of(x, len(self.present.centres))
+        rates = torch.tensor(_PRESENT, dtype=torch.float64) / found.variance
+        self.present.place(found.centres, rates, found.shares.clamp(min=1 / len(x)).log())
 
     def architecture(self) -> dict[str, Any]:
-        return {
-            "kind": "softmax",
-            "dimension": self.dimension,
-            "centres": self.centres.tolist(),
-            "rates": self.rates.tolist(),
-        }
+        families = {"target": self.target, "present": self.present}
+        described = {name: each.description() for name, each in families.items() if each}
+        return {"kind": "softmax", "dimension": self.dimension, **described}
 
     @classmethod
     def rebuilt(cls, description: Mapping[str, Any]) -> Self:
         """The map that `architecture` has described, with the same gates to the bit."""
-        return cls(
-            description["dimension"], description["centres"], variance=1.0,
-            scales=description["rates"],
+        names = [name for name in ("target", "present") if name in description]
+        map = cls.__new__(cls)
+        map._make(
+            description["dimension"], [Gates.described(description[name]) for name in names],
+            of_target="target" in names,
         )  # fmt: skip
+        map._variance = None
+        return map
 
-    def _directions(self, z: Tensor) -> Tensor:
-        """μ_k − μ_K, (K − 1, d)."""
-        return (self.centres[:-1] - self.centres[-1]).to(z)
+    def _families(self) -> list[Gates]:
+        return [each for each in (self.target, self.present) if each is not None]
 
     def values(self, z: Tensor) -> Tensor:
-        # About the centres' mean, so that no digits are lost where they lie far from 0.
-        middle = self.centres.mean(0)
-        centred = (self.centres - middle).to(z)
-        logits = centred @ (z - middle.to(z)[:, None]) - 0.5 * centred.square().sum(1, True)
-        gates = torch.softmax(self.rates.to(z)[:, None, None] * logits, 1)
-        return gates[:, :-1].flatten(0, 1)
+        return torch.cat([gates.values(z) for gates in self._families()])
 
     def slopes(self, z: Tensor, values: Tensor) -> Tensor:
-        """∇γ_sk = r_s γ_sk (μ_k − μ̄_s), μ̄_s = Σ_k γ_sk μ_k."""
-        gates, mean = self._gates(z, values)
-        offsets = self._directions(z)[None, :, :, None] - mean[:, None]
-        scaled = self.rates.to(z)[:, None, None] * gates
-        return (scaled[:, :, None] * offsets).flatten(0, 1)
+        return torch.cat([gates.slopes(z, own) for gates, own in self._shared(values)])
 
     def curvature_times(self, z: Tensor, values: Tensor, w: Tensor) -> Tensor:
-        """∇²γ_sk = r_s² γ_sk [(μ_k − μ̄_s)(μ_k − μ̄_s)ᵀ − Σ_l γ_sl (μ_l − μ̄_s)(μ_l − μ̄_s)ᵀ]."""
-        gates, mean = self._gates(z, values)
-        along = self._directions(z)
-        weighted = gates[:, :, None] * w.view(*gates.shape[:2], *z.shape)
-        total = weighted.sum(1)
-        # γ_k (μ_k − μ̄)·w_k, less what the covariance of the centres takes of Σ_k γ_k w_k
-        own = torch.einsum("kd,skdn->skn", along, weighted) - (mean[:, None] * weighted).sum(2)
-        taken = gates * torch.einsum("kd,sdn->skn", along, total)
-        pulled = torch.einsum("kd,skn->sdn", along, own - taken)
-        by_mean = (mean * total).sum(1, True) - own.sum(1, True)
-        squares = self.rates.to(z).square()[:, None, None]
-        return (squares * (pulled + mean * by_mean)).sum(0)
+        total = torch.zeros_like(z)
+        for (gates, own), along in zip(self._shared(values), self._split(w), strict=True):
+            total = total + gates.curvature_times(z, own, along)
+        return total
 
-    def _gates(self, z: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """γ_sk, (S, K − 1, n), and μ̄_s − μ_K, (S, d, n)."""
-        gates = values.view(len(self.rates), len(self.centres) - 1, z.shape[1])
-        return gates, torch.einsum("kd,skn->sdn", self._directions(z), gates)
+    def _shared(self, values: Tensor) -> list[tuple[Gates, Tensor]]:
+        return list(zip(self._families(), self._split(values), strict=True))
+
+    def _split(self, values: Tensor) -> tuple[Tensor, ...]:
+        """By families, along the first axis."""
+        return values.split([len(gates) for gates in self._families()])
 
 
 def _geometric(last: float) -> Tensor:
@@ -124,14 +143,25 @@ def _geometric(last: float) -> Tensor:
     return last ** torch.linspace(0, 1, _SCALES, dtype=torch.float64)
 
 
-def _rates(variance: float, scales: Sequence[float] | None) -> Tensor:
+def _rates(variance: float | None, scales: Sequence[float] | None) -> Tensor:
     """s/σ². Errors: `InputError`."""
-    if not variance > 0:
+    if variance is None or not variance > 0:
         raise InputError(f"the variance of a mode must be positive, got {variance}")
     values = _geometric(_WIDEST) if scales is None else torch.as_tensor(scales, dtype=torch.float64)
     if values.ndim != 1 or not len(values) or not bool((values > 0).all()):
         raise InputError(f"the scales of gates must be positive numbers, got {values.tolist()}")
     return values / variance
+
+
+def _log_weights(weights: Sequence[float] | Tensor | None, count: int) -> Tensor:
+    """log w_k, (K,) in float64, 0 for equal ones. Errors: `InputError`."""
+    given = torch.ones(count) if weights is None else weights
+    values = torch.as_tensor(given, dtype=torch.float64)
+    if values.shape != (count,) or not bool((values > 0).all()):
+        raise InputError(
+            f"{count} centres of gates need as many positive weights, got {values.tolist()}"
+        )
+    return (values / values.mean()).log()
 
 
 def _points(centres: Sequence[Sequence[float]] | Tensor, dimension: int) -> Tensor:
@@ -152,3 +182,28 @@ def _points(centres: Sequence[Sequence[float]] | Tensor, dimension: int) -> Tens
             f"{different} differ: give more, or take an affine map"
         )
     return points
+
+
+def _clusters(present: int | None, families: Sequence[Gates]) -> int:
+    """The number of clusters, for those asked for and the gates of the centres, if any. Errors:
+    `InputError`."""
+    count = sum(len(each.centres) for each in families) if present is None else present
+    if count < 0 or count == 1:
+        raise InputError(
+            f"gates of clusters of the samples need at least two of them, or 0 for none, got {count}"
+        )
+    if not (families or count):
+        raise InputError("softmax gates need centres, or a number of clusters (present)")
+    return count
+
+
+def _unplaced(count: int, dimension: int) -> Gates:
+    return Gates(torch.zeros(count, dimension), torch.tensor(_PRESENT), torch.zeros(count))
+
+
+def _normal(frame: Frame) -> Tensor:
+    """Samples of the normal law of a frame's moments, (n, d), the same always."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(_FEW, len(frame.mean), generator=generator, dtype=torch.float64)
+    along = y * frame.factor if frame.factor.ndim == 1 else y @ frame.factor.T
+    return frame.mean + along

@@ -31,6 +31,8 @@ class FeatureGram:
     """See `LinearFeatures.index`, (blocks, q, m)."""
     roughness: Tensor | None
     """See `LinearFeatures.roughness`, (q, q)."""
+    damping: Tensor | None
+    """See `LinearFeatures.damping`, (q,)."""
 
     @classmethod
     def of(cls, map: PushForward, ensemble: Ensemble) -> FeatureGram:
@@ -40,7 +42,7 @@ class FeatureGram:
             value = features_of(map, z).value.double()
             sums.add(ensemble.weighted(k, value.permute(2, 0, 1)).permute(1, 2, 0) @ value.mT)
         some = features_of(map, ensemble.points[0][:0])
-        return cls(ensemble.mean(sums.total()), some.index, some.roughness)
+        return cls(ensemble.mean(sums.total()), some.index, some.roughness, some.damping)
 
     @cached_property
     def norm(self) -> float:
@@ -48,10 +50,13 @@ class FeatureGram:
         finite = bool(self.matrices.isfinite().all())
         return float(torch.linalg.matrix_norm(self.matrices, 2).max()) if finite else torch.nan
 
-    def shifted(self, shift: float, smoothing: float) -> Tensor:
-        """The matrices of Ĝ + εI + sR, ε = `shift`, s = `smoothing`, (blocks, q, q)."""
+    def shifted(self, shift: float, smoothing: float, *, damped: bool) -> Tensor:
+        """The matrices of Ĝ + εI + sR, ε = `shift`, s = `smoothing`, and with `damped` + diag δ,
+        (blocks, q, q)."""
         matrices = self.matrices.clone()
-        matrices.diagonal(dim1=1, dim2=2).add_(shift)
+        diagonal = matrices.diagonal(dim1=1, dim2=2).add_(shift)
+        if damped and self.damping is not None:
+            diagonal.add_(self.damping)
         return matrices if self.roughness is None else matrices + smoothing * self.roughness
 
     def applied(self, matrices: Tensor, v: Tensor) -> Tensor:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
 from torch import Tensor
 
@@ -23,8 +21,12 @@ _FIRST = 256  # samples from which modes are sought, and four times as many wher
 _UNSEEN = 0.05  # of the mass may lie in basins that no sample leads to
 _HOPELESS = 0.5  # More samples are of no use, where so many lead to a mode of their own.
 _APART = 0.1  # Minima nearer to each other, in deviations of a mode, are the same.
-_FLATTER = 1e-5  # The descent ends where the largest force has fallen by this,
-_NEWTON_STEPS = 3  # as these steps do the rest.
+_FLATTER = 1e-4  # A descent ends where its force has fallen by this,
+_MOST_STEPS = 400  # or after so many steps,
+_NEWTON_STEPS = 6  # as these do the rest.
+_ENOUGH = 0.1  # of the decrease that a step promises
+_FIRST_MOVE = 0.1  # First steps are so long, in deviations of the samples,
+_LONGEST = 1.0  # and none is longer than this.
 _SETTLED = 1e-4  # The last of them, in deviations of the mode.
 _DIGITS = 6  # of a deviation that are kept: those below differ from machine to machine
 
@@ -36,20 +38,23 @@ class Modes(NamedTuple):
     """μ_k, the minima of V, (K, d) in float64, in units of x."""
     variance: float
     """σ², the mean over the modes of βd / tr ∇²V(μ_k), in units of x²."""
+    weights: Tensor | None = None
+    """Their shares where these are known, (K,) in float64, up to a factor."""
 
 
-def find_modes(potential: Potential, beta: float, z: Tensor) -> Modes:
+def find_modes(potential: Potential, beta: float, z: Tensor, *, first: int = _FIRST) -> Modes:
     """The modes that the descents from samples z, (n, d) in float64, lead to: a function of these
-    alone. Of a Gaussian mixture, its means and variance.
+    alone. Of a Gaussian mixture, its means, variance and weights. `first`: descents that are made
+    at least, and where they do not do four times as many, again and again.
 
     Errors: `InputError` for β = 0, where no sample leads to a mode, or where modes are too many to
     be found.
     """
     if isinstance(potential, GaussianMixture):
-        return Modes(potential.means.clone(), potential.variance)
+        return Modes(potential.means.clone(), potential.variance, potential.weights.clone())
     if not beta > 0:
         raise InputError("modes have a width only where there is an entropy of beta > 0")
-    count = _FIRST
+    count = first
     while True:
         some = z[:count]
         centres, variances, basins = _distinct(potential, beta, some)
@@ -106,21 +111,36 @@ def _minima(potential: Potential, beta: float, z: Tensor) -> tuple[Tensor, Tenso
     return x[settled], variances[settled]
 
 
+@torch.no_grad()
 def _descended(potential: Potential, z: Tensor) -> Tensor:
-    """Ends of descents from samples z, (n, d): those of the sum of V over all, by L-BFGS."""
-
-    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        x = torch.from_numpy(flat.copy()).view(z.shape)
-        with torch.no_grad():
-            return float(potential(x).sum()), potential.gradient(x).numpy().ravel()
-
-    start = z.numpy().ravel()
-    steepest = float(np.abs(value_and_gradient(start)[1]).max())
-    found = scipy.optimize.minimize(
-        value_and_gradient, start, jac=True, method="L-BFGS-B",
-        options={"gtol": _FLATTER * steepest, "ftol": 0.0, "maxiter": 500, "maxfun": 1000},
-    )  # fmt: skip
-    return torch.from_numpy(found.x).view(z.shape)
+    """Ends of descents from samples z, (n, d), every one for itself: along the gradient with the
+    steps of Barzilai and Borwein (IMA J. Numer. Anal. 8 (1988) 141), shortened until V falls."""
+    ends, active = z.clone(), torch.arange(len(z))
+    spread = float((z - z.mean(0)).square().sum(1).mean().sqrt()) or 1.0
+    x, value, gradient = z, potential(z), potential.gradient(z)
+    last = _FLATTER * gradient.norm(dim=1)
+    step = _FIRST_MOVE * spread / gradient.norm(dim=1)
+    for _ in range(_MOST_STEPS):
+        size = gradient.norm(dim=1)
+        goes_on = (size > last) & value.isfinite() & size.isfinite()
+        if not bool(goes_on.all()):
+            active, x, value, gradient, step, last, size = (
+                each[goes_on] for each in (active, x, value, gradient, step, last, size)
+            )
+            if not len(active):
+                break
+        step = torch.minimum(step, _LONGEST * spread / size)
+        tried = x - step[:, None] * gradient
+        reached = potential(tried)
+        falls = reached <= value - _ENOUGH * step * size.square()
+        moved = torch.where(falls[:, None], tried, x)
+        slope = potential.gradient(moved)
+        bend = ((moved - x) * (slope - gradient)).sum(1)
+        secant = (moved - x).square().sum(1) / bend
+        step = torch.where(falls, torch.where(bend > 0, secant, 4 * step), step / 4)
+        x, gradient, value = moved, slope, torch.where(falls, reached, value)
+        ends[active] = x
+    return ends
 
 
 def _rounded(centres: Tensor, variance: float) -> Modes:

@@ -11,7 +11,7 @@ from ...checks import check_cloud, check_virial
 from ...choices import Form, Route, Sampling
 from ...cloud import Cloud
 from ...errors import InputError
-from ...maps import MapState, PushForward
+from ...maps import MapState, PushForward, SoftmaxGates
 from ...problems import Density, Problem, jump_of
 from .options import PWGFOptions
 
@@ -59,13 +59,20 @@ def check_options(problem: Problem, options: PWGFOptions) -> None:
 
 
 def check_features(map: PushForward, options: PWGFOptions) -> None:
-    """Errors: `InputError` where direct solves are to find more features than there are samples."""
+    """Errors: `InputError` where direct solves are to find more features than there are samples,
+    and where gates are more than these."""
     sizes = map.features_and_coordinates()
     if sizes is not None and options.solves_directly(map) and options.samples < sizes[0]:
         raise InputError(
             f"{options.samples} samples cannot tell {sizes[0]} features of the map apart: take "
             "more samples (method.samples), a few times as many at least, or fewer features"
         )
+    for part in map.modules():
+        if isinstance(part, SoftmaxGates) and part.gates > options.samples:
+            raise InputError(
+                f"{options.samples} samples cannot tell {part.gates} gates of a softmax map apart: "
+                "take more samples (method.samples), a few times as many at least, or fewer centres"
+            )
 
 
 def check_first_samples(

@@ -1,10 +1,12 @@
-"""The solve of (Ĝ + εI + sR) η = −∇F for maps that are linear in their parameters, by
+"""The solve of (Ĝ + εI + sR + diag δ) η = −∇F for maps that are linear in their parameters, by
 factorisation.
 
 Their metric depends on the samples alone: its matrix is made and factored once for the samples of a
 step, and serves all stages and attempts of it. R measures the roughness of the motion (see
 `LinearFeatures`): where hardly a sample determines a parameter, as beyond the last samples of a
-spline, the smoothest motion is taken.
+spline, the smoothest motion is taken. δ damps what few samples see, as the differences of gates of
+two widths, which are not 0 between modes alone: the noise of these samples, divided by their small
+share, would fold the map at others.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class DirectSolver:
         default *= min(1.0, SPARED * reciprocal_condition)
         self._shift = default if options.shift is None else options.shift
         self._smoothing = _SMOOTHING * default if options.shift is None else 0.0
+        self._damped = options.shift is None
         self._known: tuple[Ensemble, _Factored] | None = None
 
     def solve(
@@ -88,7 +91,9 @@ class DirectSolver:
             gram = FeatureGram.of(map, ensemble)
             if not gram.norm < torch.inf:
                 raise StepFailed("the metric of the map's features is not finite")
-            matrices = gram.shifted(self._shift * gram.norm, self._smoothing * gram.norm)
+            matrices = gram.shifted(
+                self._shift * gram.norm, self._smoothing * gram.norm, damped=self._damped
+            )
             self._known = ensemble, _Factored(gram, matrices, gram.inverse(matrices))
         return self._known[1]
 
@@ -106,9 +111,9 @@ class _Factored(NamedTuple):
 
     gram: FeatureGram
     matrices: Tensor
-    """Ĝ + εI + sR by blocks, (blocks, q, q)."""
+    """Ĝ + εI + sR + diag δ by blocks, (blocks, q, q)."""
     inverse: Blocks
-    """v ↦ (Ĝ + εI + sR)⁻¹v."""
+    """v ↦ (Ĝ + εI + sR + diag δ)⁻¹v."""
 
 
 ParameterSolver = MetricSolver | DirectSolver

@@ -15,8 +15,8 @@ SOFTMAX = 'map=[{kind="softmax"}]'
 
 def test_gates_of_a_named_mixture_are_those_of_its_means():
     problem, map, _ = load_problem("gmm-8d", SOFTMAX)
-    assert torch.equal(map.centres, problem.energy.potential().means)
-    assert map.parameter_count() == 8 * (3 * 8 + 8 + 1)
+    assert torch.equal(map.target.centres, problem.energy.potential().means)
+    assert map.parameter_count() == 8 * (3 * 8 + 2 * 8 + 8 + 1)
 
 
 def test_centres_are_sought_along_any_other_potential():
@@ -26,8 +26,8 @@ def test_centres_are_sought_along_any_other_potential():
     well = sorted(root.real for root in _roots([4.0, 0.0, -32.0, 5.0]))
     gates = map.parts[1]
     expected = torch.tensor([[a, b] for a in (well[0], well[2]) for b in (well[0], well[2])])
-    assert torch.allclose(gates.centres, expected.double(), atol=1e-5)
-    assert len(gates.rates) == 2
+    assert torch.allclose(gates.target.centres, expected.double(), atol=1e-5)
+    assert len(gates.target.rates) == 2
 
 
 def _roots(coefficients):
@@ -40,15 +40,15 @@ def test_a_quadratic_part_moves_the_modes():
     """Of V + |x|²/2·¼ they are no longer the means, and found as minima."""
     settings = [MIXTURE + '{kind="quadratic", covariance=4.0}, {kind="entropy"}]', SOFTMAX]
     problem, map, _ = load_problem("ou-2d", *settings)
-    assert problem.energy.potential().gradient(map.centres).abs().max() < 1e-5
+    assert problem.energy.potential().gradient(map.target.centres).abs().max() < 1e-5
 
 
 def test_what_is_given_is_taken():
     _, map, _ = load_problem(
         "ou-2d", 'map=[{kind="softmax", centres=[[0, 0], [1, 2]], variance=2, scales=[1, 0.5]}]'
     )
-    assert map.centres.tolist() == [[0, 0], [1, 2]]
-    assert map.rates.tolist() == [0.5, 0.25]
+    assert map.target.centres.tolist() == [[0, 0], [1, 2]]
+    assert map.target.rates.tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ def test_wrong_values_are_named():
 def test_their_size_is_told_before_they_are_made():
     tables = load("gmm-8d", ['map=[{kind="softmax", centres=[[0,0,0,0,0,0,0,0],'
                              '[1,0,0,0,0,0,0,0],[2,0,0,0,0,0,0,0]]}]']).map  # fmt: skip
-    assert tables[0].parameters(8) == 8 * (3 * 2 + 8 + 1)
+    assert tables[0].parameters(8) == 8 * (3 * 2 + 2 * 2 + 8 + 1)
     check_size(tables, 8, 8)

@@ -59,7 +59,7 @@ def test_other_maps_have_none():
         assert map.linear_features(points(3, 2)) is None
         assert map.features_and_coordinates() is None
     assert Affine(3).features_and_coordinates() == (4, 3)
-    assert LINEAR["softmax"](3).features_and_coordinates() == (3 * 2 + 3 + 1, 3)
+    assert LINEAR["softmax"](3).features_and_coordinates() == (3 * 2 + 2 * 2 + 3 + 1, 3)
     assert AxisSpline(3, 6).features_and_coordinates() == (6, 1)
 
 

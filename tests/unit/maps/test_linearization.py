@@ -198,7 +198,7 @@ def test_parameters_are_those_of_the_linearisation(name):
         ("block", 4 + 8),
         ("perceptron", 4 + 10 + 9 + 8),
         ("rbf", 7 + 2 + 1),
-        ("softmax", 3 * 2 + 2 + 1),
+        ("softmax", 3 * 2 + 2 * 2 + 2 + 1),
         ("composition", 3 + (3 + 7) + (3 + 3 + 2 * 3) + (3 + 6 + 7)),
     ],
 )

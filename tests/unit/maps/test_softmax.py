@@ -20,7 +20,8 @@ def points(n: int, d: int, width: float = 1.0) -> torch.Tensor:
 
 def test_gates_are_the_shares_of_the_components_of_mixtures():
     """Those of scale s belong to the mixture of Gaussians of variance σ²/s."""
-    map, z = SoftmaxGates(2, CENTRES, variance=0.5, scales=[1.0, 0.2]).double(), points(50, 2)
+    map = SoftmaxGates(2, CENTRES, variance=0.5, scales=[1.0, 0.2], present=0).double()
+    z = points(50, 2)
     found = map.values(z.T).view(2, 2, 50)
     for gates, scale in zip(found, (1.0, 0.2), strict=True):
         squares = (z[None] - torch.tensor(CENTRES, dtype=torch.float64)[:, None]).square().sum(2)
@@ -32,7 +33,8 @@ def test_gates_are_the_shares_of_the_components_of_mixtures():
 def test_the_force_of_a_mixture_lies_in_their_span(start):
     """−∇V − ∇ log λ of a mixture V and a Gaussian λ is a sum of gates and an affine function."""
     potential, density = GaussianMixture(CENTRES, 0.5), Gaussian(2, [0.3, -0.2], start)
-    map, z = SoftmaxGates(2, CENTRES, variance=0.5, scales=[1.0]).double(), points(300, 2)
+    map = SoftmaxGates(2, CENTRES, variance=0.5, scales=[1.0], present=0).double()
+    z = points(300, 2)
     features = map.linear_features(z).value[0].T
     force = -potential.gradient(z) - density.score(z)
     left = force - features @ torch.linalg.lstsq(features, force).solution
@@ -51,21 +53,21 @@ def test_the_metric_of_the_features_is_not_singular():
 def test_far_from_the_origin_no_digits_are_lost_in_single_precision():
     shift = torch.tensor([1e3, -2e3], dtype=torch.float64)
     centres, z = torch.tensor(CENTRES, dtype=torch.float64), points(50, 2)
-    near = SoftmaxGates(2, centres, variance=0.5).values(z.T)
-    far = SoftmaxGates(2, centres + shift, variance=0.5).values((z + shift).float().T)
+    near = SoftmaxGates(2, centres, variance=0.5, present=0).values(z.T)
+    far = SoftmaxGates(2, centres + shift, variance=0.5, present=0).values((z + shift).float().T)
     assert torch.allclose(far.double(), near, atol=2e-3)  # z + shift itself is rounded to 1e-4
 
 
-def test_scales_reach_from_a_mode_to_the_samples():
+def test_scales_reach_from_a_mode_beyond_the_samples():
     map = SoftmaxGates(2, CENTRES, variance=0.5)
-    assert torch.allclose(map.rates * 0.5, torch.tensor([1, 0.5, 0.25]).double())
+    assert torch.allclose(map.target.rates * 0.5, torch.tensor([1, 0.5, 0.25]).double())
     map.lay_out(Frame.of_moments(torch.zeros(2), torch.tensor(8.0)))
-    assert torch.allclose(map.rates * 0.5, torch.tensor([1, 0.25, 0.0625]).double())
+    assert torch.allclose(map.target.rates * 0.5, torch.tensor([1, 0.5**2.5, 0.5**5]).double())
     map.lay_out(Frame.of_moments(torch.zeros(2), torch.tensor(0.1)))
-    assert torch.allclose(map.rates * 0.5, torch.tensor([1, 0.5, 0.25]).double())
+    assert torch.allclose(map.target.rates * 0.5, torch.tensor([1, 0.5, 0.25]).double())
     given = SoftmaxGates(2, CENTRES, variance=0.5, scales=[2.0, 0.7])
     given.lay_out(Frame.of_moments(torch.zeros(2), torch.tensor(8.0)))
-    assert torch.allclose(given.rates * 0.5, torch.tensor([2, 0.7]).double())
+    assert torch.allclose(given.target.rates * 0.5, torch.tensor([2, 0.7]).double())
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -83,7 +85,7 @@ def test_folds_are_seen():
     """Where modes are to change places."""
     map, z = SoftmaxGates(2, CENTRES, variance=0.3, scales=[1.0]).double(), points(400, 2)
     theta = torch.zeros_like(map.c)
-    theta[:, :2] = 2 * (map.centres[-1] - map.centres[:-1]).T
+    theta[:, :2] = 2 * (map.target.centres[-1] - map.target.centres[:-1]).T
     map.set_theta(theta.flatten())
     gradient = torch.autograd.functional.jacobian(lambda z: map(z).sum(0), z).permute(1, 0, 2)
     folded = torch.linalg.det(gradient) < 0
@@ -111,6 +113,12 @@ def test_a_motion_of_all_centres_is_a_translation():
         ([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], {}, "points with 2 coordinates"),
         ([1.0, 2.0], {}, r"shape \(2,\)"),
         (CENTRES, {"variance": 0.0}, "variance of a mode must be positive, got 0"),
+        (CENTRES, {"variance": None}, "variance of a mode must be positive, got None"),
+        (CENTRES, {"weights": [1.0, 2.0]}, "3 centres of gates need as many positive weights"),
+        (CENTRES, {"weights": [1.0, 2.0, 0.0]}, "as many positive weights"),
+        (CENTRES, {"present": 1}, "at least two of them, or 0 for none, got 1"),
+        (CENTRES, {"present": -3}, "at least two of them, or 0 for none, got -3"),
+        (None, {}, "centres, or a number of clusters"),
         (CENTRES, {"scales": []}, "scales of gates must be positive"),
         (CENTRES, {"scales": [1.0, -0.5]}, "scales of gates must be positive"),
     ],

@@ -1,0 +1,73 @@
+"""What a map that is linear in its parameters leaves of the force at the start: where it has gates
+for the modes of a target, a part that is not small tells a mode without one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..cloud import Cloud
+from ..maps import PushForward, SoftmaxGates
+from ..parallel import affordable, samples_to_check
+from ..problems import Problem
+
+MOST_LEFT_OVER = 0.1
+"""Of the force, which gates of a mixture leave at most if they have all of its modes."""
+_SAMPLES = 4096
+_PER_FEATURE = 2  # samples in each half
+
+
+def gate_warnings(problem: Problem, map: PushForward) -> list[str]:
+    """What is to be known of a map of softmax gates before a run; the same on every rank."""
+    if not isinstance(map, SoftmaxGates) or map.target is None:
+        return []
+    count = affordable(_SAMPLES, problem.dimension)
+    share = force_left_over(problem, map, samples_to_check(problem.start.sample, count))
+    if share is None or share <= MOST_LEFT_OVER:
+        return []
+    return [
+        f"the softmax map leaves {share:.0%} of the force at the start over, and with a gate for "
+        "every mode of a mixture it would leave next to nothing: a mode without a gate loses its "
+        "mass, which no energy shows. Give all centres, or take another map where the target is no "
+        "mixture of Gaussians of one variance"
+    ]
+
+
+@torch.no_grad()
+def force_left_over(problem: Problem, map: PushForward, z: Tensor) -> float | None:
+    """(E|Jη + f|²/E|f|²)^½ at the start, J that of a map that is linear in θ, for the η that fits
+    the force f on one half of start samples z, (n, d) in float64, and E over the other half. None
+    where interactions act, where samples are too few, or where there is no force."""
+    features = map.linear_features(z[:1].to(next(map.parameters())))
+    if problem.energy.interactions or features is None:
+        return None
+    fitted, other = z.chunk(2)
+    if min(len(fitted), len(other)) < _PER_FEATURE * features.value.shape[1]:
+        return None
+    blocks = len(features.value)
+    eta = torch.linalg.lstsq(
+        _rows(map, fitted), _by_block(_force(problem, fitted), blocks), driver="gelsd"
+    ).solution
+    force = _by_block(_force(problem, other), blocks)
+    left = force - _rows(map, other) @ eta
+    share = float((left.square().sum() / force.square().sum()).sqrt())
+    return share if share < torch.inf else None
+
+
+def _rows(map: PushForward, z: Tensor) -> Tensor:
+    """The features, (blocks, n, q) in float64."""
+    features = map.linear_features(z.to(next(map.parameters())))
+    assert features is not None
+    return features.value.double().cpu().mT
+
+
+def _force(problem: Problem, z: Tensor) -> Tensor:
+    """f at start samples, (n, d)."""
+    start, energy = problem.start, problem.energy
+    cloud = Cloud(z, start.log_density(z), start.score(z))
+    return sum((part.force(cloud) for part in energy.of_position), energy.density_force(cloud))
+
+
+def _by_block(force: Tensor, blocks: int) -> Tensor:
+    """Vectors (n, d) as (blocks, n, d/blocks)."""
+    return force.view(len(force), blocks, -1).transpose(0, 1)

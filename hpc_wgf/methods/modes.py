@@ -1,0 +1,51 @@
+"""The modes of a problem's target, sought until gates at them hold the force at the start."""
+
+from __future__ import annotations
+
+import torch
+
+from ..checks import MOST_LEFT_OVER, force_left_over
+from ..errors import InputError
+from ..maps import SoftmaxGates
+from ..problems import Modes, Problem, find_modes
+from .base import layout_samples, start_frame
+
+_WIDER = 2.0  # Samples are sought from so much further out.
+
+
+def target_modes(problem: Problem) -> Modes:
+    """The modes of e^{−V/β}, as `find_modes` gives them for start samples. Where gates at these
+    leave much of the force at the start over, more samples are taken, the same ones twice as far
+    from their mean among them, and the further modes count if they leave less.
+
+    Errors: `InputError` where there is no potential, or where no modes are found."""
+    potential, beta = problem.energy.potential(), problem.energy.beta()
+    if potential is None:
+        raise InputError(
+            "a softmax map takes its centres from the modes of the potential, and there is none: "
+            "give centres and variance, or a number of clusters (present)"
+        )
+    z = layout_samples(problem.start)
+    modes = find_modes(potential, beta, z)
+    left = _left_over(problem, modes)
+    if left is None or left <= MOST_LEFT_OVER:
+        return modes
+    mean = z.mean(0)
+    wider = torch.cat([z, mean + _WIDER * (z - mean)])
+    try:
+        further = find_modes(potential, beta, wider, first=len(wider))
+    except InputError:  # Far out there may be more than can be found.
+        return modes
+    found = _left_over(problem, further)
+    return further if found is not None and found < left else modes
+
+
+def _left_over(problem: Problem, modes: Modes) -> float | None:
+    """The share of the force at the start that gates of these modes leave over."""
+    if len(modes.centres) < 2:
+        return 1.0
+    gates = SoftmaxGates(
+        problem.dimension, modes.centres, variance=modes.variance, weights=modes.weights, present=0
+    )
+    gates.lay_out(start_frame(problem.start))
+    return force_left_over(problem, gates, layout_samples(problem.start))
