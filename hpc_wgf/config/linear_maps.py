@@ -139,8 +139,9 @@ class SoftmaxTable(Table):
     """Variance σ² of a mode in one coordinate. By default the mean of βd/tr ∇²V over the modes; of
     a Gaussian mixture its own."""
     weights: list[Annotated[Number, Field(gt=0)]] | None = None
-    """Weights w_k of the centres, up to a factor. By default equal; of a Gaussian mixture its own.
-    """
+    """Weights w_k of the centres, up to a factor. By default equal; where the centres are left out,
+    those of the Gaussian mixture, or of the heights and widths of the modes if gates then leave
+    less of the force at the start over."""
     scales: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1)] | None = None
     """Scales s of the gates. By default three, a factor apart, from 1 to ¼ or, where that is
     smaller, to half of σ² over the variance of the start density (in a later stage, of its images).

@@ -190,7 +190,8 @@ def _clusters(present: int | None, families: Sequence[Gates]) -> int:
     count = sum(len(each.centres) for each in families) if present is None else present
     if count < 0 or count == 1:
         raise InputError(
-            f"gates of clusters of the samples need at least two of them, or 0 for none, got {count}"
+            f"gates of clusters of the samples need at least two of them, or 0 for none, got "
+            f"{count}"
         )
     if not (families or count):
         raise InputError("softmax gates need centres, or a number of clusters (present)")

@@ -15,7 +15,7 @@ from .energies import (
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
-from .mixture_flow import MixtureFlow
+from .mixture_flow import MixtureFlow, mixture_law
 from .modes import Modes, find_modes
 from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import Potential, SumOfPotentials, UserPotential, with_hessian
@@ -59,6 +59,7 @@ __all__ = [
     "find_modes",
     "inverse_transform",
     "jump_of",
+    "mixture_law",
     "moments_of",
     "proposal_of",
     "residual_is_defined",

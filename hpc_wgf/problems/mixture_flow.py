@@ -1,4 +1,5 @@
-"""Mixtures of Gaussians that stay mixtures: their flow on the line, by distribution functions."""
+"""Mixtures of Gaussians that stay mixtures: their law, and on the line their flow, by distribution
+functions."""
 
 from __future__ import annotations
 
@@ -19,12 +20,24 @@ _MOST = 200  # Iterations; each halves the step or the bracket.
 _ROUNDING = 1e-14  # of x and of the widths of components, at which an iteration ends
 
 
+def mixture_law(potential: Potential | None, beta: float, start: Mixture, t: float) -> Mixture:
+    """ρ(t) at time t after the start, in any dimension, of the flow of a potential V that is a
+    polynomial of degree 2, or None for V = 0, and diffusion β ≥ 0 from a mixture λ = Σ_k π_k λ_k of
+    Gaussians. The equation is linear in ρ, so that every component moves as it would alone (see
+    `GaussianFlow`): for V = 0, ρ(t) = Σ_k π_k N(m_k, C_k + 2βt I)."""
+    flows = [
+        GaussianFlow(potential, beta, part)
+        for part in start.components
+        if isinstance(part, Gaussian)
+    ]
+    parts = [Gaussian(start.dimension, *flow.law(t)) for flow in flows]
+    return Mixture(parts, start.weights.tolist())
+
+
 @dataclass(frozen=True)
 class MixtureFlow:
     """The flow of V with V'' = q, any number, and diffusion β from λ = Σ_k π_k N(m_k, σ_k²) on the
-    line. The equation is linear in ρ, so that every component moves as it would alone (see
-    `GaussianFlow`): for V = 0, the heat equation, ρ(t) = Σ_k π_k N(m_k, σ_k² + 2βt). With the
-    distribution function F_t of ρ(t), samples move by
+    line. With the distribution function F_t of ρ(t) (see `mixture_law`), samples move by
 
         x = F_t⁻¹(F_0(z)).
 
@@ -49,25 +62,18 @@ class MixtureFlow:
             and all(isinstance(part, Gaussian) for part in start.components)
         )
 
-    def _components(self) -> list[GaussianFlow]:
-        """The flow of every component alone."""
-        return [
-            GaussianFlow(self.potential, self.beta, part)
-            for part in self.start.components
-            if isinstance(part, Gaussian)
-        ]
-
     def law(self, t: float) -> Mixture:
         """ρ(t), at time t after the start."""
-        parts = [Gaussian(1, *flow.law(t)) for flow in self._components()]
-        return Mixture(parts, self.start.weights.tolist())
+        return mixture_law(self.potential, self.beta, self.start, t)
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
         z = z.double().cpu()
         if t == 0.0:
             return z
         if self.beta == 0.0:  # All samples move by one map, whichever component they are of.
-            return self._components()[0](t, z)
+            first = self.start.components[0]
+            assert isinstance(first, Gaussian)
+            return GaussianFlow(self.potential, self.beta, first)(t, z)
         before, after = _Distribution.of(self.law(0.0)), _Distribution.of(self.law(t))
         column, x = z[:, 0], torch.empty_like(z[:, 0])
         below, above = before.log_below(column), before.mirrored().log_below(-column)

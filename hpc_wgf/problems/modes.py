@@ -29,6 +29,7 @@ _FIRST_MOVE = 0.1  # First steps are so long, in deviations of the samples,
 _LONGEST = 1.0  # and none is longer than this.
 _SETTLED = 1e-4  # The last of them, in deviations of the mode.
 _DIGITS = 6  # of a deviation that are kept: those below differ from machine to machine
+_LEAST = 1e-30  # A mode that has no mass may be where samples start.
 
 
 class Modes(NamedTuple):
@@ -39,7 +40,8 @@ class Modes(NamedTuple):
     variance: float
     """σ², the mean over the modes of βd / tr ∇²V(μ_k), in units of x²."""
     weights: Tensor | None = None
-    """Their shares where these are known, (K,) in float64, up to a factor."""
+    """w_k, their shares of the mass up to a factor, (K,) in float64: those of Gaussians with the
+    heights and the widths of the modes. None for equal ones."""
 
 
 def find_modes(potential: Potential, beta: float, z: Tensor, *, first: int = _FIRST) -> Modes:
@@ -57,7 +59,7 @@ def find_modes(potential: Potential, beta: float, z: Tensor, *, first: int = _FI
     count = first
     while True:
         some = z[:count]
-        centres, variances, basins = _distinct(potential, beta, some)
+        centres, variances, masses, basins = _distinct(potential, beta, some)
         alone = int((basins == 1).sum())
         if not len(centres):
             raise InputError(
@@ -65,7 +67,7 @@ def find_modes(potential: Potential, beta: float, z: Tensor, *, first: int = _FI
                 "minimum with a positive definite Hessian: give the centres, or another map"
             )
         if alone <= _UNSEEN * len(some):
-            return _rounded(centres, float(variances.mean()))
+            return _rounded(centres, float(variances.mean()), masses)
         if count >= len(z) or alone > _HOPELESS * len(some):
             raise InputError(
                 f"{len(some)} descents along the potential from start samples end at "
@@ -75,10 +77,12 @@ def find_modes(potential: Potential, beta: float, z: Tensor, *, first: int = _FI
         count *= 4
 
 
-def _distinct(potential: Potential, beta: float, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The minima to which samples z lead, (K, d), their variances βd/tr ∇²V, (K,), and the number
-    of samples that lead to each, (K,)."""
-    x, variances = _minima(potential, beta, z)
+def _distinct(
+    potential: Potential, beta: float, z: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The minima to which samples z lead, (K, d), their variances βd/tr ∇²V, the logarithms of
+    their masses, and the number of samples that lead to each, (K,)."""
+    x, variances, masses = _minima(potential, beta, z)
     kept, members = [], []
     left = torch.arange(len(x))
     while len(left):
@@ -87,11 +91,12 @@ def _distinct(potential: Potential, beta: float, z: Tensor) -> tuple[Tensor, Ten
         kept.append(k)
         members.append(int(same.sum()))
         left = left[~same]
-    return x[kept], variances[kept], torch.tensor(members, dtype=torch.int64)
+    return x[kept], variances[kept], masses[kept], torch.tensor(members, dtype=torch.int64)
 
 
-def _minima(potential: Potential, beta: float, z: Tensor) -> tuple[Tensor, Tensor]:
-    """The ends of the descents that are minima, (m, d), and βd/tr ∇²V there, (m,)."""
+def _minima(potential: Potential, beta: float, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The ends of the descents that are minima, (m, d), and there βd/tr ∇²V and the logarithm
+    −V/β − ½ log det ∇²V of the mass but for a constant, (m,)."""
     x = _descended(potential, z)
     step = torch.full_like(x, math.inf)
     for turn in range(_NEWTON_STEPS + 1):
@@ -99,16 +104,17 @@ def _minima(potential: Potential, beta: float, z: Tensor) -> tuple[Tensor, Tenso
         gradient, product = with_hessian(potential, x[finite])
         hessian = torch.stack([product(axis) for axis in torch.eye(z.shape[1]).to(z)], 1)
         sound = gradient.isfinite().all(1) & hessian.isfinite().flatten(1).all(1)
-        _, failed = torch.linalg.cholesky_ex(hessian)
+        factors, failed = torch.linalg.cholesky_ex(hessian)
         sound &= failed == 0
         x, step = x[finite][sound], step[finite][sound]
-        hessian = hessian[sound]
+        hessian, factors = hessian[sound], factors[sound]
         if turn < _NEWTON_STEPS:
             step = torch.linalg.solve(hessian, gradient[sound][:, :, None])[:, :, 0]
             x = x - step
     variances = beta * x.shape[1] / hessian.diagonal(dim1=1, dim2=2).sum(1)
+    masses = -potential(x) / beta - factors.diagonal(dim1=1, dim2=2).log().sum(1)
     settled = step.norm(dim=1) <= _SETTLED * variances.sqrt()
-    return x[settled], variances[settled]
+    return x[settled], variances[settled], masses[settled]
 
 
 @torch.no_grad()
@@ -143,9 +149,12 @@ def _descended(potential: Potential, z: Tensor) -> Tensor:
     return ends
 
 
-def _rounded(centres: Tensor, variance: float) -> Modes:
+def _rounded(centres: Tensor, variance: float, masses: Tensor) -> Modes:
     """Modes whose numbers end before those digits that rounding errors reach, in lexical order."""
     unit = 10.0 ** (math.floor(math.log10(variance**0.5)) - _DIGITS)
-    ordered = sorted((centres / unit).round().tolist())
-    centres = torch.tensor(ordered, dtype=torch.float64) * unit
-    return Modes(centres, float(f"{variance:.{_DIGITS}g}"))
+    weights = (masses - masses.max()).exp()
+    rows = sorted(zip((centres / unit).round().tolist(), weights.tolist(), strict=True))
+    centres = torch.tensor([centre for centre, _ in rows], dtype=torch.float64) * unit
+    digits = [float(f"{weight:.{_DIGITS}g}") for _, weight in rows]
+    weights = torch.tensor(digits, dtype=torch.float64).clamp(min=_LEAST)
+    return Modes(centres, float(f"{variance:.{_DIGITS}g}"), weights)

@@ -51,10 +51,33 @@ def test_what_is_given_is_taken():
     assert map.target.rates.tolist() == [0.5, 0.25]
 
 
+def test_weights_of_a_mixture_are_those_of_the_gates():
+    weighted = MIXTURE.replace("variance=0.5", "variance=0.5, weights=[1, 3]")
+    for map, expected in (
+        (SOFTMAX, [1.0, 3.0]),
+        ('map=[{kind="softmax", weights=[3, 1]}]', [3.0, 1.0]),
+        ('map=[{kind="softmax", centres=[[0, 0], [1, 2]]}]', [1.0, 1.0]),
+    ):
+        _, made, _ = load_problem("ou-2d", weighted + '{kind="entropy"}]', map)
+        assert torch.allclose(
+            made.target.log_weights.softmax(0), torch.tensor(expected).double() / sum(expected)
+        )
+
+
+def test_gates_of_clusters_alone_are_for_flows_without_a_potential():
+    _, map, _ = load_problem("heat-merging-2d")
+    assert map.target is None
+    assert map.parameter_count() == 2 * (2 * 7 + 2 + 1)
+    _, map, _ = load_problem("gmm-8d", 'map=[{kind="softmax", present=5}]')
+    assert map.parameter_count() == 8 * (3 * 8 + 2 * 4 + 8 + 1)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ([SOFTMAX], "at least two centres, all different, got 1"),
+        (['map=[{kind="softmax", present=1, centres=[[0, 0], [1, 2]]}]'], "at least two of them"),
+        (['map=[{kind="softmax", weights=[1], centres=[[0, 0], [1, 2]]}]'], "as many positive wei"),
         (['map=[{kind="softmax", centres=[[0, 0, 1], [1, 2, 3]]}]'], "points with 2 coordinates"),
         (['map=[{kind="softmax", centres=[[1, 2], [1]], variance=1}]'], "form no table of numbers"),
         ([SOFTMAX, 'problem.energy=[{kind="entropy"}]'], "there is none: give centres and"),

@@ -70,6 +70,62 @@ def test_scales_reach_from_a_mode_beyond_the_samples():
     assert torch.allclose(given.target.rates * 0.5, torch.tensor([2, 0.7]).double())
 
 
+def test_modes_of_unequal_weights():
+    """The force of a mixture with weights lies in the span of gates that have them, and not in that
+    of gates that have none."""
+    weights = [1.0, 6.0, 0.3]
+    potential, density = GaussianMixture(CENTRES, 0.5, weights), Gaussian(2, [0.3, -0.2], 2.25)
+    z = points(300, 2)
+    force = -potential.gradient(z) - density.score(z)
+
+    def left(weights):
+        map = SoftmaxGates(
+            2, CENTRES, variance=0.5, weights=weights, scales=[1.0], present=0
+        ).double()
+        features = map.linear_features(z).value[0].T
+        rest = force - features @ torch.linalg.lstsq(features, force).solution
+        return float(rest.norm() / force.norm())
+
+    assert left(weights) < 1e-12
+    assert left([10 * w for w in weights]) < 1e-12
+    assert left(None) > 0.02
+
+
+def test_gates_of_clusters_lie_where_the_samples_do():
+    """They are the shares of the mixture of the clusters, and go along when laid out anew."""
+    map, middles = SoftmaxGates(2, present=2).double(), torch.tensor([[3.0, 0], [-3, 1]]).double()
+    x = torch.cat([middles[0] + 0.5 * points(300, 2), middles[1] + 0.5 * points(100, 2)])
+    for shift in (0.0, 5.0):
+        map.lay_out(Frame.of_samples(x + shift))
+        means = torch.stack([x[:300].mean(0), x[300:].mean(0)]) + shift
+        order = [0, 1] if float((map.present.centres[0] - means[0]).norm()) < 1 else [1, 0]
+        assert torch.allclose(map.present.centres[order], means)
+        variance = 1 / float(map.present.rates[0])
+        parts = [Gaussian(2, mean, variance) for mean in means[order]]
+        densities = torch.stack([part.log_density(x + shift).exp() for part in parts])
+        shares = torch.tensor([0.75, 0.25]).double()[order, None] * densities
+        gates = map.values((x + shift).T)
+        assert torch.allclose(gates[0], shares[0] / shares.sum(0), atol=1e-10)
+
+
+def test_clusters_of_a_law_that_gives_no_samples():
+    """They lie as those of the Gaussian of its moments do, the same always."""
+    maps = [SoftmaxGates(2, present=5) for _ in range(2)]
+    for map in maps:
+        map.lay_out(Frame.of_moments(torch.tensor([50.0, 0.0]), torch.tensor([1.0, 9.0])))
+    centres = maps[0].present.centres
+    assert torch.equal(centres, maps[1].present.centres)
+    assert 48 < float(centres[:, 0].min()) < 49.9 < 50.1 < float(centres[:, 0].max()) < 52
+    assert float(centres[:, 1].max() - centres[:, 1].min()) > 4
+
+
+def test_gates_are_damped_and_affine_motions_are_not():
+    damping = SoftmaxGates(2, CENTRES, variance=0.5).linear_features(points(5, 2)).damping
+    assert damping.shape == (3 * 2 + 2 * 2 + 2 + 1,)
+    assert bool((damping[:-3] > 0).all())
+    assert bool((damping[-3:] == 0).all())
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_described_map_is_made_again_to_the_bit(dtype):
     map = SoftmaxGates(2, CENTRES, variance=0.3)

@@ -19,7 +19,7 @@ from hpc_wgf import (
     Problem,
     Quadratic,
 )
-from hpc_wgf.problems import GaussianFlow, MixtureFlow, SumOfPotentials
+from hpc_wgf.problems import GaussianFlow, MixtureFlow, SumOfPotentials, mixture_law
 
 MERGING = Mixture([Gaussian(1, -2.0, 0.05), Gaussian(1, 2.0, 0.5)], [0.3, 0.7])
 
@@ -103,3 +103,24 @@ class Steepened(Quadratic):
 def test_a_potential_must_be_what_it_says_at_every_component():
     with pytest.raises(InputError, match="override hessian too"):
         Problem([PotentialEnergy(Steepened(1)), Entropy()], MERGING, until=1.0)
+
+
+@pytest.mark.parametrize("potential", [None, Quadratic(2, [1.0, 0.0], [[0.5, 0.1], [0.1, 2.0]])])
+def test_the_law_in_the_plane_solves_the_equation_for_the_density(potential):
+    """∂ₜρ = ∇·(ρ∇V) + βΔρ, divided by ρ: with s = ∇ log ρ, ΔV + s·∇V + β(∇·s + |s|²)."""
+    start = Mixture([Gaussian(2, [-1.5, 0.0], 0.1), Gaussian(2, [1.5, 0.5], 0.3)], [0.4, 0.6])
+    x = 1.5 * torch.randn(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    beta, t, h = 0.7, 0.2, 1e-4
+
+    def log_density(time: float, x: torch.Tensor) -> torch.Tensor:
+        return mixture_law(potential, beta, start, time).log_density(x)
+
+    rate = (log_density(t + h, x) - log_density(t - h, x)) / (2 * h)
+    law = mixture_law(potential, beta, start, t)
+    score = law.score(x)
+    bend = torch.func.vmap(torch.func.hessian(lambda y: law.log_density(y[None])[0]))(x)
+    expected = beta * (bend.diagonal(dim1=1, dim2=2).sum(1) + score.square().sum(1))
+    if potential is not None:
+        expected += torch.trace(potential.hessian()) + (score * potential.gradient(x)).sum(1)
+    assert torch.allclose(rate, expected, rtol=1e-6, atol=1e-5)
+    assert torch.allclose(log_density(0.0, x), start.log_density(x), rtol=1e-12)

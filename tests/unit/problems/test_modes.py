@@ -10,6 +10,11 @@ from hpc_wgf.methods.base import layout_samples
 from hpc_wgf.problems import find_modes
 
 D, BETA = 4, 0.7
+NARROW_AND_WIDE = wgf.UserPotential(
+    lambda x: -torch.stack([-0.5 * (x**2).sum(1), -50 * ((x - 5) ** 2).sum(1)]).logsumexp(0),
+    "wells",
+)
+"""Of variances 1 and .01."""
 
 
 def searched(potential, start, beta=1.0):
@@ -47,6 +52,25 @@ def test_the_minima_of_a_double_well_and_the_width_of_its_modes():
     assert modes.variance == pytest.approx(sum(widths) / 2, rel=1e-5)
 
 
+def test_every_sample_descends_for_itself():
+    """The few in a narrow well stay there, however far the others have to go."""
+    modes = searched(NARROW_AND_WIDE, wgf.Gaussian(2, 2.5, 9.0))
+    assert torch.allclose(modes.centres, torch.tensor([[0.0, 0.0], [5.0, 5.0]]).double(), atol=1e-6)
+
+
+def test_the_masses_of_gaussians_are_their_weights():
+    mixture = wgf.GaussianMixture([[0.0, 0.0], [8.0, 0.0]], 1.0, [1.0, 3.0])
+    found = searched(mixture, wgf.Gaussian(2, [4.0, 0.0], 4.0))
+    assert torch.allclose(found.weights, torch.tensor([1 / 3, 1.0]).double(), atol=1e-6)
+    weights = searched(NARROW_AND_WIDE, wgf.Gaussian(2, 2.5, 9.0)).weights
+    assert torch.allclose(weights, torch.tensor([1.0, 0.01]).double(), rtol=1e-4)
+
+
+def test_modes_of_a_mixture_have_its_weights():
+    mixture = wgf.GaussianMixture([[0.0, 0.0], [4.0, 0.0]], 1.0, [1.0, 3.0])
+    assert find_modes(mixture, 1.0, torch.zeros(1, 2).double()).weights.tolist() == [1.0, 3.0]
+
+
 def test_saddles_are_no_modes():
     """Samples on the line x = 0 stay there; it holds a saddle."""
     potential = wgf.UserPotential(lambda x: (x[:, 0] ** 2 - 1) ** 2 + x[:, 1] ** 2, "saddle")
@@ -64,6 +88,7 @@ def test_the_same_modes_to_the_bit_whatever_the_rounding():
     other = searched(rounded, wgf.Gaussian(2, 0.0, 4.0))
     assert one.centres.equal(other.centres)
     assert one.variance == other.variance
+    assert one.weights.equal(other.weights)
 
 
 def test_what_has_no_modes_to_be_found_is_refused():

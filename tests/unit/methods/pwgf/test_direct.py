@@ -75,6 +75,23 @@ def test_direct_solves_are_those_of_minres(kind, form):
     assert one.residual < 1e-9
 
 
+def test_features_that_few_samples_see_are_damped():
+    """(Ĝ + εI + diag δ) η = −∇F, δ of the gates alone; not where a shift is given."""
+    for shift, times in ((None, 1.0), (1e-9, 0.0)):
+        runner = method(map=MAPS["softmax"](), scheme="heun", shift=shift)
+        state = moved(runner)
+        system = runner.system(state.map, runner.samples(state.map, 0))
+        gram = dense_gram(runner, state)
+        features = state.map.map.linear_features(torch.zeros(1, 2).double())
+        damping = torch.empty(len(state.theta), dtype=torch.float64)
+        damping[features.index[0]] = features.damping[:, None].expand(-1, 2)
+        assert float(damping.max()) == 1e-4
+        whole = gram + 1e-9 * torch.linalg.matrix_norm(gram, 2) * torch.eye(len(gram))
+        found = runner.velocity_at(state).eta
+        applied = whole @ found + times * damping * found
+        assert torch.allclose(applied, system.b, rtol=0, atol=1e-10 * float(system.b.abs().max()))
+
+
 def test_the_curvature_is_the_second_derivative_of_a_convex_energy():
     """Of splines, where nothing has to be made positive; with all samples of a small ensemble."""
     convex = wgf.UserPotential(lambda x: (x**4).sum(1) + (0.3 * x).exp().sum(1), "convex")
