@@ -14,7 +14,7 @@ ARRAYS = ("theta", "velocity", "particles", "time", "force_square_median", "stag
 
 @pytest.mark.parametrize(
     "how", [(), ("rule",), ("implicit",)],
-    ids=["at times", "by rule, Sobol points", "implicit steps, samples for every stage"],
+    ids=["at times", "by rule, Sobol points", "gates, implicit steps, samples for every stage"],
 )  # fmt: skip
 def test_the_same_bits_on_any_number_of_ranks_and_after_a_kill(tmp_path, how):
     for ranks in (1, 2, 4):

@@ -2,9 +2,10 @@
 
 Usage: staged.py STORE UNTIL [KILL_AT_STEP [ODD]], resuming the run at STORE where there is one.
 ODD: what the last rank alone does where a stage begins, "fails" or "differs" or "abstains"; with
-"rule" stages begin by the rule of `Stages`, and samples are Sobol points; with "implicit" steps
-are so too, in the energy form, and samples are drawn for every stage; with "weighted" samples of a
-narrow core have importance weights.
+"rule" stages of splines begin by the rule of `Stages`, and samples are Sobol points; with
+"implicit" stages of gates of clusters of the samples do, steps are implicit, in the energy form,
+and samples are drawn for every stage; with "weighted" samples of a narrow core have importance
+weights.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ RULED = {
     "implicit": {"sampling": "sobol", "scheme": "ros2", "form": "energy", "redraw": "stage"},
 }
 """Options of runs whose stages begin by the rule."""
+MAPS = {
+    "rule": lambda: wgf.AxisSpline(2, 8),
+    "implicit": lambda: wgf.SoftmaxGates(2, present=5),
+}
+"""Their maps."""
 WEIGHTED = "weighted"
 
 
@@ -97,10 +103,10 @@ def solve(
             CORE.replace(until=until), radial, OPTIONS, output,
             stages=wgf.Stages([0.05]), observers=watched, **options,
         )  # fmt: skip
-    blocks = Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0))
+    map = MAPS[odd]() if by_rule else Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0))
     return wgf.solve(
         PROBLEM.replace(until=until),
-        wgf.AxisSpline(2, 8) if by_rule else blocks,
+        map,
         replace(OPTIONS, **RULED[odd]) if by_rule else OPTIONS,
         output,
         stages=RULE if by_rule else Odd(odd) if odd else FreezeAt(),
