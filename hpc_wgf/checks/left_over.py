@@ -41,15 +41,16 @@ def force_left_over(problem: Problem, map: PushForward, z: Tensor) -> float | No
     features = map.linear_features(z[:1].to(next(map.parameters())))
     if problem.energy.interactions or features is None:
         return None
-    fitted, other = z.chunk(2)
-    if min(len(fitted), len(other)) < _PER_FEATURE * features.value.shape[1]:
+    n = len(z) // 2
+    if n < _PER_FEATURE * features.value.shape[1]:
         return None
-    blocks = len(features.value)
-    eta = torch.linalg.lstsq(
-        _rows(map, fitted), _by_block(_force(problem, fitted), blocks), driver="gelsd"
-    ).solution
-    force = _by_block(_force(problem, other), blocks)
-    left = force - _rows(map, other) @ eta
+    rows = _rows(map, z)
+    force = _by_block(_force(problem, z), len(rows))
+    if not bool(rows.isfinite().all() and force.isfinite().all()):
+        return None  # It is refused when the start is checked.
+    eta = torch.linalg.lstsq(rows[:, :n], force[:, :n], driver="gelsd").solution
+    force = force[:, n:]
+    left = force - rows[:, n:] @ eta
     share = float((left.square().sum() / force.square().sum()).sqrt())
     return share if share < torch.inf else None
 

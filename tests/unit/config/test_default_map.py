@@ -60,7 +60,7 @@ def test_modes_of_an_unknown_potential_are_sought():
     energy = [wgf.PotentialEnergy(Wells()), wgf.Entropy(1.0)]
     map = default_map(wgf.Problem(energy, start, until=1.0))
     assert kinds_of(map) == "softmax"
-    assert sorted(map.centres.sum(1).tolist()) == pytest.approx([-2.0, 2.0], abs=1e-3)
+    assert sorted(map.target.centres.sum(1).tolist()) == pytest.approx([-2.0, 2.0], abs=1e-3)
 
 
 def test_a_run_file_without_a_map_is_solved_told_and_resumed(tmp_path):

@@ -207,3 +207,12 @@ def test_options_that_exclude_each_other_are_refused():
         wgf.PWGFOptions(solver="direct", preconditioner="dense")
     with pytest.raises(wgf.InputError, match="validation samples end solves by minres"):
         wgf.PWGFOptions(solver="direct", validation=0.5)
+
+
+def test_more_gates_than_samples_are_refused():
+    """Also where the solves would be by MINRES, and beside other maps."""
+    centres = torch.rand(30, 2, generator=torch.Generator().manual_seed(0)).double()
+    gates = SoftmaxGates(2, centres, variance=0.1)
+    for map in (gates, Composition(Affine(2), gates)):
+        with pytest.raises(wgf.InputError, match="100 samples cannot tell 145 gates of a softmax"):
+            wgf.solve(SMOOTH, map, wgf.PWGFOptions(samples=100))
