@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .radial_basis import farthest_points
+
 _ROUNDS = 50  # of Lloyd's iteration at most
 
 
@@ -22,13 +24,12 @@ class Clusters(NamedTuple):
 
 
 def clusters_of(x: Tensor, count: int) -> Clusters:
-    """The clusters of samples x, (n, d), by Lloyd's iteration from farthest points: the first is
-    the one nearest to the mean, every further one that farthest from those before. A function of
-    the samples alone.
+    """The clusters of samples x, (n, d), by Lloyd's iteration from farthest points. A function of
+    the samples alone. Errors: `InputError` for fewer different samples.
 
     Source: S. Lloyd, IEEE Trans. Inform. Theory 28 (1982) 129; T. F. Gonzalez, Theor. Comput. Sci.
     38 (1985) 293."""
-    centres = _farthest(x, count)
+    centres = farthest_points(x, count)
     member = _nearest(x, centres)
     for _ in range(_ROUNDS):
         sizes = torch.bincount(member, minlength=count).double()
@@ -42,16 +43,6 @@ def clusters_of(x: Tensor, count: int) -> Clusters:
     # Where every sample is its own cluster, as wide as all of them.
     variance = (x - centres[member]).square().mean() or x.var() or 1.0
     return Clusters(centres, sizes / len(x), float(variance))
-
-
-def _farthest(x: Tensor, count: int) -> Tensor:
-    distances = (x - x.mean(0)).square().sum(1)
-    chosen = [int(distances.argmin())]
-    distances = (x - x[chosen[0]]).square().sum(1)
-    while len(chosen) < count:
-        chosen.append(int(distances.argmax()))
-        distances = torch.minimum(distances, (x - x[chosen[-1]]).square().sum(1))
-    return x[chosen]
 
 
 def _nearest(x: Tensor, centres: Tensor) -> Tensor:

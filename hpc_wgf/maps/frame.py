@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 _PER_COORDINATE = 16  # Samples for every coordinate that a covariance matrix takes.
 _TAIL = 0.0015  # Share of the samples on each side of their range,
 _BEYOND = 8  # but at least so many.
+_POINTS = 4096  # of a Gaussian, in place of samples
 _DEVIATIONS = 4.0  # Half the range of a law of which the moments are known.
 
 
@@ -79,6 +81,14 @@ class Frame:
     def spanning(self, other: Frame) -> Self:
         """These coordinates with the range and the samples of another frame."""
         return replace(self, low=other.low, high=other.high, samples=other.samples)
+
+    def points(self) -> Tensor:
+        """The samples, or where there are none those of a Gaussian with the moments, (n, d) in
+        float64, the same always."""
+        if self.samples is not None:
+            return self.samples()
+        y = torch.from_numpy(np.random.default_rng(0).standard_normal((_POINTS, len(self.mean))))
+        return self.mean + (y * self.factor if self.factor.ndim == 1 else y @ self.factor.T)
 
     @property
     def deviations(self) -> Tensor:

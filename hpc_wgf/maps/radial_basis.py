@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +21,6 @@ from .frame import Frame
 
 _LARGEST = 3  # dimensions
 _ON_A_LINE = 32  # centres
-_SAMPLES = 4096  # of a frame that has none of its own
 
 
 class RadialBasis(FeatureMap):
@@ -133,28 +131,23 @@ def farthest_points(x: Tensor, count: int) -> Tensor:
         chosen = int(distance.argmax())
         if not float(distance[chosen]) > 0:
             raise InputError(
-                f"{count} centres of radial basis functions are to be different samples, and there "
-                f"are {number} different ones: take fewer"
+                f"{count} centres are to be different samples, and there are {number} different "
+                "ones: take fewer"
             )
         taken.append(chosen)
     return x[taken]
 
 
 def _standard(frame: Frame) -> Tensor:
-    """The samples of a frame that lie in its range, or where it has none those of a Gaussian with
-    its moments, in coordinates in which they are standard, (n, d)."""
-    d = len(frame.mean)
-    if frame.samples is None:
-        y = torch.from_numpy(np.random.default_rng(0).standard_normal((_SAMPLES, d)))
-        x = frame.mean + (y * frame.factor if frame.factor.ndim == 1 else y @ frame.factor.T)
-    else:
-        x = frame.samples()
-        centred = x - frame.mean
-        y = (
-            centred / frame.factor
-            if frame.factor.ndim == 1
-            else torch.linalg.solve_triangular(frame.factor, centred.T, upper=False).T
-        )
+    """The points of a frame that lie in its range, in coordinates in which they are standard,
+    (n, d)."""
+    x = frame.points()
+    centred = x - frame.mean
+    y = (
+        centred / frame.factor
+        if frame.factor.ndim == 1
+        else torch.linalg.solve_triangular(frame.factor, centred.T, upper=False).T
+    )
     within = ((x >= frame.low) & (x <= frame.high)).all(1)
     return y[within] if bool(within.any()) else y
 

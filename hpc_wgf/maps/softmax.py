@@ -24,7 +24,6 @@ _SCALES = 3
 _WIDEST = 0.25  # the last scale, of samples that are not wider than two deviations of a mode
 _REACH = 0.5  # the last scale over σ²/Var x, of wider ones
 _PRESENT = (1.0, 0.25)  # the scales of gates of clusters
-_FEW = 1024  # samples of a law of which moments are known alone
 
 
 class SoftmaxGates(FeatureMap):
@@ -93,7 +92,7 @@ class SoftmaxGates(FeatureMap):
 
     def _place_present(self, frame: Frame) -> None:
         assert self.present is not None
-        x = _normal(frame) if frame.samples is None else frame.samples()
+        x = frame.points()
         found = clusters_of(x, len(self.present.centres))
         rates = torch.tensor(_PRESENT, dtype=torch.float64) / found.variance
         self.present.place(found.centres, rates, found.shares.clamp(min=1 / len(x)).log())
@@ -200,11 +199,3 @@ def _clusters(present: int | None, families: Sequence[Gates]) -> int:
 
 def _unplaced(count: int, dimension: int) -> Gates:
     return Gates(torch.zeros(count, dimension), torch.tensor(_PRESENT), torch.zeros(count))
-
-
-def _normal(frame: Frame) -> Tensor:
-    """Samples of the normal law of a frame's moments, (n, d), the same always."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.randn(_FEW, len(frame.mean), generator=generator, dtype=torch.float64)
-    along = y * frame.factor if frame.factor.ndim == 1 else y @ frame.factor.T
-    return frame.mean + along

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from hpc_wgf import InputError
 from hpc_wgf.maps.clusters import clusters_of
 
 MEANS = torch.tensor([[4.0, 0.0], [-4.0, 1.0], [0.0, -6.0], [0.5, 7.0]]).double()
@@ -49,4 +51,5 @@ def test_as_many_as_there_are_points_are_as_wide_as_all_of_them():
     found = clusters_of(points.repeat(5, 1), 2)
     assert sorted(found.centres.flatten().tolist()) == [0.0, 2.0]
     assert found.variance > 0
-    assert clusters_of(points[:1].repeat(3, 1), 2).variance > 0
+    with pytest.raises(InputError, match="there are 2 different ones"):
+        clusters_of(points.repeat(5, 1), 3)

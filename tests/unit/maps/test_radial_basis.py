@@ -114,7 +114,7 @@ def test_a_described_map_is_made_again_to_the_bit(dtype):
         (lambda: RadialBasis(2, centres=[[1.0]]), r"shape \(1, 1\): expected a list of points"),
         (lambda: RadialBasis(2, centres=[[1.0, 2.0]], width=-1.0), "width of radial"),
         (lambda: RadialBasis(2, 9).lay_out(Frame.of_samples(points(4, 2).repeat(50, 1))),
-         "9 centres of radial basis functions are to be different samples, and there are 4"),
+         "9 centres are to be different samples, and there are 4"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(make, words):
