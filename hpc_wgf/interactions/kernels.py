@@ -40,6 +40,10 @@ class Kernel(ABC):
         kernel; else None."""
         return None
 
+    def convexity(self) -> float | None:
+        """κ ≤ λ_min(∇²J(x)) for all x, as near as it is known; None where no such bound is."""
+        return None
+
     def check_dimension(self, dimension: int) -> None:
         """Errors: `InputError` if J is not integrable at 0 in this dimension, so that ∬|J| ρρ is
         infinite for every bounded density."""
@@ -87,6 +91,15 @@ class PowerLaw(Kernel):
     def weight(self, square: Tensor) -> Tensor:
         return square.pow(0.5 * self.a - 1) - square.pow(0.5 * self.b - 1)
 
+    def convexity(self) -> float | None:
+        """For 2 ≤ b < a that of |x|^{a−2} − |x|^{b−2}, the lesser eigenvalue: −1 for b = 2, else at
+        |x|^{a−b} = (b − 2)/(a − 2)."""
+        a, b = self.a, self.b
+        if not 2 <= b < a:
+            return None
+        r = ((b - 2) / (a - 2)) ** (1 / (a - b))
+        return r ** (a - 2) - (r ** (b - 2) if b > 2 else 1.0)
+
     def even_powers(self) -> Mapping[int, float] | None:
         if {self.a, self.b} != {2.0, 4.0}:
             return None
@@ -123,6 +136,11 @@ class GaussianKernel(Kernel):
 
     def weight(self, square: Tensor) -> Tensor:
         return torch.exp(square * (-0.5 / self.width**2)).mul_(self.amplitude / self.width**2)
+
+    def convexity(self) -> float | None:
+        """−2 e^{−3/2} A/σ², along x at |x| = √3 σ, for A > 0; A/σ², that at 0, else."""
+        factor = 2 * math.exp(-1.5) if self.amplitude > 0 else -1.0
+        return -factor * self.amplitude / self.width**2
 
 
 class Morse(Kernel):

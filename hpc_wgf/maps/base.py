@@ -47,6 +47,8 @@ class PushForward(nn.Module, ABC):
 
     dimension: int
     """d."""
+    coordinates_alone: bool = False
+    """Whether T_j(x) depends on x_j alone for every j and θ."""
 
     def __init__(self, dimension: int) -> None:
         super().__init__()

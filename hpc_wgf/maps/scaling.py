@@ -17,6 +17,8 @@ class Scaling(PushForward):
     """T(z) = z + a ∘ z + b: the affine part of a flow whose coordinates do not talk to each other,
     with 2d parameters θ = (a, b) in place of d² + d."""
 
+    coordinates_alone = True
+
     def __init__(self, dimension: int) -> None:
         super().__init__(dimension)
         self.a = nn.Parameter(torch.zeros(dimension))

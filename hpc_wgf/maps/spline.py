@@ -41,6 +41,8 @@ class AxisSpline(PushForward):
     width: Tensor
     """The distance of its knots, (d,), in units of x."""
 
+    coordinates_alone = True
+
     def __init__(
         self,
         dimension: int,

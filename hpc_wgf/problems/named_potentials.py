@@ -79,6 +79,10 @@ class StyblinskiTang(Potential):
     def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
         return self._term
 
+    def convexity(self) -> float | None:
+        """−32 c, that at 0, for c ≥ 0."""
+        return -32.0 * self.factor if self.factor >= 0 else None
+
 
 class DoubleWell(Potential):
     """V(x) = h (x₁² − 1)² + c x₁ + ½ k Σ_{j>1} x_j²: two wells near x₁ = ∓1 under a barrier of
@@ -107,6 +111,10 @@ class DoubleWell(Potential):
 
     def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
         return self._parabola if j else self._wells
+
+    def convexity(self) -> float | None:
+        """The lesser of −4h, that of the wells at x₁ = 0, and k, for h ≥ 0."""
+        return min(-4.0 * self.height, self.stiffness) if self.height >= 0 else None
 
 
 class Rosenbrock(Potential):
@@ -189,6 +197,12 @@ class GaussianMixture(Potential):
         """The number k of the component with the greatest a_k exp(−½ |x − μ_k|²/σ²), that is, the
         one most likely to have produced x: (n, d) → (n,)."""
         return self._logits(x).argmax(1)
+
+    def convexity(self) -> float | None:
+        """1/σ² − D²/(4σ⁴), D the largest distance of two means: ∇²V is I/σ² less the covariance of
+        the means under their shares, over σ⁴, and a variance is at most D²/4 (Popoviciu)."""
+        largest = float(torch.cdist(self.means, self.means).max())
+        return 1 / self.variance - largest**2 / (4 * self.variance**2)
 
     def log_partition(self, beta: float) -> float | None:
         if beta != 1.0:

@@ -48,6 +48,12 @@ class Potential(ABC):
         """The function v_j: (n,) → (n,) of one coordinate if V(x) = Σ_j v_j(x_j), else None."""
         return None
 
+    def convexity(self) -> float | None:
+        """κ ≤ λ_min(∇²V(x)) for all x, as near as it is known; None where no such bound is. By
+        default that of a constant Hessian."""
+        hessian = self.hessian()
+        return None if hessian is None else float(Spectrum(hessian).values.min())
+
     def log_partition(self, beta: float) -> float | None:
         """log ∫ e^{−V/β} dx for β > 0 if it is known in closed form, else None."""
         return None
@@ -119,6 +125,14 @@ class SumOfPotentials(Potential):
         if self.dimension is None or len(known) < len(parts):
             return None
         return added(known, self.dimension)
+
+    def convexity(self) -> float | None:
+        if self.hessian() is not None:
+            return super().convexity()
+        known = [(factor, part.convexity()) for factor, part in self.terms]
+        if any(factor < 0 or value is None for factor, value in known):
+            return None
+        return sum(factor * value for factor, value in known if value is not None)
 
     def log_partition(self, beta: float) -> float | None:
         if self.hessian() is not None:

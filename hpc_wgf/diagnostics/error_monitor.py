@@ -1,0 +1,249 @@
+"""A bound and an estimate of the error along a run, without an exact solution.
+
+The computed parameters (θ_k, η_k) at times t_k are joined by cubic Hermite polynomials θ(t). With
+the residual r = Jθ' + f along this path and F κ-convex along geodesics,
+
+    W₂(ρ_θ(t), ρ(t)) ≤ B(t) = ∫₀ᵗ e^{−κ(t−s)} (E|r(s)|²)^½ ds        [PFPE, Theorem 20]
+
+(there with the projection error δ in place of |r|², which leaves out the error of time stepping).
+The integral is taken by Simpson's rule. B is a bound up to that rule and to the noise of the
+evaluation sample; for κ < 0 it grows like e^{|κ|t}. The estimate is the root of the mean square of
+the linearised error (see the module `linearised_error`), the sum of its gradient part and the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..columns import Column
+from ..ensemble import Ensemble
+from ..errors import StepFailed
+from ..maps import Frame, MapState, Stage
+from ..problems import Problem
+from .judge import Judge, Look
+from .linearised_error import Galerkin, Hessians, Seen, roughness
+from .ridge_basis import RidgeBasis
+
+_NAN = float("nan")
+_FUNCTIONS = 160  # of the basis,
+_PER_FUNCTION = 10  # and the samples of each at least
+_WIDEST = 64  # dimensions in which a Hessian is formed at every sample
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A map of the path, its velocity, and what the judge has found there."""
+
+    map: MapState
+    velocity: Tensor | None
+    """θ', (p,); None where the method has none."""
+    look: Look
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """The samples of the estimate at one time."""
+
+    seen: Seen
+    galerkin: Galerkin
+    moments: Tensor
+    """E[r·∇φ], (q,)."""
+    rest: Tensor
+    """r less its gradient part, (n, d)."""
+
+
+class ErrorMonitor:
+    """Follows a run from step to step."""
+
+    columns: Sequence[Column] = (
+        Column("error_bound", "time", "bound of W2 to the exact density, and mostly of map_error",
+               "x", optional=True),
+        Column("error_estimate", "time", "estimate of map_error", "x", optional=True),
+        Column("convexity", "time", "kappa of the bound, the least so far", "1/t", optional=True),
+        Column("seconds_bound", "time", "seconds of bound and estimate up to the row", "s"),
+    )  # fmt: skip
+
+    def __init__(self, judge: Judge, sample: Ensemble) -> None:
+        """`sample`: samples of the start density for the estimate, all on this rank and the same
+        on every rank."""
+        self.judge, self.sample = judge, sample
+        problem = judge.problem
+        self._given = problem.energy.convexity()
+        self.convexity = math.inf if self._given is None else self._given
+        self.bound = 0.0
+        self._estimates = _estimable(problem)
+        self._stages: tuple[Stage, ...] = ()
+        self._behind, self._basis = sample, self._basis_behind(sample)
+        count, d = sample.total, problem.dimension
+        self._gradient = torch.zeros(self._basis.count, dtype=torch.float64)
+        self._rest = torch.zeros(count, d, dtype=torch.float64)
+        self._last: tuple[Moment, _Sight | None] | None = None
+
+    def _basis_behind(self, sample: Ensemble) -> RidgeBasis:
+        (chunk,) = sample.chunks
+        count = min(_FUNCTIONS, sample.total // _PER_FUNCTION)
+        return RidgeBasis.of(Frame.of_samples(chunk.x), count).to(chunk.x)
+
+    @torch.no_grad()
+    def advance(self, begun: Moment, reached: Moment, step: float) -> None:
+        """Add a step of the path. Collective."""
+        middle, slopes = _hermite(begun, reached, step)
+        before, after = self._norm(begun, slopes[0]), self._norm(reached, slopes[2])
+        between = self._norm_at(middle, slopes[1])
+        if self._estimates:
+            self._follow(begun, middle, reached, slopes, step)
+        kappa = self._given if self._given is not None else min(self.convexity, 0.0)
+        decay = math.exp(-kappa * step)
+        self.bound = decay * self.bound + step / 6 * (
+            decay * before + 4 * math.exp(-kappa * step / 2) * between + after
+        )
+
+    def _norm(self, moment: Moment, slope: Tensor) -> float:
+        if moment.velocity is not None:  # the judge has looked along it
+            return moment.look.projection_error**0.5
+        return self._norm_at(moment.map, slope)
+
+    def _norm_at(self, map: MapState, slope: Tensor) -> float:
+        """(E|Jθ' + f|²)^½ on the evaluation sample; not a number where the map has folded."""
+        try:
+            return self.judge.look(map, slope).projection_error ** 0.5
+        except StepFailed:
+            return _NAN
+
+    def _follow(
+        self, begun: Moment, middle: MapState, reached: Moment, slopes: Sequence[Tensor],
+        step: float,
+    ) -> None:  # fmt: skip
+        self._enter(begun.map)
+        energy = self.judge.problem.energy
+        first = self._last[1] if self._last and self._last[0] is begun else None
+        first = first or self._sight(begun.map, slopes[0])
+        half, last = self._sight(middle, slopes[1]), self._sight(reached.map, slopes[2])
+        hessians = Hessians(energy.potential(), half.seen.cloud.x.double())
+        if self._given is None:
+            self.convexity = min(self.convexity, hessians.least)
+        diffusion = half.galerkin.diffusion(energy)
+        generator = half.galerkin.generator(hessians, diffusion)
+        rate = half.galerkin.rate(diffusion)
+        if self._coordinates_alone(middle):
+            rate = max(rate, roughness(half.seen, half.rest, energy))
+        short = torch.linalg.matrix_exp(0.5 * step * generator)
+        whole = short @ short
+        self._gradient = whole @ self._gradient + step / 6 * (
+            whole @ first.moments + 4 * (short @ half.moments) + last.moments
+        )
+        begun_rest = hessians.decayed(self._rest + step / 6 * first.rest, step)
+        half_rest = hessians.decayed(half.rest, step / 2)
+        self._rest = math.exp(-rate * step) * begun_rest + step / 6 * (
+            4 * math.exp(-rate * step / 2) * half_rest + last.rest
+        )
+        self._last = reached, last
+
+    def _coordinates_alone(self, map: MapState) -> bool:
+        """Whether r_j depends on x_j alone, for every j."""
+        potential, d = self.judge.problem.energy.potential(), self.judge.problem.dimension
+        if d == 1:
+            return True
+        alone = potential is None or all(potential.coordinate(j) is not None for j in range(d))
+        return alone and map.map.coordinates_alone
+
+    def _sight(self, map: MapState, slope: Tensor) -> _Sight:
+        seen = self._seen(map, slope)
+        galerkin = Galerkin(self._basis, seen)
+        moments = galerkin.moments(seen.residual)
+        return _Sight(seen, galerkin, moments, seen.residual - galerkin.field(moments))
+
+    def _seen(self, map: MapState, slope: Tensor) -> Seen:
+        energy, ensemble = self.judge.problem.energy, self._behind
+        active = map.active()
+        pushed = ensemble.push(active, density=True, score=energy.needs_density)
+        (force,) = ensemble.forces(energy, pushed)
+        (cloud,), (chunk,) = pushed, ensemble.chunks
+        moved = map.map.linearizer().linearize(chunk.x, budget=0).jvp(slope)
+        f = force.total.double()
+        sound = cloud.unfolded & f.isfinite().all(1)
+        weights = sound.double() / ensemble.total
+        if (weight := chunk.weight) is not None:
+            weights = weights * weight.double()
+        f = torch.where(sound[:, None], f, 0.0)
+        residual = torch.where(sound[:, None], moved.double() + f, 0.0)
+        return Seen(cloud, f, residual, weights)
+
+    def _enter(self, map: MapState) -> None:
+        """Behind the frozen stages of a map; in a new stage the error is projected onto its
+        basis."""
+        if map.stages == self._stages:
+            return
+        frozen = map.stages[len(self._stages) :]
+        old = Galerkin(self._basis, self._still(self._behind.carried(frozen, score=False)))
+        error = old.field(self._gradient)
+        self._stages = map.stages
+        self._behind = self.sample.carried(
+            map.stages, score=self.judge.problem.energy.needs_density
+        )
+        self._basis = self._basis_behind(self._behind)
+        new = Galerkin(self._basis, self._still(self._behind))
+        self._gradient = new.moments(error)
+        self._rest = self._rest + error - new.field(self._gradient)
+
+    def _still(self, ensemble: Ensemble) -> Seen:
+        (chunk,) = ensemble.chunks
+        zero = torch.zeros_like(chunk.x, dtype=torch.float64)
+        weights = chunk.unfolded.double() / ensemble.total
+        if (weight := chunk.weight) is not None:
+            weights = weights * weight.double()
+        return Seen(chunk, zero, zero, weights)
+
+    def estimate(self, map: MapState) -> float:
+        """(E|e|²)^½ of the linearised error e at a map of the path."""
+        if not self._estimates:
+            return _NAN
+        self._enter(map)
+        (cloud,) = self._behind.push(map.active(), density=True, score=False)
+        seen = self._still(Ensemble([cloud], self._behind.sizes, self._behind.communicator))
+        square = Galerkin(self._basis, seen)
+        error = square.field(self._gradient) + self._rest
+        return float((seen.weights * error.square().sum(1)).sum()) ** 0.5
+
+    def figures(self, map: MapState) -> dict[str, float]:
+        """The values of the columns at a map of the path."""
+        known = self._given is not None or self._estimates
+        return {
+            "error_bound": self.bound if known else _NAN,
+            "error_estimate": self.estimate(map),
+            "convexity": self.convexity if known and math.isfinite(self.convexity) else _NAN,
+        }
+
+
+def _hermite(
+    begun: Moment, reached: Moment, step: float
+) -> tuple[MapState, tuple[Tensor, Tensor, Tensor]]:
+    """The middle of the cubic Hermite polynomial of a step, and its slopes at the beginning, in
+    the middle and at the end; a straight line where there are no velocities."""
+    apart = (reached.map.theta - begun.map.theta) / step
+    if begun.velocity is None or reached.velocity is None:
+        return begun.map.moved(begun.map.theta + 0.5 * step * apart), (apart, apart, apart)
+    first, last = begun.velocity, reached.velocity
+    middle = begun.map.theta + 0.5 * step * apart + step / 8 * (first - last)
+    return begun.map.moved(middle), (first, 1.5 * apart - 0.25 * (first + last), last)
+
+
+def _estimable(problem: Problem) -> bool:
+    """Whether the linearised error can be followed: not through interactions, nor where a
+    potential's Hessian would be too large to form at every sample."""
+    energy, potential = problem.energy, problem.energy.potential()
+    if energy.interactions or len(energy.of_position) > (potential is not None) * len(
+        [part for part in energy.of_position if hasattr(part, "potential")]
+    ):
+        return False
+    d = problem.dimension
+    diagonal = potential is None or potential.hessian() is not None or all(
+        potential.coordinate(j) is not None for j in range(d)
+    )  # fmt: skip
+    return diagonal or d <= _WIDEST
