@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from .fields import OPTIONS, Number, Unit, Whole, local_path, plain_errors, unexpected
+from .fields import OPTIONS, Flag, Number, Unit, Whole, local_path, plain_errors, unexpected
 
 
 def _path(value: Any) -> Path | None:
@@ -36,3 +36,6 @@ class Output:
     shards: Annotated[Whole, Field(ge=1)] | None = None
     """Files of a row's particles, about, each written by one rank. Left out, such of a mebibyte or
     more, 16 at most; ranks beyond them hand their samples to those that write."""
+    bound: Flag = Field(default=True, kw_only=True)
+    """Whether a bound and an estimate of the error are computed along the run, which takes one more
+    evaluation of the map a step."""

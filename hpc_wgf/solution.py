@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .checks import (
     check_arguments,
     check_communicator,
@@ -19,7 +21,7 @@ from .checks import (
     output_of,
     start_warnings,
 )
-from .diagnostics import Judge
+from .diagnostics import ErrorMonitor, Judge
 from .errors import InputError, WgfWarning
 from .log import LOG
 from .maps import MapState, PushForward, described
@@ -32,7 +34,7 @@ from .planning.fit import check_memory
 from .problems import Problem
 from .report import Summary
 from .run.layout import Layout
-from .run.loop import Loop
+from .run.loop import ERROR_STATE, Loop
 from .run.provenance import Identity, extended
 from .run.resume import check_same_run, check_same_values, last_checkpoint, state_at
 from .run.schedule import Schedule
@@ -145,11 +147,14 @@ def solve(
         check_same_values(stored, run, judge)
         if checkpoint is not None:
             state = state_at(checkpoint, stored, run)
+    errors = ErrorMonitor.of(judge, run.setting.sampler) if run.layout.bound else None
     memory = MemoryRecorder()
     seeing: list[Observer] = [memory, *observers]
-    attributes = {**run.attributes(), "warnings": warned}
+    source = None if errors is None else errors.convexity_source
+    attributes = {**run.attributes(), "warnings": warned, "convexity_source": source}
     if output.path is not None:  # what the store keeps need not grow in memory too
-        writer = _writer(Path(output.path), run, attributes, stored)
+        numbers = 0 if errors is None else errors.state_size
+        writer = _writer(Path(output.path), run, attributes, stored, error_numbers=numbers)
         seeing[0] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
     if communicator.rank == 0:
         _warn(warned, show_progress)
@@ -160,8 +165,10 @@ def solve(
     begun = problem.start_time
     if stored is not None and stored.rows:
         begun = float(stored.column("time")[stored.stages[-1].row])
+    if errors is not None and state is not None and checkpoint is not None and stored is not None:
+        errors.resume(_error_state(checkpoint, stored), state.map)
     staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
-    last = Loop(run.method, judge, communicator, schedule, seeing, staging).run(
+    last = Loop(run.method, judge, communicator, schedule, seeing, staging, errors).run(
         state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
     )
     if output.path is None:
@@ -169,6 +176,15 @@ def solve(
         return Solution(summary, last.map, last.time, None)
     summary = Summary.of_store(open_run(output.path))
     return Solution(summary, last.map, last.time, Path(output.path))
+
+
+def _error_state(checkpoint: Checkpoint, stored: StoredRun) -> np.ndarray:
+    """What the estimate of the error goes on with: of the checkpoint, or else of the last row."""
+    if ERROR_STATE in checkpoint.memory:
+        return checkpoint.memory[ERROR_STATE]
+    kept = stored.error_state(stored.rows - 1)
+    assert kept is not None  # Its columns have been compared with those of the run.
+    return kept
 
 
 def _warn(warned: Sequence[str], show_progress: bool) -> None:
@@ -217,8 +233,9 @@ def _bound(
 
 
 def _writer(
-    path: Path, run: Identity, attributes: Mapping[str, Any], stored: StoredRun | None
-) -> RunWriter:
+    path: Path, run: Identity, attributes: Mapping[str, Any], stored: StoredRun | None, *,
+    error_numbers: int,
+) -> RunWriter:  # fmt: skip
     setting, evaluation = run.setting, run.setting.evaluation
     common = (path, setting.communicator, evaluation.span)
     if stored is not None:
@@ -237,6 +254,7 @@ def _writer(
             dtype=str(run.options.torch_dtype).removeprefix("torch."),
             columns=run.columns,
             weighted=setting.sampler.proposal is not None,
+            error_numbers=error_numbers,
         ),
         attributes=attributes,
         stage=Stage(described(setting.map), setting.problem.start_time, theta),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..maps import PushForward
     from ..problems import Gaussian, Problem
 
-_KNOTS = 20  # of a radial layer
+_KNOTS = 20  # of a radial layer, and of splines
 _BEYOND = 4.0  # deviations of the core beyond its mean radius, where a radial layer ends
 _WIDTHS = (32, 128)  # features of a block, sixteen for a dimension
 _SAMPLES = 4096  # on which gates are tried,
@@ -44,7 +44,7 @@ def default_tables(problem: Problem) -> list[MapTable]:
     if (affine := _affine(problem)) is not None:
         return [affine]
     if _separates(problem):
-        return [SplineTable(kind="spline")]
+        return [SplineTable(kind="spline", knots=_KNOTS)]
     if layers := _radial(problem):
         return layers
     gates: list[MapTable] = [SoftmaxTable(kind="softmax")]

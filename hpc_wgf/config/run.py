@@ -52,6 +52,9 @@ class ProblemTable(Table):
     """Time at which the run begins."""
     until: Annotated[Number, Unit("time")]
     """Time at which the run ends."""
+    convexity: Annotated[Number, Unit("1/time")] | None = None
+    """Number κ such that the energy is κ-convex along geodesics of W₂, for the bound of the error.
+    Left out, it is that of the energy where it is known, else the least one seen at samples."""
     start: StartTable = GaussianTable()
     """The density at the start time, a table of its own; without `kind` it is a gaussian."""
     energy: Annotated[list[EnergyTable], Field(min_length=1)]
@@ -67,6 +70,7 @@ class ProblemTable(Table):
             self.until,
             start_time=self.start_time,
             name=self.name,
+            convexity=self.convexity,
         )
 
 

@@ -1,6 +1,7 @@
 """Figures of merit from samples: errors of maps, divergences, distances, masses."""
 
 from .divergences import affine_law, symmetric_kl
+from .error_monitor import ErrorMonitor, Moment
 from .errors import MapError, map_error
 from .judge import Judge, Look
 from .mass import LogMass, log_mass
@@ -8,10 +9,12 @@ from .modes import mode_shares
 from .wasserstein import wasserstein_1d
 
 __all__ = [
+    "ErrorMonitor",
     "Judge",
     "LogMass",
     "Look",
     "MapError",
+    "Moment",
     "affine_law",
     "log_mass",
     "map_error",

@@ -14,25 +14,33 @@ the linearised error (see the module `linearised_error`), the sum of its gradien
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..columns import Column
-from ..ensemble import Ensemble
+from ..ensemble import Ensemble, Sampler
 from ..errors import StepFailed
 from ..maps import Frame, MapState, Stage
-from ..problems import Problem
+from ..problems import (
+    Entropy,
+    InternalEnergy,
+    PotentialEnergy,
+    Problem,
+    residual_is_defined,
+)
 from .judge import Judge, Look
 from .linearised_error import Galerkin, Hessians, Seen, roughness
 from .ridge_basis import RidgeBasis
 
 _NAN = float("nan")
-_FUNCTIONS = 160  # of the basis,
-_PER_FUNCTION = 10  # and the samples of each at least
+_SAMPLES = 4000  # of the estimate,
+_FUNCTIONS = 80  # functions of its basis,
+_PER_FUNCTION = 10  # and the samples of each of them at least
 _WIDEST = 64  # dimensions in which a Hessian is formed at every sample
 
 
@@ -66,7 +74,7 @@ class ErrorMonitor:
                "x", optional=True),
         Column("error_estimate", "time", "estimate of map_error", "x", optional=True),
         Column("convexity", "time", "kappa of the bound, the least so far", "1/t", optional=True),
-        Column("seconds_bound", "time", "seconds of bound and estimate up to the row", "s"),
+        Column("seconds_bound", "step", "seconds of bound and estimate in the step", "s"),
     )  # fmt: skip
 
     def __init__(self, judge: Judge, sample: Ensemble) -> None:
@@ -74,16 +82,53 @@ class ErrorMonitor:
         on every rank."""
         self.judge, self.sample = judge, sample
         problem = judge.problem
-        self._given = problem.energy.convexity()
+        self._given = convexity_of(problem)
         self.convexity = math.inf if self._given is None else self._given
+        """κ; where it is known from the sample only, the least so far."""
         self.bound = 0.0
         self._estimates = _estimable(problem)
+        self._sees_all = sample.total == judge.evaluation.ensemble.total
         self._stages: tuple[Stage, ...] = ()
         self._behind, self._basis = sample, self._basis_behind(sample)
-        count, d = sample.total, problem.dimension
-        self._gradient = torch.zeros(self._basis.count, dtype=torch.float64)
-        self._rest = torch.zeros(count, d, dtype=torch.float64)
-        self._last: tuple[Moment, _Sight | None] | None = None
+        (chunk,) = sample.chunks
+        self._rest = torch.zeros_like(chunk.x, dtype=torch.float64)
+        self._gradient = self._rest.new_zeros(self._basis.count)
+        self._last: tuple[MapState, _Sight] | None = None
+
+    @classmethod
+    def of(cls, judge: Judge, sampler: Sampler) -> Self | None:
+        """For the first members of the judge's evaluation sample. None where E|r|² has no meaning
+        (see `residual_is_defined`)."""
+        if not residual_is_defined(judge.problem):
+            return None
+        return cls(judge, sampler.leading(judge.evaluation.blocks, _SAMPLES))
+
+    @property
+    def state_size(self) -> int:
+        """Numbers of `state`."""
+        return 3 + self._gradient.numel() + self._rest.numel()
+
+    @property
+    def state(self) -> np.ndarray:
+        """All that it goes on with, (state_size,) in float64."""
+        numbers = torch.tensor([self.bound, self.convexity, float(len(self._stages))])
+        parts = (numbers.double(), self._gradient.cpu(), self._rest.cpu().reshape(-1))
+        return torch.cat(parts).numpy()
+
+    def resume(self, state: np.ndarray, map: MapState) -> None:
+        """Go on from a state that was stored, at a map of the path."""
+        values = torch.from_numpy(np.array(state, dtype=float))
+        self.bound, self.convexity = float(values[0]), float(values[1])
+        self._go_behind(map.stages[: int(values[2])])
+        count = self._gradient.numel()
+        self._gradient = values[3 : 3 + count].to(self._gradient)
+        self._rest = values[3 + count :].view_as(self._rest).to(self._rest)
+
+    def _go_behind(self, stages: tuple[Stage, ...]) -> None:
+        self._stages = stages
+        score = self.judge.problem.energy.needs_density
+        self._behind = self.sample.carried(stages, score=score)
+        self._basis = self._basis_behind(self._behind)
 
     def _basis_behind(self, sample: Ensemble) -> RidgeBasis:
         (chunk,) = sample.chunks
@@ -95,9 +140,11 @@ class ErrorMonitor:
         """Add a step of the path. Collective."""
         middle, slopes = _hermite(begun, reached, step)
         before, after = self._norm(begun, slopes[0]), self._norm(reached, slopes[2])
-        between = self._norm_at(middle, slopes[1])
+        between = None
         if self._estimates:
-            self._follow(begun, middle, reached, slopes, step)
+            between = self._follow(begun, middle, reached, slopes, step)
+        if between is None or not self._sees_all:
+            between = self._norm_at(middle, slopes[1])
         kappa = self._given if self._given is not None else min(self.convexity, 0.0)
         decay = math.exp(-kappa * step)
         self.bound = decay * self.bound + step / 6 * (
@@ -112,17 +159,20 @@ class ErrorMonitor:
     def _norm_at(self, map: MapState, slope: Tensor) -> float:
         """(E|Jθ' + f|²)^½ on the evaluation sample; not a number where the map has folded."""
         try:
-            return self.judge.look(map, slope).projection_error ** 0.5
+            return self.judge.residual(map, slope)
         except StepFailed:
             return _NAN
 
     def _follow(
         self, begun: Moment, middle: MapState, reached: Moment, slopes: Sequence[Tensor],
         step: float,
-    ) -> None:  # fmt: skip
+    ) -> float:  # fmt: skip
+        """Take the linearised error along; (E|r|²)^½ in the middle of the step."""
         self._enter(begun.map)
         energy = self.judge.problem.energy
-        first = self._last[1] if self._last and self._last[0] is begun else None
+        first = None
+        if self._last is not None and self._last[0] is begun.map:
+            first = self._last[1]
         first = first or self._sight(begun.map, slopes[0])
         half, last = self._sight(middle, slopes[1]), self._sight(reached.map, slopes[2])
         hessians = Hessians(energy.potential(), half.seen.cloud.x.double())
@@ -143,7 +193,8 @@ class ErrorMonitor:
         self._rest = math.exp(-rate * step) * begun_rest + step / 6 * (
             4 * math.exp(-rate * step / 2) * half_rest + last.rest
         )
-        self._last = reached, last
+        self._last = (reached.map, last) if reached.velocity is not None else None
+        return half.seen.norm
 
     def _coordinates_alone(self, map: MapState) -> bool:
         """Whether r_j depends on x_j alone, for every j."""
@@ -183,11 +234,7 @@ class ErrorMonitor:
         frozen = map.stages[len(self._stages) :]
         old = Galerkin(self._basis, self._still(self._behind.carried(frozen, score=False)))
         error = old.field(self._gradient)
-        self._stages = map.stages
-        self._behind = self.sample.carried(
-            map.stages, score=self.judge.problem.energy.needs_density
-        )
-        self._basis = self._basis_behind(self._behind)
+        self._go_behind(map.stages)
         new = Galerkin(self._basis, self._still(self._behind))
         self._gradient = new.moments(error)
         self._rest = self._rest + error - new.field(self._gradient)
@@ -211,14 +258,26 @@ class ErrorMonitor:
         error = square.field(self._gradient) + self._rest
         return float((seen.weights * error.square().sum(1)).sum()) ** 0.5
 
+    @property
+    def convexity_source(self) -> str:
+        """Where κ is known from."""
+        if self.judge.problem.convexity is not None:
+            return "given"
+        return "energy" if self._given is not None else "sample"
+
     def figures(self, map: MapState) -> dict[str, float]:
         """The values of the columns at a map of the path."""
-        known = self._given is not None or self._estimates
+        known = self._given is not None or math.isfinite(self.convexity)
         return {
             "error_bound": self.bound if known else _NAN,
             "error_estimate": self.estimate(map),
-            "convexity": self.convexity if known and math.isfinite(self.convexity) else _NAN,
+            "convexity": self.convexity if known else _NAN,
         }
+
+
+def convexity_of(problem: Problem) -> float | None:
+    """κ by the word of the problem, or else of its energy; None where neither says it."""
+    return problem.energy.convexity() if problem.convexity is None else problem.convexity
 
 
 def _hermite(
@@ -235,15 +294,12 @@ def _hermite(
 
 
 def _estimable(problem: Problem) -> bool:
-    """Whether the linearised error can be followed: not through interactions, nor where a
-    potential's Hessian would be too large to form at every sample."""
-    energy, potential = problem.energy, problem.energy.potential()
-    if energy.interactions or len(energy.of_position) > (potential is not None) * len(
-        [part for part in energy.of_position if hasattr(part, "potential")]
-    ):
+    """Whether the linearised error can be followed: not through interactions and energies of a
+    user's own, nor where a potential's Hessian would be too large to form at every sample."""
+    known = PotentialEnergy | Entropy | InternalEnergy
+    if not all(isinstance(part, known) for part in problem.energy.parts):
         return False
-    d = problem.dimension
-    diagonal = potential is None or potential.hessian() is not None or all(
-        potential.coordinate(j) is not None for j in range(d)
-    )  # fmt: skip
-    return diagonal or d <= _WIDEST
+    potential, d = problem.energy.potential(), problem.dimension
+    if d <= _WIDEST or potential is None or potential.hessian() is not None:
+        return True
+    return all(potential.coordinate(j) is not None for j in range(d))

@@ -82,6 +82,8 @@ class Judge:
                "W2", "x", optional=True),
         Column("map_displacement", "time", "(E|T_exact - z|^2)^(1/2) on the evaluation sample", "x",
                optional=True),
+        Column("displacement", "time", "(E|T - z|^2)^(1/2) on the evaluation sample", "x",
+               optional=True),
         Column("symmetric_kl", "time", "symmetric KL of the fitted Gaussian to the exact one",
                optional=True),
         Column("folded", "time", "evaluation samples at which the map has folded", integer=True),
@@ -150,6 +152,23 @@ class Judge:
             displacement=displaced**0.5,
             work=work,
         )
+
+    def residual(self, map: MapState, velocity: Tensor) -> float:
+        """(E|Jη + f|²)^½ under a map, for a velocity η = θ' of its parameters, without all else
+        that `look` finds. Collective, one all-reduce and those of interactions.
+
+        Errors: as for `look`."""
+        ensemble, parts = self._ensemble(map), self.problem.energy
+        pushed = ensemble.push(map.active(), density=False, score=parts.needs_density)
+        linearizer, sums, failed = map.map.linearizer(), [], []
+        for k, force in enumerate(ensemble.forces(parts, pushed)):
+            moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(velocity) + force.total
+            failed.append(unusable(pushed[k], force.total, folded_count=parts.needs_density))
+            folded = ~pushed[k].unfolded if parts.needs_density else failed[-1][0]
+            square = ensemble.square(k, _without(folded, moved))
+            sums.append(torch.stack([square, folded.sum().double()]))
+        square, folded = ensemble.sum_or_fail(sums, failed, pushed, few_folds=True).tolist()
+        return float(square / (ensemble.total - folded)) ** 0.5
 
     def _sums(
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],
@@ -242,6 +261,7 @@ class Judge:
             "force_square_median": self._median(look),
             "map_error": error.absolute,
             "map_displacement": error.displacement,
+            "displacement": look.displacement,
             "symmetric_kl": self._symmetric_kl(time, look),
             "folded": look.folded,
         }

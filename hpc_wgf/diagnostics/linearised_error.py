@@ -41,6 +41,12 @@ class Seen:
     weights: Tensor
     """w/n, (n,), with which sums are expectations."""
 
+    @property
+    def norm(self) -> float:
+        """(E|r|²)^½ where the map has not folded."""
+        square = (self.weights * self.residual.square().sum(1)).sum()
+        return float(square / (self.weights > 0).double().mean()) ** 0.5
+
 
 class Hessians:
     """∇²V at n images, or at one where it is the same everywhere."""
@@ -98,8 +104,9 @@ class Hessians:
 
 
 def roughness(seen: Seen, field: Tensor, energy: SumOfEnergies) -> float:
-    """Σ_j E[D (∂_j a_j)²] / E|a|² of a field whose a_j depends on x_j alone, (n, d), D = β + c m ρ^{m−1}
-    the coefficient of diffusion: how fast it is damped. By differences of neighbours."""
+    """Σ_j E[D (∂_j a_j)²] / E|a|² of a field whose a_j depends on x_j alone, (n, d), with the
+    coefficient of diffusion D = β + c m ρ^{m−1}: how fast it is damped. By differences of
+    neighbours."""
     x, pressure = seen.cloud.x.double(), torch.zeros_like(seen.weights)
     for part in energy.of_density:
         if isinstance(part, Entropy):
@@ -126,7 +133,7 @@ class Galerkin:
         W = basis.directions
         self._products = W @ W.T
         gram = (self._weighted.T @ self.first) * self._products
-        shift = _REGULAR * torch.linalg.matrix_norm(gram, 2)
+        shift = _REGULAR * gram.norm()
         self._factor = torch.linalg.cholesky(gram + shift * torch.eye(len(gram)).to(gram))
 
     def rate(self, diffusion: Tensor) -> float:

@@ -63,8 +63,10 @@ class RidgeBasis:
 
     def to(self, like: Tensor) -> RidgeBasis:
         """On the device of a tensor."""
-        moved = (each.to(like.device) for each in (self.mean, self.directions, self.offsets))
-        return RidgeBasis(*moved, self.linear, self.squares)
+        mean, directions, offsets = (
+            each.to(like.device) for each in (self.mean, self.directions, self.offsets)
+        )
+        return RidgeBasis(mean, directions, offsets, self.linear, self.squares)
 
     def derivatives(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """ψ' and ψ'' at x, (n, d) in float64: (n, q) each."""

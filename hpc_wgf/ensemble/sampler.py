@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..choices import Sampling
 from ..cloud import Cloud, joined
 from ..errors import InputError
-from ..parallel import Communicator, RandomStream, SampleBlocks
+from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
 from ..problems import Density, inverse_transform
 from .ensemble import Ensemble
 from .sobol import MOST_UNIFORMS, sobol_points
@@ -142,6 +143,14 @@ class Sampler:
         mine = parts[self._communicator.rank]
         span = blocks.span(range(mine[0].start, mine[-1].stop))
         return Evaluation(blocks, pieces, span, self.draw(blocks, parts, RandomStream.EVALUATION))
+
+    def leading(self, blocks: SampleBlocks, count: int) -> Ensemble:
+        """The first members of the evaluation sample in `blocks`, about `count`, in one chunk: all
+        of them on every rank."""
+        alone = copy.copy(self)
+        alone._communicator = LocalCommunicator(self._communicator.device)
+        number = max(1, min(blocks.count, count // blocks.size))
+        return alone.draw(blocks, [[range(number)]], RandomStream.EVALUATION)
 
     def _drawn(self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int) -> Tensor:
         proposed = self.proposal if stream in _RUN else None

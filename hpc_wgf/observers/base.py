@@ -49,6 +49,9 @@ class Snapshot:
     """(n_local,), the logarithms of the particles' importance weights w, with which E[a] is the
     mean of w a; None where all are 1."""
 
+    error_state: np.ndarray | None = None
+    """What the monitor of the error goes on with; None where there is none."""
+
     new_stage: NewStage | None = None
     """The stage that begins here, from which the run goes on; None where none does."""
 

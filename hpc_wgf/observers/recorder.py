@@ -47,6 +47,7 @@ class Recorder:
             particles=row.particles.cpu().numpy(),
             log_density=row.log_density.cpu().numpy(),
             log_weight=None if row.log_weight is None else row.log_weight.cpu().numpy(),
+            error_state=row.error_state,
             stage=stage,
         )
         self._before, self._steps = {}, []

@@ -38,6 +38,9 @@ class Problem:
     """Name of the problem in reports and stores."""
     exact: ExactMap | None
     """The map that carries λ along the exact flow, or None if it is not known."""
+    convexity: float | None
+    """κ, by the user's word: F is κ-convex along geodesics of W₂. None to take that of the energy
+    (see `SumOfEnergies.convexity`), or where it does not say it that of the samples."""
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Problem:
         start_time: float = 0.0,
         name: str = "unnamed",
         exact: ExactMap | None = None,
+        convexity: float | None = None,
     ) -> None:
         """A flow of `energy`, one part of F or several that are added up, from the density `start`.
 
@@ -59,6 +63,9 @@ class Problem:
         if not (isinstance(name, str) and is_plain_text(name)):
             raise InputError(f"the problem's name is {name!r:.80}: expected a line of text")
         self._set(until=_end(until, start_time), start_time=float(start_time), name=name)
+        if convexity is not None:
+            check_number(convexity, "the convexity of the energy")
+        self._set(convexity=None if convexity is None else float(convexity))
         parts = list(energy) if isinstance(energy, Iterable) else [energy]
         _check_kinds(parts, start)
         total = SumOfEnergies(parts)

@@ -87,6 +87,22 @@ class Summary:
     map_error_relative: Column | None
     """`map_error` over the displacement (E|T_exact − z|²)^½; 0 at the start, before any motion."""
 
+    error_bound_relative: Column | None
+    """A bound of W₂(ρ_θ, ρ), mostly of `map_error` too, up to the noise of the evaluation sample:
+    over the same displacement as `map_error_relative`, or where that is not known over that of the
+    map itself; None at the start."""
+
+    error_estimate_relative: Column | None
+    """An estimate of `map_error`, likewise."""
+
+    convexity: float | None
+    """κ, with which the bound grows like e^{−κt}; the least that was met, if it is that of the
+    sample."""
+
+    convexity_source: str | None
+    """Where κ is known from: "energy", "given" or "sample", for which the bound is none in the
+    strict sense."""
+
     symmetric_kl: Column | None
     """KL(p‖q) + KL(q‖p), q the exact law where that is Gaussian, p the law of the affine map that
     fits T best."""
@@ -145,6 +161,9 @@ class Summary:
     start_warnings: list[str]
     """What was to be known before the run, as that the potential has no lower bound."""
 
+    seconds_bound: float | None
+    """Seconds of bound and estimate."""
+
     seconds_drawing: float | None
     """Seconds of drawing samples and of carrying them through frozen stages."""
 
@@ -178,6 +197,9 @@ class Summary:
             projection = np.sqrt(column["projection_error"] / column["force_square"])
             fresh = np.sqrt(column["projection_error_fresh"] / _fresh_force_square(column))
         relative = np.where(map_error == 0.0, 0.0, relative)
+        own, exact = column["displacement"], column["map_displacement"]
+        displaced = np.where(np.isnan(exact), own, exact)
+        displaced = np.where(displaced > 0.0, displaced, np.nan)
         solves = _total(column["step_solves"])
         products = _total(column["step_products"])
         return cls(
@@ -200,6 +222,10 @@ class Summary:
             kl_divergence=_listed_or_none(column["kl_divergence"]),
             map_error=_listed_or_none(map_error),
             map_error_relative=_listed_or_none(relative),
+            error_bound_relative=_listed_or_none(column["error_bound"] / displaced),
+            error_estimate_relative=_listed_or_none(column["error_estimate"] / displaced),
+            convexity=_last(column["convexity"]),
+            convexity_source=attributes.get("convexity_source"),
             symmetric_kl=_listed_or_none(column["symmetric_kl"]),
             projection_error=_listed(column["projection_error"]),
             projection_error_fresh=_listed(column["projection_error_fresh"]),
@@ -217,6 +243,7 @@ class Summary:
             worst_nonlinearity=_largest(_in_motion(column)),
             energy_law=EnergyLaw.of(column),
             start_warnings=attributes.get("warnings", []),
+            seconds_bound=_summed(column["step_seconds_bound"]),
             seconds_drawing=_summed(column["step_seconds_drawing"]),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
@@ -288,6 +315,11 @@ def _summed(column: np.ndarray) -> float | None:
     """The sum of the finite values; None where there is none."""
     finite = column[np.isfinite(column)]
     return float(finite.sum()) if finite.size else None
+
+
+def _last(column: np.ndarray) -> float | None:
+    """The last value; None where it is not finite, or there is none."""
+    return float(column[-1]) if column.size and math.isfinite(column[-1]) else None
 
 
 def _largest(column: np.ndarray) -> float | None:

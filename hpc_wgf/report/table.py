@@ -39,6 +39,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         "its error": (summary.kl_exact_error, ".1g"),
         "map error": (summary.map_error, ".2e"),
         "map error / displacement": (summary.map_error_relative, ".2e"),
+        "estimate": (summary.error_estimate_relative, ".1e"),
+        "bound": (summary.error_bound_relative, ".1e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
         "δ": (summary.projection_error_fresh, ".1e"),
         "median |f|²": (summary.force_square_median, ".1e"),
@@ -64,6 +66,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     if summary.stages > 1 and summary.seconds_drawing is not None and summary.wall_seconds:
         share = summary.seconds_drawing / summary.wall_seconds
         tail += f", {share:.0%} of the time for samples behind frozen stages"
+    if summary.seconds_bound and summary.wall_seconds:
+        tail += f", {summary.seconds_bound / summary.wall_seconds:.0%} for the error's estimate"
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
     rejected = "" if summary.rejected is None else f" ({summary.rejected} rejected)"
     console.print(f"{summary.steps} steps{rejected}{tail}, {summary.wall_seconds:.1f} s, {state}")

@@ -9,7 +9,7 @@ from typing import Any, Self
 from ..ensemble import default_pieces
 from ..methods.base import MethodOptions
 from ..output import Output
-from ..problems import Problem
+from ..problems import Problem, residual_is_defined
 from ..store import default_shards
 
 
@@ -25,6 +25,8 @@ class Layout:
     """Consecutive pieces of the evaluation sample, at least, that ranks share."""
     shards: int
     """Files, about, of a row's particles."""
+    bound: bool = False
+    """Whether bound and estimate of the error are computed."""
 
     @classmethod
     def of(cls, problem: Problem, options: MethodOptions, output: Output, ranks: int) -> Self:
@@ -38,6 +40,7 @@ class Layout:
             particles=particles,
             pieces=default_pieces(ranks),
             shards=output.shards or default_shards(row_bytes),
+            bound=output.bound and residual_is_defined(problem),
         )
 
     @classmethod

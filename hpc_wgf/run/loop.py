@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..checks import check_identity, check_same_stage
 from ..columns import Column
-from ..diagnostics import Judge, Look
+from ..diagnostics import ErrorMonitor, Judge, Look, Moment
 from ..ensemble import SamplesFailed
 from ..errors import RunError, StepFailed
 from ..integrators import Controller
@@ -24,6 +25,8 @@ from .schedule import Schedule
 from .staging import Staging
 
 _NAN = float("nan")
+ERROR_STATE = "error_state"
+"""Of a stopped run's memory, what the error's monitor goes on with."""
 
 COLUMNS: Sequence[Column] = (
     Column("stage", "time", "frozen stages below the map of the row", integer=True),
@@ -61,6 +64,8 @@ class Loop:
     observers: Sequence[Observer]
     staging: Staging | None = None
     """Decides on stages; None for one map from start to end."""
+    errors: ErrorMonitor | None = None
+    """Follows the error from step to step; None where that is not wanted."""
 
     def run(
         self,
@@ -87,7 +92,7 @@ class Loop:
                 if point.state.time == stored or stage is not None:
                     point = self._store(point, clock.monotonic() - begun, stage)
                 if point.state.time < self.schedule.until and self._stopped(stop):
-                    memory = self.method.state_dict(point.state)
+                    memory = {**self.method.state_dict(point.state), **self._error_memory()}
                     for observer in self.observers:
                         observer.on_stop(point.state, memory, clock.monotonic() - begun)
                     break
@@ -95,6 +100,9 @@ class Loop:
             for observer in self.observers:
                 observer.on_end()
         return point.state
+
+    def _error_memory(self) -> dict[str, np.ndarray]:
+        return {} if self.errors is None else {ERROR_STATE: self.errors.state}
 
     def _stopped(self, stop: Callable[[], bool] | None) -> bool:
         if stop is None:
@@ -156,7 +164,9 @@ class Loop:
             log_density=look.log_density,
             log_weight=self.judge.evaluation.log_weight,
             velocity=velocity,
+            error_state=None if self.errors is None else self.errors.state,
             figures={
+                **({} if self.errors is None else self.errors.figures(state.map)),
                 **self.judge.figures(state.time, state.map, velocity, look),
                 **self.method.figures(state),
                 "stage": len(state.map.stages),
@@ -181,6 +191,9 @@ class Loop:
                 rejections.add(rejected)
                 continue
             velocity = self.method.velocity(state)
+            follow = clock.monotonic()
+            self._follow(point, reached)
+            seconds = {} if self.errors is None else {"seconds_bound": clock.monotonic() - follow}
             record = StepRecord({
                 "time": state.time,
                 "size": reached.state.time - state.time,
@@ -191,11 +204,20 @@ class Loop:
                 "rejected": rejections.count,
                 "seconds": clock.monotonic() - begun,
                 **trial.figures,
+                **seconds,
             })  # fmt: skip
             for observer in self.observers:
                 observer.on_step(record)
             return reached, rejections.folds
         raise RunError(rejections.explained(state.time))
+
+    def _follow(self, begun: _Point, reached: _Point) -> None:
+        if self.errors is not None:
+            first, last = (
+                Moment(point.state.map, self.method.velocity(point.state), point.look)
+                for point in (begun, reached)
+            )
+            self.errors.advance(first, last, reached.state.time - begun.state.time)
 
     def _attempt(
         self, controller: Controller, point: _Point, proposal: float

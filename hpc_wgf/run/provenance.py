@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..columns import Column
-from ..diagnostics import Judge
+from ..diagnostics import ErrorMonitor, Judge
 from ..maps import kinds_of
 from ..methods.base import Method, MethodOptions, Setting
 from ..problems import Problem
@@ -41,7 +41,8 @@ class Identity:
     @property
     def columns(self) -> Sequence[Column]:
         """All figures of the run."""
-        return [*COLUMNS, *Judge.columns, *self.method.columns]
+        of_errors = ErrorMonitor.columns if self.layout.bound else ()
+        return [*COLUMNS, *Judge.columns, *of_errors, *self.method.columns]
 
     def attributes(self) -> dict[str, Any]:
         """What the store says of the run."""

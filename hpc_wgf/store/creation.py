@@ -55,6 +55,9 @@ class StoreShape:
     weighted: bool = False
     """Whether the samples have importance weights."""
 
+    error_numbers: int = 0
+    """What the estimate of the error goes on with takes so many numbers."""
+
     @property
     def shard(self) -> int:
         """Samples in a shard."""
@@ -97,6 +100,7 @@ def _filled(
     _create_samples(group, shape)
     _create_parameters(group, shape, stage)
     _create_figures(group, shape)
+    _create_error_state(group, shape)
     with warnings.catch_warnings():
         # What we rely on is said where the file is written anew for every row.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
@@ -134,6 +138,14 @@ def _create_parameters(group: Any, shape: StoreShape, stage: Stage) -> None:
         )  # fmt: skip
     group["stage_theta"].resize((1, parameters))
     group["stage_theta"][0] = stage.theta
+
+
+def _create_error_state(group: Any, shape: StoreShape) -> None:
+    if shape.error_numbers:
+        group.create_array(
+            "error_state", shape=(0, shape.error_numbers), chunks=(1, shape.error_numbers),
+            dtype="float64", fill_value=np.nan, **_coded("error_state"),
+        )  # fmt: skip
 
 
 def _create_figures(group: Any, shape: StoreShape) -> None:

@@ -230,6 +230,10 @@ class StoredRun:
         """(samples, d), particles of one of `particle_times`."""
         return self._finite("particles", (row, samples))
 
+    def error_state(self, row: int) -> np.ndarray | None:
+        """What the estimate of the error goes on with at a row; None where it has none."""
+        return self.read("error_state", row) if "error_state" in self.group else None
+
     def log_weight(self, samples: slice = slice(None)) -> np.ndarray | None:
         """(samples,), the logarithms of the importance weights w of the particles, with which E[a]
         is the mean of w a; None where all are 1."""

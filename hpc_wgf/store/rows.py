@@ -51,7 +51,7 @@ class RowArrays:
 
     def write_row(
         self, row: int, time: float, figures: Mapping[str, float],
-        theta: np.ndarray, velocity: np.ndarray | None,
+        theta: np.ndarray, velocity: np.ndarray | None, error_state: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """What all ranks know of a row. Errors: `ValueError` for figures that are not declared."""
         columns = {name: [value] for name, value in figures.items()}
@@ -60,6 +60,8 @@ class RowArrays:
         self._arrays["theta"][row, : len(theta)] = theta
         if velocity is not None:
             self._arrays["velocity"][row, : len(velocity)] = velocity
+        if error_state is not None:
+            self._arrays["error_state"][row] = error_state
 
     def write_steps(self, first: int, steps: StepColumns) -> None:
         """The steps from number `first`. Errors: as for `write_row`."""

@@ -7,6 +7,7 @@
 | `particles` | time, sample, axis | |
 | `log_density` | time, sample | |
 | `log_weight` | sample | where samples are drawn with importance weights |
+| `error_state` | time, error_number | where the error is estimated |
 | `figures` | time, figure | columns named in its attribute `columns` |
 | `step_figures` | step, step_figure | one entry an accepted step before the last committed row |
 | `stage_theta` | stage, parameter | initial parameters of every stage |
@@ -35,7 +36,7 @@ PARTICLE_TIME = "particle_time"
 FIGURES, STEP_FIGURES = "figures", "step_figures"
 OLDEST_ARRAYS = ("time", "theta", "particles", "log_density")
 """Arrays that stores of all schemas have."""
-OF_SOME_RUNS = ("log_weight",)
+OF_SOME_RUNS = ("log_weight", "error_state")
 """Arrays that only some runs have."""
 _COLUMNS = "columns"
 
@@ -75,6 +76,9 @@ ARRAYS: Mapping[str, ArrayLabel] = {
         "see columns",
     ),
     "stage_theta": ArrayLabel((STAGE, PARAMETER), "initial parameters of the stage's map", "1"),
+    "error_state": ArrayLabel(
+        (TIME, "error_number"), "what the estimate of the error goes on with", "1"
+    ),
     "sample": ArrayLabel(("sample",), "number of the evaluation sample's member", "1"),
     "axis": ArrayLabel(("axis",), "axis of space", "1"),
 }  # fmt: skip

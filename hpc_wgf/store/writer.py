@@ -114,14 +114,15 @@ class RunWriter:
         self, time: float, figures: Mapping[str, float], steps: StepColumns, *,
         theta: np.ndarray, velocity: np.ndarray | None,
         particles: np.ndarray, log_density: np.ndarray, log_weight: np.ndarray | None = None,
-        stage: Stage | None = None,
+        error_state: np.ndarray | None = None, stage: Stage | None = None,
     ) -> None:  # fmt: skip
         """Append a row and the steps before it. Returns when every rank has written its part.
 
         `figures`, `steps`: by the names of their columns. `theta`, `velocity` (p,) with p of the
         stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank, and where they
-        have weights `log_weight`, which the first row stores. `stage`: one that begins with this
-        row. Errors also: `ValueError` for figures that are not declared.
+        have weights `log_weight`, which the first row stores. `error_state`: what the estimate of
+        the error goes on with. `stage`: one that begins with this row. Errors also: `ValueError`
+        for figures that are not declared.
         """
         self._check_place()
         row = self._rows
@@ -141,7 +142,7 @@ class RunWriter:
             if log_weight is not None:
                 self._arrays.write_weights(self._exchange.written, log_weight)
             if self._communicator.rank == 0:
-                self._arrays.write_row(row, time, figures, theta, velocity)
+                self._arrays.write_row(row, time, figures, theta, velocity, error_state)
                 self._arrays.write_steps(self._steps, steps)
                 if stage is not None:
                     self._arrays.write_stage(pending.stages - 1, stage)

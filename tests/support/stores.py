@@ -33,7 +33,9 @@ ATTRIBUTES = {
 SPAN = slice(0, 100)
 """Its samples, all on one rank."""
 
-_TIMES_OF_DAY = {"wall_seconds", "step_seconds", "step_seconds_drawing"}
+_TIMES_OF_DAY = {
+    "wall_seconds", "step_seconds", "step_seconds_drawing", "step_seconds_bound"
+}  # fmt: skip
 _TABLES = {"figures", "step_figures"}  # compared column by column
 
 
