@@ -23,6 +23,7 @@ from ..problems import ChunkForce, GaussianFlow, Problem, residual_is_defined
 from .deformation import deformation
 from .divergences import affine_law, symmetric_kl
 from .errors import MapError, map_error
+from .partition import UNKNOWN, Partition, partition
 
 _NAN = float("nan")
 _LARGEST_FIT = 8192  # dimensions in which an affine map is fitted: its matrices take 1 GiB then
@@ -85,6 +86,11 @@ class Judge:
         Column("displacement", "time", "(E|T - z|^2)^(1/2) on the evaluation sample", "x",
                optional=True),
         Column("symmetric_kl", "time", "symmetric KL of the fitted Gaussian to the exact one",
+               optional=True),
+        Column("log_z", "time", "log of the integral of exp(-V/beta), by weights to the stationary "
+               "density", optional=True),
+        Column("log_z_error", "time", "its standard error", optional=True),
+        Column("effective_samples", "time", "(sum w)^2 / sum w^2 of these weights",
                optional=True),
         Column("folded", "time", "evaluation samples at which the map has folded", integer=True),
         Column("energy", "step", "energy where the step begins", "F"),
@@ -251,7 +257,7 @@ class Judge:
         that is not defined for the problem, as the error where no exact map is known, is NaN.
         Collective."""
         log_partition, beta = self.problem.log_partition(), self.problem.energy.beta()
-        error = self._map_error(time, look)
+        error, found = self._map_error(time, look), self._partition(look)
         return {
             "energy": look.energy,
             "energy_rate_measured": _NAN if velocity is None else self.rate(map, velocity, look),
@@ -263,6 +269,9 @@ class Judge:
             "map_displacement": error.displacement,
             "displacement": look.displacement,
             "symmetric_kl": self._symmetric_kl(time, look),
+            "log_z": found.log_z,
+            "log_z_error": found.error,
+            "effective_samples": found.effective,
             "folded": look.folded,
         }
 
@@ -273,6 +282,12 @@ class Judge:
         z = self.evaluation.z
         exact = problem.exact(time - problem.start_time, z)
         return map_error(z, look.x, exact, ensemble)
+
+    def _partition(self, look: Look) -> Partition:
+        energy = self.problem.energy
+        if not energy.is_fokker_planck or energy.potential() is None or energy.beta() == 0:
+            return UNKNOWN
+        return partition(look.values, energy.beta(), look.energy, self.evaluation.ensemble)
 
     def _median(self, look: Look) -> float:
         """The median of |f|². NaN where the mean is."""

@@ -92,13 +92,13 @@ class PowerLaw(Kernel):
         return square.pow(0.5 * self.a - 1) - square.pow(0.5 * self.b - 1)
 
     def convexity(self) -> float | None:
-        """For 2 ≤ b < a that of |x|^{a−2} − |x|^{b−2}, the lesser eigenvalue: −1 for b = 2, else at
-        |x|^{a−b} = (b − 2)/(a − 2)."""
+        """For 2 ≤ b < a that of (a − 1)|x|^{a−2} − (b − 1)|x|^{b−2}, the eigenvalue along x: −1 for
+        b = 2, else at |x|^{a−b} = (b − 1)(b − 2)/((a − 1)(a − 2))."""
         a, b = self.a, self.b
         if not 2 <= b < a:
             return None
-        r = ((b - 2) / (a - 2)) ** (1 / (a - b))
-        return r ** (a - 2) - (r ** (b - 2) if b > 2 else 1.0)
+        r = ((b - 1) * (b - 2) / ((a - 1) * (a - 2))) ** (1 / (a - b))
+        return (a - 1) * r ** (a - 2) - (b - 1) * (r ** (b - 2) if b > 2 else 1.0)
 
     def even_powers(self) -> Mapping[int, float] | None:
         if {self.a, self.b} != {2.0, 4.0}:

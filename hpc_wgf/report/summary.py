@@ -107,6 +107,16 @@ class Summary:
     """KL(p‖q) + KL(q‖p), q the exact law where that is Gaussian, p the law of the affine map that
     fits T best."""
 
+    log_z: float | None
+    """log ∫ e^{−V/β}, from the importance weights w = e^{−V/β}/ρ of the evaluation sample at the
+    last stored time."""
+
+    log_z_error: float | None
+    """Its standard error, which says nothing where few samples have all the weight."""
+
+    effective_samples: float | None
+    """(Σw)²/Σw², of as many as the evaluation sample has."""
+
     projection_error: Column
     """δ = E|Jη + f|² on the samples of the step [PWGF (3.27)], in units of x²/t²."""
 
@@ -227,6 +237,9 @@ class Summary:
             convexity=_last(column["convexity"]),
             convexity_source=attributes.get("convexity_source"),
             symmetric_kl=_listed_or_none(column["symmetric_kl"]),
+            log_z=_last(column["log_z"]),
+            log_z_error=_last(column["log_z_error"]),
+            effective_samples=_last(column["effective_samples"]),
             projection_error=_listed(column["projection_error"]),
             projection_error_fresh=_listed(column["projection_error_fresh"]),
             force_square_median=_listed_or_none(column["force_square_median"]),

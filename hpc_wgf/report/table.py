@@ -17,6 +17,7 @@ _FITTED = 0.01  # relative projection error on fresh samples, below which that d
 _GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of a run below 0.26
 _RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
 _SMALL = 1e-2  # energies
+_FEW = 50  # effective samples, below which the standard error of log Z says nothing
 _SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
 _NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small steps then fails
 
@@ -56,6 +57,11 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print(table)
     for warning in _warnings(summary):
         console.print(f"[yellow]{warning}[/yellow]")
+    if summary.log_z is not None and summary.log_z_error is not None:
+        console.print(
+            f"log Z = {summary.log_z:.5g} ± {summary.log_z_error:.1g} by importance weights of "
+            f"{summary.effective_samples:.0f} effective samples{_of_weights(summary)}"
+        )
     products = summary.products_per_solve
     tail = "" if products is None else f", {products:.1f} products a solve"
     residual = summary.worst_residual
@@ -71,6 +77,12 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
     rejected = "" if summary.rejected is None else f" ({summary.rejected} rejected)"
     console.print(f"{summary.steps} steps{rejected}{tail}, {summary.wall_seconds:.1f} s, {state}")
+
+
+def _of_weights(summary: Summary) -> str:
+    """A warning where a few samples have all the weight."""
+    few = (summary.effective_samples or 0.0) < _FEW
+    return ": too few to trust it, as the density is far from stationary" if few else ""
 
 
 def _of_map(summary: Summary) -> str:

@@ -1,0 +1,208 @@
+"""Bound and estimate of a run's error: against closed forms, and against errors that are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import hpc_wgf as wgf
+from hpc_wgf.cloud import Cloud
+from hpc_wgf.diagnostics.linearised_error import Galerkin, Hessians, Seen, roughness
+from hpc_wgf.diagnostics.ridge_basis import RidgeBasis
+from hpc_wgf.maps import Frame
+from hpc_wgf.problems import Quadratic, SumOfEnergies, UserPotential
+
+
+def still(x, force=None):
+    zero = torch.zeros_like(x)
+    cloud = Cloud(x, x[:, 0], x)
+    weights = torch.full_like(x[:, 0], 1 / len(x))
+    return Seen(cloud, zero if force is None else force, zero, weights)
+
+
+def test_the_derivatives_of_a_basis_are_those_of_its_functions():
+    torch.manual_seed(0)
+    x = 1.5 + 2.0 * torch.randn(50, 3, dtype=torch.float64)
+    basis = RidgeBasis.of(Frame.of_samples(x), 40)
+    assert basis.count == 40
+    first, second = basis.derivatives(x)
+    h = 1e-6
+    for k in range(basis.count):
+        w = basis.directions[k]
+        ahead, behind = (basis.derivatives(x + s * h * w / w.square().sum())[0] for s in (1, -1))
+        assert torch.allclose((ahead - behind)[:, k] / (2 * h), second[:, k], atol=1e-7)
+    square = slice(3, 3 + basis.squares)
+    assert torch.equal(first[:, :3], torch.ones(50, 3, dtype=torch.float64))
+    assert torch.allclose(second[:, square], torch.ones(50, basis.squares, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_moments_of_the_stationary_law_decay_at_the_rates_of_hermite_polynomials(d):
+    """At N(0, I) under V = |x|²/2, β = 1, where f = 0: rate 1 of coordinates, 2 of squares."""
+    torch.manual_seed(1)
+    x = torch.randn(4000, d, dtype=torch.float64)
+    x = x - x.mean(0)
+    x = torch.linalg.solve_triangular(torch.linalg.cholesky(x.T @ x / 4000), x.T, upper=False).T
+    energy = SumOfEnergies([wgf.PotentialEnergy(Quadratic(d)), wgf.Entropy(1.0)])
+    galerkin = Galerkin(RidgeBasis.of(Frame.of_samples(x), 2 * d), still(x))
+    hessians = Hessians(energy.potential(), x)
+    generator = galerkin.generator(hessians, galerkin.diffusion(energy))
+    rates = torch.linalg.eigvals(generator).real.sort().values
+    exact = torch.tensor([-2.0] * d + [-1.0] * d, dtype=torch.float64)
+    assert torch.allclose(rates, exact, atol=0.06)
+
+
+def test_all_forms_of_a_hessian_are_the_same():
+    """Constant, of every coordinate, and full: ∇²V = diag(1, 4)."""
+    torch.manual_seed(2)
+    x, e = torch.randn(2, 30, 2, dtype=torch.float64)
+    curvatures = torch.tensor([1.0, 4.0], dtype=torch.float64)
+
+    class Alone(UserPotential):
+        def coordinate(self, j):
+            return lambda y: 0.5 * curvatures[j] * y**2
+
+    def value(y):
+        return 0.5 * (curvatures * y.square()).sum(1)
+
+    forms = [Quadratic(2, 0.0, 1 / curvatures), Alone(value), UserPotential(value)]
+    seen = [Hessians(V, x) for V in forms]
+    basis = RidgeBasis.of(Frame.of_samples(x), 12)
+    first, _ = basis.derivatives(x)
+    for each in seen:
+        assert each.least == pytest.approx(1.0)
+        assert torch.allclose(each.decayed(e, 0.3), torch.exp(-0.3 * curvatures) * e)
+        found = each.form(first / 30, first, basis.directions)
+        assert torch.allclose(found, seen[0].form(first / 30, first, basis.directions))
+
+
+def test_the_roughness_of_a_wave_is_its_squared_frequency():
+    x = torch.linspace(0, 2 * math.pi, 4001, dtype=torch.float64)[:, None]
+    energy = SumOfEnergies([wgf.Entropy(0.5)])
+    assert roughness(still(x), (7 * x).sin(), energy) == pytest.approx(0.5 * 49, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("potential", "kappa"),
+    [
+        (Quadratic(2, 0.0, [[2.0, 1.0], [1.0, 2.0]]), 1 / 3),
+        (wgf.StyblinskiTang(), -1.92),
+        (wgf.DoubleWell(4.0, 0.5, 1.0), -16.0),
+        (wgf.GaussianMixture([[0.0, 0.0], [2.0, 0.0]], 0.5), 1 / 0.5 - 4 / (4 * 0.25)),
+        (wgf.Rosenbrock(), None),
+        (wgf.StyblinskiTang() + Quadratic(2), -0.92),
+    ],
+)
+def test_the_convexity_of_a_potential_is_the_least_curvature(potential, kappa):
+    assert potential.convexity() == (None if kappa is None else pytest.approx(kappa))
+    if kappa is None:
+        return
+    x = 3 * torch.randn(4000, 2, dtype=torch.float64)
+    least = Hessians(potential, x).least
+    assert least >= kappa - 1e-9
+    at = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    assert Hessians(potential, at).least == pytest.approx(kappa, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        wgf.GaussianKernel(2.0, 0.7),
+        wgf.GaussianKernel(-2.0, 0.7),
+        wgf.PowerLaw(4.0, 2.0),
+        wgf.PowerLaw(6.0, 3.0),
+    ],
+)
+def test_the_convexity_of_a_kernel_is_the_least_curvature(kernel):
+    """∇J = weight · x has the eigenvalues weight, across, and (weight · r)', along x."""
+    r = torch.linspace(0, 4, 8001, dtype=torch.float64)
+    across = kernel.weight(r.square())
+    along = torch.gradient(across * r, spacing=(r,))[0]
+    least = min(float(across.min()), float(along[1:-1].min()))
+    assert kernel.convexity() == pytest.approx(least, rel=1e-3)
+
+
+def followed(name, *settings, **options):
+    spec = wgf.load_problem(name, *settings)
+    output = wgf.Output(every=options.pop("every"))
+    return wgf.solve(*spec, output).summary
+
+
+@pytest.mark.parametrize(
+    ("name", "until", "most"),
+    [("ou-2d-aniso", 0.6, 1.3), ("porous-5d", 1.3, 1.3), ("styblinski-tang-2d", 0.24, 2.5)],
+)
+def test_the_bound_holds_and_the_estimate_is_near(name, until, most):
+    summary = followed(name, f"problem.until={until}", "method.samples=2000", every=0.12)
+    error, bound, estimate = (
+        np.array(values[1:], dtype=float)
+        for values in (
+            summary.map_error_relative, summary.error_bound_relative,
+            summary.error_estimate_relative,
+        )
+    )  # fmt: skip
+    assert len(error) >= 2
+    assert (bound >= error).all()
+    assert (estimate >= 0.7 * error).all()
+    assert (estimate <= most * error).all()
+    assert (summary.error_bound_relative[0], summary.error_estimate_relative[0]) == (None, None)
+    assert summary.convexity_source == "energy"
+
+
+def test_the_projection_error_of_steps_alone_is_no_bound():
+    """∫ e^{−κ(t−s)} √δ ds with δ at the beginnings of steps leaves out what steps themselves miss:
+    with long ones it is below the true error, where the bound is not."""
+    problem, map, options = wgf.load_problem("ou-10d", "problem.until=0.4")
+    rows = []
+
+    class Rows:
+        def on_row(self, row):
+            rows.append(row.figures)
+
+        def on_step(self, step):
+            steps.append(step.figures)
+
+        def on_stop(self, *given):
+            return
+
+        def on_end(self):
+            return
+
+    steps = []
+    options = replace(options, scheme="heun", step_size=0.1, tolerance=None)
+    wgf.solve(problem, map, options, wgf.Output(every=0.4), observers=[Rows()])
+    old = 0.0
+    for step in steps:
+        decay = math.exp(-step["size"])
+        old = decay * old + step["size"] * step["projection_error_fresh"] ** 0.5
+    assert old < rows[-1]["map_error"] <= rows[-1]["error_bound"]
+
+
+def test_where_nothing_is_known_nothing_is_said():
+    """Interactions of no known convexity have no bound and no estimate; with the user's word they
+    have a bound; a potential without one has that of its samples, labelled so."""
+    kernel = wgf.PowerLaw(3.0, 1.5)
+    problem = [wgf.InteractionEnergy(kernel)], wgf.Gaussian(1), 0.1
+    options = wgf.PWGFOptions(samples=300, step_size=0.05)
+    without = wgf.solve(wgf.Problem(*problem), wgf.Affine(1), options).summary
+    assert without.error_bound_relative is None
+    assert without.error_estimate_relative is None
+    told = wgf.solve(wgf.Problem(*problem, convexity=0.5), wgf.Affine(1), options).summary
+    assert told.error_bound_relative[-1] > 0
+    assert (told.convexity, told.convexity_source) == (0.5, "given")
+    own = UserPotential(lambda x: (x.square() - 1).square().sum(1))
+    energy = [wgf.PotentialEnergy(own), wgf.Entropy(1.0)]
+    map = wgf.Composition(wgf.Affine(2), wgf.BlockFlow(2, 8))
+    options = wgf.PWGFOptions(samples=600, step_size=0.005)
+    seen = wgf.solve(wgf.Problem(energy, wgf.Gaussian(2), 0.02), map, options).summary
+    assert seen.convexity_source == "sample"
+    assert -4.0 <= seen.convexity < -3.0  # 12 x² − 4 where samples are nearest to 0
+    unwanted = wgf.solve(
+        wgf.Problem(energy, wgf.Gaussian(2), 0.02), map, options, wgf.Output(bound=False)
+    ).summary
+    assert unwanted.error_bound_relative is None
+    assert unwanted.seconds_bound is None
