@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, StepFailed
-from ..methods.pwgf import PWGFOptions
+from ..errors import InputError
 from .linear_maps import AffineTable, RadialTable, ScalingTable, SoftmaxTable, SplineTable
 from .maps import MapTable, build_map
 from .tanh_maps import BlockTable
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 _KNOTS = 20  # of a radial layer, and of splines
 _BEYOND = 4.0  # deviations of the core beyond its mean radius, where a radial layer ends
 _WIDTHS = (32, 128)  # features of a block, sixteen for a dimension
-_SAMPLES = 4096  # on which gates are tried,
-_MOST_LEFT = 0.3  # and what they may leave over of the force
+_MOST_LEFT = 0.3  # of the force at the start, that gates may leave over
 
 
 def default_map(problem: Problem) -> PushForward:
@@ -125,15 +123,14 @@ def _may_have_modes(problem: Problem) -> bool:
 
 
 def _left_over(tables: Sequence[MapTable], problem: Problem) -> float:
-    """(E|Jη + f|²/E|f|²)^½ at the start: the share of the force that a map does not hold; infinite
-    for one that cannot be built, as where the potential has one mode only or too many."""
-    from ..methods.pwgf import PWGF
-    from ..parallel import LocalCommunicator
+    """The share of the force at the start that a map does not hold; infinite for one that cannot be
+    built, as where the potential has one mode only or too many."""
+    from ..checks import force_left_over
+    from ..methods.base import laid_out, layout_samples
 
-    options = PWGFOptions(samples=_SAMPLES)
     try:
-        runner = PWGF.on(problem, build_map(tables, problem), options, LocalCommunicator())
-        found = runner.evaluate(runner.start().map, runner.setting.evaluation.ensemble)
-    except (InputError, StepFailed):
+        map = laid_out(build_map(tables, problem), problem.start)
+        share = force_left_over(problem, map, layout_samples(problem.start))
+    except InputError:
         return math.inf
-    return math.sqrt(found.projection_error / found.force_square)
+    return math.inf if share is None else share

@@ -82,7 +82,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 def _of_weights(summary: Summary) -> str:
     """A warning where a few samples have all the weight."""
     few = (summary.effective_samples or 0.0) < _FEW
-    return ": too few to trust it, as the density is far from stationary" if few else ""
+    return ", so few that it cannot be trusted: the density is far from stationary" if few else ""
 
 
 def _of_map(summary: Summary) -> str:

@@ -33,7 +33,7 @@ from .solver_memory import Memory
 
 _SHIFT = {torch.float64: 1e-9, torch.float32: 1e-6}  # ε/‖Ĝ‖,
 _OF_RTOL = 0.01  # and this part of rtol at most
-_SMOOTHING = 1e5  # s/ε, where ε is not given
+_SMOOTHING = 1e-4  # s/‖Ĝ‖, where ε is not given
 
 
 class DirectSolver:
@@ -45,10 +45,10 @@ class DirectSolver:
     def __init__(self, options: PWGFOptions, reciprocal_condition: float = 1.0) -> None:
         """`reciprocal_condition`: of the start density (see `units`)."""
         # An affine motion is hardly damped, whatever the units and origin of x.
-        default = min(_SHIFT[options.torch_dtype], _OF_RTOL * options.rtol)
-        default *= min(1.0, SPARED * reciprocal_condition)
+        spared = min(1.0, SPARED * reciprocal_condition)
+        default = spared * min(_SHIFT[options.torch_dtype], _OF_RTOL * options.rtol)
         self._shift = default if options.shift is None else options.shift
-        self._smoothing = _SMOOTHING * default if options.shift is None else 0.0
+        self._smoothing = spared * _SMOOTHING if options.shift is None else 0.0
         self._damped = options.shift is None
         self._known: tuple[Ensemble, _Factored] | None = None
 

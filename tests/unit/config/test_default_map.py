@@ -87,7 +87,7 @@ def test_a_run_file_without_a_map_is_solved_told_and_resumed(tmp_path):
     store = tmp_path / "wells.zarr"
     done = here("run", file, "--out", store)
     assert done.returncode == 0, done.stderr
-    assert "16 parameters of spline, chosen from the problem" in done.stdout
+    assert "20 parameters of spline, chosen from the problem" in done.stdout
     found = json.loads(here("report", store, "--json").stdout)
     assert (found["map"], found["map_chosen"]) == ("spline", True)
     done = here("resume", store, "--until", "0.15")
