@@ -38,9 +38,11 @@ from .linearised_error import Galerkin, Hessians, Seen, roughness
 from .ridge_basis import RidgeBasis
 
 _NAN = float("nan")
-_SAMPLES = 4000  # of the estimate,
-_FUNCTIONS = 80  # functions of its basis,
-_PER_FUNCTION = 10  # and the samples of each of them at least
+_SAMPLES = 4000  # of the estimate at most,
+_COORDINATES = 1 << 18  # which have at most so many coordinates,
+_FEWEST = 100  # but these at least
+_FUNCTIONS = 80  # of its basis,
+_PER_FUNCTION = 10  # and samples of each of them at least
 _WIDEST = 64  # dimensions in which a Hessian is formed at every sample
 
 
@@ -101,7 +103,8 @@ class ErrorMonitor:
         (see `residual_is_defined`)."""
         if not residual_is_defined(judge.problem):
             return None
-        return cls(judge, sampler.leading(judge.evaluation.blocks, _SAMPLES))
+        most = max(_FEWEST, min(_SAMPLES, _COORDINATES // judge.problem.dimension))
+        return cls(judge, sampler.leading(judge.evaluation.blocks, most))
 
     @property
     def state_size(self) -> int:
@@ -111,8 +114,11 @@ class ErrorMonitor:
     @property
     def state(self) -> np.ndarray:
         """All that it goes on with, (state_size,) in float64."""
-        numbers = torch.tensor([self.bound, self.convexity, float(len(self._stages))])
-        parts = (numbers.double(), self._gradient.cpu(), self._rest.cpu().reshape(-1))
+        numbers = [self.bound, self.convexity, float(len(self._stages))]
+        parts = (
+            torch.tensor(numbers, dtype=torch.float64),
+            self._gradient.cpu(), self._rest.cpu().reshape(-1),
+        )  # fmt: skip
         return torch.cat(parts).numpy()
 
     def resume(self, state: np.ndarray, map: MapState) -> None:
@@ -121,8 +127,9 @@ class ErrorMonitor:
         self.bound, self.convexity = float(values[0]), float(values[1])
         self._go_behind(map.stages[: int(values[2])])
         count = self._gradient.numel()
-        self._gradient = values[3 : 3 + count].to(self._gradient)
-        self._rest = values[3 + count :].view_as(self._rest).to(self._rest)
+        # In memory of their own: products round otherwise where numbers begin elsewhere.
+        self._gradient = values[3 : 3 + count].clone().to(self._gradient)
+        self._rest = values[3 + count :].clone().view_as(self._rest).to(self._rest)
 
     def _go_behind(self, stages: tuple[Stage, ...]) -> None:
         self._stages = stages
@@ -178,16 +185,18 @@ class ErrorMonitor:
         hessians = Hessians(energy.potential(), half.seen.cloud.x.double())
         if self._given is None:
             self.convexity = min(self.convexity, hessians.least)
-        diffusion = half.galerkin.diffusion(energy)
-        generator = half.galerkin.generator(hessians, diffusion)
-        rate = half.galerkin.rate(diffusion)
+        rate = 0.0
+        if self._basis.count:
+            diffusion = half.galerkin.diffusion(energy)
+            rate = half.galerkin.rate(diffusion)
+            generator = half.galerkin.generator(hessians, diffusion)
+            short = torch.linalg.matrix_exp(0.5 * step * generator)
+            whole = short @ short
+            self._gradient = whole @ self._gradient + step / 6 * (
+                whole @ first.moments + 4 * (short @ half.moments) + last.moments
+            )
         if self._coordinates_alone(middle):
             rate = max(rate, roughness(half.seen, half.rest, energy))
-        short = torch.linalg.matrix_exp(0.5 * step * generator)
-        whole = short @ short
-        self._gradient = whole @ self._gradient + step / 6 * (
-            whole @ first.moments + 4 * (short @ half.moments) + last.moments
-        )
         begun_rest = hessians.decayed(self._rest + step / 6 * first.rest, step)
         half_rest = hessians.decayed(half.rest, step / 2)
         self._rest = math.exp(-rate * step) * begun_rest + step / 6 * (

@@ -67,6 +67,10 @@ def _other_figures(stored: StoredRun, given: Identity) -> list[str]:
     ]
 
 
+_MAY_DIFFER = (("problem", "until"), ("output", "bound"))
+"""Keys of a run file: the end, and what the layout of the store keeps."""
+
+
 def _otherwise_configured(
     stored: Mapping[str, Any] | None, given: Mapping[str, Any] | None
 ) -> list[str]:
@@ -78,7 +82,7 @@ def _otherwise_configured(
         for table in ("problem", "method", "output", "stages")
         if table in stored  # Older stores know of no stages.
         for key, value in given[table].items()
-        if (table, key) != ("problem", "until") and stored[table].get(key) != value
+        if (table, key) not in _MAY_DIFFER and stored[table].get(key) != value
     ]
     if stored["map"] != given["map"]:
         other.append(f"map: stored {stored['map']}, given {given['map']}")
