@@ -1,11 +1,13 @@
 """Figures of merit from samples: errors of maps, divergences, distances, masses."""
 
 from .divergences import affine_law, symmetric_kl
-from .error_monitor import ErrorMonitor, Moment
+from .error_monitor import ErrorMonitor
 from .errors import MapError, map_error
-from .judge import Judge, Look
+from .judge import Judge
+from .look import Look
 from .mass import LogMass, log_mass
 from .modes import mode_shares
+from .path import Moment
 from .wasserstein import wasserstein_1d
 
 __all__ = [

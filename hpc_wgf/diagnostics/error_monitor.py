@@ -33,8 +33,9 @@ from ..problems import (
     Problem,
     residual_is_defined,
 )
-from .judge import Judge, Look
+from .judge import Judge
 from .linearised_error import Galerkin, Hessians, Seen, roughness
+from .path import Moment, hermite
 from .ridge_basis import RidgeBasis
 
 _NAN = float("nan")
@@ -44,16 +45,6 @@ _FEWEST = 100  # but these at least
 _FUNCTIONS = 80  # of its basis,
 _PER_FUNCTION = 10  # and samples of each of them at least
 _WIDEST = 64  # dimensions in which a Hessian is formed at every sample
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A map of the path, its velocity, and what the judge has found there."""
-
-    map: MapState
-    velocity: Tensor | None
-    """θ', (p,); None where the method has none."""
-    look: Look
 
 
 @dataclass(frozen=True)
@@ -145,7 +136,7 @@ class ErrorMonitor:
     @torch.no_grad()
     def advance(self, begun: Moment, reached: Moment, step: float) -> None:
         """Add a step of the path. Collective."""
-        middle, slopes = _hermite(begun, reached, step)
+        middle, slopes = hermite(begun, reached, step)
         before, after = self._norm(begun, slopes[0]), self._norm(reached, slopes[2])
         between = None
         if self._estimates:
@@ -287,19 +278,6 @@ class ErrorMonitor:
 def convexity_of(problem: Problem) -> float | None:
     """κ by the word of the problem, or else of its energy; None where neither says it."""
     return problem.energy.convexity() if problem.convexity is None else problem.convexity
-
-
-def _hermite(
-    begun: Moment, reached: Moment, step: float
-) -> tuple[MapState, tuple[Tensor, Tensor, Tensor]]:
-    """The middle of the cubic Hermite polynomial of a step, and its slopes at the beginning, in
-    the middle and at the end; a straight line where there are no velocities."""
-    apart = (reached.map.theta - begun.map.theta) / step
-    if begun.velocity is None or reached.velocity is None:
-        return begun.map.moved(begun.map.theta + 0.5 * step * apart), (apart, apart, apart)
-    first, last = begun.velocity, reached.velocity
-    middle = begun.map.theta + 0.5 * step * apart + step / 8 * (first - last)
-    return begun.map.moved(middle), (first, 1.5 * apart - 0.25 * (first + last), last)
 
 
 def _estimable(problem: Problem) -> bool:
