@@ -19,7 +19,8 @@ def draw(
 
     The first panels show at most `samples` particles at the first, a middle and the last stored
     time, projected onto two `axes` numbered from 0 (in one dimension as a histogram); the last
-    panel shows energy and relative map error over time.
+    panel shows over time the energy, and the map's error, its estimate and its bound over the
+    displacement.
 
     Errors: `InputError` where the run has no row yet, or the file cannot be written.
     """
@@ -74,10 +75,18 @@ def _over_time(panel: Any, summary: Summary) -> None:
     panel.plot(summary.times, summary.energy, "o-", ms=3, color="tab:blue")
     panel.set(title="energy", xlabel="t")
     panel.tick_params(axis="y", labelcolor="tab:blue")
-    if summary.map_error_relative is not None:
-        error = panel.twinx()
-        error.semilogy(
-            summary.times[1:], summary.map_error_relative[1:], "s--", ms=3, color="tab:red"
-        )
-        error.tick_params(axis="y", labelcolor="tab:red")
-        panel.set_title("energy (blue), map error / displacement (red)", fontsize=9)
+    curves = {
+        "error": (summary.map_error_relative, "s--"),
+        "estimate": (summary.error_estimate_relative, "x:"),
+        "bound": (summary.error_bound_relative, "-"),
+    }
+    shown = {name: curve for name, curve in curves.items() if curve[0] is not None}
+    if not shown:
+        return
+    error = panel.twinx()
+    for name, (values, style) in shown.items():
+        numbers = np.array(values, dtype=float)[1:]
+        error.semilogy(summary.times[1:], numbers, style, ms=3, color="tab:red", label=name)
+    error.tick_params(axis="y", labelcolor="tab:red")
+    error.legend(fontsize=7)
+    panel.set_title("energy (blue), over the displacement (red)", fontsize=9)
