@@ -1,7 +1,7 @@
 """Figures of merit from samples: errors of maps, divergences, distances, masses."""
 
 from .divergences import affine_law, symmetric_kl
-from .error_monitor import ErrorMonitor
+from .error_monitor import ErrorMonitor, estimate_bytes, looks_between
 from .errors import MapError, map_error
 from .judge import Judge
 from .look import Look
@@ -18,7 +18,9 @@ __all__ = [
     "MapError",
     "Moment",
     "affine_law",
+    "estimate_bytes",
     "log_mass",
+    "looks_between",
     "map_error",
     "mode_shares",
     "symmetric_kl",

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -47,12 +46,9 @@ _PER_FUNCTION = 10  # and samples of each of them at least
 _WIDEST = 64  # dimensions in which a Hessian is formed at every sample
 
 
-@dataclass(frozen=True)
-class _Sight:
-    """The samples of the estimate at one time."""
+class _Residual(NamedTuple):
+    """r at the samples of the estimate, in its two parts."""
 
-    seen: Seen
-    galerkin: Galerkin
     moments: Tensor
     """E[r·∇φ], (q,)."""
     rest: Tensor
@@ -86,7 +82,7 @@ class ErrorMonitor:
         (chunk,) = sample.chunks
         self._rest = torch.zeros_like(chunk.x, dtype=torch.float64)
         self._gradient = self._rest.new_zeros(self._basis.count)
-        self._last: tuple[MapState, _Sight] | None = None
+        self._last: tuple[MapState, _Residual] | None = None
 
     @classmethod
     def of(cls, judge: Judge, sampler: Sampler) -> Self | None:
@@ -94,8 +90,7 @@ class ErrorMonitor:
         (see `residual_is_defined`)."""
         if not residual_is_defined(judge.problem):
             return None
-        most = max(_FEWEST, min(_SAMPLES, _COORDINATES // judge.problem.dimension))
-        return cls(judge, sampler.leading(judge.evaluation.blocks, most))
+        return cls(judge, sampler.leading(judge.evaluation.blocks, _most_samples(judge.problem)))
 
     @property
     def state_size(self) -> int:
@@ -171,30 +166,33 @@ class ErrorMonitor:
         first = None
         if self._last is not None and self._last[0] is begun.map:
             first = self._last[1]
-        first = first or self._sight(begun.map, slopes[0])
-        half, last = self._sight(middle, slopes[1]), self._sight(reached.map, slopes[2])
-        hessians = Hessians(energy.potential(), half.seen.cloud.x.double())
+        if first is None:
+            first = _residual(self._sight(begun.map, slopes[0]))
+        last = _residual(self._sight(reached.map, slopes[2]))
+        sight = self._sight(middle, slopes[1])
+        half = _residual(sight)
+        hessians = Hessians(energy.potential(), sight.seen.cloud.x.double())
         if self._given is None:
             self.convexity = min(self.convexity, hessians.least)
         rate = 0.0
         if self._basis.count:
-            diffusion = half.galerkin.diffusion(energy)
-            rate = half.galerkin.rate(diffusion)
-            generator = half.galerkin.generator(hessians, diffusion)
+            diffusion = sight.diffusion(energy)
+            rate = sight.rate(diffusion)
+            generator = sight.generator(hessians, diffusion)
             short = torch.linalg.matrix_exp(0.5 * step * generator)
             whole = short @ short
             self._gradient = whole @ self._gradient + step / 6 * (
                 whole @ first.moments + 4 * (short @ half.moments) + last.moments
             )
         if self._coordinates_alone(middle):
-            rate = max(rate, roughness(half.seen, half.rest, energy))
+            rate = max(rate, roughness(sight.seen, half.rest, energy))
         begun_rest = hessians.decayed(self._rest + step / 6 * first.rest, step)
         half_rest = hessians.decayed(half.rest, step / 2)
         self._rest = math.exp(-rate * step) * begun_rest + step / 6 * (
             4 * math.exp(-rate * step / 2) * half_rest + last.rest
         )
         self._last = (reached.map, last) if reached.velocity is not None else None
-        return half.seen.norm
+        return sight.seen.norm
 
     def _coordinates_alone(self, map: MapState) -> bool:
         """Whether r_j depends on x_j alone, for every j."""
@@ -204,11 +202,8 @@ class ErrorMonitor:
         alone = potential is None or all(potential.coordinate(j) is not None for j in range(d))
         return alone and map.map.coordinates_alone
 
-    def _sight(self, map: MapState, slope: Tensor) -> _Sight:
-        seen = self._seen(map, slope)
-        galerkin = Galerkin(self._basis, seen)
-        moments = galerkin.moments(seen.residual)
-        return _Sight(seen, galerkin, moments, seen.residual - galerkin.field(moments))
+    def _sight(self, map: MapState, slope: Tensor) -> Galerkin:
+        return Galerkin(self._basis, self._seen(map, slope))
 
     def _seen(self, map: MapState, slope: Tensor) -> Seen:
         energy, ensemble = self.judge.problem.energy, self._behind
@@ -275,9 +270,37 @@ class ErrorMonitor:
         }
 
 
+def looks_between(problem: Problem, particles: int) -> bool:
+    """Whether a monitor looks at all of an evaluation sample of so many members once more in every
+    step."""
+    if not residual_is_defined(problem):
+        return False
+    return not _estimable(problem) or particles > _most_samples(problem)
+
+
+def estimate_bytes(problem: Problem, particles: int) -> int:
+    """Bytes of the largest arrays of a monitor, ψ' and ψ'' of all functions at its samples, which
+    an allocator keeps from step to step, and of its vector fields."""
+    if not (residual_is_defined(problem) and _estimable(problem)):
+        return 0
+    samples = min(particles, _most_samples(problem))
+    return 8 * samples * (2 * _FUNCTIONS + 6 * problem.dimension)
+
+
+def _most_samples(problem: Problem) -> int:
+    """Of the estimate."""
+    return max(_FEWEST, min(_SAMPLES, _COORDINATES // problem.dimension))
+
+
 def convexity_of(problem: Problem) -> float | None:
     """κ by the word of the problem, or else of its energy; None where neither says it."""
     return problem.energy.convexity() if problem.convexity is None else problem.convexity
+
+
+def _residual(sight: Galerkin) -> _Residual:
+    residual = sight.seen.residual
+    moments = sight.moments(residual)
+    return _Residual(moments, residual - sight.field(moments))
 
 
 def _estimable(problem: Problem) -> bool:

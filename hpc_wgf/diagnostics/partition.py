@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..ensemble import Ensemble
+from ..parallel import tree_sum
 
 _NAN = float("nan")
 _LARGEST = 300.0  # logarithm of a weight over the mean one, whose square can be represented
@@ -31,13 +32,17 @@ UNKNOWN = Partition(_NAN, _NAN, _NAN)
 def partition(values: Tensor, beta: float, mean: float, ensemble: Ensemble) -> Partition:
     """From φ = V + β log ρ at this rank's samples, (n_local,), not-a-number where ρ is not known,
     and its `mean` over all ranks: log w = −φ/β. Collective, one all-reduce."""
-    known = ~values.isnan()
-    logs = ((mean - values[known].double()) / beta).clamp(max=_LARGEST)
-    weights, own = logs.exp(), ensemble.own_weights
-    if own is not None:
-        weights = own[known].double() * weights
-    sums = torch.stack([weights.sum(), weights.square().sum(), known.sum().double()])
-    total, square, count = ensemble.communicator.sum(sums).tolist()
+    sums = []
+    # Chunk by chunk, so that sums are the same on any number of ranks.
+    for chunk, part in zip(
+        ensemble.chunks, values.split(list(map(len, ensemble.points))), strict=True
+    ):
+        known = ~part.isnan()
+        weights = ((mean - part[known].double()) / beta).clamp(max=_LARGEST).exp()
+        if (own := chunk.weight) is not None:
+            weights = own[known].double() * weights
+        sums.append(torch.stack([weights.sum(), weights.square().sum(), known.sum().double()]))
+    total, square, count = ensemble.communicator.sum(tree_sum(sums)).tolist()
     if not (total > 0 and math.isfinite(square)):
         return UNKNOWN
     spread = max(0.0, square * count / total**2 - 1.0)

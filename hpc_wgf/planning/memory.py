@@ -80,6 +80,7 @@ def phases(
         "base": float(device.base),
         "evaluation sample": seen * (sizes.reference + sizes.seen),
         "parameter vectors": _vectors(model, partition),
+        "estimate of the error": model.estimate,
     }
     step = {**always, **_of_two_steps(model, partition, made)}
     images, kept = {"images and scores": m * sizes.pushed}, _kept(model, partition, limit)

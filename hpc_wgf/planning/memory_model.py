@@ -13,7 +13,7 @@ import torch
 from ..checks import VIRIAL_SAMPLES, check_virial
 from ..choices import Form, Preconditioning
 from ..cloud import Cloud
-from ..diagnostics import Judge
+from ..diagnostics import Judge, estimate_bytes
 from ..ensemble import energy_gradient
 from ..errors import InputError
 from ..methods.pwgf import PWGF
@@ -99,6 +99,8 @@ class MemoryModel:
     """Memory while the energy of a chunk is differentiated in θ; 0 if it ignores the density."""
     virial: float
     """Bytes that the check of the start density takes at most; 0 where there is none."""
+    estimate: float
+    """Bytes that the estimate of the error takes; 0 where there is none."""
     preconditioner: PreconditionerCost | None
     """Cost of a preconditioner; None where the solves use none."""
     parameters: int
@@ -117,6 +119,11 @@ def memory_model(job: Job, runner: PWGF, system: NormalEquations) -> MemoryModel
         pushing=TransientMemory(*(_pushing(runner, n) for n in (FEW, MORE))),
         differentiating=TransientMemory(*(_differentiating(runner, n) for n in (FEW, MORE))),
         virial=_virial(job),
+        estimate=float(
+            estimate_bytes(job.problem, job.output.particles or job.options.samples)
+            if job.output.bound
+            else 0
+        ),
         preconditioner=_prepared(runner, system),
         parameters=runner.setting.map.parameter_count(),
         itemsize=job.options.torch_dtype.itemsize,

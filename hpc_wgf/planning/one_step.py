@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..choices import Solver
-from ..diagnostics import Judge
+from ..diagnostics import Judge, looks_between
 from ..errors import RunError, StepFailed
 from ..methods.pwgf import PWGF
 from ..methods.pwgf.normal_equations import NormalEquations
@@ -55,7 +55,7 @@ def one_step(job: Job, samples: int, ranks: int) -> OneStep:
     on = SimulatedRank(ranks)
     runner = few_samples(job, samples, on)
     try:
-        return _traced(runner, on, samples)
+        return _traced(job, runner, on, samples)
     except StepFailed as failure:
         raise RunError(f"a step on {samples} samples failed, and nothing is known of it: {failure}"
                        ) from failure  # fmt: skip
@@ -71,7 +71,7 @@ def few_samples(job: Job, samples: int, on: SimulatedRank) -> PWGF:
                    pieces=max(_PIECES, on.size))  # fmt: skip
 
 
-def _traced(runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
+def _traced(job: Job, runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
     """Trace a product, a step and a measurement in turn."""
     judge = Judge(runner.problem, runner.setting.evaluation)
     start = runner.enter(runner.start())
@@ -89,7 +89,17 @@ def _traced(runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
 
     first = int(start.entered.products)
     work = traced(step).work
-    measurement = traced(lambda: judge.look(start.map, runner.velocity(start))).work
+    velocity = runner.velocity(start)
+    seen_between = job.output.bound and looks_between(
+        job.problem, job.output.particles or job.options.samples
+    )
+
+    def measure() -> None:
+        judge.look(start.map, velocity)
+        if seen_between:
+            judge.residual(start.map, velocity)
+
+    measurement = traced(measure).work
     return OneStep(
         runner, system, samples, seen["solves"],
         work=work - seen["products"] * product,

@@ -54,7 +54,7 @@ def check(stored: StoredRun) -> list[Flaw]:
     spoilt = {flaw.array for flaw in flaws}
     if not spoilt & {FIGURES, "stage"}:
         flaws += [*_rows_of_stages(stored), *_parameters(stored)]
-    flaws += [*_particles(stored), *_log_weights(stored)]
+    flaws += [*_particles(stored), *_log_weights(stored), *_error_states(stored)]
     if not spoilt & {FIGURES, "folded", "time", PARTICLE_TIME}:
         flaws += _log_densities(stored)
     return flaws
@@ -225,6 +225,18 @@ def _log_weights(stored: StoredRun) -> Iterator[Flaw]:
             yield values
         elif what := flaw_of_numbers(values):
             yield Flaw("log_weight", None, what)
+
+
+def _error_states(stored: StoredRun) -> Iterator[Flaw]:
+    """Single numbers may be missing, where the map has folded within a step."""
+    if "error_state" not in stored.group:
+        return
+    for row in range(stored.rows):
+        values = _row(stored, "error_state", row)
+        if isinstance(values, Flaw):
+            yield values
+        elif np.isnan(values).all():
+            yield Flaw("error_state", row, "it is missing")
 
 
 def _log_densities(stored: StoredRun) -> Iterator[Flaw]:

@@ -19,7 +19,7 @@ from ..columns import Column, along
 from .attributes import encoded
 from .checkpoint import CHECKPOINT
 from .metadata import FILE, StoreMetadata
-from .schema import ARRAYS, FIGURES, SCHEMA_VERSION, STEP_FIGURES, labelled
+from .schema import ARRAYS, FIGURES, FURTHER, SCHEMA_VERSION, STEP_FIGURES, labelled
 from .stages import STAGES, Stage
 
 _CHUNK_BYTES = 1 << 20
@@ -59,6 +59,12 @@ class StoreShape:
     """What the estimate of the error goes on with takes so many numbers."""
 
     @property
+    def further(self) -> list[str]:
+        """The names of the arrays that only some runs have."""
+        named = {"log_weight": self.weighted, "error_state": self.error_numbers > 0}
+        return [name for name, has in named.items() if has]
+
+    @property
     def shard(self) -> int:
         """Samples in a shard."""
         return self.block * self.blocks_per_shard
@@ -93,9 +99,10 @@ def _filled(
     path: Path, shape: StoreShape, attributes: Mapping[str, Any], stage: Stage
 ) -> StoreMetadata:
     stages = [stage.entry(row=0)]
-    given = encoded(
-        {"schema_version": SCHEMA_VERSION, CHECKPOINT: "", **attributes, STAGES: stages}
-    )
+    given = encoded({
+        "schema_version": SCHEMA_VERSION, CHECKPOINT: "", **attributes, STAGES: stages,
+        FURTHER: shape.further,
+    })  # fmt: skip
     group = zarr.open_group(path, mode="w-", zarr_format=3)
     _create_samples(group, shape)
     _create_parameters(group, shape, stage)

@@ -21,7 +21,7 @@ from .files import PlainFiles, kind_of, read_file
 from .metadata import FILE, StoreMetadata
 from .older import OLDER
 from .reader import StoredRun
-from .schema import ARRAYS, OF_SOME_RUNS, OLDEST_ARRAYS, SCHEMA_VERSION, STAGE
+from .schema import ARRAYS, FURTHER, OF_SOME_RUNS, OLDEST_ARRAYS, SCHEMA_VERSION, STAGE
 
 _GIVE = "give the folder that `hpc-wgf run` wrote"
 # No digest protects them in older stores.
@@ -126,7 +126,8 @@ def _inconsistency(
     if not old and (broken := broken_seal(attributes, arrays)):
         return broken
     for name in OLDEST_ARRAYS if old else ARRAYS:
-        if name not in arrays and name not in OF_SOME_RUNS:
+        needed = name not in OF_SOME_RUNS or name in str(attributes.get(FURTHER, ""))
+        if needed and name not in arrays:
             return f"the array {name} is missing"
     lengths: dict[str, int] = {}
     for name, array in sorted(arrays.items(), key=lambda pair: (pair[0] != "time", pair[0])):

@@ -232,7 +232,12 @@ class StoredRun:
 
     def error_state(self, row: int) -> np.ndarray | None:
         """What the estimate of the error goes on with at a row; None where it has none."""
-        return self.read("error_state", row) if "error_state" in self.group else None
+        if "error_state" not in self.group:
+            return None
+        values = self.read("error_state", row)
+        if np.isnan(values).all():
+            raise self.damaged(f"error_state, row {row} is missing")
+        return values
 
     def log_weight(self, samples: slice = slice(None)) -> np.ndarray | None:
         """(samples,), the logarithms of the importance weights w of the particles, with which E[a]

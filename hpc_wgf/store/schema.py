@@ -37,7 +37,9 @@ FIGURES, STEP_FIGURES = "figures", "step_figures"
 OLDEST_ARRAYS = ("time", "theta", "particles", "log_density")
 """Arrays that stores of all schemas have."""
 OF_SOME_RUNS = ("log_weight", "error_state")
-"""Arrays that only some runs have."""
+"""Arrays that only some runs have,"""
+FURTHER = "further_arrays"
+"""and the attribute that names those of a run."""
 _COLUMNS = "columns"
 
 

