@@ -40,6 +40,7 @@ from .ridge_basis import RidgeBasis
 _NAN = float("nan")
 _SAMPLES = 4000  # of the estimate at most,
 _COORDINATES = 1 << 18  # which have at most so many coordinates,
+_ENTRIES = 1 << 17  # and Hessians of so many entries together,
 _FEWEST = 100  # but these at least
 _FUNCTIONS = 80  # of its basis,
 _PER_FUNCTION = 10  # and samples of each of them at least
@@ -289,7 +290,11 @@ def estimate_bytes(problem: Problem, particles: int) -> int:
 
 def _most_samples(problem: Problem) -> int:
     """Of the estimate."""
-    return max(_FEWEST, min(_SAMPLES, _COORDINATES // problem.dimension))
+    d = problem.dimension
+    most = _COORDINATES // d
+    if not _has_diagonal_hessian(problem):
+        most = min(most, _ENTRIES // d**2)
+    return max(_FEWEST, min(_SAMPLES, most))
 
 
 def convexity_of(problem: Problem) -> float | None:
@@ -309,7 +314,12 @@ def _estimable(problem: Problem) -> bool:
     known = PotentialEnergy | Entropy | InternalEnergy
     if not all(isinstance(part, known) for part in problem.energy.parts):
         return False
-    potential, d = problem.energy.potential(), problem.dimension
-    if d <= _WIDEST or potential is None or potential.hessian() is not None:
+    return problem.dimension <= _WIDEST or _has_diagonal_hessian(problem)
+
+
+def _has_diagonal_hessian(problem: Problem) -> bool:
+    """Whether ∇²V is diagonal, or the same everywhere."""
+    potential = problem.energy.potential()
+    if potential is None or potential.hessian() is not None:
         return True
-    return all(potential.coordinate(j) is not None for j in range(d))
+    return all(potential.coordinate(j) is not None for j in range(problem.dimension))

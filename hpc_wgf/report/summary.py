@@ -93,7 +93,8 @@ class Summary:
     map itself; None at the start."""
 
     error_estimate_relative: Column | None
-    """An estimate of `map_error`, likewise."""
+    """An estimate of `map_error`, likewise; None also where it is above the displacement, as errors
+    are not small then."""
 
     convexity: float | None
     """κ, with which the bound grows like e^{−κt}; the least that was met, if it is that of the
@@ -233,7 +234,9 @@ class Summary:
             map_error=_listed_or_none(map_error),
             map_error_relative=_listed_or_none(relative),
             error_bound_relative=_listed_or_none(column["error_bound"] / displaced),
-            error_estimate_relative=_listed_or_none(column["error_estimate"] / displaced),
+            error_estimate_relative=_listed_or_none(
+                _below_one(column["error_estimate"] / displaced)
+            ),
             convexity=_last(column["convexity"]),
             convexity_source=attributes.get("convexity_source"),
             symmetric_kl=_listed_or_none(column["symmetric_kl"]),
@@ -328,6 +331,11 @@ def _summed(column: np.ndarray) -> float | None:
     """The sum of the finite values; None where there is none."""
     finite = column[np.isfinite(column)]
     return float(finite.sum()) if finite.size else None
+
+
+def _below_one(column: np.ndarray) -> np.ndarray:
+    """The values up to 1."""
+    return np.where(column <= 1.0, column, np.nan)
 
 
 def _last(column: np.ndarray) -> float | None:
