@@ -143,11 +143,13 @@ def solve(
         warned = start_warnings(problem, evaluation.z) + gate_warnings(problem, run.setting.map)
     check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
     judge, state = Judge(problem, evaluation), None
+    errors = ErrorMonitor.of(judge, run.setting.sampler) if run.layout.bound else None
     if stored is not None:
         check_same_values(stored, run, judge)
         if checkpoint is not None:
             state = state_at(checkpoint, stored, run)
-    errors = ErrorMonitor.of(judge, run.setting.sampler) if run.layout.bound else None
+            if errors is not None:
+                errors.resume(_error_state(checkpoint, stored), state.map)
     memory = MemoryRecorder()
     seeing: list[Observer] = [memory, *observers]
     source = None if errors is None else errors.convexity_source
@@ -165,8 +167,6 @@ def solve(
     begun = problem.start_time
     if stored is not None and stored.rows:
         begun = float(stored.column("time")[stored.stages[-1].row])
-    if errors is not None and state is not None and checkpoint is not None and stored is not None:
-        errors.resume(_error_state(checkpoint, stored), state.map)
     staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
     last = Loop(run.method, judge, communicator, schedule, seeing, staging, errors).run(
         state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds

@@ -71,7 +71,7 @@ def _affine(problem: Problem) -> MapTable | None:
 
 def _separates(problem: Problem) -> bool:
     """Whether every coordinate has a flow of its own."""
-    from ..problems import Box, Gaussian
+    from ..problems import Box, Gaussian, is_separable
     from ..problems.matrices import diagonal_of
 
     d, start, energy = problem.dimension, problem.start, problem.energy
@@ -80,22 +80,20 @@ def _separates(problem: Problem) -> bool:
     independent = isinstance(start, Box) or (
         isinstance(start, Gaussian) and diagonal_of(start.covariance, d) is not None
     )
-    potential = energy.potential()
-    alone = potential is None or all(potential.coordinate(j) is not None for j in range(d))
-    return independent and energy.is_fokker_planck and alone
+    return independent and energy.is_fokker_planck and is_separable(energy.potential(), d)
 
 
 def _radial(problem: Problem) -> list[MapTable]:
     """A layer about every Gaussian, out to where its core ends: |f|² ~ ρ^{2m−1} lies in N(c, C/m)
     and narrower. None where another energy moves the samples too."""
     from ..maps.radial import overlapping
-    from ..problems import Gaussian, InternalEnergy, Mixture
+    from ..problems import Gaussian, InternalEnergy, components_of
 
     energy, start = problem.energy, problem.start
     internal = [part for part in energy.parts if isinstance(part, InternalEnergy)]
     if not internal or len(internal) < len(energy.parts):
         return []
-    parts = start.components if isinstance(start, Mixture) else [start]
+    parts = components_of(start)
     gaussians = [part for part in parts if isinstance(part, Gaussian)]
     if not gaussians:
         return []

@@ -7,7 +7,7 @@ from .judge import Judge
 from .look import Look
 from .mass import LogMass, log_mass
 from .modes import mode_shares
-from .path import Moment
+from .path import PathPoint
 from .wasserstein import wasserstein_1d
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "LogMass",
     "Look",
     "MapError",
-    "Moment",
+    "PathPoint",
     "affine_law",
     "estimate_bytes",
     "log_mass",

@@ -21,29 +21,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..cloud import Cloud
 from ..columns import Column
 from ..ensemble import Ensemble, Sampler
 from ..errors import StepFailed
 from ..maps import Frame, MapState, Stage
-from ..problems import (
-    Entropy,
-    InternalEnergy,
-    PotentialEnergy,
-    Problem,
-    residual_is_defined,
-)
+from ..problems import Entropy, InternalEnergy, PotentialEnergy, Problem, is_separable
 from .judge import Judge
 from .linearised_error import Galerkin, Hessians, Seen, roughness
-from .path import Moment, hermite
+from .path import PathPoint, hermite
 from .ridge_basis import RidgeBasis
 
 _NAN = float("nan")
+_NoFactors: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 _SAMPLES = 4000  # of the estimate at most,
 _COORDINATES = 1 << 18  # which have at most so many coordinates,
 _ENTRIES = 1 << 17  # and Hessians of so many entries together,
 _FEWEST = 100  # but these at least
 _FUNCTIONS = 80  # of its basis,
 _PER_FUNCTION = 10  # and samples of each of them at least
+_LARGEST = 700.0  # exponent of a number
 _WIDEST = 64  # dimensions in which a Hessian is formed at every sample
 
 
@@ -86,11 +83,9 @@ class ErrorMonitor:
         self._last: tuple[MapState, _Residual] | None = None
 
     @classmethod
-    def of(cls, judge: Judge, sampler: Sampler) -> Self | None:
-        """For the first members of the judge's evaluation sample. None where E|r|² has no meaning
-        (see `residual_is_defined`)."""
-        if not residual_is_defined(judge.problem):
-            return None
+    def of(cls, judge: Judge, sampler: Sampler) -> Self:
+        """For the first members of the judge's evaluation sample, where E|r|² has a meaning (see
+        `residual_is_defined`)."""
         return cls(judge, sampler.leading(judge.evaluation.blocks, _most_samples(judge.problem)))
 
     @property
@@ -130,22 +125,24 @@ class ErrorMonitor:
         return RidgeBasis.of(Frame.of_samples(chunk.x), count).to(chunk.x)
 
     @torch.no_grad()
-    def advance(self, begun: Moment, reached: Moment, step: float) -> None:
+    def advance(self, begun: PathPoint, reached: PathPoint, step: float) -> None:
         """Add a step of the path. Collective."""
         middle, slopes = hermite(begun, reached, step)
         before, after = self._norm(begun, slopes[0]), self._norm(reached, slopes[2])
         between = None
         if self._estimates:
-            between = self._follow(begun, middle, reached, slopes, step)
+            try:
+                between = self._follow(begun, middle, reached, slopes, step)
+            except _NoFactors:  # No number goes on from here, on any rank.
+                self._rest = torch.full_like(self._rest, _NAN)
+                self._last = None
         if between is None or not self._sees_all:
             between = self._norm_at(middle, slopes[1])
         kappa = self._given if self._given is not None else min(self.convexity, 0.0)
-        decay = math.exp(-kappa * step)
-        self.bound = decay * self.bound + step / 6 * (
-            decay * before + 4 * math.exp(-kappa * step / 2) * between + after
-        )
+        half, whole = _exponential(-kappa * step / 2), _exponential(-kappa * step)
+        self.bound = whole * self.bound + step / 6 * (whole * before + 4 * half * between + after)
 
-    def _norm(self, moment: Moment, slope: Tensor) -> float:
+    def _norm(self, moment: PathPoint, slope: Tensor) -> float:
         if moment.velocity is not None:  # the judge has looked along it
             return moment.look.projection_error**0.5
         return self._norm_at(moment.map, slope)
@@ -158,7 +155,7 @@ class ErrorMonitor:
             return _NAN
 
     def _follow(
-        self, begun: Moment, middle: MapState, reached: Moment, slopes: Sequence[Tensor],
+        self, begun: PathPoint, middle: MapState, reached: PathPoint, slopes: Sequence[Tensor],
         step: float,
     ) -> float:  # fmt: skip
         """Take the linearised error along; (E|r|²)^½ in the middle of the step."""
@@ -197,11 +194,9 @@ class ErrorMonitor:
 
     def _coordinates_alone(self, map: MapState) -> bool:
         """Whether r_j depends on x_j alone, for every j."""
-        potential, d = self.judge.problem.energy.potential(), self.judge.problem.dimension
-        if d == 1:
-            return True
-        alone = potential is None or all(potential.coordinate(j) is not None for j in range(d))
-        return alone and map.map.coordinates_alone
+        problem = self.judge.problem
+        alone = is_separable(problem.energy.potential(), problem.dimension)
+        return problem.dimension == 1 or (alone and map.map.coordinates_alone)
 
     def _sight(self, map: MapState, slope: Tensor) -> Galerkin:
         return Galerkin(self._basis, self._seen(map, slope))
@@ -215,12 +210,9 @@ class ErrorMonitor:
         moved = map.map.linearizer().linearize(chunk.x, budget=0).jvp(slope)
         f = force.total.double()
         sound = cloud.unfolded & f.isfinite().all(1)
-        weights = sound.double() / ensemble.total
-        if (weight := chunk.weight) is not None:
-            weights = weights * weight.double()
         f = torch.where(sound[:, None], f, 0.0)
         residual = torch.where(sound[:, None], moved.double() + f, 0.0)
-        return Seen(cloud, f, residual, weights)
+        return Seen(cloud, f, residual, _shares(chunk, sound))
 
     def _enter(self, map: MapState) -> None:
         """Behind the frozen stages of a map; in a new stage the error is projected onto its
@@ -238,20 +230,19 @@ class ErrorMonitor:
     def _still(self, ensemble: Ensemble) -> Seen:
         (chunk,) = ensemble.chunks
         zero = torch.zeros_like(chunk.x, dtype=torch.float64)
-        weights = chunk.unfolded.double() / ensemble.total
-        if (weight := chunk.weight) is not None:
-            weights = weights * weight.double()
-        return Seen(chunk, zero, zero, weights)
+        return Seen(chunk, zero, zero, _shares(chunk, chunk.unfolded))
 
     def estimate(self, map: MapState) -> float:
         """(E|e|²)^½ of the linearised error e at a map of the path."""
         if not self._estimates:
             return _NAN
-        self._enter(map)
-        (cloud,) = self._behind.push(map.active(), density=True, score=False)
-        seen = self._still(Ensemble([cloud], self._behind.sizes, self._behind.communicator))
-        square = Galerkin(self._basis, seen)
-        error = square.field(self._gradient) + self._rest
+        try:
+            self._enter(map)
+            (cloud,) = self._behind.push(map.active(), density=True, score=False)
+            seen = self._still(Ensemble([cloud], self._behind.sizes, self._behind.communicator))
+            error = Galerkin(self._basis, seen).field(self._gradient) + self._rest
+        except _NoFactors:
+            return _NAN
         return float((seen.weights * error.square().sum(1)).sum()) ** 0.5
 
     @property
@@ -271,18 +262,27 @@ class ErrorMonitor:
         }
 
 
+def _exponential(exponent: float) -> float:
+    """e to a power, infinite where no number can hold it."""
+    return math.exp(exponent) if exponent < _LARGEST else math.inf
+
+
+def _shares(chunk: Cloud, sound: Tensor) -> Tensor:
+    """w/n of the samples of a chunk, (n,) in float64, 0 where they are not `sound`."""
+    shares = sound.double() / len(sound)
+    return shares if (weight := chunk.weight) is None else shares * weight.double()
+
+
 def looks_between(problem: Problem, particles: int) -> bool:
     """Whether a monitor looks at all of an evaluation sample of so many members once more in every
     step."""
-    if not residual_is_defined(problem):
-        return False
     return not _estimable(problem) or particles > _most_samples(problem)
 
 
 def estimate_bytes(problem: Problem, particles: int) -> int:
     """Bytes of the largest arrays of a monitor, ψ' and ψ'' of all functions at its samples, which
     an allocator keeps from step to step, and of its vector fields."""
-    if not (residual_is_defined(problem) and _estimable(problem)):
+    if not _estimable(problem):
         return 0
     samples = min(particles, _most_samples(problem))
     return 8 * samples * (2 * _FUNCTIONS + 6 * problem.dimension)
@@ -320,6 +320,5 @@ def _estimable(problem: Problem) -> bool:
 def _has_diagonal_hessian(problem: Problem) -> bool:
     """Whether ∇²V is diagonal, or the same everywhere."""
     potential = problem.energy.potential()
-    if potential is None or potential.hessian() is not None:
-        return True
-    return all(potential.coordinate(j) is not None for j in range(problem.dimension))
+    constant = potential is not None and potential.hessian() is not None
+    return constant or is_separable(potential, problem.dimension)

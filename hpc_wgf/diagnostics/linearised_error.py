@@ -16,13 +16,21 @@ and the rest follows every particle for itself, e' = r − ∇²V e.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..cloud import Cloud
-from ..problems import Entropy, InternalEnergy, Potential, SumOfEnergies, with_hessian
+from ..problems import (
+    Entropy,
+    InternalEnergy,
+    Potential,
+    SumOfEnergies,
+    is_separable,
+    with_hessian,
+)
 from .ridge_basis import RidgeBasis
 
 _REGULAR = 1e-7  # of ‖M‖, added to it
@@ -65,7 +73,7 @@ class Hessians:
             self.diagonal = constant.to(x).expand(1, d)
         elif potential is not None:
             _, product = with_hessian(potential, x)
-            if all(potential.coordinate(j) is not None for j in range(d)):
+            if is_separable(potential, d):
                 self.diagonal = product(torch.ones_like(x[0]))
             else:
                 axes = torch.eye(d, dtype=x.dtype, device=x.device)
@@ -103,21 +111,28 @@ class Hessians:
         return left.T @ (first[:, None] * bent).reshape(-1, q)
 
 
+def _pressures(energy: SumOfEnergies, seen: Seen) -> Iterator[tuple[float, Tensor]]:
+    """m and p/ρ = c ρ^{m−1} at the samples, (n,), of every entropy, with m = 1 and c = β, and
+    internal energy."""
+    for part in energy.of_density:
+        if isinstance(part, Entropy):
+            yield 1.0, torch.full_like(seen.weights, part.beta)
+        elif isinstance(part, InternalEnergy):
+            power = torch.exp((part.m - 1) * seen.cloud.log_density.double())
+            yield part.m, part.factor * power
+
+
 def roughness(seen: Seen, field: Tensor, energy: SumOfEnergies) -> float:
     """Σ_j E[D (∂_j a_j)²] / E|a|² of a field whose a_j depends on x_j alone, (n, d), with the
     coefficient of diffusion D = β + c m ρ^{m−1}: how fast it is damped. By differences of
     neighbours."""
-    x, pressure = seen.cloud.x.double(), torch.zeros_like(seen.weights)
-    for part in energy.of_density:
-        if isinstance(part, Entropy):
-            pressure = pressure + part.beta
-        elif isinstance(part, InternalEnergy):
-            grown = torch.exp((part.m - 1) * seen.cloud.log_density.double())
-            pressure = pressure + part.factor * part.m * grown
+    x, diffusion = seen.cloud.x.double(), torch.zeros_like(seen.weights)
+    for m, pressure in _pressures(energy, seen):
+        diffusion = diffusion + m * pressure
     order = x.argsort(0)
     step = x.gather(0, order).diff(dim=0).clamp(min=1e-300)
     change = field.gather(0, order).diff(dim=0)
-    weights = (seen.weights * pressure.nan_to_num(0.0))[order[1:]]
+    weights = (seen.weights * diffusion.nan_to_num(0.0))[order[1:]]
     square = (seen.weights[:, None] * field.square()).sum()
     return float((weights * (change / step).square()).sum() / square.clamp(min=1e-300))
 
@@ -128,7 +143,6 @@ class Galerkin:
     def __init__(self, basis: RidgeBasis, seen: Seen) -> None:
         self.basis, self.seen = basis, seen
         self.first, self.second = basis.derivatives(seen.cloud.x.double())
-        self._log_density = seen.cloud.log_density.double()
         self._weighted = seen.weights[:, None] * self.first
         W = basis.directions
         self._products = W @ W.T
@@ -161,13 +175,9 @@ class Galerkin:
         W, weights, second = self.basis.directions, self.seen.weights, self.second
         squares, lengths = self._products.square(), W.square().sum(1)
         A = torch.zeros_like(squares)
-        for part in energy.of_density:
-            if isinstance(part, Entropy):
-                A = A + part.beta * ((weights[:, None] * second).T @ second) * squares
-            elif isinstance(part, InternalEnergy):
-                pressure = part.factor * torch.exp((part.m - 1) * self._log_density)
-                bent = ((weights * pressure)[:, None] * second).T @ second
-                A = A + bent * ((part.m - 1) * torch.outer(lengths, lengths) + squares)
+        for m, pressure in _pressures(energy, self.seen):
+            bent = ((weights * pressure)[:, None] * second).T @ second
+            A = A + bent * ((m - 1) * torch.outer(lengths, lengths) + squares)
         return A
 
     def generator(self, hessians: Hessians, diffusion: Tensor) -> Tensor:

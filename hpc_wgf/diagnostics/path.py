@@ -11,7 +11,7 @@ from .look import Look
 
 
 @dataclass(frozen=True)
-class Moment:
+class PathPoint:
     """A map of the path, its velocity, and what the judge has found there."""
 
     map: MapState
@@ -21,7 +21,7 @@ class Moment:
 
 
 def hermite(
-    begun: Moment, reached: Moment, step: float
+    begun: PathPoint, reached: PathPoint, step: float
 ) -> tuple[MapState, tuple[Tensor, Tensor, Tensor]]:
     """The middle of the cubic Hermite polynomial of a step, and its slopes at the beginning, in
     the middle and at the end; a straight line where there are no velocities."""

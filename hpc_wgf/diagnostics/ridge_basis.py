@@ -38,10 +38,10 @@ class RidgeBasis:
 
     @classmethod
     def of(cls, frame: Frame, count: int) -> Self:
-        """About `count` functions, or none where they are fewer than coordinates and squares of the
-        axes, for samples of the mean and covariance of a frame: as many
-        squares as there are symmetric matrices where these are at most half of the functions, else
-        those of the axes; half of the ridges along the axes."""
+        """`count` functions for samples of the mean and covariance of a frame, or none where they
+        are fewer than coordinates and squares of the axes. As many squares as there are symmetric
+        matrices where these are at most half of the functions, else those of the axes; half of the
+        ridges along the axes."""
         d = len(frame.mean)
         if 2 * d > count:  # not even the squares
             nothing = frame.mean.new_zeros(0)

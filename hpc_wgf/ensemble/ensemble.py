@@ -68,10 +68,6 @@ class Ensemble:
         left_out = self.left_out + self.total - sum(sum(rank) for rank in sizes)
         return replace(self, chunks=kept, sizes=sizes, left_out=left_out)
 
-    def weights(self, chunk: int) -> Tensor | None:
-        """wᵢ of the samples of chunk number `chunk`, (n_chunk,); None where all are 1."""
-        return self.chunks[chunk].weight
-
     @property
     def own_weights(self) -> Tensor | None:
         """wᵢ of all samples of this rank, (n_local,); None where all are 1."""
@@ -80,12 +76,12 @@ class Ensemble:
 
     def weighted(self, chunk: int, values: Tensor) -> Tensor:
         """wᵢ aᵢ for the samples of chunk number `chunk` and their `values` a, (n_chunk, …)."""
-        weights = self.weights(chunk)
+        weights = self.chunks[chunk].weight
         return values if weights is None else _along(weights, values) * values
 
     def rooted(self, chunk: int, values: Tensor) -> Tensor:
         """√wᵢ aᵢ likewise."""
-        weights = self.weights(chunk)
+        weights = self.chunks[chunk].weight
         return values if weights is None else _along(weights.sqrt(), values) * values
 
     def square(self, chunk: int, values: Tensor) -> Tensor:

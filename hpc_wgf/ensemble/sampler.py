@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..choices import Sampling
-from ..cloud import Cloud, joined
+from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
 from ..problems import Density, inverse_transform
@@ -51,7 +51,8 @@ class Evaluation:
     @property
     def log_weight(self) -> Tensor | None:
         """The logarithms of their importance weights, (n_local,); None where all are 1."""
-        return joined(self.ensemble.chunks).log_weight
+        known = [each for chunk in self.ensemble.chunks if (each := chunk.log_weight) is not None]
+        return torch.cat(known) if known else None
 
 
 Parts = Sequence[Sequence[range]]

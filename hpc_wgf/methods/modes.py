@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from ..checks import MOST_LEFT_OVER, force_left_over
@@ -13,6 +15,7 @@ from .base import layout_samples, start_frame
 _WIDER = 2.0  # Samples are sought from so much further out.
 
 
+@lru_cache(maxsize=1)  # A map that is tried before it is taken is built twice.
 def target_modes(problem: Problem) -> Modes:
     """The modes of e^{−V/β}, as `find_modes` gives them for start samples. Where gates at these
     leave much of the force at the start over, more samples are taken, the same ones twice as far

@@ -30,7 +30,7 @@ class GramOperator:
 
     @cached_property
     def _weights(self) -> list[Tensor | None]:
-        return [self.ensemble.weights(k) for k in range(len(self.chunks))]
+        return [chunk.weight for chunk in self.ensemble.chunks]
 
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,); collective."""

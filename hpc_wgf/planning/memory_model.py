@@ -119,11 +119,7 @@ def memory_model(job: Job, runner: PWGF, system: NormalEquations) -> MemoryModel
         pushing=TransientMemory(*(_pushing(runner, n) for n in (FEW, MORE))),
         differentiating=TransientMemory(*(_differentiating(runner, n) for n in (FEW, MORE))),
         virial=_virial(job),
-        estimate=float(
-            estimate_bytes(job.problem, job.output.particles or job.options.samples)
-            if job.output.bound
-            else 0
-        ),
+        estimate=_estimate(job),
         preconditioner=_prepared(runner, system),
         parameters=runner.setting.map.parameter_count(),
         itemsize=job.options.torch_dtype.itemsize,
@@ -195,6 +191,12 @@ def _virial(job: Job) -> float:
             check_virial(job.problem, job.options.samples, _TRIED)
 
     return traced(check).peak * (VIRIAL_SAMPLES / _TRIED)
+
+
+def _estimate(job: Job) -> float:
+    """Bytes that the estimate of the error takes."""
+    layout = job.layout(1)
+    return float(estimate_bytes(job.problem, layout.particles)) if layout.bound else 0.0
 
 
 def _prepared(runner: PWGF, system: NormalEquations) -> PreconditionerCost | None:

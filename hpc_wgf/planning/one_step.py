@@ -90,9 +90,8 @@ def _traced(job: Job, runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
     first = int(start.entered.products)
     work = traced(step).work
     velocity = runner.velocity(start)
-    seen_between = job.output.bound and looks_between(
-        job.problem, job.output.particles or job.options.samples
-    )
+    layout = job.layout(1)
+    seen_between = layout.bound and looks_between(job.problem, layout.particles)
 
     def measure() -> None:
         judge.look(start.map, velocity)

@@ -69,9 +69,10 @@ class Job:
 
     def every(self) -> float:
         """Time between stored rows."""
-        return self._layout(1).every
+        return self.layout(1).every
 
-    def _layout(self, ranks: int) -> Layout:
+    def layout(self, ranks: int) -> Layout:
+        """What the store of the run fixes."""
         return Layout.of(self.problem, self.options, self.output, ranks)
 
     def partition(self, ranks: int, device: torch.device) -> Partition:
@@ -79,7 +80,7 @@ class Job:
 
         Errors: `InputError` where there are more ranks than sample blocks.
         """
-        sizes, options = self._layout(ranks), self.options
+        sizes, options = self.layout(ranks), self.options
         sampler = Sampler(
             self.problem.start,
             SimulatedRank(ranks, device),

@@ -2,7 +2,7 @@
 problems (in the folder catalogue)."""
 
 from .compact import Barenblatt, Box, Paraboloid
-from .densities import Density, Gaussian, Mixture, jump_of, moments_of
+from .densities import Density, Gaussian, Mixture, components_of, jump_of, moments_of
 from .energies import (
     ChunkForce,
     Energy,
@@ -18,7 +18,13 @@ from .inverse_transform import InverseTransform, inverse_transform
 from .mixture_flow import MixtureFlow, mixture_law
 from .modes import Modes, find_modes
 from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
-from .potentials import Potential, SumOfPotentials, UserPotential, with_hessian
+from .potentials import (
+    Potential,
+    SumOfPotentials,
+    UserPotential,
+    is_separable,
+    with_hessian,
+)
 from .problem import Problem
 from .proposal import proposal_of
 from .residual import residual_is_defined
@@ -55,9 +61,11 @@ __all__ = [
     "SumOfEnergies",
     "SumOfPotentials",
     "UserPotential",
+    "components_of",
     "exact_map",
     "find_modes",
     "inverse_transform",
+    "is_separable",
     "jump_of",
     "mixture_law",
     "moments_of",

@@ -74,6 +74,11 @@ def jump_of(density: Density) -> str | None:
     return None if declared is None else declared()
 
 
+def components_of(density: Density) -> Sequence[Density]:
+    """Those of a mixture, or the one density itself."""
+    return density.components if isinstance(density, Mixture) else [density]
+
+
 class Gaussian:
     """N(m, C): log λ(z) = −½ (z−m)ᵀ C⁻¹ (z−m) − ½ log det(2πC)."""
 

@@ -16,7 +16,7 @@ from .energies import InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
 from .matrices import diagonal_of, multiple_of_identity, times
 from .mixture_flow import MixtureFlow
-from .potentials import Potential, SumOfPotentials
+from .potentials import Potential, SumOfPotentials, is_separable
 from .radial_flow import RadialPorousFlow
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
@@ -55,14 +55,10 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     if potential is None:
         return GaussianFlow(None, beta, start)
     independent = diagonal_of(start.covariance, d) is not None
-    if not quadratic and (beta == 0 or not independent or not _is_separable(potential, d)):
+    if not quadratic and (beta == 0 or not independent or not is_separable(potential, d)):
         return None
     _check_declared(potential, [start])
     return (GaussianFlow if quadratic else SeparableFlow)(potential, beta, start)
-
-
-def _is_separable(potential: Potential, dimension: int) -> bool:
-    return all(potential.coordinate(j) is not None for j in range(dimension))
 
 
 def _check_declared(potential: Potential | None, starts: Sequence[Density]) -> None:

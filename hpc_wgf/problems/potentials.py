@@ -80,6 +80,11 @@ def with_hessian(potential: Potential, x: Tensor) -> tuple[Tensor, Callable[[Ten
     return gradient.detach(), product
 
 
+def is_separable(potential: Potential | None, dimension: int) -> bool:
+    """Whether V(x) = Σ_j v_j(x_j) with v_j that `Potential.coordinate` gives; true without one."""
+    return potential is None or all(potential.coordinate(j) is not None for j in range(dimension))
+
+
 class SumOfPotentials(Potential):
     """V = Σᵢ cᵢ Vᵢ."""
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..parallel import samples_to_check
-from .densities import Density, Gaussian, Mixture
+from .densities import Density, Gaussian, Mixture, components_of
 from .energies import InternalEnergy
 from .problem import Problem
 
@@ -75,9 +75,8 @@ def _force_square(problem: Problem, z: Tensor) -> Tensor:
 
 def _components(start: Density) -> list[_Part]:
     """Weights and components of a mixture, or a density itself; none where no one is Gaussian."""
-    parts = [(1.0, start)]
-    if isinstance(start, Mixture):
-        parts = list(zip(start.weights.tolist(), start.components, strict=True))
+    weights = start.weights.tolist() if isinstance(start, Mixture) else [1.0]
+    parts = list(zip(weights, components_of(start), strict=True))
     return parts if any(isinstance(part, Gaussian) for _, part in parts) else []
 
 

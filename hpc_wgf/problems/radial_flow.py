@@ -21,7 +21,7 @@ import scipy  # Its parts are imported at first use, which keeps the start of ev
 import torch
 from torch import Tensor
 
-from .densities import Density, Gaussian, Mixture
+from .densities import Density, Gaussian, Mixture, components_of
 from .matrices import multiple_of_identity
 
 _FACES = 200  # for every dimension, but
@@ -132,7 +132,7 @@ class RadialPorousFlow:
     def known(cls, m: float, factor: float, start: Density) -> RadialPorousFlow | None:
         """The flow from `start`; None unless its components are isotropic Gaussians in at most 50
         dimensions that have not met."""
-        if start.dimension > _MOST or not all(map(_is_isotropic, _components(start))):
+        if start.dimension > _MOST or not all(map(_is_isotropic, components_of(start))):
             return None
         flow = cls(m, factor, start)
         return None if flow.has_met(0.0) else flow
@@ -144,7 +144,7 @@ class RadialPorousFlow:
         weights = start.weights.tolist() if isinstance(start, Mixture) else [1.0]
         return [
             (weight, part.mean, math.sqrt(float(part.covariance.reshape(-1)[0])))
-            for weight, part in zip(weights, _components(start), strict=True)
+            for weight, part in zip(weights, components_of(start), strict=True)
             if isinstance(part, Gaussian)
         ]
 
@@ -208,10 +208,6 @@ class RadialPorousFlow:
             return torch.zeros(len(z), dtype=torch.int64)
         logs = [part.log_density(z) for part in self.start.components]
         return (torch.stack(logs, 1) + self.start.weights.log()).argmax(1)
-
-
-def _components(start: Density) -> Sequence[Density]:
-    return start.components if isinstance(start, Mixture) else [start]
 
 
 def _is_isotropic(density: Density) -> bool:

@@ -208,9 +208,7 @@ class Summary:
             projection = np.sqrt(column["projection_error"] / column["force_square"])
             fresh = np.sqrt(column["projection_error_fresh"] / _fresh_force_square(column))
         relative = np.where(map_error == 0.0, 0.0, relative)
-        own, exact = column["displacement"], column["map_displacement"]
-        displaced = np.where(np.isnan(exact), own, exact)
-        displaced = np.where(displaced > 0.0, displaced, np.nan)
+        displaced = _displacement(column)
         solves = _total(column["step_solves"])
         products = _total(column["step_products"])
         return cls(
@@ -308,6 +306,14 @@ class _Given(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._figures)
+
+
+def _displacement(column: Mapping[str, np.ndarray]) -> np.ndarray:
+    """That of the exact map, or where it is not known of the map itself; not-a-number where it is
+    0."""
+    own, exact = column["displacement"], column["map_displacement"]
+    displaced = np.where(np.isnan(exact), own, exact)
+    return np.where(displaced > 0.0, displaced, np.nan)
 
 
 def _fresh_force_square(column: Mapping[str, np.ndarray]) -> np.ndarray:

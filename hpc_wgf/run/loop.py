@@ -12,7 +12,7 @@ import torch
 
 from ..checks import check_identity, check_same_stage
 from ..columns import Column
-from ..diagnostics import ErrorMonitor, Judge, Look, Moment
+from ..diagnostics import ErrorMonitor, Judge, Look, PathPoint
 from ..ensemble import SamplesFailed
 from ..errors import RunError, StepFailed
 from ..integrators import Controller
@@ -214,7 +214,7 @@ class Loop:
     def _follow(self, begun: _Point, reached: _Point) -> None:
         if self.errors is not None:
             first, last = (
-                Moment(point.state.map, self.method.velocity(point.state), point.look)
+                PathPoint(point.state.map, self.method.velocity(point.state), point.look)
                 for point in (begun, reached)
             )
             self.errors.advance(first, last, reached.state.time - begun.state.time)

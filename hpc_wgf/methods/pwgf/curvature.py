@@ -21,7 +21,7 @@ from ...ensemble import Ensemble
 from ...maps import LinearFeatures, PushForward, carried_by
 from ...metric import features_of
 from ...parallel import tree_sum
-from ...problems import Potential, SumOfEnergies, with_hessian
+from ...problems import Potential, SumOfEnergies, is_separable, with_hessian
 
 _SAMPLES = 2000  # that suffice for H, of all ranks
 
@@ -93,7 +93,7 @@ def _positive_hessians(potential: Potential, x: Tensor, m: int) -> Tensor:
     """The positive part of the diagonal blocks of ∇²V, (blocks, m, m, n)."""
     n, d = x.shape
     _, product = with_hessian(potential, x)
-    if all(potential.coordinate(j) is not None for j in range(d)):
+    if is_separable(potential, d):
         rows = torch.diag_embed(product(torch.ones_like(x[0])).view(n, d // m, m))
     else:
         axes = torch.eye(d, dtype=x.dtype, device=x.device)

@@ -206,3 +206,51 @@ def test_where_nothing_is_known_nothing_is_said():
     ).summary
     assert unwanted.error_bound_relative is None
     assert unwanted.seconds_bound is None
+
+
+def test_what_cannot_be_told_does_not_end_a_run():
+    """A bound that no number can hold, and Hessians that are none at the samples."""
+    options = wgf.PWGFOptions(samples=300, step_size=0.05)
+    told = wgf.Problem(wgf.Entropy(1.0), wgf.Gaussian(1), 0.1, convexity=-1e6)
+    summary = wgf.solve(told, wgf.Affine(1), options).summary
+    assert summary.finished
+    assert summary.error_bound_relative is None
+    assert summary.error_estimate_relative[-1] < 0.1
+
+    class Rough(UserPotential):
+        """|x|, by a formula whose gradient is right and whose second derivative is not a number."""
+
+        def gradient(self, x):
+            return x.sign()
+
+    def value(x):
+        return (x[:, 0] - x[:, 0].detach()).abs().sqrt() * 0 + x.abs().sum(1)
+
+    rough = wgf.Problem([wgf.PotentialEnergy(Rough(value)), wgf.Entropy(1.0)], wgf.Gaussian(2), 0.1)
+    summary = wgf.solve(rough, wgf.Affine(2), options).summary
+    assert summary.finished
+    assert summary.error_estimate_relative is None
+
+
+def test_a_basis_that_cannot_be_factored_ends_the_estimate_alone(monkeypatch):
+    """As where the map has folded at all samples of the estimate, in the second step here."""
+    from hpc_wgf.diagnostics import error_monitor
+
+    made = []
+
+    class Failing(Galerkin):
+        def __init__(self, basis, seen):
+            made.append(seen)
+            if len(made) == 6:
+                raise torch.linalg.LinAlgError("not positive definite")
+            super().__init__(basis, seen)
+
+    monkeypatch.setattr(error_monitor, "Galerkin", Failing)
+    problem = wgf.Problem(wgf.Entropy(1.0), wgf.Gaussian(2), 0.2)
+    options = wgf.PWGFOptions(samples=300, step_size=0.05)
+    summary = wgf.solve(problem, wgf.Affine(2), options, wgf.Output(every=0.05)).summary
+    assert len(made) > 6
+    assert summary.finished
+    told = [value is not None for value in summary.error_estimate_relative]
+    assert told == [False, True, False, False, False]
+    assert None not in summary.error_bound_relative[1:]
