@@ -69,7 +69,7 @@ class Trajectory:
         )  # fmt: skip
 
     @cached_property
-    def _first(self) -> PushForward:
+    def first_map(self) -> PushForward:
         """The map of the first stage as the run had it. The evaluation sample, which may be large,
         is not drawn for it."""
         problem, map, options = self.spec
@@ -93,7 +93,7 @@ class Trajectory:
 
     def map(self, time: float) -> MapState:
         """T(t) at a stored time, frozen stages and all."""
-        return map_of_row(self.run, self._first, self.row(time))
+        return map_of_row(self.run, self.first_map, self.row(time))
 
     def sample(self, count: int, time: float, *, seed: int = 0) -> Cloud:
         """`count` new samples of ρ(t) at a stored time, with log ρ and ∇ log ρ: independent of all

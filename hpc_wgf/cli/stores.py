@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +11,6 @@ from ..config import build, parse_stored
 from ..errors import InputError, RunError
 from ..fields import local_path
 from .arguments import StorePath
-
-if TYPE_CHECKING:
-    from ..report import Summary
-    from ..store import StoredRun
 
 
 def report(
@@ -40,9 +34,34 @@ def report(
         int | None, typer.Option(min=2, help="Langevin paths from each, an even number [1000]")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="of samples and paths [0]")] = None,
+    bound: Annotated[
+        bool,
+        typer.Option(
+            "--bound",
+            help="bound and estimate of the error from the stored rows alone, for runs "
+            "without (output.bound = false)",
+        ),
+    ] = False,
+    corrected: Annotated[
+        bool,
+        typer.Option(
+            "--corrected", help="also figures of the samples moved by the error's estimate"
+        ),
+    ] = False,
+    expectations: Annotated[
+        bool,
+        typer.Option(
+            "--expectations",
+            help="also means, variances and shares of the modes of the stationary density, by "
+            "importance weights",
+        ),
+    ] = False,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="for --exact-kl, call the code of users that the store names"),
+        typer.Option(
+            "--trust",
+            help="for figures that are computed anew, call the code of users that the store names",
+        ),
     ] = False,
 ) -> None:
     """Energies, errors and work of a stored run. Example: `hpc-wgf report ou.zarr --json`"""
@@ -51,44 +70,38 @@ def report(
 
     given = {"samples": samples, "paths": paths, "seed": seed}
     numbers = {name: number for name, number in given.items() if number is not None}
-    if not exact_kl and (numbers or trust):
-        raise InputError(f"--{next(iter(numbers), 'trust')} is for --exact-kl: say that too")
+    if not exact_kl and numbers:
+        raise InputError(f"--{next(iter(numbers))} is for --exact-kl: say that too")
+    further = exact_kl or bound or corrected or expectations
+    if trust and not further:
+        raise InputError(
+            "--trust is for --exact-kl, --bound, --corrected or --expectations: say one of them too"
+        )
     stored = open_run(path)
     refuse_damaged(stored)
     summary = Summary.of_store(stored)
-    if exact_kl:
-        summary = _with_exact_kl(summary, stored, numbers, trust=trust)
+    if further:
+        from ..analysis import (
+            Trajectory,
+            with_bound,
+            with_correction,
+            with_exact_kl,
+            with_expectations,
+        )
+
+        tables = stored.configuration("ask in Python, see hpc_wgf.analysis.Trajectory")
+        spec = build(parse_stored(tables, trust=trust, store=stored.path, instead="say --trust"))
+        run = Trajectory.of(stored.path, spec)
+        summary = with_exact_kl(summary, run, **numbers) if exact_kl else summary
+        summary = with_bound(summary, run) if bound else summary
+        summary = with_correction(summary, run) if corrected else summary
+        summary = with_expectations(summary, run) if expectations else summary
     if picture is not None:
         draw(stored, local_path(picture))
     if as_json:
         print(summary.to_json())
     else:
         print_summary(summary)
-
-
-def _with_exact_kl(
-    summary: Summary, stored: StoredRun, numbers: Mapping[str, int], *, trust: bool
-) -> Summary:
-    """The summary with KL to the exact density of the flow at every stored time."""
-    from ..analysis import Trajectory, no_reversible_flow
-
-    tables = stored.configuration("ask in Python, Trajectory.of(path, spec).exact_divergence(t)")
-    spec = build(parse_stored(tables, trust=trust, store=stored.path, instead="say --trust"))
-    if reason := no_reversible_flow(spec.problem):
-        return replace(summary, kl_exact_notes=[f"none is given, as {reason}"])
-    run = Trajectory.of(stored.path, spec)
-    found = [run.exact_divergence(time, **numbers) for time in summary.times]
-    notes = [
-        f"at t = {time:.9g}, {each.note}"
-        for time, each in zip(summary.times, found, strict=True)
-        if each.note
-    ]
-    return replace(
-        summary,
-        kl_exact=[each.value for each in found],
-        kl_exact_error=[each.standard_error for each in found],
-        kl_exact_notes=notes,
-    )
 
 
 def check_store(

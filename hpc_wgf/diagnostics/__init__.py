@@ -1,16 +1,17 @@
 """Figures of merit from samples: errors of maps, divergences, distances, masses."""
 
 from .divergences import affine_law, symmetric_kl
-from .error_monitor import ErrorMonitor, estimate_bytes, looks_between
+from .error_monitor import ErrorField, ErrorMonitor, estimate_bytes, looks_between
 from .errors import MapError, map_error
 from .judge import Judge
 from .look import Look
 from .mass import LogMass, log_mass
 from .modes import mode_shares
-from .path import PathPoint
+from .path import PathPoint, between
 from .wasserstein import wasserstein_1d
 
 __all__ = [
+    "ErrorField",
     "ErrorMonitor",
     "Judge",
     "LogMass",
@@ -18,6 +19,7 @@ __all__ = [
     "MapError",
     "PathPoint",
     "affine_law",
+    "between",
     "estimate_bytes",
     "log_mass",
     "looks_between",

@@ -34,7 +34,7 @@ from .ridge_basis import RidgeBasis
 
 _NAN = float("nan")
 _NoFactors: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
-_SAMPLES = 4000  # of the estimate at most,
+_SAMPLES = 2000  # of the estimate at most,
 _COORDINATES = 1 << 18  # which have at most so many coordinates,
 _ENTRIES = 1 << 17  # and Hessians of so many entries together,
 _FEWEST = 100  # but these at least
@@ -51,6 +51,33 @@ class _Residual(NamedTuple):
     """E[r·∇φ], (q,)."""
     rest: Tensor
     """r less its gradient part, (n, d)."""
+
+
+class ErrorField(NamedTuple):
+    """e = T(z) − T_exact(z) as estimated, at the samples of the estimate."""
+
+    z: Tensor
+    """Samples of the start density, (n, d)."""
+    x: Tensor
+    """Their images T(z), (n, d)."""
+    error: Tensor
+    """e, (n, d) in float64."""
+    weights: Tensor
+    """w/n, (n,) in float64, with which sums are expectations."""
+
+    @property
+    def corrected(self) -> Tensor:
+        """x − e, (n, d) in float64: nearer to the exact images than x where e is accurate."""
+        return self.x.double() - self.error
+
+    def mean_square(self, field: Tensor) -> float:
+        """E|a|² of a vector field a at the samples, (n, d)."""
+        return float((self.weights * field.double().square().sum(1)).sum())
+
+    @property
+    def size(self) -> float:
+        """(E|e|²)^½."""
+        return self.mean_square(self.error) ** 0.5
 
 
 class ErrorMonitor:
@@ -74,7 +101,6 @@ class ErrorMonitor:
         """κ; where it is known from the sample only, the least so far."""
         self.bound = 0.0
         self._estimates = _estimable(problem)
-        self._sees_all = sample.total == judge.evaluation.ensemble.total
         self._stages: tuple[Stage, ...] = ()
         self._behind, self._basis = sample, self._basis_behind(sample)
         (chunk,) = sample.chunks
@@ -136,14 +162,15 @@ class ErrorMonitor:
             except _NoFactors:  # No number goes on from here, on any rank.
                 self._rest = torch.full_like(self._rest, _NAN)
                 self._last = None
-        if between is None or not self._sees_all:
+        if between is None:
             between = self._norm_at(middle, slopes[1])
         kappa = self._given if self._given is not None else min(self.convexity, 0.0)
         half, whole = _exponential(-kappa * step / 2), _exponential(-kappa * step)
         self.bound = whole * self.bound + step / 6 * (whole * before + 4 * half * between + after)
 
     def _norm(self, moment: PathPoint, slope: Tensor) -> float:
-        if moment.velocity is not None:  # the judge has looked along it
+        if moment.velocity is not None and moment.look is not None:
+            # The judge has looked along it.
             return moment.look.projection_error**0.5
         return self._norm_at(moment.map, slope)
 
@@ -232,18 +259,18 @@ class ErrorMonitor:
         zero = torch.zeros_like(chunk.x, dtype=torch.float64)
         return Seen(chunk, zero, zero, _shares(chunk, chunk.unfolded))
 
-    def estimate(self, map: MapState) -> float:
-        """(E|e|²)^½ of the linearised error e at a map of the path."""
+    def estimated(self, map: MapState) -> ErrorField | None:
+        """The linearised error at a map of the path; None where it is not followed."""
         if not self._estimates:
-            return _NAN
+            return None
         try:
             self._enter(map)
             (cloud,) = self._behind.push(map.active(), density=True, score=False)
             seen = self._still(Ensemble([cloud], self._behind.sizes, self._behind.communicator))
             error = Galerkin(self._basis, seen).field(self._gradient) + self._rest
         except _NoFactors:
-            return _NAN
-        return float((seen.weights * error.square().sum(1)).sum()) ** 0.5
+            return None
+        return ErrorField(self.sample.chunks[0].x, cloud.x, error, seen.weights)
 
     @property
     def convexity_source(self) -> str:
@@ -257,7 +284,7 @@ class ErrorMonitor:
         known = self._given is not None or math.isfinite(self.convexity)
         return {
             "error_bound": self.bound if known else _NAN,
-            "error_estimate": self.estimate(map),
+            "error_estimate": _NAN if (error := self.estimated(map)) is None else error.size,
             "convexity": self.convexity if known else _NAN,
         }
 
@@ -273,10 +300,10 @@ def _shares(chunk: Cloud, sound: Tensor) -> Tensor:
     return shares if (weight := chunk.weight) is None else shares * weight.double()
 
 
-def looks_between(problem: Problem, particles: int) -> bool:
-    """Whether a monitor looks at all of an evaluation sample of so many members once more in every
-    step."""
-    return not _estimable(problem) or particles > _most_samples(problem)
+def looks_between(problem: Problem) -> bool:
+    """Whether a monitor looks at all of the evaluation sample once more in every step, as it has no
+    estimate whose samples tell E|r|² there."""
+    return not _estimable(problem)
 
 
 def estimate_bytes(problem: Problem, particles: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -17,7 +19,8 @@ class PathPoint:
     map: MapState
     velocity: Tensor | None
     """θ', (p,); None where the method has none."""
-    look: Look
+    look: Look | None
+    """None where the judge has not looked."""
 
 
 def hermite(
@@ -31,3 +34,29 @@ def hermite(
     first, last = begun.velocity, reached.velocity
     middle = begun.map.theta + 0.5 * step * apart + step / 8 * (first - last)
     return begun.map.moved(middle), (first, 1.5 * apart - 0.25 * (first + last), last)
+
+
+def between(
+    begun: PathPoint, reached: PathPoint, step: float, pieces: int
+) -> Sequence[tuple[PathPoint, PathPoint]]:
+    """The cubic Hermite polynomial of a step, cut into equal pieces: where each begins and ends. A
+    velocity that is not known at one end is that of the parabola through the other."""
+    apart = (reached.map.theta - begun.map.theta) / step
+    known = [velocity for velocity in (begun.velocity, reached.velocity) if velocity is not None]
+    other = 2 * apart - known[0] if known else apart
+    first, last = (other if each.velocity is None else each.velocity for each in (begun, reached))
+
+    def at(share: float) -> PathPoint:
+        a, b = (1 - share) ** 2 * share, (1 - share) * share**2
+        bent = share**2 * (3 - 2 * share)
+        theta = begun.map.theta + step * (bent * apart + a * first - b * last)
+        slope = (
+            6 * share * (1 - share) * apart
+            + (1 - share) * (1 - 3 * share) * first
+            + share * (3 * share - 2) * last
+        )
+        return PathPoint(begun.map.moved(theta), slope, None)
+
+    ends = replace(begun, velocity=first), replace(reached, velocity=last)
+    inner = [at(k / pieces) for k in range(1, pieces)]
+    return list(pairwise([ends[0], *inner, ends[1]]))

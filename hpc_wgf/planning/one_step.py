@@ -91,7 +91,7 @@ def _traced(job: Job, runner: PWGF, on: SimulatedRank, samples: int) -> OneStep:
     work = traced(step).work
     velocity = runner.velocity(start)
     layout = job.layout(1)
-    seen_between = layout.bound and looks_between(job.problem, layout.particles)
+    seen_between = layout.bound and looks_between(job.problem)
 
     def measure() -> None:
         judge.look(start.map, velocity)

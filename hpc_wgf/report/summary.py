@@ -13,6 +13,7 @@ import numpy as np
 from ..columns import STEP_PREFIX
 from ..store import StoredRun
 from .energy_law import EnergyLaw
+from .further import Corrected, Expectations
 
 Column = list[float | None]
 """One figure at every stored time, (rows,); None where the run has no value."""
@@ -194,6 +195,12 @@ class Summary:
     kl_exact_notes: list[str] = field(default_factory=list)
     """Why `kl_exact` or some of its values are missing, and what else is to be known of it."""
 
+    corrected: Corrected | None = None
+    """Of the samples moved by the estimated error. None where it was not asked for."""
+
+    expectations: Expectations | None = None
+    """Of the stationary density, by importance weights. None where they were not asked for."""
+
     @classmethod
     def of(cls, attributes: Mapping[str, Any], column: Mapping[str, np.ndarray]) -> Summary:
         """The summary of a run, from its attributes as a store holds them and its figures.
@@ -208,7 +215,9 @@ class Summary:
             projection = np.sqrt(column["projection_error"] / column["force_square"])
             fresh = np.sqrt(column["projection_error_fresh"] / _fresh_force_square(column))
         relative = np.where(map_error == 0.0, 0.0, relative)
-        displaced = _displacement(column)
+        bound, estimate = relative_errors(
+            column["error_bound"], column["error_estimate"], displacement(column)
+        )
         solves = _total(column["step_solves"])
         products = _total(column["step_products"])
         return cls(
@@ -231,10 +240,8 @@ class Summary:
             kl_divergence=_listed_or_none(column["kl_divergence"]),
             map_error=_listed_or_none(map_error),
             map_error_relative=_listed_or_none(relative),
-            error_bound_relative=_listed_or_none(column["error_bound"] / displaced),
-            error_estimate_relative=_listed_or_none(
-                _below_one(column["error_estimate"] / displaced)
-            ),
+            error_bound_relative=bound,
+            error_estimate_relative=estimate,
             convexity=_last(column["convexity"]),
             convexity_source=attributes.get("convexity_source"),
             symmetric_kl=_listed_or_none(column["symmetric_kl"]),
@@ -308,12 +315,21 @@ class _Given(Mapping[str, np.ndarray]):
         return len(self._figures)
 
 
-def _displacement(column: Mapping[str, np.ndarray]) -> np.ndarray:
-    """That of the exact map, or where it is not known of the map itself; not-a-number where it is
-    0."""
+def displacement(column: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(E|T_exact(z) − z|²)^½ at the stored times, over which errors are reported, in units of x:
+    that of the exact map, or where it is not known of the map itself; not-a-number
+    where it is 0."""
     own, exact = column["displacement"], column["map_displacement"]
     displaced = np.where(np.isnan(exact), own, exact)
     return np.where(displaced > 0.0, displaced, np.nan)
+
+
+def relative_errors(
+    bound: np.ndarray, estimate: np.ndarray, displaced: np.ndarray
+) -> tuple[Column | None, Column | None]:
+    """Bound and estimate of the error over the displacement. An estimate above the displacement is
+    none, as the error is not small then."""
+    return _listed_or_none(bound / displaced), _listed_or_none(_below_one(estimate / displaced))
 
 
 def _fresh_force_square(column: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..streams import output_console
+from .expectations import print_expectations
 from .summary import AT_REST, Column, Summary
 
 # Warnings begin at these values.
@@ -42,6 +43,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         "map error / displacement": (summary.map_error_relative, ".2e"),
         "estimate": (summary.error_estimate_relative, ".1e"),
         "bound": (summary.error_bound_relative, ".1e"),
+        "corrected": (_corrected(summary), ".1e"),
         "symmetric KL": (summary.symmetric_kl, ".1e"),
         "δ": (summary.projection_error_fresh, ".1e"),
         "median |f|²": (summary.force_square_median, ".1e"),
@@ -62,6 +64,12 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
             f"log Z = {summary.log_z:.5g} ± {summary.log_z_error:.1g} by importance weights of "
             f"{summary.effective_samples:.0f} effective samples{_of_weights(summary)}"
         )
+    if summary.expectations is not None:
+        print_expectations(summary.expectations, console)
+    if (found := summary.corrected) is not None:
+        before, after = found.second_moment_before[-1], found.second_moment[-1]
+        if before is not None and after is not None:
+            console.print(f"E|x|² = {before:.6g}, and {after:.6g} of samples moved by the estimate")
     products = summary.products_per_solve
     tail = "" if products is None else f", {products:.1f} products a solve"
     residual = summary.worst_residual
@@ -77,6 +85,10 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
     rejected = "" if summary.rejected is None else f" ({summary.rejected} rejected)"
     console.print(f"{summary.steps} steps{rejected}{tail}, {summary.wall_seconds:.1f} s, {state}")
+
+
+def _corrected(summary: Summary) -> Column | None:
+    return None if summary.corrected is None else summary.corrected.map_error_relative
 
 
 def _of_weights(summary: Summary) -> str:

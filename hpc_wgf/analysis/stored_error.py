@@ -1,0 +1,109 @@
+"""Bound and estimate of the error of a stored run, at its rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..diagnostics import ErrorField, ErrorMonitor, PathPoint, between
+from ..errors import InputError
+from ..problems import residual_is_defined
+from ..run.stored_maps import map_state
+from .trajectory import Trajectory
+
+_FEWEST, _MOST = 2, 16  # pieces in which the path between two rows is followed
+
+
+@dataclass(frozen=True)
+class StoredError:
+    """What is known of the error at a row without an exact solution."""
+
+    time: float
+    """t."""
+    bound: float | None
+    """Of W₂(ρ_θ, ρ), in units of x; None where κ is not known."""
+    estimate: float | None
+    """(E|e|²)^½ of the linearised error e, in units of x; None where it is not followed."""
+    field: ErrorField | None
+    """e at samples. None where `estimate` is."""
+    convexity: float | None
+    """κ of the bound. None where it is not known."""
+    convexity_source: str
+    """Where κ is known from: "energy", "given" or "sample"."""
+
+
+def stored_errors(run: Trajectory, *, along_rows: bool = False) -> list[StoredError]:
+    """Bound and estimate at every row of a run: those that its monitor has stored, or where it had
+    none, or `along_rows`, those of the path through its rows.
+
+    This path is the cubic Hermite polynomial of the stored parameters and velocities; the theorem
+    holds for any path, so that its bound is one too, but it is larger where rows are far apart.
+
+    Errors: `InputError` where the mean square of the force is infinite, so that there is neither.
+    """
+    problem = run.spec.problem
+    if not residual_is_defined(problem):
+        raise InputError(
+            "there is no bound and no estimate of the error: the mean square of the force is "
+            "infinite, or cannot be had from samples"
+        )
+    monitor = ErrorMonitor.of(run.judge, run.setting.sampler)
+    stored = run.run.error_state(0) is not None and not along_rows
+    return list((_resumed if stored else _followed)(run, monitor))
+
+
+def _resumed(run: Trajectory, monitor: ErrorMonitor) -> Iterator[StoredError]:
+    for time, row in zip(run.times, range(len(run.times)), strict=True):
+        state = run.run.error_state(row)
+        assert state is not None
+        map = run.map(time)
+        monitor.resume(state, map)
+        yield _found(monitor, time, PathPoint(map, None, None))
+
+
+def _followed(run: Trajectory, monitor: ErrorMonitor) -> Iterator[StoredError]:
+    taken = run.run.column("steps_taken")
+    reached = _point(run, 0)
+    yield _found(monitor, run.times[0], reached)
+    for row in range(1, len(run.times)):
+        begun = reached
+        if run.run.stage_of(row) != run.run.stage_of(row - 1):
+            begun = _stage_begun(run, run.run.stage_of(row))
+        reached = _point(run, row)
+        step = run.times[row] - run.times[row - 1]
+        steps = taken[row] - taken[row - 1]
+        pieces = int(min(max(_FEWEST, steps), _MOST)) if math.isfinite(steps) else _MOST
+        for first, last in between(begun, reached, step, pieces):
+            monitor.advance(first, last, step / pieces)
+        yield _found(monitor, run.times[row], reached)
+
+
+def _point(run: Trajectory, row: int) -> PathPoint:
+    map = run.map(run.times[row])
+    stored = run.run.velocity(row)
+    known = stored is not None and bool(np.isfinite(stored).all())
+    return PathPoint(map, map.theta.new_tensor(stored) if known else None, None)
+
+
+def _stage_begun(run: Trajectory, stage: int) -> PathPoint:
+    """Where a stage begins, whose velocity there is not stored."""
+    theta = torch.from_numpy(run.run.initial_theta(stage))
+    return PathPoint(map_state(run.run, run.first_map, stage, theta), None, None)
+
+
+def _found(monitor: ErrorMonitor, time: float, point: PathPoint) -> StoredError:
+    figures = monitor.figures(point.map)
+    field = monitor.estimated(point.map)
+    bound = figures["error_bound"]
+    return StoredError(
+        time=time,
+        bound=bound if math.isfinite(bound) else None,
+        estimate=None if field is None or not math.isfinite(field.size) else field.size,
+        field=field,
+        convexity=kappa if math.isfinite(kappa := figures["convexity"]) else None,
+        convexity_source=monitor.convexity_source,
+    )
