@@ -33,6 +33,7 @@ from .parallel import Communicator, agreed, communicator_from_environment
 from .planning.fit import check_memory
 from .problems import Problem
 from .report import Summary
+from .run.accuracy import Accuracy, choose
 from .run.layout import Layout
 from .run.loop import ERROR_STATE, Loop
 from .run.provenance import Identity, extended
@@ -124,6 +125,10 @@ def solve(
         # One rank looks: a file system may go on showing the others that there is nothing.
         if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
+    accuracy = _accuracy(problem, map, options, stages, communicator, output, stored)
+    if accuracy is not None:
+        options, stages = accuracy.applied(options, stages)  # type: ignore[arg-type]
+    with agreed(communicator):
         layout = _layout(problem, options, output, communicator, stored)
     if memory_check:
         sized = replace(output, particles=layout.particles if output.particles or stored else None)
@@ -153,7 +158,12 @@ def solve(
     memory = MemoryRecorder()
     seeing: list[Observer] = [memory, *observers]
     source = None if errors is None else errors.convexity_source
-    attributes = {**run.attributes(), "warnings": warned, "convexity_source": source}
+    attributes = {
+        **run.attributes(),
+        "warnings": warned,
+        "convexity_source": source,
+        "accuracy": None if accuracy is None else accuracy.as_attributes(),
+    }
     if output.path is not None:  # what the store keeps need not grow in memory too
         numbers = 0 if errors is None else errors.state_size
         writer = _writer(Path(output.path), run, attributes, stored, error_numbers=numbers)
@@ -176,6 +186,20 @@ def solve(
         return Solution(summary, last.map, last.time, None)
     summary = Summary.of_store(open_run(output.path))
     return Solution(summary, last.map, last.time, Path(output.path))
+
+
+def _accuracy(
+    problem: Problem, map: PushForward, options: MethodOptions, stages: Stages | Staging,
+    communicator: Communicator, output: Output, stored: StoredRun | None,
+) -> Accuracy | None:  # fmt: skip
+    """What an accuracy takes that is asked for, found by pilots or, where a run is resumed, as it
+    was found when it began; None where none is."""
+    if not isinstance(options, PWGFOptions) or options.accuracy is None:
+        return None
+    if stored is not None:
+        return Accuracy.stored(stored.attributes)
+    every = Layout.of(problem, options, output, communicator.size).every
+    return choose(problem, map, options, stages, communicator, every=every)
 
 
 def _error_state(checkpoint: Checkpoint, stored: StoredRun) -> np.ndarray:

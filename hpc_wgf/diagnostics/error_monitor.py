@@ -88,6 +88,8 @@ class ErrorMonitor:
                "x", optional=True),
         Column("error_estimate", "time", "estimate of map_error", "x", optional=True),
         Column("convexity", "time", "kappa of the bound, the least so far", "1/t", optional=True),
+        Column("residual_between", "step", "(E|J theta' + f|^2)^(1/2) in the middle of the step, "
+               "along the path of the bound", "x/t", optional=True),
         Column("seconds_bound", "step", "seconds of bound and estimate in the step", "s"),
     )  # fmt: skip
 
@@ -151,8 +153,8 @@ class ErrorMonitor:
         return RidgeBasis.of(Frame.of_samples(chunk.x), count).to(chunk.x)
 
     @torch.no_grad()
-    def advance(self, begun: PathPoint, reached: PathPoint, step: float) -> None:
-        """Add a step of the path. Collective."""
+    def advance(self, begun: PathPoint, reached: PathPoint, step: float) -> float:
+        """Add a step of the path; (E|r|²)^½ in its middle. Collective."""
         middle, slopes = hermite(begun, reached, step)
         before, after = self._norm(begun, slopes[0]), self._norm(reached, slopes[2])
         between = None
@@ -167,6 +169,7 @@ class ErrorMonitor:
         kappa = self._given if self._given is not None else min(self.convexity, 0.0)
         half, whole = _exponential(-kappa * step / 2), _exponential(-kappa * step)
         self.bound = whole * self.bound + step / 6 * (whole * before + 4 * half * between + after)
+        return between
 
     def _norm(self, moment: PathPoint, slope: Tensor) -> float:
         if moment.velocity is not None and moment.look is not None:

@@ -63,6 +63,11 @@ def plan(
         print(json.dumps(_rows(planned, found, hardware, ran, beside)))
         return
     print_plan(planned, found.source)
+    if job.options.accuracy is not None:
+        print(
+            f"method.accuracy chooses the samples by pilot runs, before the run begins: planned "
+            f"with method.samples = {job.options.samples:,}"
+        )
     if ran is not None and beside is not None:
         print_ran(ran, *beside)
 

@@ -173,6 +173,10 @@ class Summary:
     start_warnings: list[str]
     """What was to be known before the run, as that the potential has no lower bound."""
 
+    accuracy: dict[str, Any] | None
+    """The accuracy that was asked for ("wanted"), what was chosen for it, and "note" where pilot
+    runs did not reach it; see `hpc_wgf.run.accuracy`. None where none was."""
+
     seconds_bound: float | None
     """Seconds of bound and estimate."""
 
@@ -264,6 +268,7 @@ class Summary:
             worst_nonlinearity=_largest(_in_motion(column)),
             energy_law=EnergyLaw.of(column),
             start_warnings=attributes.get("warnings", []),
+            accuracy=attributes.get("accuracy"),
             seconds_bound=_summed(column["step_seconds_bound"]),
             seconds_drawing=_summed(column["step_seconds_drawing"]),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..streams import output_console
+from .accuracy import accuracy_missed, of_accuracy
 from .expectations import print_expectations
 from .summary import AT_REST, Column, Summary
 
@@ -59,6 +60,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print(table)
     for warning in _warnings(summary):
         console.print(f"[yellow]{warning}[/yellow]")
+    if summary.accuracy is not None:
+        console.print(of_accuracy(summary))
     if summary.log_z is not None and summary.log_z_error is not None:
         console.print(
             f"log Z = {summary.log_z:.5g} ± {summary.log_z_error:.1g} by importance weights of "
@@ -112,7 +115,7 @@ def _warnings(summary: Summary) -> list[str]:
             "no map error is given there"
         )
     warnings += [f"KL to exact flow: {note}" for note in summary.kl_exact_notes]
-    warnings += _of_the_projection(summary)
+    warnings += [*_of_the_projection(summary), *accuracy_missed(summary)]
     bent = summary.worst_nonlinearity
     if bent is not None and bent > _NONLINEAR:
         warnings.append(

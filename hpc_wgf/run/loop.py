@@ -191,9 +191,7 @@ class Loop:
                 rejections.add(rejected)
                 continue
             velocity = self.method.velocity(state)
-            follow = clock.monotonic()
-            self._follow(point, reached)
-            seconds = {} if self.errors is None else {"seconds_bound": clock.monotonic() - follow}
+            followed = self._followed(point, reached)
             record = StepRecord({
                 "time": state.time,
                 "size": reached.state.time - state.time,
@@ -204,20 +202,24 @@ class Loop:
                 "rejected": rejections.count,
                 "seconds": clock.monotonic() - begun,
                 **trial.figures,
-                **seconds,
+                **followed,
             })  # fmt: skip
             for observer in self.observers:
                 observer.on_step(record)
             return reached, rejections.folds
         raise RunError(rejections.explained(state.time))
 
-    def _follow(self, begun: _Point, reached: _Point) -> None:
-        if self.errors is not None:
-            first, last = (
-                PathPoint(point.state.map, self.method.velocity(point.state), point.look)
-                for point in (begun, reached)
-            )
-            self.errors.advance(first, last, reached.state.time - begun.state.time)
+    def _followed(self, begun: _Point, reached: _Point) -> dict[str, float]:
+        """The error's bound and estimate go along; their columns of the step."""
+        if self.errors is None:
+            return {}
+        since = clock.monotonic()
+        first, last = (
+            PathPoint(point.state.map, self.method.velocity(point.state), point.look)
+            for point in (begun, reached)
+        )
+        between = self.errors.advance(first, last, reached.state.time - begun.state.time)
+        return {"residual_between": between, "seconds_bound": clock.monotonic() - since}
 
     def _attempt(
         self, controller: Controller, point: _Point, proposal: float

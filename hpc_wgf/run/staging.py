@@ -15,7 +15,9 @@ from ..methods.base import Setting, State, layout_samples
 from ..problems import Problem
 from ..stages import AUTO, NONE, Stages
 
-_LINEAR, _ADAPTING = 0.3, 1.0  # deformations that end a stage, of fixed and of trained features
+LINEAR_DEFORMATION = 0.3
+"""That ends a stage of a map that is linear in its parameters, by default."""
+_ADAPTING = 1.0  # the same of trained features
 _HARDLY = 0.1  # of the deformation that ends a stage
 _FOLDING = 2  # Attempts at a step that fold: the next stage begins before the map itself does.
 
@@ -55,7 +57,7 @@ class StagesByRule:
         self._stages, self._setting, self._judge = stages, setting, judge
         self._first, self._begun = first, begun
         if first.features_and_coordinates() is not None:
-            most = _LINEAR
+            most = LINEAR_DEFORMATION
         else:
             # Without a density a fold is no harm, and trained features go along with the particles.
             most = _ADAPTING if setting.problem.energy.needs_density else math.inf

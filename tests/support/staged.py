@@ -4,8 +4,8 @@ Usage: staged.py STORE UNTIL [KILL_AT_STEP [ODD]], resuming the run at STORE whe
 ODD: what the last rank alone does where a stage begins, "fails" or "differs" or "abstains"; with
 "rule" stages of splines begin by the rule of `Stages`, and samples are Sobol points; with
 "implicit" stages of gates of clusters of the samples do, steps are implicit, in the energy form,
-and samples are drawn for every stage; with "weighted" samples of a narrow core have importance
-weights.
+and samples are drawn for every stage; with "accurate" samples and tolerances are found for an
+accuracy; with "weighted" samples of a narrow core have importance weights.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ TIMES = (0.05, 0.15)
 RULE = wgf.Stages("auto", deformation=0.06)
 RULED = {
     "rule": {"sampling": "sobol"},
+    "accurate": {"sampling": "sobol", "accuracy": 0.02},
     "implicit": {"sampling": "sobol", "scheme": "ros2", "form": "energy", "redraw": "stage"},
 }
 """Options of runs whose stages begin by the rule."""
 MAPS = {
     "rule": lambda: wgf.AxisSpline(2, 8),
+    "accurate": lambda: wgf.AxisSpline(2, 12),
     "implicit": lambda: wgf.SoftmaxGates(2, present=5),
 }
 """Their maps."""

@@ -126,6 +126,11 @@ class PWGFOptions:
     since the start, or "x", the absolute unit of x."""
     redraw: Redraw = Field(default=Redraw.STEP, kw_only=True)
     """When samples are drawn anew: for every "step", or for every "stage" of the map."""
+    accuracy: Annotated[Number, Field(gt=0, lt=1), Unit("displacement")] | None = Field(
+        default=None, kw_only=True
+    )
+    """Error of the map that is wanted. Samples, rtol and tolerance, and the deformation that ends a
+    stage, are then found by pilot runs in place of those that are given; the report says which."""
     kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
     """The method: parameterised Wasserstein gradient flow."""
 
