@@ -6,6 +6,9 @@ from .divergence_to_exact import PATHS, ExactDivergence, exact_divergence, no_re
 from .expectations import expectations
 from .further_figures import with_bound, with_correction, with_exact_kl, with_expectations
 from .stored_error import StoredError, stored_errors
+from .map_at import MapAt
+from .preimage import Preimage
+from .samples import Samples
 from .trajectory import SAMPLES, Trajectory
 
 __all__ = [
@@ -14,6 +17,9 @@ __all__ = [
     "Consolidated",
     "ExactDivergence",
     "StoredError",
+    "MapAt",
+    "Preimage",
+    "Samples",
     "Trajectory",
     "consolidate",
     "exact_divergence",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -13,14 +13,16 @@ import numpy as np
 from ..cloud import Cloud, joined
 from ..config import RunSpec, build, parse_stored
 from ..diagnostics import Judge
+from ..ensemble import Sampler
 from ..errors import InputError
-from ..kinds import check_whole
+from ..kinds import check_number, check_whole
 from ..maps import MapState, PushForward
 from ..methods.base import Setting, laid_out
-from ..parallel import LocalCommunicator, RandomStream, SampleBlocks
+from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
 from ..run.layout import Layout
 from ..run.stored_maps import map_of_row
 from ..store import StoredRun, open_run
+from .between_rows import PathMap, map_at_row, map_between
 from .divergence_to_exact import PATHS, ExactDivergence, exact_divergence
 
 SAMPLES = 500
@@ -82,14 +84,37 @@ class Trajectory:
 
     def row(self, time: float) -> int:
         """The row of a stored time. Errors: `InputError` with the nearest one."""
-        nearest = int(np.argmin(np.abs(np.asarray(self.times) - time)))
-        close = _CLOSE * Layout.stored(self.run.attributes).every + 2 * math.ulp(time)
-        if not abs(self.times[nearest] - time) <= close:
+        if (row := self._stored_row(time)) is None:
             raise InputError(
                 f"{self.run.path} has no row at t = {time:g}: the nearest is at "
-                f"t = {self.times[nearest]:.12g}"
+                f"t = {self.times[self._nearest(time)]:.12g}"
             )
-        return nearest
+        return row
+
+    def _nearest(self, time: float) -> int:
+        return int(np.argmin(np.abs(np.asarray(self.times) - time)))
+
+    def _stored_row(self, time: float) -> int | None:
+        """The row of a stored time; None for another."""
+        nearest = self._nearest(time)
+        close = _CLOSE * Layout.stored(self.run.attributes).every + 2 * math.ulp(time)
+        return nearest if abs(self.times[nearest] - time) <= close else None
+
+    def at(self, time: float) -> PathMap:
+        """T(t) at any time of the run, between rows by Hermite interpolation of θ.
+
+        Errors: `InputError` for a time outside of the run."""
+        check_number(time, "a time")
+        if (row := self._stored_row(time)) is not None:
+            return map_at_row(self.run, self.first_map, row)
+        first, last = self.times[0], self.times[-1]
+        if not first < time < last:
+            raise InputError(
+                f"t = {time:g} is outside of {self.run.path}, which is stored from t = {first:g} "
+                f"to {last:.12g}"
+            )
+        row = int(np.searchsorted(self.times, time)) - 1
+        return map_between(self.run, self.first_map, row, time)
 
     def map(self, time: float) -> MapState:
         """T(t) at a stored time, frozen stages and all."""
@@ -98,11 +123,31 @@ class Trajectory:
     def sample(self, count: int, time: float, *, seed: int = 0) -> Cloud:
         """`count` new samples of ρ(t) at a stored time, with log ρ and ∇ log ρ: independent of all
         samples of the run, and the same for the same seed."""
-        blocks = SampleBlocks.automatic(count)
-        map, sampler = self.map(time), self.setting.sampler
-        parts = sampler.parts(blocks, map.map.chunk_size())
-        drawn = sampler.draw(blocks, parts, RandomStream.ANALYSIS, seed)
-        return joined([map.carry(chunk) for chunk in drawn.chunks])
+        drawn = self.drawn(count, self.map(time), LocalCommunicator(), seed=seed)
+        return joined([image for _, image in drawn])
+
+    def drawn(
+        self, count: int, map: MapState, communicator: Communicator, *, seed: int
+    ) -> Iterator[tuple[Cloud, Cloud]]:
+        """Chunk by chunk new samples of the start density, `count` on all ranks together, and
+        their images under a map of this run: those of this rank, in the order of their numbers.
+        The same samples, to the bit on 1, 2, 4, … ranks."""
+        check_whole(count, "the number of samples")
+        check_whole(seed, "the seed")
+        if count < 1 or seed < 0:
+            raise InputError(
+                f"expected at least one sample and a seed of at least 0, got {count} and {seed}"
+            )
+        options, blocks = self.spec.method, SampleBlocks.automatic(count)
+        sampler = Sampler(
+            self.spec.problem.start, communicator, seed=options.seed, dtype=options.torch_dtype
+        )
+        least = map.map.chunk_size()
+        for part in sampler.chunks(blocks, least, communicator.rank):
+            # Drawn one by one: all together may be more than memory holds.
+            parts = [[part]] * communicator.size
+            (chunk,) = sampler.draw(blocks, parts, RandomStream.ANALYSIS, seed).chunks
+            yield chunk, map.carry(chunk)
 
     def exact_divergence(
         self, time: float, *, samples: int = SAMPLES, paths: int = PATHS, seed: int = 0

@@ -122,8 +122,7 @@ class RadialFlow(PushForward):
 
     def forward(self, z: Tensor) -> Tensor:
         arm = z - self.centre.to(z)
-        r = _times(self.whitening.to(z), arm).norm(dim=1)
-        return z + self.profile(r).value[:, None] * arm
+        return z + self.profile(self.distance(z)).value[:, None] * arm
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         arm, whitening = z - self.centre.to(z), self.whitening.to(z)
@@ -141,6 +140,10 @@ class RadialFlow(PushForward):
             score = (score - turned[:, None] * normal) / across[:, None]
         positive = (across > 0) & (along > 0)
         return Transported(z + g.value[:, None] * arm, log_det, positive, score)
+
+    def distance(self, x: Tensor) -> Tensor:
+        """r of points x, (n, d) → (n,)."""
+        return _times(self.whitening.to(x), x - self.centre.to(x)).norm(dim=1)
 
     def profile(self, r: Tensor) -> radial_spline.Profile:
         """g and its derivatives at r ≥ 0, (n,)."""

@@ -104,12 +104,16 @@ class AxisSpline(PushForward):
     def forward(self, z: Tensor) -> Tensor:
         return z + self._splines(z)[0]
 
-    def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
+    def along_axes(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """T_j(z_j), T_j' and T_j'', (n, d) each."""
         value, slope, curvature = self._splines(z)
-        slope = 1 + slope
+        return z + value, 1 + slope, curvature
+
+    def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
+        value, slope, curvature = self.along_axes(z)
         if score is not None:
             score = (score - curvature / slope) / slope
-        return Transported(z + value, slope.abs().log().sum(1), (slope > 0).all(1), score)
+        return Transported(value, slope.abs().log().sum(1), (slope > 0).all(1), score)
 
     def _splines(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         width = self.width.to(z)
