@@ -55,13 +55,14 @@ if TYPE_CHECKING:
         UserPotential,
     )
     from .report import Summary
+    from .results import Run, open_run
     from .solution import Solution, solve
     from .stages import Stages
-    from .store import StoredRun, load_map, open_run, save_map
+    from .store import StoredRun, load_map, save_map
 else:
     __getattr__ = names_on_demand(__name__, [
         "errors", "choices", "output", "stages", "methods.pwgf", "config", "problems",
-        "interactions", "maps", "parallel", "store", "report", "solution", "analysis",
+        "interactions", "maps", "parallel", "results", "store", "report", "solution", "analysis",
     ])  # fmt: skip
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "ResidualPerceptron",
     "Rosenbrock",
     "Route",
+    "Run",
     "RunError",
     "RunSpec",
     "Sampling",

@@ -7,7 +7,6 @@ W₂(T_θ#λ, T#λ)² ≤ E|T_θ(z) − T(z)|².
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +15,7 @@ from ..checks import check_communicator, check_map, check_same_everywhere
 from ..ensemble import Ensemble, Sampler
 from ..errors import InputError
 from ..kinds import check_kind, check_whole
-from ..maps import MapState, PushForward, Stage
+from ..maps import MapState, PushForward
 from ..methods.base import laid_out
 from ..parallel import (
     Communicator,
@@ -85,7 +84,7 @@ def consolidate(
         device, dtype = communicator.device, chain.theta.dtype
         count = _count(samples, map)
         fitted = laid_out(map, start).to(device=device, dtype=dtype)
-        chain = _on(chain, device)
+        chain = chain.on(device)
         sampler = Sampler(start, communicator, seed=seed, dtype=dtype)
         blocks = SampleBlocks.automatic(count)
         parts = sampler.parts(blocks, fitted.chunk_size())
@@ -167,9 +166,3 @@ def _check(
 
 def _count(samples: int | None, map: PushForward) -> int:
     return samples or max(_SAMPLES, -(-_ROWS * map.parameter_count() // map.dimension))
-
-
-def _on(chain: MapState, device: torch.device) -> MapState:
-    """A copy of a chain on a device."""
-    stages = tuple(Stage(copy.deepcopy(stage.map).to(device)) for stage in chain.stages)
-    return MapState(stages, copy.deepcopy(chain.map).to(device), chain.theta.to(device))

@@ -24,6 +24,7 @@ from ..run.stored_maps import map_of_row
 from ..store import StoredRun, open_run
 from .between_rows import PathMap, map_at_row, map_between
 from .divergence_to_exact import PATHS, ExactDivergence, exact_divergence
+from .map_at import MapAt
 
 SAMPLES = 500
 """Samples from which a divergence is estimated, by default."""
@@ -49,15 +50,19 @@ class Trajectory:
 
         Errors: `InputError` where there is no such store, where it has no row or an older schema,
         where it does not say what was solved, and where it names code of a user without `trust`."""
-        run = open_run(path)
+        return cls.of_run(open_run(path), spec, trust=trust)
+
+    @classmethod
+    def of_run(cls, run: StoredRun, spec: RunSpec | None = None, *, trust: bool = False) -> Self:
+        """Of an open store. Errors: as for `of`."""
         run.check_resumable()
         if run.rows == 0:
-            raise InputError(f"{path} has no row yet: read it once one is committed")
+            raise InputError(f"{run.path} has no row yet: read it once one is committed")
         if spec is None:
             instead = "give them as Trajectory.of(path, RunSpec(problem, map, method))"
             tables = run.configuration(instead)
             instead = f"{instead}, or say Trajectory.of(path, trust=True)"
-            spec = build(parse_stored(tables, trust=trust, store=path, instead=instead))
+            spec = build(parse_stored(tables, trust=trust, store=run.path, instead=instead))
         return cls(run, spec)
 
     @cached_property
@@ -99,6 +104,13 @@ class Trajectory:
         nearest = self._nearest(time)
         close = _CLOSE * Layout.stored(self.run.attributes).every + 2 * math.ulp(time)
         return nearest if abs(self.times[nearest] - time) <= close else None
+
+    def map_at(self, time: float) -> MapAt:
+        """T(t) at any time of the run as a function. Errors: as for `at`."""
+        path = self.at(time)
+        near = int(np.searchsorted(self.times, time))
+        folded = self.run.column("folded")[max(0, near - 1) : near + 1]
+        return MapAt(self.spec.problem, time, path, folded=int(np.nanmax(folded, initial=0.0)))
 
     def at(self, time: float) -> PathMap:
         """T(t) at any time of the run, between rows by Hermite interpolation of θ.
@@ -142,7 +154,7 @@ class Trajectory:
         sampler = Sampler(
             self.spec.problem.start, communicator, seed=options.seed, dtype=options.torch_dtype
         )
-        least = map.map.chunk_size()
+        map, least = map.on(communicator.device), map.map.chunk_size()
         for part in sampler.chunks(blocks, least, communicator.rank):
             # Drawn one by one: all together may be more than memory holds.
             parts = [[part]] * communicator.size

@@ -16,6 +16,7 @@ from .consolidation import consolidate
 from .plan import plan
 from .problems import keys, list_problems, show
 from .runs import resume, run
+from .samples import sample
 from .stores import check_store, report
 from .usage import UsageError, usage_line
 
@@ -77,6 +78,7 @@ app.command()(run)
 app.command()(resume)
 app.command()(report)
 app.command("check")(check_store)
+app.command()(sample)
 app.command()(consolidate)
 app.command()(plan)
 app.command("guide")(guide_command)

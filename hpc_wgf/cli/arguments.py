@@ -38,6 +38,9 @@ Settings = Annotated[
     typer.Option("--set", metavar="A.B=VALUE", help="change one value; may be repeated"),
 ]
 StorePath = Annotated[Path, typer.Argument(help="the store of a run")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="import and call the code of users that the store names")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines")]
 Comm = Annotated[
     str,

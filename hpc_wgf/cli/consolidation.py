@@ -13,7 +13,7 @@ from ..config import RunFile, build, load, map_of, parse_stored
 from ..config.toml import with_settings
 from ..errors import InputError
 from ..fields import local_path, shown
-from .arguments import AsJson, Comm, Device, Settings, StorePath
+from .arguments import AsJson, Comm, Device, Settings, StorePath, Trust
 
 if TYPE_CHECKING:
     from ..analysis import Consolidated, Trajectory
@@ -38,9 +38,7 @@ def consolidate(
         int | None, typer.Option(min=1, help="how many are fitted [8192, or more if need be]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the samples")] = 0,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="import and call the code of users that the store names")
-    ] = False,
+    trust: Trust = False,
     as_json: AsJson = False,
     device: Device = "auto",
     comm: Comm = "auto",

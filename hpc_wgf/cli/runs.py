@@ -26,6 +26,7 @@ from .arguments import (
     Settings,
     Source,
     StorePath,
+    Trust,
     Verbose,
 )
 from .telling import Telling
@@ -74,9 +75,7 @@ def resume(
     until: Annotated[
         float | None, typer.Option(help="run to this time in place of the stored one")
     ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="import and call the code of users that the store names")
-    ] = False,
+    trust: Trust = False,
     device: Device = "auto",
     comm: Comm = "auto",
     quiet: Quiet = False,

@@ -62,6 +62,11 @@ class MapState:
         maps = (*(stage.map for stage in self.stages), self.active())
         return Composition(*(copy.deepcopy(map) for map in maps))
 
+    def on(self, device: torch.device) -> MapState:
+        """A copy of this state on a device."""
+        stages = tuple(Stage(copy.deepcopy(stage.map).to(device)) for stage in self.stages)
+        return MapState(stages, copy.deepcopy(self.map).to(device), self.theta.to(device))
+
     def stacked(self, map: PushForward) -> MapState:
         """The state in which the active map has become the last stage, and `map`, at its own
         parameters, the active one."""

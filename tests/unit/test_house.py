@@ -28,6 +28,8 @@ _FLOORS = [
     "run guide",
     "planning",
     "solution analysis",
+    "pictures",
+    "results",
     "bench",
     "cli",
 ]
