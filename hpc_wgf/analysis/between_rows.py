@@ -11,6 +11,9 @@ from ..maps import MapState, PushForward
 from ..run.stored_maps import map_of_row, map_state
 from ..store import StoredRun
 
+Slopes = list[np.ndarray | None]
+"""θ' at both ends, (p,) each, where they are known."""
+
 
 @dataclass(frozen=True)
 class PathMap:
@@ -34,10 +37,10 @@ def map_between(stored: StoredRun, first: PushForward, row: int, time: float) ->
     same = stored.stage_of(row) == stage
     ends = (stored.theta(row) if same else stored.initial_theta(stage), stored.theta(row + 1))
     slopes = [stored.velocity(row) if same else None, stored.velocity(row + 1)]
-    known = [None if slope is None else slope.astype(float) for slope in slopes]
+    known: Slopes = [None if slope is None else slope.astype(float) for slope in slopes]
     fine = _polynomial(ends[0].astype(float), ends[1].astype(float), known, step, time - begun)
     # Of two slopes the first is left out: errors of a run grow with time.
-    fewer = [None, known[1]] if known[0] is not None else [None, None]
+    fewer: Slopes = [None, known[1]] if known[0] is not None else [None, None]
     coarse = _polynomial(ends[0].astype(float), ends[1].astype(float), fewer, step, time - begun)
     if all(slope is None for slope in known):  # no degree less than that of a straight line
         coarse = ends[int(time - begun > 0.5 * step)].astype(float)
@@ -53,7 +56,7 @@ def map_at_row(stored: StoredRun, first: PushForward, row: int) -> PathMap:
 
 
 def _polynomial(
-    first: np.ndarray, last: np.ndarray, slopes: list[np.ndarray | None], step: float, after: float
+    first: np.ndarray, last: np.ndarray, slopes: Slopes, step: float, after: float
 ) -> np.ndarray:
     """The value at time `after` of the polynomial from `first` to `last` in a time `step`, with
     those slopes at the ends that are known: a straight line and corrections that are 0 at both

@@ -147,7 +147,8 @@ class MapAt:
             points = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"{shown(values)} was given as points: expected an array (n, {self.whole.dimension})"
+                f"{shown(values)} was given as points: expected an array of shape "
+                f"(n, {self.whole.dimension})"
             ) from error
         if points.ndim != 2 or points.shape[1] != self.whole.dimension:
             raise InputError(
@@ -164,7 +165,7 @@ def _in_double(state: MapState) -> PushForward:
 
 
 def _like(given: Points, found: Tensor) -> Points:
-    return found if isinstance(given, Tensor) else found.numpy()  # type: ignore[return-value]
+    return found if isinstance(given, Tensor) else found.numpy()
 
 
 def _which(x: Tensor | np.ndarray, where: Tensor) -> str:

@@ -56,9 +56,7 @@ def preimage(map: PushForward, x: Tensor, seeds: Tensor) -> Preimage:
     return Preimage(torch.cat([each.z for each in found]), torch.cat([e.error for e in found]))
 
 
-def _chunk(
-    map: PushForward, parts: list[PushForward], images: list[Tensor], x: Tensor
-) -> Preimage:
+def _chunk(map: PushForward, parts: list[PushForward], images: list[Tensor], x: Tensor) -> Preimage:
     z = x
     for k in range(len(parts) - 1, -1, -1):
         z = _of_part(parts[k], z, images[k], images[k + 1])
@@ -72,9 +70,7 @@ def _chunk(
         if not bool(better.any()):
             break
     found = error <= TOLERANCE * (1 + z.norm(dim=1).nan_to_num(0.0))
-    return Preimage(
-        torch.where(found[:, None], z, torch.nan), torch.where(found, error, torch.inf)
-    )
+    return Preimage(torch.where(found[:, None], z, torch.nan), torch.where(found, error, torch.inf))
 
 
 def _parts(map: PushForward) -> Iterator[PushForward]:

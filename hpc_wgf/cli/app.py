@@ -12,7 +12,9 @@ from ..bench.cli import bench
 from ..errors import InputError, error_line
 from ..guide.command import guide_command
 from ..streams import settle_streams
+from .comparison import compare
 from .consolidation import consolidate
+from .pictures import picture
 from .plan import plan
 from .problems import keys, list_problems, show
 from .runs import resume, run
@@ -78,6 +80,8 @@ app.command()(run)
 app.command()(resume)
 app.command()(report)
 app.command("check")(check_store)
+app.command()(compare)
+app.command()(picture)
 app.command()(sample)
 app.command()(consolidate)
 app.command()(plan)

@@ -14,10 +14,15 @@ from .arguments import StorePath
 
 
 def report(
-    path: StorePath,
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="the store of a run, for --html of several")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
     picture: Annotated[
         Path | None, typer.Option(help="also draw samples, energy and error to this file")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="also write one page about the runs to this file")
     ] = None,
     exact_kl: Annotated[
         bool,
@@ -60,12 +65,13 @@ def report(
         bool,
         typer.Option(
             "--trust",
-            help="for figures that are computed anew, call the code of users that the store names",
+            help="for figures and pages that are computed anew, call the code of users that the "
+            "store names",
         ),
     ] = False,
 ) -> None:
     """Energies, errors and work of a stored run. Example: `hpc-wgf report ou.zarr --json`"""
-    from ..report import Summary, draw, print_summary
+    from ..report import Summary, print_summary
     from ..store import open_run, refuse_damaged
 
     given = {"samples": samples, "paths": paths, "seed": seed}
@@ -73,11 +79,20 @@ def report(
     if not exact_kl and numbers:
         raise InputError(f"--{next(iter(numbers))} is for --exact-kl: say that too")
     further = exact_kl or bound or corrected or expectations
-    if trust and not further:
+    if trust and not further and html is None:
         raise InputError(
-            "--trust is for --exact-kl, --bound, --corrected or --expectations: say one of them too"
+            "--trust is for --exact-kl, --bound, --corrected, --expectations or --html: say one of "
+            "them too"
         )
-    stored = open_run(path)
+    if len(stores) > 1 and (html is None or as_json or picture is not None or further):
+        raise InputError(
+            f"{len(stores)} stores were given: that is for --html alone; see also `hpc-wgf compare`"
+        )
+    if html is not None:
+        _write_page(stores, local_path(html), trust=trust)
+    if len(stores) > 1:
+        return
+    stored = open_run(stores[0])
     refuse_damaged(stored)
     summary = Summary.of_store(stored)
     if further:
@@ -97,11 +112,24 @@ def report(
         summary = with_correction(summary, run) if corrected else summary
         summary = with_expectations(summary, run) if expectations else summary
     if picture is not None:
+        from ..pictures import draw  # matplotlib takes half a second, which only a picture is worth
+
         draw(stored, local_path(picture))
     if as_json:
         print(summary.to_json())
     else:
         print_summary(summary)
+
+
+def _write_page(paths: list[Path], html: Path, *, trust: bool) -> None:
+    from ..results import open_run
+    from ..results.page import write_page
+    from ..store import refuse_damaged
+
+    runs = [open_run(path, trust=trust) for path in paths]
+    for run in runs:
+        refuse_damaged(run)
+    write_page(runs, html)
 
 
 def check_store(

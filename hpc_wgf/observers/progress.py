@@ -1,4 +1,4 @@
-"""Progress on rank 0: a bar in a terminal, plain lines in a log."""
+"""Progress on rank 0: a bar in a terminal and a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ def progress(
     start: float, until: float, *, steps: int = 0, stream: TextIO | None = None
 ) -> Observer:
     """Shows a run over the times `start` … `until`, `steps` of whose steps were taken before: a
-    bar where `stream` (standard error) is a terminal, lines elsewhere."""
+    bar where `stream` (standard error) is a terminal and in a notebook, lines elsewhere."""
+    notebook = stream is None and Console().is_jupyter
     stream = stream or sys.stderr
     # Without a stream standard error is closed.
-    kind = ProgressBar if stream is not None and stream.isatty() else ProgressLines
+    terminal = stream is not None and stream.isatty()
+    kind = ProgressBar if terminal or notebook else ProgressLines
     return kind(start, until, stream, _Status(steps))
 
 

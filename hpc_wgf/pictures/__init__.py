@@ -3,6 +3,7 @@
 from .axes import LARGEST, Axes, chosen_axes, parsed_axes
 from .figure import Panel, Picture, picture
 from .kinds import IN_SPACE, KINDS, OVER_TIME, drawn, frames, movie
+from .overview import draw
 from .subject import Subject
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Picture",
     "Subject",
     "chosen_axes",
+    "draw",
     "drawn",
     "frames",
     "movie",

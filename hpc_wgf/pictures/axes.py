@@ -49,6 +49,4 @@ def parsed_axes(text: str) -> Axes:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(
-            f'axes are {text!r}: expected "{LARGEST}" or numbers, as 1,2'
-        ) from error
+        raise InputError(f'axes are {text!r}: expected "{LARGEST}" or numbers, as 1,2') from error

@@ -7,21 +7,19 @@ from typing import Any
 import numpy as np
 from scipy.stats import gaussian_kde
 
+from ..errors import InputError
 from .figure import Panel
 from .subject import Mesh, Subject
 
 COMPUTED, EXACT = "tab:blue", "black"
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the largest density, at which level sets are drawn
-_SMOOTHED = 1000  # samples of a density that is smoothed
 _CELLS = 60
 _NARROW = 4.0  # a cloud so many times as long as it is wide is stretched
 
 
 def window(points: list[np.ndarray], axes: list[int]) -> list[tuple[float, float]]:
     """Limits of the axes that hold all points, with a margin."""
-    ends = [
-        (min(p[:, a].min() for p in points), max(p[:, a].max() for p in points)) for a in axes
-    ]
+    ends = [(min(p[:, a].min() for p in points), max(p[:, a].max() for p in points)) for a in axes]
     widths = [high - low for low, high in ends]
     if len(ends) == 2 and max(widths) < _NARROW * min(widths):  # a square, of one unit of length
         widths = [max(widths)] * 2
@@ -65,6 +63,8 @@ def density(
 
     def panel(plot: Any) -> None:
         computed, exact = _meshes(subject, time, axes)
+        if computed is None:
+            raise InputError(f"the samples at t = {time:g} lie on a line: there is no density")
         largest = np.nanmax(computed.density)
         shades = plot.pcolormesh(
             computed.x[..., 0], computed.x[..., 1],
@@ -116,8 +116,8 @@ def pair(subject: Subject, time: float, first: int, second: int) -> Panel:
     return cloud(subject, time, [first, second])
 
 
-def _meshes(subject: Subject, time: float, axes: list[int]) -> tuple[Mesh, Mesh | None]:
-    """Densities in the plane of two axes, computed and exact."""
+def _meshes(subject: Subject, time: float, axes: list[int]) -> tuple[Mesh | None, Mesh | None]:
+    """Densities in the plane of two axes, computed and exact; None where they are not known."""
     computed = subject.mesh(time)
     if subject.dimension == 2 and computed is not None:
         exact = subject.exact_mesh(time)
@@ -131,16 +131,21 @@ def _meshes(subject: Subject, time: float, axes: list[int]) -> tuple[Mesh, Mesh 
     return smooth, None if exact_points is None else _smoothed(exact_points[:, axes], box)
 
 
-def _smoothed(points: np.ndarray, box: list[tuple[float, float]]) -> Mesh:
-    """The density of samples, (n, 2), by Gaussian kernels of Scott's width, on a grid."""
+def _smoothed(points: np.ndarray, box: list[tuple[float, float]]) -> Mesh | None:
+    """The density of samples, (n, 2), by Gaussian kernels half as wide again as Scott's, on a
+    grid; None for samples on a line."""
     along = [np.linspace(*ends, _CELLS) for ends in box]
     x = np.stack(np.meshgrid(*along, indexing="ij"), -1)
-    values = gaussian_kde(points[:_SMOOTHED].T)(x.reshape(-1, 2).T)
+    values = gaussian_kde(points.T, lambda kernel: 1.5 * kernel.scotts_factor())(x.reshape(-1, 2).T)
     return Mesh(x, values.reshape(_CELLS, _CELLS))
 
 
 def _level_sets(plot: Any, subject: Subject, time: float, axes: list[int]) -> None:
+    if subject.trajectory is None:
+        return
     computed, exact = _meshes(subject, time, axes)
+    if computed is None:
+        return
     largest = np.nanmax((exact or computed).density)
     _contour(plot, computed, largest, COMPUTED, "solid")
     if exact is not None:
@@ -162,5 +167,5 @@ def _label(plot: Any, axes: list[int], limits: list[tuple[float, float]] | None)
         plot.set_aspect("equal", adjustable="datalim")
         return
     plot.set(xlim=limits[0], ylim=limits[1])
-    widths = [high - low for low, high in limits]
-    plot.set_aspect("equal" if np.isclose(*widths) else "auto")
+    first, second = (high - low for low, high in limits)
+    plot.set_aspect("equal" if np.isclose(first, second) else "auto")

@@ -36,7 +36,9 @@ def drawn(
     _check_kind(kind)
     if kind in OVER_TIME:
         if times is not None or axes != LARGEST:
-            raise InputError(f"a picture of kind {kind} shows all times and no axes: leave both out")
+            raise InputError(
+                f"a picture of kind {kind} shows all times and no axes: leave both out"
+            )
         panels = OVER_TIME[kind](subject)
         if not panels:
             raise InputError(f"{subject.run.path} has no figures for a picture of kind {kind}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..report import Summary
 from ..store import StoredRun
 from .figure import Panel
 from .subject import Subject
+
+_NOISE = 1e-14  # of rounding, below which a figure is left out of a logarithmic picture
 
 
 def energy(subject: Subject) -> list[Panel]:
@@ -23,7 +26,7 @@ def energy(subject: Subject) -> list[Panel]:
         plot.plot(times, values, color="tab:blue", lw=1.5, label="F")
         plot.plot(summary.times, _floats(summary.energy), "o", ms=3, color="tab:blue")
         if len(times) > 1 and np.isfinite(rate).all():
-            law = values[0] + cumulative_trapezoid(rate, times, initial=0.0)
+            law = values[0] + cumulative_trapezoid(rate, times, initial=0)
             plot.plot(times, law, "--", color="black", lw=1, label="F(0) − dissipated")
         plot.set(title="energy and its law", xlabel="t")
         plot.legend(fontsize=8)
@@ -73,12 +76,14 @@ def steps(subject: Subject) -> list[Panel]:
     if not run.steps:
         return [_seconds(run, subject.summary)]
 
-    def sizes(plot: Any) -> None:
+    def step_sizes(plot: Any) -> None:
         times, rejected = run.column("step_time"), run.column("step_rejected")
-        plot.semilogy(times, run.column("step_size"), ".-", ms=3, lw=0.8, label="step size")
+        sizes = run.column("step_size")
+        plot.semilogy(times, sizes, ".-", ms=3, lw=0.8, label="step size")
+        plot.set_ylim(sizes.min() / 1.5, sizes.max() * 1.5)  # equal ones differ by rounding
         again = np.nan_to_num(rejected) > 0
         if again.any():
-            plot.plot(times[again], run.column("step_size")[again], "rx", ms=5, label="after a "
+            plot.plot(times[again], sizes[again], "rx", ms=5, label="after a "
                       "rejection")  # fmt: skip
         plot.set(title="step size", xlabel="t")
         plot.legend(fontsize=8)
@@ -89,8 +94,8 @@ def steps(subject: Subject) -> list[Panel]:
         plot.plot(run.column("step_time"), each, ".-", ms=3, lw=0.8)
         plot.set(title="products a solve", xlabel="t")
 
-    with_products = np.isfinite(run.column("step_products")).any()
-    return [sizes, *([products] if with_products else []), _seconds(run, subject.summary)]
+    with_products = np.nansum(run.column("step_products")) > 0
+    return [step_sizes, *([products] if with_products else []), _seconds(run, subject.summary)]
 
 
 def seconds_of_parts(run: StoredRun, summary: Summary) -> dict[str, float]:
@@ -124,20 +129,20 @@ def _along_steps(run: StoredRun, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _logarithmic(
-    summary: Summary, title: str, curves: dict[str, tuple[list[float | None] | None, str]]
+    summary: Summary, title: str, curves: Mapping[str, tuple[Sequence[float | None] | None, str]]
 ) -> Panel | None:
     """Curves over the stored times, positive values alone; None where there are none."""
     known = {
         name: (values, style)
         for name, (each, style) in curves.items()
-        if each is not None and ((values := _floats(each)) > 0).any()
+        if each is not None and ((values := _floats(each)) > _NOISE).any()
     }
     if not known:
         return None
 
     def panel(plot: Any) -> None:
         for name, (values, style) in known.items():
-            positive = np.where(values > 0, values, np.nan)
+            positive = np.where(values > _NOISE, values, np.nan)
             plot.semilogy(summary.times, positive, style, ms=4, lw=1.2, label=name)
         plot.set(title=title, xlabel="t")
         plot.legend(fontsize=8)
@@ -145,5 +150,5 @@ def _logarithmic(
     return panel
 
 
-def _floats(values: list[float | None]) -> np.ndarray:
+def _floats(values: Sequence[float | None]) -> np.ndarray:
     return np.array(values, dtype=float)

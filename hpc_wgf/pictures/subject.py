@@ -119,9 +119,7 @@ class Subject:
         low, high = self.z.min(0), self.z.max(0)
         margin = _MARGIN * (high - low)
         count = _MESH[self.dimension]
-        along = [
-            np.linspace(a, b, count) for a, b in zip(low - margin, high + margin, strict=True)
-        ]
+        along = [np.linspace(a, b, count) for a, b in zip(low - margin, high + margin, strict=True)]
         points = np.stack(np.meshgrid(*along, indexing="ij"), -1).reshape(-1, self.dimension)
         return along, torch.from_numpy(points)
 

@@ -1,7 +1,6 @@
-"""Reports on a run: a summary of its figures for machines and people, and a picture."""
+"""Reports on a run: a summary of its figures for machines and people."""
 
-from .picture import draw
 from .summary import Summary
-from .table import print_summary
+from .table import print_summary, warnings_of
 
-__all__ = ["Summary", "draw", "print_summary"]
+__all__ = ["Summary", "print_summary", "warnings_of"]

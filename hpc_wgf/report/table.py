@@ -58,7 +58,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         cells = [_cell(values[k] if values else None, form) for values, form in shown.values()]
         table.add_row(f"{time:.9g}", *cells)
     console.print(table)
-    for warning in _warnings(summary):
+    for warning in warnings_of(summary):
         console.print(f"[yellow]{warning}[/yellow]")
     if summary.accuracy is not None:
         console.print(of_accuracy(summary))
@@ -105,7 +105,7 @@ def _of_map(summary: Summary) -> str:
     return f" of {summary.map}, chosen from the problem" if summary.map_chosen else ""
 
 
-def _warnings(summary: Summary) -> list[str]:
+def warnings_of(summary: Summary) -> list[str]:
     """What a reader has to know before trusting the figures, a sentence or two each."""
     warnings = [*summary.start_warnings, *_against_the_energy_law(summary)]
     if summary.map_error is not None and None in summary.map_error:

@@ -1,5 +1,4 @@
-"""What one wants from finished runs: a run as an object, new samples in files, comparisons, a page.
-"""
+"""Finished runs: a run as an object, new samples in files, comparisons, a page."""
 
 from .distances import Distance
 from .run import Run, open_run

@@ -67,10 +67,11 @@ def run_card(subject: Subject | None, run: StoredRun) -> str:
 
 
 def _last(values: list[float | None] | None) -> str | None:
-    known = [value for value in values or () if value is not None]
-    return f"{known[-1]:.3g}" if known else None
+    """At the last stored time, if it is known there."""
+    return None if not values or values[-1] is None else f"{values[-1]:.3g}"
 
 
 def _first_and_last(values: list[float | None] | None) -> str | None:
-    known = [value for value in values or () if value is not None]
-    return f"{known[0]:.5g} → {known[-1]:.5g}" if known else None
+    if not values or values[0] is None or values[-1] is None:
+        return None
+    return f"{values[0]:.5g} → {values[-1]:.5g}"

@@ -64,7 +64,7 @@ class Run(StoredRun):
         )
 
     def _repr_html_(self) -> str:
-        return run_card(self._subject if self.rows else None, self)
+        return run_card(self.subject if self.rows else None, self)
 
     @cached_property
     def summary(self) -> Summary:
@@ -82,7 +82,8 @@ class Run(StoredRun):
         return self.trajectory.spec.problem
 
     @cached_property
-    def _subject(self) -> Subject:
+    def subject(self) -> Subject:
+        """What pictures show of it; where its maps cannot be built, particles and figures alone."""
         try:
             return Subject(self, self.trajectory)
         except InputError as error:
@@ -91,7 +92,7 @@ class Run(StoredRun):
     @property
     def plot(self) -> Plots:
         """Pictures."""
-        return Plots(self._subject)
+        return Plots(self.subject)
 
     def _time(self, time: float | None) -> float:
         return self.trajectory.times[-1] if time is None else time

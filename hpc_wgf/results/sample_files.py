@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..analysis import Samples, Trajectory
+from ..cloud import Cloud
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
 from .sample_formats import FORMATS, SampleTable
@@ -72,9 +73,7 @@ def write_samples(
             table = _Parts(own, lengths, d, dtype, time, seed)
             _put_together(table, path)
             mean, error = table.mean, table.standard_error
-            return Drawn(
-                count, time, seed, mean, error, table.folded, clock.perf_counter() - begun
-            )
+            return Drawn(count, time, seed, mean, error, table.folded, clock.perf_counter() - begun)
     finally:
         part.unlink(missing_ok=True)
 
@@ -96,7 +95,7 @@ def check_new(path: Path) -> None:
         raise InputError(f"cannot write samples to {path}: there is no folder {path.parent}")
 
 
-def _write_part(drawn: Iterator[tuple], part: Path) -> int:
+def _write_part(drawn: Iterator[tuple[Cloud, Cloud]], part: Path) -> int:
     """Write this rank's samples, a row each; how many there are."""
     rows = 0
     try:

@@ -18,9 +18,7 @@ class SampleTable(ABC):
 
     rows_at_once = 65536
 
-    def __init__(
-        self, count: int, dimension: int, dtype: np.dtype, time: float, seed: int
-    ) -> None:
+    def __init__(self, count: int, dimension: int, dtype: np.dtype, time: float, seed: int) -> None:
         self.count, self.dimension, self.dtype = count, dimension, dtype
         self.time, self.seed = time, seed
 

@@ -12,7 +12,8 @@ from rich.console import Console
 import hpc_wgf as wgf
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.observers import MemoryRecorder
-from hpc_wgf.report import draw, print_summary
+from hpc_wgf.pictures import draw
+from hpc_wgf.report import print_summary
 from hpc_wgf.report.energy_law import EnergyLaw
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import hpc_wgf as wgf
 from hpc_wgf.cli import app
-from hpc_wgf.report import draw
+from hpc_wgf.pictures import draw
 from hpc_wgf.store import Stage, check
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import hpc_wgf as wgf
 from hpc_wgf.cli import app
-from hpc_wgf.report import draw
+from hpc_wgf.pictures import draw
 from hpc_wgf.store import RunWriter, check
 
 SCHEMA_3 = Path(__file__).parents[2] / "support" / "schema3.zip"
