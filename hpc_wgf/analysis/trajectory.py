@@ -53,15 +53,19 @@ class Trajectory:
         return cls.of_run(open_run(path), spec, trust=trust)
 
     @classmethod
-    def of_run(cls, run: StoredRun, spec: RunSpec | None = None, *, trust: bool = False) -> Self:
-        """Of an open store. Errors: as for `of`."""
+    def of_run(
+        cls, run: StoredRun, spec: RunSpec | None = None, *, trust: bool = False,
+        objects: str = "give them as Trajectory.of(path, RunSpec(problem, map, method))",
+        allowed: str = "say Trajectory.of(path, trust=True)",
+    ) -> Self:  # fmt: skip
+        """Of an open store. `objects`, `allowed`: how its user gives the objects and that trust, as
+        messages say it. Errors: as for `of`."""
         run.check_resumable()
         if run.rows == 0:
             raise InputError(f"{run.path} has no row yet: read it once one is committed")
         if spec is None:
-            instead = "give them as Trajectory.of(path, RunSpec(problem, map, method))"
-            tables = run.configuration(instead)
-            instead = f"{instead}, or say Trajectory.of(path, trust=True)"
+            tables = run.configuration(objects)
+            instead = f"{objects}, or {allowed}"
             spec = build(parse_stored(tables, trust=trust, store=run.path, instead=instead))
         return cls(run, spec)
 

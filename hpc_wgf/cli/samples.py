@@ -52,6 +52,11 @@ def sample(
             print(json.dumps(asdict(drawn)))
             return
         folded = f", the map has folded at {drawn.folded}" if drawn.folded else ""
+        if drawn.interpolation_error:
+            folded += (
+                f"\nbetween stored rows: interpolated, wrong by up to "
+                f"{drawn.interpolation_error:.1g} in units of x"
+            )
         print(
             f"{drawn.samples} samples of {run.attributes['problem']} at t = {drawn.time:g} on "
             f"{communicator.size} rank(s) in {drawn.seconds:.3g} s, "

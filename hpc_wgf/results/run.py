@@ -74,7 +74,11 @@ class Run(StoredRun):
     @cached_property
     def trajectory(self) -> Trajectory:
         """Its maps at stored times, and the judge's figures anew."""
-        return Trajectory.of_run(self, self.spec, trust=self.trust)
+        return Trajectory.of_run(
+            self, self.spec, trust=self.trust,
+            objects="give them in Python as open_run(path, RunSpec(problem, map, method))",
+            allowed="say open_run(path, trust=True), on the command line --trust",
+        )  # fmt: skip
 
     @property
     def problem(self) -> Problem:

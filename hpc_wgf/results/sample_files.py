@@ -42,6 +42,8 @@ class Drawn:
     """Its standard error."""
     folded: int
     """At how many of the samples the map has folded: log ρ and score are not a number there."""
+    interpolation_error: float
+    """What may be wrong between rows, see `MapAt.interpolation_error`; 0 at a stored time."""
     seconds: float
     """Of drawing and writing."""
 
@@ -73,7 +75,8 @@ def write_samples(
             table = _Parts(own, lengths, d, dtype, time, seed)
             _put_together(table, path)
             mean, error = table.mean, table.standard_error
-            return Drawn(count, time, seed, mean, error, table.folded, clock.perf_counter() - begun)
+            between, seconds = run.map_at(time).interpolation_error, clock.perf_counter() - begun
+            return Drawn(count, time, seed, mean, error, table.folded, between, seconds)
     finally:
         part.unlink(missing_ok=True)
 
