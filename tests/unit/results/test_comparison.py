@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from processes import here
+from processes import here, solved
 
 import hpc_wgf as wgf
 
@@ -101,14 +101,12 @@ def test_wrong_lines_are_refused(ou, tmp_path, monkeypatch, line, words):
 def test_code_of_a_user_is_not_called_unasked(tmp_path):
     """Neither for samples nor for pictures; with --trust it is."""
     store = tmp_path / "run"
-    potential = 'problem.energy.0={kind="user",function="user_objects:quadratic"}'
-    from processes import solved
-
+    potential = 'problem.energy.0={kind="user",function="user_objects:harmonic"}'
     solved("run", "ou-2d", "--set", potential, "--set", "method.samples=50", "--set",
            "problem.until=0.1", "--out", store)  # fmt: skip
     done = here("sample", store, "-n", "5", "--out", tmp_path / "a.npz")
     assert done.returncode == 2
-    assert "user_objects:quadratic" in done.stderr
+    assert "user_objects:harmonic" in done.stderr
     assert "--trust" in done.stderr
     assert done.stderr.count("\n") == 1
     done = here("sample", store, "-n", "5", "--out", tmp_path / "a.npz", "--trust")
