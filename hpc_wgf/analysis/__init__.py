@@ -5,10 +5,10 @@ from .consolidation import Consolidated, consolidate
 from .divergence_to_exact import PATHS, ExactDivergence, exact_divergence, no_reversible_flow
 from .expectations import expectations
 from .further_figures import with_bound, with_correction, with_exact_kl, with_expectations
-from .stored_error import StoredError, stored_errors
 from .map_at import MapAt
 from .preimage import Preimage
 from .samples import Samples
+from .stored_error import StoredError, stored_errors
 from .trajectory import SAMPLES, Trajectory
 
 __all__ = [
@@ -16,10 +16,10 @@ __all__ = [
     "SAMPLES",
     "Consolidated",
     "ExactDivergence",
-    "StoredError",
     "MapAt",
     "Preimage",
     "Samples",
+    "StoredError",
     "Trajectory",
     "consolidate",
     "exact_divergence",
