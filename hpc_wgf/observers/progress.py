@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from importlib.util import find_spec
 from logging import DEBUG
 from typing import Any, TextIO
 
@@ -22,7 +23,8 @@ def progress(
 ) -> Observer:
     """Shows a run over the times `start` … `until`, `steps` of whose steps were taken before: a
     bar where `stream` (standard error) is a terminal and in a notebook, lines elsewhere."""
-    notebook = stream is None and Console().is_jupyter
+    # By ipywidgets: without them rich shows nothing there.
+    notebook = stream is None and Console().is_jupyter and find_spec("ipywidgets") is not None
     stream = stream or sys.stderr
     # Without a stream standard error is closed.
     terminal = stream is not None and stream.isatty()

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..errors import InputError
+from ..fields import local_path
 
 # Draws into axes of matplotlib.
 Panel = Callable[[Any], None]
@@ -33,10 +34,11 @@ class Picture(Figure):
         self.savefig(written, format="png", dpi=dpi)
         return written.getvalue()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write to the file `path`, in the format of its ending (.png, .pdf, .svg).
 
         Errors: `InputError` where that cannot be done."""
+        path = local_path(path)
         if path.is_dir():
             raise InputError(
                 f"cannot draw to {path}, a folder: give a file that ends in .png or .pdf"

@@ -22,7 +22,8 @@ table{border-collapse:collapse;font-size:.95rem}
 th,td{text-align:left;padding:.15rem .7rem .15rem 0;vertical-align:top;overflow-wrap:anywhere}
 th{font-weight:600}
 img{width:100%;height:auto;display:block}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto}.wide td:first-child{min-width:6.5rem}
+.wide td:not(:first-child){white-space:nowrap;overflow-wrap:normal}
 .runs{display:grid;gap:2rem;grid-template-columns:repeat(var(--runs),minmax(0,1fr))}
 .pictures{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
 .warning{background:#fff3d6;padding:.4rem .7rem;border-left:4px solid #d9a300;margin:.4rem 0}
