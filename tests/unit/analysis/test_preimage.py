@@ -69,3 +69,15 @@ def test_where_there_is_none_nothing_is_found():
     found = preimage(map, torch.tensor([[0.5], [40.0]]), torch.randn(9, 1))
     for z, x, is_found in zip(found.z, (0.5, 40.0), found.found, strict=True):
         assert not is_found or abs(float(z - 3 * torch.tanh(z)) - x) < 1e-9
+
+
+def test_what_is_not_accurate_is_not_taken(steep, monkeypatch):
+    """From the points themselves two Newton steps do not lead to all of their preimages."""
+    monkeypatch.setattr(module, "_of_part", lambda part, x, seeds, images: x)
+    monkeypatch.setattr(module, "_POLISH", 2)
+    z = torch.randn(200, 2)
+    with torch.no_grad():
+        found = preimage(steep, steep(z), torch.randn(10, 2))
+    assert 0 < int(found.found.sum()) < 200
+    assert (found.z - z)[found.found].norm(dim=1).max() < 1e-8
+    assert found.z[~found.found].isnan().all()

@@ -62,6 +62,8 @@ def test_a_page_of_a_run_whose_maps_are_not_known_has_the_rest(tmp_path):
     assert "no densities are drawn: " in text
     assert "<b>&</" not in text
     assert "&lt;b&gt;&amp;" in text
+    card = wgf.open_run(tmp_path / "run")._repr_html_()
+    assert "<b>&lt;b&gt;&amp;</b>" in card
     done = here("picture", tmp_path / "run", "--out", tmp_path / "a.png")
     assert done.returncode == 0, done.stderr
 
