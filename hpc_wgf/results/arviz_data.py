@@ -15,7 +15,8 @@ def inference_data(
     attributes: Mapping[str, Any],
 ) -> Any:  # fmt: skip
     """One chain: `posterior` has x (chain, draw, axis); `sample_stats` lp = log ρ(x) and
-    log_weight, with which E[a] is the mean of e^{log_weight} a, (chain, draw) each.
+    log_weight, with which E[a] is the mean of e^{log_weight} a, (chain, draw) each. An
+    `arviz.InferenceData`, from version 1 on a `DataTree`.
 
     Errors: `InputError` where arviz is not installed."""
     try:
@@ -26,10 +27,11 @@ def inference_data(
         ) from error
     if log_weight is None:
         log_weight = np.zeros(len(particles), dtype=log_density.dtype)
-    return arviz.from_dict(
-        posterior={"x": particles[None]},
-        sample_stats={"lp": log_density[None], "log_weight": log_weight[None]},
-        coords={"axis": np.arange(particles.shape[1])},
-        dims={"x": ["axis"]},
-        attrs=dict(attributes),
-    )
+    groups = {
+        "posterior": {"x": particles[None]},
+        "sample_stats": {"lp": log_density[None], "log_weight": log_weight[None]},
+    }
+    names = {"coords": {"axis": np.arange(particles.shape[1])}, "dims": {"x": ["axis"]}}
+    if int(arviz.__version__.split(".")[0]) < 1:
+        return arviz.from_dict(**groups, **names, attrs=dict(attributes))
+    return arviz.from_dict(groups, **names, attrs={"/": dict(attributes)})

@@ -157,8 +157,8 @@ class Run(StoredRun):
         return min(run.trajectory.times[-1] for run in (self, other))
 
     def to_arviz(self, time: float | None = None) -> Any:
-        """The stored particles as an `arviz.InferenceData`: one chain, whose draws they are; their
-        log ρ and logarithms of weights are sample statistics.
+        """The stored particles for arviz: one chain, whose draws they are; their log ρ and the
+        logarithms of their weights are sample statistics.
 
         Errors: `InputError` where arviz is not installed, and for a time without particles."""
         times = self.particle_times

@@ -139,12 +139,24 @@ def test_a_fold_is_warned_of(run):
         folded.log_density(np.zeros((1, 2)))
 
 
-def test_draws_for_arviz(run, monkeypatch):
+def test_draws_need_arviz(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz", None)
     with pytest.raises(wgf.InputError, match=r"hpc-wgf\[arviz\]"):
         run.to_arviz()
-    monkeypatch.setitem(sys.modules, "arviz", SimpleNamespace(from_dict=lambda **given: given))
+
+
+@pytest.mark.parametrize("version", ["0.23.1", "1.2.0"])
+def test_draws_are_one_chain_with_their_weights(run, monkeypatch, version):
+    """As from_dict takes them before and after its change in version 1."""
+
+    def from_dict(data=None, *, coords, dims, attrs, **groups):
+        of_all = attrs if data is None else attrs["/"]
+        return {**(data or groups), "attrs": of_all, "dims": dims}
+
+    arviz = SimpleNamespace(__version__=version, from_dict=from_dict)
+    monkeypatch.setitem(sys.modules, "arviz", arviz)
     given = run.to_arviz(0.1)
+    assert given["dims"] == {"x": ["axis"]}
     assert given["posterior"]["x"].shape == (1, 300, 2)
     assert np.array_equal(given["posterior"]["x"][0], run.particles(1))
     assert np.array_equal(given["sample_stats"]["lp"][0], run.read("log_density", 1))
