@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from processes import SMALL, cli, errors, here, solved
+from processes import SMALL, cli, here, solved
 
 
 def test_two_ranks_draw_the_same_samples(tmp_path):
@@ -18,14 +18,3 @@ def test_two_ranks_draw_the_same_samples(tmp_path):
             assert np.array_equal(a[name], b[name]), name
     assert alone.stdout.splitlines()[1] == two.stdout.splitlines()[1]  # the mean, to the digit
     assert not list(tmp_path.glob("*.part*"))
-
-
-def test_what_is_wrong_is_said_once(tmp_path):
-    """By the one rank that looks for the folder."""
-    solved("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
-    line = ["sample", tmp_path / "run", "-n", "5000", "--out", tmp_path / "no" / "new.npz"]
-    done = cli(*line, ranks=2)
-    assert done.returncode != 0
-    (error,) = errors(done)
-    assert "there is no folder" in error
-    assert {path.name for path in tmp_path.iterdir()} == {"run"}

@@ -13,6 +13,6 @@ def porous(tmp_path_factory):
     path = tmp_path_factory.mktemp("porous") / "porous.zarr"
     solved(
         "run", "porous-2d", "--set", "method.samples=400", "--set", "problem.until=0.2",
-        "--set", "output.every=0.05", "--out", path,
+        "--set", "output.every=0.05", "--set", "output.bound=false", "--out", path,
     )  # fmt: skip
     return wgf.open_run(path)
