@@ -48,7 +48,7 @@ def cloud(
                 plot.plot(*edges[1].T, color=EXACT, lw=1, ls="--")
         _level_sets(plot, subject, time, axes)
         _label(plot, axes, limits)
-        plot.set_title(f"t = {time:g}")
+        plot.set_title(f"t = {time:.4g}")
 
     return panel
 
@@ -75,7 +75,7 @@ def density(
         if exact is not None:
             _contour(plot, exact, np.nanmax(exact.density), EXACT, "dashed")
         _label(plot, axes, limits)
-        plot.set_title(f"density, t = {time:g}")
+        plot.set_title(f"density, t = {time:.4g}")
 
     return panel
 
@@ -103,7 +103,7 @@ def marginal(
             )  # fmt: skip
         plot.set_xlabel(f"$x_{{{axis + 1}}}$")
         plot.set_xlim(*(window([both[:, None]], [0]) if limits is None else limits)[0])
-        plot.set_title(f"t = {time:g}")
+        plot.set_title(f"t = {time:.4g}")
         plot.legend(fontsize=7)
 
     return panel

@@ -72,10 +72,11 @@ class Subject:
         return self.run.particles(0, slice(len(self.shown)))[self.shown].astype(float)
 
     def default_times(self, count: int = 3) -> list[float]:
-        """The first, the last, and times between them, more of them early: flows slow down."""
+        """The first, the last, and stored times between them, more of them early: flows slow
+        down."""
         times = self.run.particle_times
-        shares = np.linspace(0, 1, count) ** 1.5
-        rows = sorted({round(share * (len(times) - 1)) for share in shares})
+        wanted = times[0] + np.linspace(0, 1, count) ** 1.5 * (times[-1] - times[0])
+        rows = sorted({int(np.argmin(np.abs(times - time))) for time in wanted})
         return [float(times[row]) for row in rows]
 
     def _row(self, time: float) -> int | None:
