@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, WgfWarning
 from ..fields import local_path
 from .arguments import StorePath, Trust
 
@@ -46,10 +48,14 @@ def picture(
     chosen, moments = parsed_axes(axes), None if times is None else _times(times)
     run = open_run(path, trust=trust)
     refuse_damaged(run)
-    if out is not None:
-        drawn(run.subject, kind, moments, chosen).save(local_path(out))
-    if movie is not None:
-        film(run.subject, local_path(movie), kind, chosen, moments)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", WgfWarning)
+        if out is not None:
+            drawn(run.subject, kind, moments, chosen).save(local_path(out))
+        if movie is not None:
+            film(run.subject, local_path(movie), kind, chosen, moments)
+    for line in dict.fromkeys(str(each.message) for each in told):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _times(text: str) -> list[float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, RunError
+from ..errors import InputError, RunError, WgfWarning
 from . import clouds, over_time
 from .axes import LARGEST, Axes, chosen_axes
 from .figure import Panel, Picture, picture
@@ -43,6 +44,7 @@ def drawn(
         if not panels:
             raise InputError(f"{subject.run.path} has no figures for a picture of kind {kind}")
         return picture(panels, subject.summary.problem)
+    _tell_what_is_missing(subject)
     columns, panels = None, list[Panel]()
     if kind == "pairs":
         (time,) = times if times is not None and len(times) == 1 else subject.default_times()[-1:]
@@ -95,6 +97,7 @@ def movie(
         times = stored.tolist()
         if subject.trajectory is not None:
             times = np.linspace(stored[0], stored[-1], _FRAMES).tolist()
+    _tell_what_is_missing(subject)
     panels = frames(subject, kind, times, axes)
     writer = (FFMpegWriter if path.suffix == ".mp4" else PillowWriter)(fps=_FRAMES_PER_SECOND)
     figure = picture(panels[:1], side=5.0)
@@ -107,6 +110,15 @@ def movie(
                 writer.grab_frame()
     except OSError as error:
         raise RunError(f"cannot film to {path}: {error}") from error
+
+
+def _tell_what_is_missing(subject: Subject) -> None:
+    if subject.trajectory is None and subject.why_not:
+        warnings.warn(
+            f"neither densities nor exact solutions are drawn: {subject.why_not}",
+            WgfWarning,
+            stacklevel=4,
+        )
 
 
 def _check_kind(kind: str) -> None:

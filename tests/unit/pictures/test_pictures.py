@@ -128,7 +128,7 @@ def test_a_film_has_a_frame_for_every_time(porous, tmp_path, monkeypatch):
         (lambda s: drawn(s, "clouds", [0.1, 0.9]), "t = 0.9 is outside of"),
         (lambda s: drawn(s, "energy", [0.1]), "shows all times"),
         (lambda s: parsed_axes("1;2"), "axes are '1;2'"),
-        (lambda s: drawn(Subject(s.run, None, "no"), "clouds", [0.11]), "no particles at t = 0.11"),
+        (lambda s: drawn(Subject(s.run, None), "clouds", [0.11]), "no particles at t = 0.11"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_a_line(porous, draw, words):

@@ -66,6 +66,7 @@ def test_a_page_of_a_run_whose_maps_are_not_known_has_the_rest(tmp_path):
     assert "<b>&lt;b&gt;&amp;</b>" in card
     done = here("picture", tmp_path / "run", "--out", tmp_path / "a.png")
     assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"warning: neither densities .* from Python objects.*\n", done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def test_what_was_solved_is_asked_for_where_the_store_does_not_say_it(tmp_path):
         run.push(np.zeros((1, 1)))
     assert "\n" not in str(e.value)
     assert "data:image" in run._repr_html_()
-    run.plot.clouds()
+    with pytest.warns(WgfWarning, match="neither densities nor exact solutions are drawn"):
+        run.plot.clouds()
     given = wgf.open_run(tmp_path / "run", wgf.RunSpec(problem, map, method))
     assert given.w2(given).value == 0.0
 
