@@ -18,6 +18,7 @@ from hpc_wgf.cloud import Cloud
 from hpc_wgf.config import load
 from hpc_wgf.diagnostics import mode_shares, wasserstein_1d
 from hpc_wgf.problems import Problem, mixture_law
+from hpc_wgf.problems.line_mixture import LineMixture
 from hpc_wgf.problems.quantile import CoordinateFlow
 from hpc_wgf.report import Summary
 
@@ -73,7 +74,7 @@ def test_wells_with_default_features(name, bound):
     )
     solution = wgf.solve(problem, map, options)
     z = mean + deviation * torch.special.ndtri((torch.arange(2000) + 0.5) / 2000)
-    exact = CoordinateFlow(v, beta, mean, deviation)(until, z)
+    exact = CoordinateFlow(v, beta, LineMixture.normal(mean, deviation))(until, z)
     x = solution.map(z[:, None])[:, 0].detach()
     error = (x - exact).square().mean().sqrt() / (exact - z).square().mean().sqrt()
     assert float(error) <= bound

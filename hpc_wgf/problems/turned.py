@@ -1,0 +1,55 @@
+"""Flows that are separable in other coordinates than those given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .densities import Density, Gaussian, Mixture, components_of
+from .matrices import multiple_of_identity
+from .named_potentials import GaussianMixture
+from .potentials import Potential, is_separable
+from .products import frame, gaussian_factors
+from .separable import SeparableFlow
+
+_MOST = 1000  # dimensions in which a basis is written out
+
+
+@dataclass(frozen=True)
+class TurnedFlow:
+    """x = B T(t, Bᵀz), T a flow that is separable in the coordinates y = Bᵀx. Isotropic diffusion
+    is the same in all orthonormal coordinates."""
+
+    basis: Tensor
+    """B, orthonormal, (d, d)."""
+    flow: SeparableFlow
+    """T."""
+
+    @classmethod
+    def known(cls, potential: Potential, beta: float, start: Density) -> TurnedFlow | None:
+        """The flow of a Gaussian mixture e^{−V} whose means form a product, as two of them do or
+        the corners of a square, with diffusion `beta` > 0 from isotropic Gaussians; else None."""
+        if not isinstance(potential, GaussianMixture) or start.dimension > _MOST:
+            return None
+        basis = frame(potential.means)
+        turned, law = potential.turned(basis), _turned(start, basis)
+        if law is None or gaussian_factors(law) is None or not is_separable(turned, law.dimension):
+            return None
+        return cls(basis, SeparableFlow(turned, beta, law))
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        return self.flow(t, z.double().cpu() @ self.basis) @ self.basis.T
+
+
+def _turned(start: Density, basis: Tensor) -> Gaussian | Mixture | None:
+    """The law of Bᵀz, z of `start`, where that is an isotropic Gaussian or a mixture of such."""
+    d, parts = start.dimension, components_of(start)
+    gaussians = [part for part in parts if isinstance(part, Gaussian)]
+    variances = [multiple_of_identity(part.covariance, d) for part in gaussians]
+    known = [variance for variance in variances if variance is not None]
+    if len(known) < len(parts):
+        return None
+    turned = [Gaussian(d, part.mean @ basis, variance)
+              for part, variance in zip(gaussians, known, strict=True)]  # fmt: skip
+    return Mixture(turned, start.weights.tolist()) if isinstance(start, Mixture) else turned[0]
