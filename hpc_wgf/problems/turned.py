@@ -39,7 +39,8 @@ class TurnedFlow:
         return cls(basis, SeparableFlow(turned, beta, law))
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        return self.flow(t, z.double().cpu() @ self.basis) @ self.basis.T
+        z = z.double().cpu()
+        return z if t == 0.0 else self.flow(t, z @ self.basis) @ self.basis.T
 
 
 def _turned(start: Density, basis: Tensor) -> Gaussian | Mixture | None:
