@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
 from torch import Tensor
-
-from .densities import Gaussian, Mixture, components_of
-from .matrices import dense
 
 _MOST = 200  # Iterations; each halves the step or the bracket.
 _ROUNDING = 1e-14  # of x and of the widths of components, at which an iteration ends
@@ -33,20 +29,6 @@ class LineMixture:
         """N(`mean`, `deviation`²)."""
         parts = ([1.0], [mean], [deviation])
         return cls(*(torch.tensor(part, dtype=torch.float64) for part in parts))
-
-    @classmethod
-    def marginal(
-        cls, law: Gaussian | Mixture, j: int, members: Sequence[int], weights: Tensor
-    ) -> LineMixture:
-        """That of coordinate j of Σ_k π_k N(m_k, C_k), from the components `members` of `law` with
-        `weights` in place of their own: those of equal components may be added up in one."""
-        parts = components_of(law)
-        chosen = [part for k in members if isinstance(part := parts[k], Gaussian)]
-        means = torch.stack([part.mean[j] for part in chosen])
-        variances = [dense(part.covariance, part.dimension)[j, j]
-                     if part.covariance.ndim == 2 else part.covariance.expand(part.dimension)[j]
-                     for part in chosen]  # fmt: skip
-        return cls(weights, means, torch.stack(variances).sqrt())
 
     @property
     def components(self) -> list[tuple[float, float, float]]:

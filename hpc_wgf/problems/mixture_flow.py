@@ -14,7 +14,7 @@ from .densities import Gaussian, Mixture
 from .gaussian_flow import GaussianFlow
 from .line_mixture import LineMixture
 from .potentials import Potential
-from .products import Factor, gaussian_factors
+from .products import Factor, gaussian_factors, lines
 
 
 def mixture_law(
@@ -71,19 +71,19 @@ class MixtureFlow:
         """ρ(t), at time t after the start."""
         return mixture_law(self.potential, self.beta, self.start, t, self.attraction)
 
+    def _coordinates(self, t: float) -> list[LineMixture]:
+        """The laws of the coordinates of ρ(t): what was equal in one of them at the start remains
+        so."""
+        return lines(self.law(t), self._factors)
+
     def __call__(self, t: float, z: Tensor) -> Tensor:
         z = z.double().cpu()
         if t == 0.0:
             return z
         if self.beta == 0.0:  # All samples move by one map, whichever component they are of.
             return _flows(self.potential, self.beta, self.start, self.attraction)[0](t, z)
-        before, after, columns = self.law(0.0), self.law(t), z.unbind(1)
-        moved = [
-            _carried(LineMixture.marginal(before, j, *factor),
-                     LineMixture.marginal(after, j, *factor), columns[j])
-            for j, factor in enumerate(self._factors)
-        ]  # fmt: skip
-        return torch.stack(moved, 1)
+        laws = zip(self._coordinates(0.0), self._coordinates(t), z.unbind(1), strict=True)
+        return torch.stack([_carried(*coordinate) for coordinate in laws], 1)
 
 
 def _carried(before: LineMixture, after: LineMixture, z: Tensor) -> Tensor:

@@ -208,7 +208,7 @@ class GaussianMixture(Potential):
         members, weights = self._factors[j]
         if j == 0:
             weights = weights * self.weights.sum()
-        return GaussianMixture(self.means[list(members), j : j + 1], self.variance, weights).line
+        return GaussianMixture(self.means[members, j : j + 1], self.variance, weights).line
 
     def line(self, x: Tensor) -> Tensor:
         """V on the line, for d = 1: (n,) → (n,)."""

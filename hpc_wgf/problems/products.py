@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from .densities import Density, Gaussian, Mixture, components_of
 from .line_mixture import LineMixture
 from .matrices import diagonal_of
 
+_Form = TypeVar("_Form")
 _SAME = 1e-9  # of the span of all numbers, by which equal ones may differ
 _WEIGHT = 1e-12  # of a weight of a component, that is a product of weights
 
@@ -20,7 +21,7 @@ _WEIGHT = 1e-12  # of a weight of a component, that is a product of weights
 class Factor(NamedTuple):
     """One coordinate of a product Σ_k π_k ⊗_j λ_kj = ⊗_j Σ_g w_g λ_g."""
 
-    members: Sequence[int]
+    members: list[int]
     """The number k of one component with λ_kj = λ_g, for every g."""
     weights: Tensor
     """w_g, which add up to 1."""
@@ -32,7 +33,7 @@ def factors(tables: Sequence[Tensor], weights: Tensor) -> list[Factor] | None:
     of the components, which add up to 1."""
     d = tables[0].shape[1]
     if d == 1:
-        return [Factor(range(len(weights)), weights)]
+        return [Factor(list(range(len(weights))), weights)]
     scales = [_SAME * float((table.amax(0) - table.amin(0)).max()) for table in tables]
     labels = [_labels([table[:, j] for table in tables], scales) for j in range(d)]
     found, expected = [], torch.ones_like(weights)
@@ -61,30 +62,46 @@ def _labels(numbers: Sequence[Tensor], roundings: Sequence[float]) -> Tensor:
     return torch.unique(torch.stack(ranks, 1), dim=0, return_inverse=True)[1]
 
 
+def gaussians(
+    density: Density, form: Callable[[Tensor, int], _Form | None]
+) -> list[tuple[Gaussian, _Form]] | None:
+    """The components of a mixture of Gaussians, or the one Gaussian, with the `form` of each
+    covariance, as `diagonal_of` has it; None of another density, or if one has no such form."""
+    d, parts = density.dimension, components_of(density)
+    found = [(part, known) for part in parts if isinstance(part, Gaussian)
+             and (known := form(part.covariance, d)) is not None]  # fmt: skip
+    return found if len(found) == len(parts) else None
+
+
 def gaussian_factors(density: Density) -> list[Factor] | None:
     """The independent coordinates of a Gaussian, or of a mixture of Gaussians; None of another
     density, or where coordinates depend on each other."""
-    d, parts = density.dimension, components_of(density)
-    gaussians = [part for part in parts if isinstance(part, Gaussian)]
-    variances = [diagonal_of(part.covariance, d) for part in gaussians]
-    known = [variance for variance in variances if variance is not None]
-    if len(known) < len(parts):
+    parts = gaussians(density, diagonal_of)
+    if parts is None:
         return None
     one = torch.ones(1, dtype=torch.float64)
-    weights = density.weights if isinstance(density, Mixture) else one
     if len(parts) == 1:
-        return [Factor([0], one)] * d
-    means = torch.stack([part.mean for part in gaussians])
-    return factors([means, torch.stack(known)], weights)
+        return [Factor([0], one)] * density.dimension
+    assert isinstance(density, Mixture)
+    means = torch.stack([part.mean for part, _ in parts])
+    return factors([means, torch.stack([variances for _, variances in parts])], density.weights)
 
 
 def independent_coordinates(density: Density) -> list[LineMixture] | None:
     """The laws of the coordinates, if these are independent mixtures of Gaussians; else None."""
     found = gaussian_factors(density)
-    if found is None:
-        return None
-    assert isinstance(density, Gaussian | Mixture)
-    return [LineMixture.marginal(density, j, *factor) for j, factor in enumerate(found)]
+    return None if found is None else lines(density, found)
+
+
+def lines(density: Density, factors: Sequence[Factor]) -> list[LineMixture]:
+    """The laws of the coordinates of a product of Gaussian mixtures with these `factors`."""
+    parts = gaussians(density, diagonal_of)
+    assert parts is not None
+    means = torch.stack([part.mean for part, _ in parts], 1)
+    deviations = torch.stack([variances for _, variances in parts], 1).sqrt()
+    columns = zip(factors, means, deviations, strict=True)
+    return [LineMixture(factor.weights, mean[factor.members], deviation[factor.members])
+            for factor, mean, deviation in columns]  # fmt: skip
 
 
 def frame(points: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .densities import Density, Gaussian, Mixture, components_of
+from .densities import Density, Gaussian, Mixture
 from .matrices import multiple_of_identity
 from .named_potentials import GaussianMixture
 from .potentials import Potential, is_separable
-from .products import frame, gaussian_factors
+from .products import frame, gaussian_factors, gaussians
 from .separable import SeparableFlow
 
 _MOST = 1000  # dimensions in which a basis is written out
@@ -45,12 +45,8 @@ class TurnedFlow:
 
 def _turned(start: Density, basis: Tensor) -> Gaussian | Mixture | None:
     """The law of Bᵀz, z of `start`, where that is an isotropic Gaussian or a mixture of such."""
-    d, parts = start.dimension, components_of(start)
-    gaussians = [part for part in parts if isinstance(part, Gaussian)]
-    variances = [multiple_of_identity(part.covariance, d) for part in gaussians]
-    known = [variance for variance in variances if variance is not None]
-    if len(known) < len(parts):
+    parts, d = gaussians(start, multiple_of_identity), start.dimension
+    if parts is None:
         return None
-    turned = [Gaussian(d, part.mean @ basis, variance)
-              for part, variance in zip(gaussians, known, strict=True)]  # fmt: skip
+    turned = [Gaussian(d, part.mean @ basis, variance) for part, variance in parts]
     return Mixture(turned, start.weights.tolist()) if isinstance(start, Mixture) else turned[0]

@@ -32,7 +32,7 @@ POTENTIALS = {
 def test_samples_follow_the_force(name):
     V, t = POTENTIALS[name], 0.7
     start = Box(2, [-2.0, -1.0], [2.0, 3.0], 0.1)
-    z = start.sample(np.random.default_rng(0), 40)
+    z = start.sample(np.random.default_rng(0), 12)
     flow = Problem(PotentialEnergy(V), start, until=1.0).exact
     assert isinstance(flow, CharacteristicFlow)
 
@@ -46,7 +46,7 @@ def test_samples_follow_the_force(name):
 
 
 def test_a_quartic_well_has_a_closed_form():
-    """x' = −4x³: x = z/(1 + 8 t z²)^½, from the origin, from far out and from next to it."""
+    """x' = −4x³: x = z/(1 + 8tz²)^½, from the origin, from far out and from next to it."""
     z = torch.tensor([[0.0], [1e-9], [0.5], [-3.0], [1e3]], dtype=torch.float64)
     x = CharacteristicFlow(SumOfPotentials([(1.0, Quartic())]))(2.0, z)
     assert torch.allclose(x, z / (1 + 16 * z * z).sqrt(), rtol=1e-9, atol=0)
@@ -64,12 +64,10 @@ def test_no_sample_depends_on_the_others():
     assert torch.equal(flow(0.5, z)[:32], flow(0.5, z[:32]))
 
 
-@pytest.mark.parametrize("t", [1.0, 10.0])
-def test_what_leaves_in_finite_time_has_no_map(t):
+def test_what_leaves_in_finite_time_has_no_map():
     """x' = 4x³ from 1 is at infinity at t = 1/8."""
-    x = CharacteristicFlow(SumOfPotentials([(-1.0, Quartic())]))(
-        t, torch.tensor([[1.0], [0.0]], dtype=torch.float64)
-    )
+    z = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+    x = CharacteristicFlow(SumOfPotentials([(-1.0, Quartic())]))(1.0, z)
     assert bool(x[0].isnan().all())
     assert float(x[1]) == 0.0
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm, sqrtm
+from spring import Spring
 
 from hpc_wgf import (
     Barenblatt,
@@ -22,7 +23,6 @@ from hpc_wgf import (
     Quadratic,
     StyblinskiTang,
 )
-from hpc_wgf.interactions.kernels import Kernel
 from hpc_wgf.problems import GaussianFlow, SumOfPotentials
 
 HEAT = np.array([[1, 0.3, 0, 0], [0.3, 0.8, 0.2, 0], [0, 0.2, 1.2, -0.1], [0, 0, -0.1, 0.5]])
@@ -145,19 +145,6 @@ def test_a_million_dimensions():
 
 def test_a_quartic_is_no_quadratic_form():
     assert (Quadratic(2) + StyblinskiTang()).hessian() is None
-
-
-class Spring(Kernel):
-    """J(x) = ½|x|²."""
-
-    def value(self, square):
-        return 0.5 * square
-
-    def weight(self, square):
-        return torch.ones_like(square)
-
-    def even_powers(self):
-        return {2: 0.5}
 
 
 def attracted(k, potential, start, beta=0.6):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
-from test_gaussian_flow import Spring
+from spring import Spring
 
 from hpc_wgf import (
     Barenblatt,
