@@ -42,7 +42,14 @@ def test_a_mixture_start_is_turned_too():
 
 
 def test_two_means_anywhere_form_a_product():
-    assert isinstance(exact([[0.3, 0.2, 1.0], [1.0, -2.0, 0.5]], Gaussian(3)), TurnedFlow)
+    """Samples leave with the velocity −∇V − ∇log λ."""
+    means, start, t = [[0.3, 0.2, 1.0], [1.0, -2.0, 0.5]], Gaussian(3, [0.1, -1.0, 0.0]), 1e-4
+    flow = exact(means, start)
+    assert isinstance(flow, TurnedFlow)
+    z = start.sample(np.random.default_rng(0), 200)
+    velocity = -GaussianMixture(means, 0.3).gradient(z) - start.score(z)
+    moved = (flow(t, z) - z) / t
+    assert float((moved - velocity).norm() / velocity.norm()) < 2e-3
 
 
 @pytest.mark.parametrize(
