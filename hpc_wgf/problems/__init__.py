@@ -1,6 +1,7 @@
 """What is solved: energies, start densities and exact solutions, and the run files of named
 problems (in the folder catalogue)."""
 
+from .characteristics import CharacteristicFlow
 from .compact import Barenblatt, Box, Paraboloid
 from .densities import Density, Gaussian, Mixture, components_of, jump_of, moments_of
 from .energies import (
@@ -30,11 +31,13 @@ from .proposal import proposal_of
 from .residual import residual_is_defined
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
+from .turned import TurnedFlow
 
 __all__ = [
     "Barenblatt",
     "BarenblattFlow",
     "Box",
+    "CharacteristicFlow",
     "ChunkForce",
     "Density",
     "DoubleWell",
@@ -60,6 +63,7 @@ __all__ = [
     "StyblinskiTang",
     "SumOfEnergies",
     "SumOfPotentials",
+    "TurnedFlow",
     "UserPotential",
     "components_of",
     "exact_map",

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TAIL = 6.5
-"""Half-width of the window about the start density N(m, σ²) that holds its mass, in units of σ."""
-_LIKELY = 0.5 * TAIL**2  # e^{−V/β} is negligible where V/β is above its minimum by more than this
+from .line_mixture import LineMixture
+
+_TAIL = 6.5  # half-width of the window about N(m, σ²) that holds its mass, in units of σ
+_LIKELY = 0.5 * _TAIL**2  # e^{−V/β} is negligible where V/β is above its minimum by more than this
 _WIDEST = 1000.0  # half-width of the largest grid, relative to that window and to β^½
 _POINTS = 20_001  # at which the potential is looked at: in the window, and on either side
 _FEWEST, _MOST = 2400, 20_000  # cells
@@ -19,11 +20,20 @@ _EVEN = 3  # of widths that vary; as much wider where all are of one width
 _GRADING = 1 / 600  # largest relative difference of the widths of two neighbouring cells
 
 
+def window(start: LineMixture) -> tuple[float, float]:
+    """Middle and half-width of the interval that holds the mass of the start density."""
+    reach = _TAIL * start.deviations
+    if start.is_normal:
+        return float(start.means), float(reach)
+    low, high = float((start.means - reach).min()), float((start.means + reach).max())
+    return 0.5 * (low + high), 0.5 * (high - low)
+
+
 def faces(
-    v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, cells: int | None
+    v: Callable[[Tensor], Tensor], beta: float, start: LineMixture, cells: int | None
 ) -> np.ndarray:
     """The faces of the cells for the flow of potential `v`, (n,) → (n,), with diffusion `beta` from
-    N(`mean`, `deviation`²): increasing, (cells + 1,).
+    `start`: increasing, (cells + 1,).
 
     They cover all that can be reached from the window of the start, which is what is connected with
     it where v is at most its maximum there + 21β, and all where e^{−v/β} has mass, as far as v is
@@ -32,11 +42,11 @@ def faces(
 
     `cells`: their number, by default as many as resolve the start and the wells of v with cells of
     one width, if 20 000 are enough. Otherwise cells grow with the distance from start and wells."""
-    x = _points(mean, beta, deviation)
+    x = _points(beta, *window(start))
     values = v(torch.from_numpy(x)).numpy()
-    first, last = _covered(x, values, beta, mean)
+    first, last = _covered(x, values, beta)
     x, values = x[first : last + 1], values[first : last + 1]
-    width = _widths(x, values, beta, mean, deviation)
+    width = _widths(x, values, beta, start)
     even = max(_FEWEST, (x[-1] - x[0]) / (_EVEN * width.min()))
     if even <= _MOST:
         x, passed = x[[0, -1]], np.array([0.0, even])
@@ -46,14 +56,13 @@ def faces(
     return np.interp(np.linspace(0.0, passed[-1], number + 1), passed, x)
 
 
-def _points(mean: float, beta: float, deviation: float) -> np.ndarray:
+def _points(beta: float, middle: float, half: float) -> np.ndarray:
     """Where v is looked at: evenly spaced in the window of the start, geometrically beyond."""
-    half = TAIL * deviation
     beyond = np.geomspace(half, _WIDEST * (half + beta**0.5), _POINTS)[1:]
-    return mean + np.concatenate([-beyond[::-1], np.linspace(-half, half, _POINTS), beyond])
+    return middle + np.concatenate([-beyond[::-1], np.linspace(-half, half, _POINTS), beyond])
 
 
-def _covered(x: np.ndarray, values: np.ndarray, beta: float, mean: float) -> tuple[int, int]:
+def _covered(x: np.ndarray, values: np.ndarray, beta: float) -> tuple[int, int]:
     """Numbers of the first and the last point of what the cells are to cover."""
     centre, window = _POINTS + _POINTS // 2 - 1, slice(_POINTS - 1, 2 * _POINTS - 1)
     finite = np.isfinite(values)
@@ -81,14 +90,13 @@ def _connected(allowed: np.ndarray, centre: int) -> tuple[int, int]:
     return low, high
 
 
-def _widths(
-    x: np.ndarray, values: np.ndarray, beta: float, mean: float, deviation: float
-) -> np.ndarray:
-    """The wanted width of a cell at every point: σ/180 in the window of the start, (β/v'')^½/60 at
-    every minimum of v, and elsewhere as much more as the grading allows."""
+def _widths(x: np.ndarray, values: np.ndarray, beta: float, start: LineMixture) -> np.ndarray:
+    """The wanted width of a cell at every point: σ/180 in the window of every component of the
+    start, (β/v'')^½/60 at every minimum of v, and elsewhere as much more as the grading allows."""
     width = np.full(len(x), x[-1] - x[0])
-    started = np.abs(x - mean) <= 1.001 * TAIL * deviation
-    width[started] = np.minimum(width[started], deviation / _PER_DEVIATION)
+    for mean, deviation in zip(start.means.tolist(), start.deviations.tolist(), strict=True):
+        started = np.abs(x - mean) <= 1.001 * _TAIL * deviation
+        width[started] = np.minimum(width[started], deviation / _PER_DEVIATION)
     slopes = np.diff(values) / np.diff(x)
     bend = 2 * np.diff(slopes) / (x[2:] - x[:-2])
     well = 1 + np.flatnonzero((slopes[:-1] <= 0) & (slopes[1:] >= 0) & (bend > 0))

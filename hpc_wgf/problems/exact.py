@@ -10,16 +10,20 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..interactions import InteractionEnergy
+from .characteristics import CharacteristicFlow
 from .compact import Barenblatt
-from .densities import Density, Gaussian
-from .energies import InternalEnergy, PotentialEnergy, SumOfEnergies
+from .densities import Density, Gaussian, Mixture, components_of
+from .energies import Entropy, InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
 from .matrices import diagonal_of, multiple_of_identity, times
 from .mixture_flow import MixtureFlow
 from .potentials import Potential, SumOfPotentials, is_separable
+from .products import gaussian_factors
 from .radial_flow import RadialPorousFlow
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
+from .turned import TurnedFlow
 
 _SAME = 1e-6  # largest relative difference of two forms of one potential
 
@@ -35,39 +39,73 @@ class ExactMap(Protocol):
 def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     """The exact map of the flow of `energy` from `start`, or None if none is known.
 
-    It is known for Fokker–Planck equations from a Gaussian, if there is no potential, if it is a
-    polynomial of degree 2, or if it is separable, β > 0 and the coordinates of the start are
-    independent; from a mixture of Gaussians on the line, if there is no potential or it is a
-    polynomial of degree 2; and for the porous medium equation from a Barenblatt profile of the same
-    exponent, if there is no potential or a parabola that is the same in all directions, and without
-    potential from isotropic Gaussians, one or a mixture of them while they do not meet."""
+    It is known for Fokker–Planck equations
+
+    - from a Gaussian, if there is no potential or it is a polynomial of degree 2;
+    - from mixtures of Gaussians with independent coordinates, as on the line, if there is no
+      potential or such a one with a diagonal Hessian;
+    - from both with independent coordinates, if the potential is separable and β > 0, also in
+      coordinates turned to the axes of a `GaussianMixture`;
+    - from any density for β = 0, if the potential is separable or a polynomial of degree 2;
+
+    and for the porous medium equation from a Barenblatt profile of the same exponent, if there is
+    no potential or a parabola that is the same in all directions, and without potential from
+    isotropic Gaussians, one or a mixture of them while they do not meet. Gaussians and mixtures in
+    such polynomials, and Barenblatt profiles, may attract or repel each other by ½k|x − y|²."""
+    attraction = _attraction(energy)
+    if attraction is None:
+        return None
+    others = [part for part in energy.parts if not isinstance(part, InteractionEnergy)]
+    alone = SumOfEnergies(others or [Entropy(0.0)])
     if isinstance(start, Barenblatt):
-        return _barenblatt_flow(energy, start)
-    if not energy.is_fokker_planck:
-        return _porous_flow(energy, start)
-    potential, beta, d = energy.potential(), energy.beta(), start.dimension
-    quadratic = potential is None or potential.hessian() is not None
-    if quadratic and MixtureFlow.knows(start):
-        _check_declared(potential, start.components)
-        return MixtureFlow(potential, beta, start)
-    if not isinstance(start, Gaussian):
-        return None
-    if potential is None:
-        return GaussianFlow(None, beta, start)
-    independent = diagonal_of(start.covariance, d) is not None
-    if not quadratic and (beta == 0 or not independent or not is_separable(potential, d)):
-        return None
-    _check_declared(potential, [start])
-    return (GaussianFlow if quadratic else SeparableFlow)(potential, beta, start)
+        return _barenblatt_flow(alone, start, attraction)
+    if not alone.is_fokker_planck:
+        return None if attraction else _porous_flow(alone, start)
+    return _fokker_planck_flow(alone.potential(), alone.beta(), start, attraction)
 
 
-def _check_declared(potential: Potential | None, starts: Sequence[Density]) -> None:
-    """Check the terms of V where each of the Gaussians `starts` has mass. The values of single
+def _attraction(energy: SumOfEnergies) -> float | None:
+    """k, where all interactions together are ½k|x − y|²; else None."""
+    k = 0.0
+    for part in energy.interactions:
+        powers = part.kernel.even_powers()
+        if powers is None or any(c != 0 for power, c in powers.items() if power != 2):
+            return None
+        k += 2 * part.factor * powers.get(2, 0.0)
+    return k
+
+
+def _fokker_planck_flow(
+    potential: Potential | None, beta: float, start: Density, attraction: float
+) -> ExactMap | None:
+    d = start.dimension
+    constant = torch.zeros(()) if potential is None else potential.hessian()
+    if constant is not None:
+        if isinstance(start, Gaussian):
+            _check_declared(potential, start)
+            return GaussianFlow(potential, beta, start, attraction)
+        diagonal = diagonal_of(constant, d) is not None
+        if isinstance(start, Mixture) and diagonal and gaussian_factors(start) is not None:
+            _check_declared(potential, start)
+            return MixtureFlow(potential, beta, start, attraction)
+    if attraction or potential is None:
+        return None
+    separable = is_separable(potential, d)
+    if beta == 0:
+        return CharacteristicFlow(potential) if separable or constant is not None else None
+    if separable and gaussian_factors(start) is not None:
+        _check_declared(potential, start)
+        return SeparableFlow(potential, beta, start)
+    return TurnedFlow.known(potential, beta, start)
+
+
+def _check_declared(potential: Potential | None, start: Density) -> None:
+    """Check the terms of V where each of the Gaussians of `start` has mass. The values of single
     terms do not cancel."""
     for term in _terms(potential):
-        for start in starts:
-            if isinstance(start, Gaussian):
-                _check_term(term, start)
+        for part in components_of(start):
+            if isinstance(part, Gaussian):
+                _check_term(term, part)
 
 
 def _terms(potential: Potential | None) -> list[Potential]:
@@ -116,19 +154,21 @@ def _refuse_another(
         )
 
 
-def _barenblatt_flow(energy: SumOfEnergies, start: Barenblatt) -> BarenblattFlow | None:
+def _barenblatt_flow(
+    energy: SumOfEnergies, start: Barenblatt, attraction: float
+) -> BarenblattFlow | None:
     """The flow of c/(m−1) ∫ρᵐ, and of potentials whose Hessian is k·I, from a profile with m."""
     internal = _internal(energy)
     if internal is None or internal.m != start.m:
         return None
     factor, potential = internal.factor, energy.potential()
     if potential is None:
-        return BarenblattFlow(start, factor)
+        return BarenblattFlow(start, factor, attraction=attraction)
     hessian = potential.hessian()
     stiffness = None if hessian is None else multiple_of_identity(hessian, start.dimension)
     if stiffness is None:
         return None
-    return BarenblattFlow(start, factor, potential, stiffness)
+    return BarenblattFlow(start, factor, potential, stiffness, attraction)
 
 
 def _porous_flow(energy: SumOfEnergies, start: Density) -> RadialPorousFlow | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .densities import Gaussian
-from .matrices import Spectrum, dense, times
+from .matrices import Spectrum, added, dense, times
 from .potentials import Potential
 
 _ROUNDING = 1e-12  # of a commutator, relative to the two matrices
@@ -27,6 +27,11 @@ class GaussianFlow:
     and moves samples by x = m(t) + M(t)(z − m₀), where M' = (β C⁻¹ − Q) M, M(0) = I. If C₀ and Q
     commute, M(t) = C(t)^½ C₀^{−½}; if β = 0, M(t) = e^{−Qt}. [VWGF 4.2, with the sign of Q
     corrected, and integrals in place of Q⁻¹]
+
+    An interaction ½k|x − y|² attracts samples to the mean m̄ of all with the force k(x − m̄). The
+    mean does not feel it; Q becomes Q + kI in C and M, and for a component of a mixture in
+
+        m(t) = m̄(t) + e^{−(Q + kI)t} (m₀ − m̄₀).
     """
 
     potential: Potential | None
@@ -35,30 +40,41 @@ class GaussianFlow:
     """The diffusion coefficient β ≥ 0."""
     start: Gaussian
     """The start density N(m₀, C₀)."""
+    attraction: float = 0.0
+    """k, of either sign."""
+    centre: Tensor | None = None
+    """m̄₀, (d,), the mean of the density of which the start is a component; by default m₀."""
 
     @cached_property
     def _hessian(self) -> Tensor:
-        """Q."""
+        """Q + kI, in the form of Q."""
         known = None if self.potential is None else self.potential.hessian()
-        return torch.zeros((), dtype=torch.float64) if known is None else known
+        Q = torch.zeros((), dtype=torch.float64) if known is None else known
+        k = torch.tensor(self.attraction, dtype=torch.float64)
+        return added([(1.0, Q), (1.0, k)], self.start.dimension) if self.attraction else Q
 
     @cached_property
     def _spectrum(self) -> Spectrum:
         return Spectrum(self._hessian)
 
-    @cached_property
-    def _slope(self) -> Tensor:
-        """∇V(m₀), (d,)."""
-        mean = self.start.mean
-        if self.potential is None:
-            return torch.zeros_like(mean)
-        return self.potential.gradient(mean[None])[0]
+    def _mean(self, t: float) -> Tensor:
+        """m(t), (d,)."""
+        start, centre, k = self.start.mean, self.centre, self.attraction
+        if k == 0 or centre is None:
+            centre = start
+        moved = centre
+        if self.potential is not None:
+            slope = self.potential.gradient(centre[None])[0]
+            moved = centre - times(slope, self._spectrum.of(lambda q: t * decayed((q - k) * t)))
+        if centre is start:
+            return moved
+        return moved + times(start - centre, self._spectrum.of(lambda q: torch.exp(-q * t)))
 
     def law(self, t: float) -> tuple[Tensor, Tensor]:
         """The mean m(t), (d,), and the covariance C(t) at time t after the start: (d, d), or the
         short form (), (d,) where Q and C₀ have one."""
         function, d = self._spectrum.of, self.start.dimension
-        mean = self.start.mean - times(self._slope, function(lambda q: t * decayed(q * t)))
+        mean = self._mean(t)
         spread = 2 * self.beta * function(lambda q: t * decayed(2 * q * t))
         decay, C = function(lambda q: torch.exp(-q * t)), self.start.covariance
         if max(decay.ndim, C.ndim) < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from .matrices import (
     vector,
 )
 from .potentials import Potential
+from .products import Factor, factors
 
 
 class Quadratic(Potential):
@@ -144,7 +146,7 @@ class GaussianMixture(Potential):
 
     def __init__(
         self, means: Sequence[Sequence[float]] | Tensor, variance: float,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | Tensor | None = None,
     ):  # fmt: skip
         """`means`: the μ_k, (components, d). `variance`: σ² > 0, in each coordinate. `weights`: the
         a_k > 0, equal by default.
@@ -161,7 +163,7 @@ class GaussianMixture(Potential):
         self.variance = float(variance)
         self.dimension = self.means.shape[1]
         count = self.means.shape[0]
-        given = [1.0] * count if weights is None else list(weights)
+        given = [1.0] * count if weights is None else [float(weight) for weight in weights]
         if len(given) != count or not all(w > 0 for w in given):
             raise InputError(f"{count} components need as many positive weights, got {given}")
         self.weights = torch.tensor(given, dtype=torch.float64)
@@ -193,6 +195,29 @@ class GaussianMixture(Potential):
         shares, (centred, means) = torch.softmax(self._logits(x), 1), self._centred(x)
         return ((centred - shares @ means) / self.variance).to(x.dtype)
 
+    @cached_property
+    def _factors(self) -> list[Factor] | None:
+        shares = self.weights / self.weights.sum()
+        return factors([self.means], shares)
+
+    def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
+        """Known where the mixture is a product of mixtures on the line, as at the corners of a
+        rectangle."""
+        if self._factors is None:
+            return None
+        members, weights = self._factors[j]
+        if j == 0:
+            weights = weights * self.weights.sum()
+        return GaussianMixture(self.means[members, j : j + 1], self.variance, weights).line
+
+    def line(self, x: Tensor) -> Tensor:
+        """V on the line, for d = 1: (n,) → (n,)."""
+        return self(x[:, None])
+
+    def turned(self, basis: Tensor) -> GaussianMixture:
+        """V in the coordinates y = Bᵀx of an orthonormal `basis`, the columns of B, (d, d)."""
+        return GaussianMixture(self.means @ basis, self.variance, self.weights)
+
     def nearest_mode(self, x: Tensor) -> Tensor:
         """The number k of the component with the greatest a_k exp(−½ |x − μ_k|²/σ²), that is, the
         one most likely to have produced x: (n, d) → (n,)."""
@@ -200,8 +225,12 @@ class GaussianMixture(Potential):
 
     def convexity(self) -> float | None:
         """1/σ² − D²/(4σ⁴), D the largest distance of two means: ∇²V is I/σ² less the covariance of
-        the means under their shares, over σ⁴, and a variance is at most D²/4 (Popoviciu)."""
-        largest = float(torch.cdist(self.means, self.means).max())
+        the means under their shares, over σ⁴, and a variance is at most D²/4 (Popoviciu). Of a
+        product, D is that in one coordinate."""
+        if self._factors is None:
+            largest = float(torch.cdist(self.means, self.means).max())
+        else:
+            largest = float((self.means.amax(0) - self.means.amin(0)).max())
         return 1 / self.variance - largest**2 / (4 * self.variance**2)
 
     def log_partition(self, beta: float) -> float | None:

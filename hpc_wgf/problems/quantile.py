@@ -20,7 +20,8 @@ import scipy  # Its parts are imported at first use, which keeps the start of ev
 import torch
 from torch import Tensor
 
-from .cells import TAIL, faces
+from .cells import faces, window
+from .line_mixture import LineMixture
 
 _STEP = 5e-4  # default longest step, in units of time
 _LATE = 5e-3  # the longest step may always be this fraction of growth · t
@@ -30,7 +31,8 @@ _NEGLIGIBLE = 1e-9  # mass that the first or the last cell may hold
 
 
 class CoordinateFlow:
-    """z ↦ Q_t(Φ((z − m)/σ)), Q_t the quantile function of the solution ρ(t) from N(m, σ²).
+    """z ↦ Q_t(F_0(z)), Q_t the quantile function of the solution ρ(t) from a start density with the
+    distribution function F_0: N(m, σ²), or a mixture of such.
 
     The error is of second order in cell width and step. Where diffusion is weak on the scale of a
     cell, it is of first order in the cell width, as the fluxes are then upwind. The result is NaN
@@ -39,27 +41,30 @@ class CoordinateFlow:
     """
 
     def __init__(
-        self, v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, *,
+        self, v: Callable[[Tensor], Tensor], beta: float, start: LineMixture, *,
         cells: int | None = None, step: float | None = None, growth: float = 0.02,
     ):  # fmt: skip
-        """Potential `v`, (n,) → (n,), diffusion coefficient `beta` > 0, `mean` m, `deviation` σ.
+        """Potential `v`, (n,) → (n,), diffusion coefficient `beta` > 0, density of the `start`.
 
         `cells`: number of cells of the grid, by default enough to resolve start and wells (see
         `cells.faces`). A time step at time t is at most `growth` · t and at most `step`, by default
         5e-4 or, if longer, 1/64 of the time scale on which the start density changes. At late times
         the second bound is raised to `growth` · t/200."""
-        self._mean, self._deviation = mean, deviation
+        self._start = start
         own = self._own_time(v, beta)
         self._step, self._growth = step or max(_STEP, own / 64), growth
         self._times = [0.0, _FIRST * own]  # after 0, 1, 2, … steps
-        self.faces = faces(v, beta, mean, deviation, cells)
+        self.faces = faces(v, beta, start, cells)
         self._dx = np.diff(self.faces)
         centres = 0.5 * (self.faces[1:] + self.faces[:-1])
         values = v(torch.from_numpy(centres)).numpy()
         self._bands = _chang_cooper(values, beta, np.diff(centres), self._dx)
-        start = np.diff(scipy.special.ndtr((self.faces - mean) / deviation)) / self._dx
-        self._known: dict[int, np.ndarray] = {0: start / (start * self._dx).sum()}
-        decisive = hashlib.sha256(np.array([own, beta, mean, deviation]).tobytes())
+        density = sum(
+            weight * np.diff(scipy.special.ndtr((self.faces - mean) / deviation))
+            for weight, mean, deviation in start.components
+        ) / self._dx  # fmt: skip
+        self._known: dict[int, np.ndarray] = {0: density / (density * self._dx).sum()}
+        decisive = hashlib.sha256(np.array([own, beta, *np.ravel(start.components)]).tobytes())
         for array in (self.faces, values):
             decisive.update(array.tobytes())
         self.digest = decisive.hexdigest()
@@ -68,18 +73,18 @@ class CoordinateFlow:
     def coarser(self, v: Callable[[Tensor], Tensor], beta: float) -> CoordinateFlow:
         """The same flow on half the cells in steps twice as long, with four times the error."""
         return CoordinateFlow(
-            v, beta, self._mean, self._deviation,
+            v, beta, self._start,
             cells=(len(self.faces) - 1) // 2, step=2 * self._step, growth=2 * self._growth,
         )  # fmt: skip
 
     def _own_time(self, v: Callable[[Tensor], Tensor], beta: float) -> float:
-        """1/(β/σ² + max |v''|), v'' where the start density has mass: the time scale on which it
-        changes."""
-        half = TAIL * self._deviation
-        window = torch.linspace(self._mean - half, self._mean + half, 2001, dtype=torch.float64)
-        bend = v(window).diff(n=2) / (window[1] - window[0]) ** 2
+        """1/(β/σ² + max |v''|), v'' where the start density has mass and σ the least deviation of a
+        component: the time scale on which it changes."""
+        middle, half = window(self._start)
+        x = torch.linspace(middle - half, middle + half, 2001, dtype=torch.float64)
+        bend = v(x).diff(n=2) / (x[1] - x[0]) ** 2
         largest = float(bend.abs().nan_to_num(0.0, posinf=0.0).max())
-        return 1.0 / (beta / self._deviation**2 + largest)
+        return 1.0 / (beta / float(self._start.deviations.min()) ** 2 + largest)
 
     def density(self, t: float) -> np.ndarray:
         """Cell averages of ρ(t), (cells,).
@@ -139,7 +144,7 @@ class CoordinateFlow:
         return bool(np.isfinite(mass).all()) and max(abs(mass[0]), abs(mass[-1])) <= _NEGLIGIBLE
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
-        """Q_t(Φ((z − m)/σ)), (n,) → (n,) in float64."""
+        """Q_t(F_0(z)), (n,) → (n,) in float64."""
         if t == 0.0:
             return z.double()
         mass = self.density(t) * self._dx
@@ -153,14 +158,23 @@ class CoordinateFlow:
         scores = np.where(below < above, quantile(below), -quantile(above))
         keep = np.abs(scores) < _TRUSTED
         rising = np.concatenate([[True], np.diff(scores[keep]) > 0])
-        known, places = scores[keep][rising], self.faces[keep][rising]
+        known, s = self._start_places(scores[keep][rising], z.double())
+        places = self.faces[keep][rising]
         inverse = scipy.interpolate.PchipInterpolator(known, places, extrapolate=False)
-        s = (z.double().numpy() - self._mean) / self._deviation
         x = inverse(np.clip(s, known[0], known[-1]))
         # Beyond the trusted range, where one sample in 10⁷ lies, the map is continued linearly.
         slopes = inverse.derivative()(known[[0, -1]])
         x += slopes[0] * np.minimum(s - known[0], 0.0) + slopes[1] * np.maximum(s - known[-1], 0.0)
         return torch.from_numpy(x)
+
+    def _start_places(self, scores: np.ndarray, z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Where the faces, given by the normal `scores` of the mass below them, were at the start,
+        and the samples z, both in coordinates in which the map is smooth: units of σ about m for
+        N(m, σ²), and else those of x, in which gaps between components that stay open are none."""
+        start = self._start
+        if start.is_normal:
+            return scores, (z.numpy() - float(start.means)) / float(start.deviations)
+        return start.normal_quantile(torch.from_numpy(scores)).numpy(), z.numpy()
 
 
 def _chang_cooper(v: np.ndarray, beta: float, apart: np.ndarray, dx: np.ndarray) -> np.ndarray:

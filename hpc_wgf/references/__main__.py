@@ -1,8 +1,9 @@
 """Computing the stored reference solutions: `python -m hpc_wgf.references [NAME …]`.
 
-Each is computed on two grids, the second of half as many cells along each axis, and stored with the
-difference of the two solutions. All have the exponent m = 3. Those of the porous medium equation
-have the factor c = 1 and no interaction.
+Those by finite volumes are computed on two grids, the second of half as many cells along each axis,
+and stored with the difference of the two solutions. All have the exponent m = 3. Those of the
+porous medium equation have the factor c = 1 and no interaction. `kalman-elliptic` is the posterior
+of the elliptic inverse problem, `kalman-elliptic-near` its flow by particles.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import typer
 from scipy.special import ndtr
 
 from ..errors import InputError, WgfError
+from .elliptic import store_langevin, store_posterior
 from .finite_volume import Evolution, GradientFlow, Grid, coarsened, evolve, product_averages
 
 Array = np.ndarray
@@ -196,6 +198,14 @@ def _print_energies(evolution: Evolution) -> None:
         print(f"  t = {t:<6g} energy {energy:.6f}  E|x|² {second:.6f}")
 
 
+COMPUTED: dict[str, Callable[[Path], None]] = {
+    **{name: partial(compute, reference) for name, reference in REFERENCES.items()},
+    "kalman-elliptic": store_posterior,
+    "kalman-elliptic-near": store_langevin,
+}
+"""What computes a reference solution, and stores it at a path."""
+
+
 def main(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME …]", help="all by default")
@@ -203,12 +213,12 @@ def main(
     out: Annotated[Path, typer.Option(help="the folder to write to")] = Path("data/references"),
 ) -> None:
     """Compute reference solutions and store each in OUT/NAME.npz."""
-    unknown = sorted(set(names or []) - set(REFERENCES))
+    unknown = sorted(set(names or []) - set(COMPUTED))
     if unknown:
-        raise InputError(f"no reference named {unknown[0]!r}; there are {', '.join(REFERENCES)}")
+        raise InputError(f"no reference named {unknown[0]!r}; there are {', '.join(COMPUTED)}")
     out.mkdir(parents=True, exist_ok=True)
-    for name in names or REFERENCES:
-        compute(REFERENCES[name], out / f"{name}.npz")
+    for name in names or COMPUTED:
+        COMPUTED[name](out / f"{name}.npz")
 
 
 if __name__ == "__main__":

@@ -18,14 +18,16 @@ from hpc_wgf.cloud import Cloud
 from hpc_wgf.config import load
 from hpc_wgf.diagnostics import mode_shares, wasserstein_1d
 from hpc_wgf.problems import Problem, mixture_law
+from hpc_wgf.problems.line_mixture import LineMixture
 from hpc_wgf.problems.quantile import CoordinateFlow
 from hpc_wgf.report import Summary
 
 
 def run(name: str, path: Path, *settings: str) -> tuple[Summary, wgf.StoredRun, Problem]:
     spec = wgf.load_problem(name, *settings)
-    every = load(name, settings).output.every
-    summary = wgf.solve(*spec, wgf.Output(path / "run", every=every)).summary
+    file = load(name, settings)
+    output = wgf.Output(path / "run", every=file.output.every, bound=file.output.bound)
+    summary = wgf.solve(*spec, output, stages=file.stages).summary
     assert summary.finished
     return summary, wgf.open_run(path / "run"), spec.problem
 
@@ -73,7 +75,7 @@ def test_wells_with_default_features(name, bound):
     )
     solution = wgf.solve(problem, map, options)
     z = mean + deviation * torch.special.ndtri((torch.arange(2000) + 0.5) / 2000)
-    exact = CoordinateFlow(v, beta, mean, deviation)(until, z)
+    exact = CoordinateFlow(v, beta, LineMixture.normal(mean, deviation))(until, z)
     x = solution.map(z[:, None])[:, 0].detach()
     error = (x - exact).square().mean().sqrt() / (exact - z).square().mean().sqrt()
     assert float(error) <= bound
@@ -95,6 +97,23 @@ def test_symmetric_kl_as_the_dimension_grows(tmp_path, dimension):
     assert summary.times[-1] == 1.0
     assert summary.symmetric_kl[-1] <= 1e-3
     assert max(summary.map_error_relative) <= 2e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "settings"),
+    [
+        ("heat-4d", 1e-4, []),
+        ("porous-confined", 1e-3, ["problem.until=0.2"]),
+        ("fp-two-to-four-2d", 2.5e-2, ["problem.until=0.1"]),
+        ("fp-four-10d", 2.5e-2, ["problem.until=0.4"]),
+        ("styblinski-tang-2d-cold", 2e-3, ["problem.until=0.3"]),
+        ("styblinski-tang-2d-hot", 1e-3, ["problem.until=0.3"]),
+    ],
+)
+def test_flows_with_closed_forms(tmp_path, name, bound, settings):
+    summary, stored, _ = run(name, tmp_path, *settings)
+    assert max(summary.map_error_relative) <= bound
+    assert falls(stored.column("step_energy"))
 
 
 def test_styblinski_tang_in_the_plane(tmp_path):

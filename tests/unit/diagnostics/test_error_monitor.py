@@ -93,7 +93,9 @@ def test_the_roughness_of_a_wave_is_its_squared_frequency():
         (wgf.StyblinskiTang(), -1.92),
         (wgf.DoubleWell(4.0, 0.5, 1.0), -16.0),
         (wgf.GaussianMixture([[0.0, 0.0], [2.0, 0.0]], 0.5), 1 / 0.5 - 4 / (4 * 0.25)),
+        (wgf.GaussianMixture([[1, 1], [1, -1], [-1, 1], [-1, -1]], 0.5), 1 / 0.5 - 4 / (4 * 0.25)),
         (wgf.Rosenbrock(), None),
+        (wgf.DoubleWell(4.0, 0.5, -20.0), -20.0),
         (wgf.StyblinskiTang() + Quadratic(2), -0.92),
     ],
 )

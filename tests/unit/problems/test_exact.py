@@ -18,11 +18,13 @@ from hpc_wgf import (
     Quadratic,
     StyblinskiTang,
 )
-from hpc_wgf.problems import GaussianFlow, SeparableFlow
+from hpc_wgf.problems import CharacteristicFlow, GaussianFlow, SeparableFlow
+from hpc_wgf.problems.line_mixture import LineMixture
 from hpc_wgf.problems.matrices import dense
 from hpc_wgf.problems.potentials import SumOfPotentials
 from hpc_wgf.problems.quantile import CoordinateFlow
 
+STANDARD = LineMixture.normal(0.0, 1.0)
 COVARIANCE = [[1.0, 0.4], [0.4, 0.5]]
 
 
@@ -95,8 +97,8 @@ def test_quantile_map_converges(t):
     a second-order scheme should, and conserves mass."""
     v = StyblinskiTang().coordinate(0)
     z = torch.linspace(-3.5, 3.5, 400)
-    fine = CoordinateFlow(v, 1.0, 0.0, 1.0)
-    coarse = CoordinateFlow(v, 1.0, 0.0, 1.0, cells=1200, step=1e-3)
+    fine = CoordinateFlow(v, 1.0, STANDARD)
+    coarse = CoordinateFlow(v, 1.0, STANDARD, cells=1200, step=1e-3)
     assert float((fine(t, z) - coarse(t, z)).abs().max()) < 2e-3
     assert float((fine(t, z) - coarse(t, z)).square().mean().sqrt()) < 3e-4
     width = np.diff(fine.faces)
@@ -108,10 +110,12 @@ def test_quantile_map_sees_the_wells_from_any_start(deviation):
     """A narrow start once narrowed the grid too, and the wells near ±2.8 were cut away. Long
     after, the quantiles are those of the stationary law whatever the start."""
     v = StyblinskiTang().coordinate(0)
-    flow = CoordinateFlow(v, 1.0, 0.0, deviation)
+    flow = CoordinateFlow(v, 1.0, LineMixture.normal(0.0, deviation))
     assert flow.faces[0] < -4.5
     assert flow.faces[-1] > 4.5
-    fine = CoordinateFlow(v, 1.0, 0.0, deviation, cells=2 * len(flow.faces), step=2.5e-4)
+    fine = CoordinateFlow(
+        v, 1.0, LineMixture.normal(0.0, deviation), cells=2 * len(flow.faces), step=2.5e-4
+    )
     z = deviation * torch.linspace(-3, 3, 200)
     displacement = float((fine(0.3, z) - z).square().mean().sqrt())
     assert float((flow(0.3, z) - fine(0.3, z)).square().mean().sqrt()) < 2e-3 * displacement
@@ -138,7 +142,7 @@ def test_a_flow_that_the_grid_does_not_resolve_has_no_exact_map():
 
 def test_quantile_map_ends_at_the_stationary_law():
     v = StyblinskiTang().coordinate(0)
-    flow = CoordinateFlow(v, 1.0, 0.0, 1.0, step=0.5)
+    flow = CoordinateFlow(v, 1.0, STANDARD, step=0.5)
     centres = 0.5 * (flow.faces[1:] + flow.faces[:-1])
     stationary = np.exp(-v(torch.from_numpy(centres)).numpy())
     stationary /= stationary.sum() * np.diff(flow.faces)
@@ -146,7 +150,7 @@ def test_quantile_map_ends_at_the_stationary_law():
 
 
 def test_quantile_map_is_monotone_far_into_the_tails():
-    flow = CoordinateFlow(StyblinskiTang().coordinate(0), 1.0, 0.0, 1.0)
+    flow = CoordinateFlow(StyblinskiTang().coordinate(0), 1.0, STANDARD)
     x = flow(0.4, torch.linspace(-7, 7, 3000))
     assert (x.diff() > 0).all()
     assert torch.isfinite(x).all()
@@ -156,7 +160,7 @@ def test_times_may_be_asked_for_in_any_order():
     """A resumed run asks for other times first than the whole one did, and must see the same
     exact map to the last bit."""
     v = StyblinskiTang().coordinate(0)
-    late_first, in_order = (CoordinateFlow(v, 1.0, 0.0, 1.0) for _ in range(2))
+    late_first, in_order = (CoordinateFlow(v, 1.0, STANDARD) for _ in range(2))
     z = torch.linspace(-2, 2, 50)
     late_first(0.4, z)
     in_order(0.20003, z)
@@ -172,7 +176,7 @@ def test_problems_find_their_exact_map():
     assert isinstance(exact(Quadratic(2), Gaussian(2)), GaussianFlow)
     assert isinstance(exact(StyblinskiTang(), Gaussian(2)), SeparableFlow)
     assert exact(StyblinskiTang(), Gaussian(2, 0.0, COVARIANCE)) is None
-    assert exact(StyblinskiTang(), Gaussian(2), beta=0.0) is None
+    assert isinstance(exact(StyblinskiTang(), Gaussian(2), beta=0.0), CharacteristicFlow)
 
 
 @pytest.mark.parametrize(("mean", "variance", "time"), [(0.0, 1.0, 0.3), (2.0, 0.01, 0.05)])

@@ -9,8 +9,20 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm, sqrtm
+from spring import Spring
 
-from hpc_wgf import Entropy, Gaussian, PotentialEnergy, Problem, Quadratic, StyblinskiTang
+from hpc_wgf import (
+    Barenblatt,
+    Entropy,
+    Gaussian,
+    InteractionEnergy,
+    Mixture,
+    PotentialEnergy,
+    PowerLaw,
+    Problem,
+    Quadratic,
+    StyblinskiTang,
+)
 from hpc_wgf.problems import GaussianFlow, SumOfPotentials
 
 HEAT = np.array([[1, 0.3, 0, 0], [0.3, 0.8, 0.2, 0], [0, 0.2, 1.2, -0.1], [0, 0, -0.1, 0.5]])
@@ -133,3 +145,59 @@ def test_a_million_dimensions():
 
 def test_a_quartic_is_no_quadratic_form():
     assert (Quadratic(2) + StyblinskiTang()).hessian() is None
+
+
+def attracted(k, potential, start, beta=0.6):
+    parts = [InteractionEnergy(Spring(), k), Entropy(beta)]
+    return Problem([*parts, *([PotentialEnergy(potential)] if potential else [])], start, 1.0).exact
+
+
+@pytest.mark.parametrize("k", [1.3, -0.4])
+@pytest.mark.parametrize("potential", [None, ONE, POTENTIALS["indefinite"]])
+def test_an_attraction_to_the_mean_of_all(k, potential):
+    """m' = −∇V(m), C' = −(Q + kI)C − C(Q + kI) + 2βI, x' = −∇V(x) − k(x − m) + βC⁻¹(x − m) by one
+    independent integrator."""
+    beta, t = 0.6, 0.7
+    z = torch.randn(6, 2)
+    gradient = (lambda x: torch.zeros_like(x)) if potential is None else potential.gradient
+    Q = (gradient(torch.eye(2)) - gradient(torch.zeros(1, 2))).numpy() + k * np.eye(2)
+
+    def rate(_, y):
+        x, C = torch.from_numpy(y[:14]).view(7, 2), y[14:].reshape(2, 2)
+        arms = x - x[:1]
+        moved = -gradient(x) - k * arms + beta * arms @ torch.from_numpy(np.linalg.inv(C))
+        spread = -Q @ C - C @ Q + 2 * beta * np.eye(2)
+        return np.concatenate([moved.numpy().ravel(), spread.ravel()])
+
+    points = torch.cat([START.mean[None], z]).numpy().ravel()
+    y0 = np.concatenate([points, START.covariance.numpy().ravel()])
+    end = solve_ivp(rate, (0, t), y0, "DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
+    flow = attracted(k, potential, START)
+    assert np.abs(flow(t, z).numpy().ravel() - end[2:14]).max() < 1e-9
+    assert np.abs(flow.law(t)[0].numpy() - end[:2]).max() < 1e-9
+    assert np.abs(flow.law(t)[1].numpy().ravel() - end[14:]).max() < 1e-9
+
+
+@pytest.mark.parametrize("k", [1.3, -0.4])
+def test_an_attraction_between_the_components_of_a_mixture(k):
+    """Every component feels the mean of all, and not its own; samples follow their equation."""
+    start = Mixture([Gaussian(1, -1.0, 0.2), Gaussian(1, 2.0, 0.5)], [0.3, 0.7])
+    potential, beta, t = Quadratic(1, 0.5, 2.0), 0.6, 0.3
+    flow = attracted(k, potential, start)
+    z = torch.linspace(-4, 6, 41, dtype=torch.float64)[:, None]
+
+    def velocity(time, x):
+        law, point = flow.law(time), torch.from_numpy(x)[:, None]
+        mean = 0.5 + math.exp(-0.5 * time) * (float(start.moments()[0]) - 0.5)
+        force = beta * law.score(point) + potential.gradient(point) + k * (point - mean)
+        return -force[:, 0].numpy()
+
+    path = solve_ivp(velocity, (0, t), z[:, 0].numpy(), "DOP853", rtol=1e-11, atol=1e-12)
+    assert np.abs(flow(t, z)[:, 0].numpy() - path.y[:, -1]).max() < 1e-9
+
+
+def test_other_interactions_have_no_map():
+    for start in (START, Mixture([START, Gaussian(2)]), Barenblatt(2, 2.0)):
+        parts = [InteractionEnergy(PowerLaw(4.0, 2.0)), Entropy(1.0)]
+        assert Problem(parts, start, until=1.0).exact is None
+    assert attracted(0.5, StyblinskiTang(), Gaussian(2)) is None

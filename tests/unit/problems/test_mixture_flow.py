@@ -19,7 +19,7 @@ from hpc_wgf import (
     Problem,
     Quadratic,
 )
-from hpc_wgf.problems import GaussianFlow, MixtureFlow, SumOfPotentials, mixture_law
+from hpc_wgf.problems import GaussianFlow, MixtureFlow, SeparableFlow, SumOfPotentials, mixture_law
 
 MERGING = Mixture([Gaussian(1, -2.0, 0.05), Gaussian(1, 2.0, 0.5)], [0.3, 0.7])
 
@@ -88,7 +88,7 @@ def test_problems_find_it():
     assert isinstance(found, MixtureFlow)
     assert found.beta == 1.0
     assert isinstance(exact(MERGING, PotentialEnergy(Quadratic(1, 1.0, 0.5))), MixtureFlow)
-    assert exact(MERGING, PotentialEnergy(DoubleWell())) is None
+    assert isinstance(exact(MERGING, PotentialEnergy(DoubleWell())), SeparableFlow)
     assert exact(Mixture([Gaussian(2, -1.0), Gaussian(2, 1.0)])) is None
     assert exact(Mixture([Gaussian(1), Box(1, 1.0, 2.0, 0.1)])) is None
 
@@ -124,3 +124,23 @@ def test_the_law_in_the_plane_solves_the_equation_for_the_density(potential):
         expected += torch.trace(potential.hessian()) + (score * potential.gradient(x)).sum(1)
     assert torch.allclose(rate, expected, rtol=1e-6, atol=1e-5)
     assert torch.allclose(log_density(0.0, x), start.log_density(x), rtol=1e-12)
+
+
+def test_a_product_moves_coordinate_by_coordinate():
+    """Two components along the first axis, two along the second, in a saddle."""
+    start = Mixture(
+        [Gaussian(2, [x, y], [s, r]) for x, s in ((-2.0, 0.05), (2.0, 0.5))
+         for y, r in ((0.0, 0.3), (1.0, 0.1))], [0.12, 0.18, 0.28, 0.42],
+    )  # fmt: skip
+    saddle = SumOfPotentials([(1.0, Quadratic(2, 1.0, [0.5, 1.0])), (-2.0, Quadratic(2))])
+    exact = Problem([PotentialEnergy(saddle), Entropy(0.6)], start, until=1.0).exact
+    z = torch.linspace(-4, 4, 33, dtype=torch.float64)
+    x = exact(0.2, torch.stack([z, z], 1))
+    second = Mixture([Gaussian(1, 0.0, 0.3), Gaussian(1, 1.0, 0.1)], [0.4, 0.6])
+    bend = SumOfPotentials([(1.0, Quadratic(1, 1.0)), (-2.0, Quadratic(1))])
+    for j, (law, V) in enumerate([(MERGING, None), (second, bend)]):
+        alone = MixtureFlow(V or SumOfPotentials([(2.0, Quadratic(1, 1.0)), (-2.0, Quadratic(1))]),
+                            0.6, law)  # fmt: skip
+        assert torch.allclose(x[:, j], alone(0.2, z[:, None])[:, 0], rtol=1e-12, atol=1e-12)
+    tied = Mixture([Gaussian(2, -1.0), Gaussian(2, 1.0)])
+    assert Problem([PotentialEnergy(saddle), Entropy(0.6)], tied, until=1.0).exact is None

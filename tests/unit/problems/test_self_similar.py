@@ -7,10 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
+from spring import Spring
 
 from hpc_wgf import (
     Barenblatt,
     Entropy,
+    InteractionEnergy,
     InternalEnergy,
     PotentialEnergy,
     Problem,
@@ -56,6 +59,30 @@ def test_samples_move_by_the_force(potential):
     log_density = START.log_density(z) - 3 * math.log(scale)
     pressure = InternalEnergy(3.0, 0.6).force(Cloud(x, log_density, START.score(z) / scale))
     assert torch.allclose(velocity, -potential.gradient(x) - pressure, atol=1e-7)
+
+
+def test_an_attraction_confines_about_the_mean_wherever_that_goes():
+    """In a parabola about 2 with an attraction of 0.7: the spread of one of 1.7, the mean of the
+    parabola alone."""
+    z = START.sample(np.random.default_rng(0), 20)
+    spring = InteractionEnergy(Spring(), 0.7)
+    parts = [PotentialEnergy(Quadratic(3, 2.0)), InternalEnergy(3.0), spring]
+    x = Problem(parts, START, until=1.0).exact(0.8, z)
+    mean = 2 + math.exp(-0.8) * (START.centre - 2)
+    confined = SumOfPotentials([(1.7, Quadratic(3, START.centre))])
+    expected = mean + exact(confined)(0.8, z) - START.centre
+    assert torch.allclose(x, expected, atol=1e-13)
+
+
+def test_the_confined_scale_solves_its_differential_equation():
+    """λ' = −kλ + (c/t₀) b λ^{1 − 1/b}, of ∂ₜρ = ∇·(ρ kx) + c Δρᵐ in x = λ z."""
+    k, c, b, t = 0.8, 0.6, 1 / (3 * 2 + 2), 0.9
+    path = solve_ivp(lambda _, s: -k * s + c * b * s ** (1 - 1 / b), (0, t), [1.0], rtol=1e-11,
+                     atol=1e-12)  # fmt: skip
+    z = START.sample(np.random.default_rng(0), 20)
+    x = exact(SumOfPotentials([(k, Quadratic(3, START.centre))]), c)(t, z)
+    expected = START.centre + float(path.y[0, -1]) * (z - START.centre)
+    assert torch.allclose(x, expected, atol=1e-8)
 
 
 def test_what_does_not_keep_the_form_has_no_map():

@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
-from hpc_wgf import Entropy, Gaussian, PotentialEnergy, Problem, Quadratic, StyblinskiTang
-from hpc_wgf.problems import GaussianFlow, Potential, SeparableFlow
+from hpc_wgf import (
+    Entropy,
+    Gaussian,
+    Mixture,
+    PotentialEnergy,
+    Problem,
+    Quadratic,
+    StyblinskiTang,
+)
+from hpc_wgf.problems import GaussianFlow, MixtureFlow, Potential, SeparableFlow
 
 
 class Separable(Potential):
@@ -107,3 +115,52 @@ def test_equal_coordinates_are_solved_once():
              SeparableFlow(StyblinskiTang(), 1.0, Gaussian(30))]  # fmt: skip
     for separable in equal:
         assert len({id(pair) for pair in separable._coordinates}) == 1
+
+
+TWO = Mixture([Gaussian(1, -1.2, 0.05), Gaussian(1, 1.0, 0.2)], [0.4, 0.6])
+
+
+def test_quantile_map_from_a_mixture_agrees_with_that_of_distribution_functions():
+    """Through both components and the gap between them, 4 deviations wide."""
+    z = TWO.sample(np.random.default_rng(0), 4000)
+    V = Quadratic(1, 0.5, 0.8)
+    for t in (1e-3, 0.05, 0.4):
+        expected = MixtureFlow(V, 0.5, TWO)(t, z)
+        found = SeparableFlow(V, 0.5, TWO)(t, z)
+        assert float((found - expected).norm() / (expected - z).norm()) < 2e-4
+
+
+def distribution_by_eigenfunctions(V, beta: float, start: Mixture, t: float, x: np.ndarray):
+    """F_t(x) by e^{−Ht}, H = −β∂² + V'²/(4β) − V''/2 the operator of u = e^{V/(2β)} ρ on sinc
+    functions, and F by integrals of these."""
+    count, half = 400, 4.0
+    grid = np.linspace(-half, half, count)
+    h = grid[1] - grid[0]
+    point = torch.from_numpy(grid)[:, None].requires_grad_()
+    (slope,) = torch.autograd.grad(V(point).sum(), point, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), point)
+    values, slope = V(point).detach().numpy(), slope.detach().numpy()[:, 0]
+    apart = np.subtract.outer(np.arange(count), np.arange(count))
+    with np.errstate(divide="ignore"):
+        kinetic = np.where(apart == 0, np.pi**2 / 3, 2.0 * (-1.0) ** apart / apart**2.0) / h**2
+    H = beta * kinetic + np.diag(slope**2 / (4 * beta) - 0.5 * bend.numpy()[:, 0])
+    energies, modes = np.linalg.eigh(H)
+    root = np.exp(-values / (2 * beta))
+    rho = np.exp(start.log_density(point.detach()).numpy()) / root
+    rho = root * (modes @ (np.exp(-energies * t) * (modes.T @ rho)))
+    steps = np.pi * np.subtract.outer(x, grid) / h
+    return h * (0.5 + special.sici(steps)[0] / np.pi) @ rho
+
+
+def test_quantile_map_from_a_mixture_in_many_wells():
+    """F_t(T(z)) = F_0(z), F_t by an expansion that is accurate to rounding errors."""
+    V, beta, t = Separable(lambda x: 0.5 * x * x + torch.cos(3 * x)), 0.4, 0.25
+    flow = Problem([PotentialEnergy(V), Entropy(beta)], TWO, until=1.0).exact
+    z = torch.linspace(-1.7, 2.0, 75, dtype=torch.float64)[:, None]
+    start, moved = (
+        distribution_by_eigenfunctions(V, beta, TWO, time, places[:, 0].numpy())
+        for time, places in ((0.0, z), (t, flow(t, z)))
+    )
+    normal = [stats.norm(m, s**0.5).cdf(z[:, 0]) for m, s in ((-1.2, 0.05), (1.0, 0.2))]
+    assert np.abs(start - 0.4 * normal[0] - 0.6 * normal[1]).max() < 1e-10
+    assert np.abs(moved - start).max() < 1e-5
