@@ -10,6 +10,7 @@ from pydantic import Field
 from ..fields import Number, Unit
 from .interactions import InteractionTable
 from .potentials import (
+    CosineTable,
     DoubleWellTable,
     GaussianMixtureTable,
     PotentialTable,
@@ -59,6 +60,7 @@ class InternalTable(Table):
 EnergyTable = Annotated[
     QuadraticTable
     | RandomQuadraticTable
+    | CosineTable
     | StyblinskiTangTable
     | DoubleWellTable
     | RosenbrockTable

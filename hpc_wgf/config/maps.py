@@ -14,6 +14,7 @@ from ..user_code import called, said
 from .imports import ImportPath, load_object
 from .linear_maps import (
     AffineTable,
+    BoundedTable,
     RadialTable,
     RbfTable,
     ScalingTable,
@@ -70,6 +71,7 @@ MapTable = Annotated[
     AffineTable
     | ScalingTable
     | SplineTable
+    | BoundedTable
     | RadialTable
     | RbfTable
     | SoftmaxTable

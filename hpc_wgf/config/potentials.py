@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ..errors import InputError
-from ..fields import Matrix, Number, Vector, Whole
+from ..fields import Matrix, Number, Unit, Vector, Whole
 from .imports import ImportPath, load_object
 from .table import Table
 
@@ -83,6 +83,31 @@ class RandomQuadraticTable(PotentialTable):
         centre = torch.randn(dimension, generator=generator, dtype=torch.float64)
         covariance = torch.linalg.inv(precision)
         return Quadratic(dimension, centre, 0.5 * (covariance + covariance.T))
+
+    @property
+    def outer_factor(self) -> float:
+        return self.factor
+
+
+class CosineTable(PotentialTable):
+    """V(x) = factor · Σ_j [amplitude_j cos(2π(x_j − centre_j)/wavelength_j) + ½ stiffness_j
+    (x_j − centre_j)²]: lattices, rings, traps."""
+
+    kind: Literal["cosine"]
+    """Tag that selects this potential."""
+    amplitude: Vector = 1.0
+    """Amplitude of the cosine: a number for all coordinates, or one per coordinate."""
+    wavelength: Annotated[Vector, Unit("x")] = 1.0
+    """Its wavelength, likewise."""
+    centre: Annotated[Vector, Unit("x")] = 0.0
+    """Point about which both are symmetric, likewise."""
+    stiffness: Vector = 0.0
+    """Curvature of the parabola, likewise; 0 for none."""
+
+    def build(self, dimension: int) -> Potential:
+        from ..problems.named_potentials import Cosine
+
+        return Cosine(dimension, self.amplitude, self.wavelength, self.centre, self.stiffness)
 
     @property
     def outer_factor(self) -> float:

@@ -4,6 +4,7 @@ from .affine import Affine
 from .architecture import described, described_built_in, kinds_of, rebuilt
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
+from .bounded import BoundedMap
 from .chunk import Matrices
 from .composition import Composition
 from .frame import Frame
@@ -23,6 +24,7 @@ __all__ = [
     "Affine",
     "AxisSpline",
     "BlockFlow",
+    "BoundedMap",
     "Composition",
     "Frame",
     "LinearFeatures",

@@ -17,7 +17,14 @@ from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
 from .mixture_flow import MixtureFlow, mixture_law
 from .modes import Modes, find_modes
-from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
+from .named_potentials import (
+    Cosine,
+    DoubleWell,
+    GaussianMixture,
+    Quadratic,
+    Rosenbrock,
+    StyblinskiTang,
+)
 from .potentials import (
     Potential,
     SumOfPotentials,
@@ -30,12 +37,14 @@ from .proposal import proposal_of
 from .residual import residual_is_defined
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
+from .wrapped import Wrapped
 
 __all__ = [
     "Barenblatt",
     "BarenblattFlow",
     "Box",
     "ChunkForce",
+    "Cosine",
     "Density",
     "DoubleWell",
     "Energy",
@@ -61,6 +70,7 @@ __all__ = [
     "SumOfEnergies",
     "SumOfPotentials",
     "UserPotential",
+    "Wrapped",
     "components_of",
     "exact_map",
     "find_modes",

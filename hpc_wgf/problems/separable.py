@@ -7,13 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..domain import Domain
+from .bounded_flow import CELLS, BoundedFlow
 from .densities import Gaussian
 from .matrices import diagonal_of
 from .potentials import Potential
 from .quantile import CoordinateFlow
 
 _RESOLVED = 1e-3  # largest error of a map found on a grid, relative to the displacement
-_Pair = tuple[CoordinateFlow, CoordinateFlow]
+_Coordinate = Callable[[float, Tensor], Tensor]
+_Pair = tuple[_Coordinate, _Coordinate]
 
 
 class SeparableFlow:
@@ -27,9 +30,12 @@ class SeparableFlow:
     the density, as when the potential does not confine it.
     """
 
-    def __init__(self, potential: Potential, beta: float, start: Gaussian):
-        """`potential`: V, separable. `beta`: β > 0. `start`: a Gaussian with diagonal
-        covariance."""
+    def __init__(
+        self, potential: Potential, beta: float, start: Gaussian, domain: Domain | None = None
+    ):
+        """`potential`: V, separable. `beta`: β > 0. `start`: a Gaussian with diagonal covariance;
+        it is wrapped round the circles and reflected at the walls of a `domain`, whose coordinates
+        have the flow of `BoundedFlow`."""
         variances = diagonal_of(start.covariance, start.dimension)
         assert variances is not None
         self._coordinates: list[_Pair] = []
@@ -41,6 +47,9 @@ class SeparableFlow:
         for j, (mean, deviation) in enumerate(laws):
             v = potential.coordinate(j)
             assert v is not None
+            if domain is not None and j in domain.bounded:
+                self._coordinates.append(_bounded(v, beta, mean, deviation, domain, j))
+                continue
             key = (v, mean, deviation)
             if key not in by_function:
                 flow = CoordinateFlow(v, beta, mean, deviation)
@@ -61,3 +70,19 @@ class SeparableFlow:
         error = (fine - coarse).norm()
         resolved = bool(error <= _RESOLVED * (fine - z).norm())
         return fine if resolved else torch.full_like(fine, torch.nan)
+
+
+def _bounded(
+    v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, domain: Domain,
+    j: int,
+) -> _Pair:  # fmt: skip
+    """The flow of a coordinate on a circle or between walls, and that on half the cells."""
+    walls = domain.walls[j]
+    low, high = walls or (0.0, domain.periods[j])
+    fine, coarse = (
+        BoundedFlow(
+            v, beta, mean, deviation, low=low, high=high, periodic=walls is None, cells=cells
+        )
+        for cells in (CELLS, CELLS // 2)
+    )
+    return fine, coarse
