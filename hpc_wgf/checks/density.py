@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..diagnostics import log_mass
-from ..domain import Domain
 from ..errors import InputError
 from ..parallel import affordable, samples_to_check
 from ..problems import Density, Gaussian, Problem
@@ -56,8 +55,8 @@ def check_mass(problem: Problem) -> None:
         there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)
     except (ValueError, ArithmeticError, RuntimeError):  # It is defined on its support only.
         return
-    if problem.domain is not None:  # What lies elsewhere are images of what lies there.
-        there = torch.where(problem.domain.contains(other), there, -math.inf)
+    if problem.periods is not None:  # What lies elsewhere are images of what lies there.
+        there = torch.where(problem.periods.contain(other), there, -math.inf)
     found = log_mass(here - gaussian.log_density(own), there - gaussian.log_density(other))
     if found.contributing_samples >= _FEWEST_CONTRIBUTING and abs(found.value) > max(
         6 * found.standard_error, 0.02
@@ -78,10 +77,9 @@ def check_virial(
     only f contains the score. The identity fails if the score is wrong, or if part of the force is
     concentrated at a jump of the density. It is tested for shifts a = e_i and for the linear maps
     a = (x_j − E[x_j]) e_i, on `tried` samples or as many as take 128 MiB; in more than 1000
-    dimensions for i = j alone, and for means over neighbouring axes. On circles and between walls a
-    is a motion that the domain allows. Nothing is tested if the
-    energy does not depend on the density. `proposal`: the density q from which the samples of a
-    step are drawn, with weights λ/q; λ by default.
+    dimensions for i = j alone, and for means over neighbouring axes. On circles a_j
+    is a sine. Nothing is tested if the energy does not depend on the density. `proposal`: the
+    density q from which the samples of a step are drawn, with weights λ/q; λ by default.
 
     Errors: `InputError` if the identity fails by more than 6 standard errors and 2 %, or if the
     standard error of E[f·a] on the `samples` samples of a step would exceed 50 %.
@@ -102,9 +100,8 @@ def check_virial(
         value = problem.energy.density_integrand(point, density).sum()
         velocities = torch.autograd.grad(value, (point, density), materialize_grads=True)
     arm, slope = z - (weights * z).mean(0), torch.ones_like(z)
-    if problem.domain is not None:
-        bounded, flows = problem.domain.bounded, problem.domain.flows(z)
-        arm[:, bounded], slope[:, bounded] = (part[:, bounded] for part in flows)
+    if (periods := problem.periods) is not None:
+        arm[:, periods.circles], slope[:, periods.circles] = periods.rotations(z)
     work, pressure = weights * (force - velocities[0]), weights * velocities[1][:, None]
     scale = float(pressure.mean().abs())
     if scale == 0.0:  # The energy has the factor 0, and no force.
@@ -119,8 +116,6 @@ def check_virial(
     else:
         moment, noise = _of_groups(stretched, shifted)
     wrong = (moment.abs() > 6 * noise) & (moment.abs() > 0.02 * scale)
-    if problem.domain is not None:
-        _leave_walls(wrong, problem.domain)
     if bool(wrong.any()):
         i, j = wrong.nonzero()[0].tolist()
         raise InputError(
@@ -131,20 +126,6 @@ def check_virial(
             "wrong, or the density jumps or is too steep at its edge, and the force misses what "
             'happens there: smooth it, or use method.form = "energy"'
         )
-
-
-def _leave_walls(wrong: Tensor, domain: Domain) -> None:
-    """Take out of the findings, (d, d + 1), or in very many dimensions (groups, 2), the motions
-    through walls: all of a coordinate between walls but its stretch."""
-    if not domain.intervals:
-        return
-    if len(wrong) != domain.dimension:
-        wrong[:, 1] = False
-        return
-    for j, _, _ in domain.intervals:
-        stretch = wrong[j, j].clone()
-        wrong[j] = False
-        wrong[j, j] = stretch
 
 
 def _of_pairs(u: Tensor, arm: Tensor, stretched: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:

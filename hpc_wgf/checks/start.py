@@ -11,10 +11,10 @@ from ..maps import PushForward
 from ..problems import Problem
 from .density import check_mass
 from .derivatives import check_derivatives
-from .domain import check_domain
 from .functions import check_gradients, check_potentials
 from .map import check_differentiable, check_each_alone, check_identity, check_smooth
 from .module import check_effects, check_module
+from .periods import check_periods
 from .transport import check_transport
 
 
@@ -31,7 +31,7 @@ def check_start(problem: Problem, map: PushForward, evaluation: Ensemble) -> Non
         partial(check_each_alone, problem, map, first.x),
         partial(check_gradients, problem, first.x),
         partial(check_module, map, first.x),
-        partial(check_domain, problem, map, first.x),
+        partial(check_periods, problem, map, first.x),
         partial(check_differentiable, map, first),
         partial(check_mass, problem),
         partial(check_smooth, problem, map, first.x),

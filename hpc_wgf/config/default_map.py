@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from .linear_maps import (
     AffineTable,
-    BoundedTable,
+    PeriodicTable,
     RadialTable,
     ScalingTable,
     SoftmaxTable,
@@ -36,7 +36,7 @@ def default_map(problem: Problem) -> PushForward:
 def default_tables(problem: Problem) -> list[MapTable]:
     """The tables of `[[map]]` for a problem:
 
-    - on circles and between walls a bounded map, with tanh features where coordinates meet;
+    - on circles a periodic map, with tanh features where coordinates meet;
     - an affine map where the exact flow is affine, of each coordinate alone if the flow is;
     - splines where the coordinates do not talk to each other, and on the line;
     - for an internal energy from Gaussians that do not meet, or a mixture of such and others, one
@@ -47,9 +47,9 @@ def default_tables(problem: Problem) -> list[MapTable]:
 
     Errors: `InputError` where potential or start density cannot be evaluated.
     """
-    if problem.domain is not None:
+    if problem.periods is not None:
         width = 0 if _separates(problem) else 4 * _WIDTHS[0]
-        return [BoundedTable(kind="bounded", width=width)]
+        return [PeriodicTable(kind="periodic", width=width)]
     if (affine := _affine(problem)) is not None:
         return [affine]
     if _separates(problem):

@@ -11,7 +11,7 @@ from ..fields import Matrix, Number, Unit, Vector, Whole
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..maps import Affine, AxisSpline, BoundedMap, RadialBasis, RadialFlow, SoftmaxGates
+    from ..maps import Affine, AxisSpline, PeriodicMap, RadialBasis, RadialFlow, SoftmaxGates
     from ..maps.scaling import Scaling
     from ..problems import Problem
 
@@ -69,26 +69,28 @@ class SplineTable(Table):
         return AxisSpline(problem.dimension, self.knots, low=self.low, high=self.high)
 
 
-class BoundedTable(Table):
-    """T_i(z) = z_i + m_i(z_i) Σ_k c_ik φ_k(z) on circles and between walls: it commutes with the
-    periods of the problem, and leaves its walls where they are (m_i = 0)."""
+class PeriodicTable(Table):
+    """T(z) = z + c φ(z) with features φ that have the periods of the problem: it commutes with
+    them, T(z + L e) = T(z) + L e."""
 
-    kind: Literal["bounded"]
+    kind: Literal["periodic"]
     """Tag that selects this map."""
-    harmonics: Annotated[Whole, Field(ge=0)] = 8
-    """Number K of cosines and sines of each circle, of Chebyshev polynomials between walls."""
+    harmonics: Annotated[Whole, Field(ge=1)] = 8
+    """Number K of cosines and sines of each circle, cos and sin(2πk z/L), k ≤ K."""
     width: Annotated[Whole, Field(ge=0)] = 0
-    """Number of fixed tanh features of all coordinates, which couple them."""
+    """Number of fixed tanh features of all coordinates, on circles of their cosine and sine, which
+    couple them."""
     seed: Whole = 0
     """Seed of these."""
 
     def parameters(self, dimension: int) -> int:
-        return dimension * (self.width + 2 * self.harmonics * dimension + 1)  # or fewer
+        # As if all coordinates were on circles: here their number is not known.
+        return dimension * (self.width + 2 * self.harmonics * dimension + 1)
 
-    def build(self, problem: Problem) -> BoundedMap:
-        from ..maps import BoundedMap
+    def build(self, problem: Problem) -> PeriodicMap:
+        from ..maps import PeriodicMap
 
-        return BoundedMap(problem.domain, self.harmonics, self.width, seed=self.seed)
+        return PeriodicMap(problem.periods, self.harmonics, self.width, seed=self.seed)
 
 
 class RadialTable(Table):

@@ -14,7 +14,7 @@ from ..user_code import called, said
 from .imports import ImportPath, load_object
 from .linear_maps import (
     AffineTable,
-    BoundedTable,
+    PeriodicTable,
     RadialTable,
     RbfTable,
     ScalingTable,
@@ -71,7 +71,7 @@ MapTable = Annotated[
     AffineTable
     | ScalingTable
     | SplineTable
-    | BoundedTable
+    | PeriodicTable
     | RadialTable
     | RbfTable
     | SoftmaxTable

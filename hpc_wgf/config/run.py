@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..domain import Domain
 from ..fields import Number, Unit, Whole, is_plain_text, unexpected
 from ..methods.pwgf import PWGFOptions
 from ..output import Output
@@ -59,8 +58,6 @@ class ProblemTable(Table):
     periods: Annotated[list[Annotated[Number, Field(ge=0)]], Unit("x")] | None = None
     """Period of every coordinate of x, 0 for none: the start density is wrapped round these
     circles."""
-    walls: Annotated[list[list[Number]], Unit("x")] | None = None
-    """Reflecting walls [a, b] of every coordinate, [] for none: nothing flows through them."""
     start: StartTable = GaussianTable()
     """The density at the start time, a table of its own; without `kind` it is a gaussian."""
     energy: Annotated[list[EnergyTable], Field(min_length=1)]
@@ -77,7 +74,7 @@ class ProblemTable(Table):
             start_time=self.start_time,
             name=self.name,
             convexity=self.convexity,
-            domain=Domain.of(self.dimension, self.periods, self.walls),
+            periods=self.periods,
         )
 
 

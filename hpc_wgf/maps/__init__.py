@@ -4,7 +4,6 @@ from .affine import Affine
 from .architecture import described, described_built_in, kinds_of, rebuilt
 from .base import PushForward, Transported, flatten
 from .block import BlockFlow
-from .bounded import BoundedMap
 from .chunk import Matrices
 from .composition import Composition
 from .frame import Frame
@@ -13,6 +12,7 @@ from .linear import LinearFeatures
 from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
+from .periodic import PeriodicMap
 from .planar import PlanarFlow
 from .radial import RadialFlow
 from .radial_basis import RadialBasis
@@ -24,7 +24,6 @@ __all__ = [
     "Affine",
     "AxisSpline",
     "BlockFlow",
-    "BoundedMap",
     "Composition",
     "Frame",
     "LinearFeatures",
@@ -34,6 +33,7 @@ __all__ = [
     "Matrices",
     "ModuleMap",
     "ParameterLayer",
+    "PeriodicMap",
     "PlanarFlow",
     "PushForward",
     "RadialBasis",

@@ -15,9 +15,9 @@ from ..errors import InputError
 from .affine import Affine
 from .base import PushForward, not_built_in
 from .block import BlockFlow
-from .bounded import BoundedMap
 from .composition import Composition
 from .perceptron import ResidualPerceptron
+from .periodic import PeriodicMap
 from .planar import PlanarFlow
 from .radial import RadialFlow
 from .radial_basis import RadialBasis
@@ -37,7 +37,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "spline": AxisSpline.rebuilt,
     "radial": RadialFlow.rebuilt,
     "rbf": RadialBasis.rebuilt,
-    "bounded": BoundedMap.rebuilt,
+    "periodic": PeriodicMap.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }
 

@@ -40,8 +40,8 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     It is known for Fokker–Planck equations from a Gaussian, if there is no potential, if it is a
     polynomial of degree 2, or if it is separable, β > 0 and the coordinates of the start are
     independent; from a mixture of Gaussians on the line, if there is no potential or it is a
-    polynomial of degree 2; on circles and between walls, if the potential is separable, β > 0 and
-    the start an independent Gaussian, wrapped; and for the porous medium equation from a Barenblatt
+    polynomial of degree 2; on circles, if the potential is separable, β > 0 and the start an
+    independent Gaussian, wrapped; and for the porous medium equation from a Barenblatt
     profile of the same exponent, if there is no potential or a parabola that is the same in all
     directions, and without potential from isotropic Gaussians, one or a mixture of them while they
     do not meet."""
@@ -51,7 +51,7 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
         return _porous_flow(energy, start)
     potential, beta, d = energy.potential(), energy.beta(), start.dimension
     if isinstance(start, Wrapped):
-        return _bounded_flow(potential, beta, start)
+        return _circle_flow(potential, beta, start)
     quadratic = potential is None or potential.hessian() is not None
     if quadratic and MixtureFlow.knows(start):
         _check_declared(potential, start.components)
@@ -67,8 +67,8 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     return (GaussianFlow if quadratic else SeparableFlow)(potential, beta, start)
 
 
-def _bounded_flow(potential: Potential | None, beta: float, start: Wrapped) -> ExactMap | None:
-    """The flow on circles and between walls, coordinate by coordinate."""
+def _circle_flow(potential: Potential | None, beta: float, start: Wrapped) -> ExactMap | None:
+    """The flow on circles, coordinate by coordinate."""
     law, d = start.density, start.dimension
     if not isinstance(law, Gaussian) or diagonal_of(law.covariance, d) is None or beta == 0:
         return None
@@ -76,7 +76,7 @@ def _bounded_flow(potential: Potential | None, beta: float, start: Wrapped) -> E
     if not is_separable(potential, d):
         return None
     _check_declared(potential, [law])
-    return SeparableFlow(potential, beta, law, start.domain)
+    return SeparableFlow(potential, beta, law, start.periods)
 
 
 def _check_declared(potential: Potential | None, starts: Sequence[Density]) -> None:

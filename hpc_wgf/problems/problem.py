@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ..cloud import Cloud
-from ..domain import Domain
 from ..errors import InputError
 from ..fields import is_plain_text
 from ..interactions import InteractionEnergy, Particles
 from ..kinds import check_kind, check_number
 from ..parallel import LocalCommunicator
+from ..periods import Periods
 from ..user_code import CHANGES_ITS_SAMPLES, called, check_values, said
 from .densities import Density
 from .energies import Energy, PotentialEnergy, SumOfEnergies
@@ -43,8 +43,8 @@ class Problem:
     convexity: float | None
     """κ, by the user's word: F is κ-convex along geodesics of W₂. None to take that of the energy
     (see `SumOfEnergies.convexity`), or where it does not say it that of the samples."""
-    domain: Domain | None
-    """Periods and walls of the coordinates; None for ℝᵈ."""
+    periods: Periods | None
+    """Periods of the coordinates; None where there are none."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Problem:
         name: str = "unnamed",
         exact: ExactMap | None = None,
         convexity: float | None = None,
-        domain: Domain | None = None,
+        periods: Periods | Sequence[float] | None = None,
     ) -> None:
         """A flow of `energy`, one part of F or several that are added up, from the density `start`.
 
-        If `exact` is not given, it is found automatically where `exact_map` knows it. In a `domain`
-        with periods or walls the start density is wrapped (see `wrapped`).
+        If `exact` is not given, it is found automatically where `exact_map` knows it. With
+        `periods` of the coordinates, 0 for none, the start density is wrapped (see `wrapped`).
 
         Errors: `InputError` if an object is no energy or no density, if dimensions differ, if
         the times are not finite and increasing, or if the name is no line of text.
@@ -76,9 +76,11 @@ class Problem:
         _check_kinds(parts, start)
         total = SumOfEnergies(parts)
         _check_dimensions(total, start.dimension)
-        if domain is not None:
-            start = _in_domain(start, domain)
-        self._set(domain=domain)
+        if not (periods is None or isinstance(periods, Periods)):
+            periods = Periods.of(start.dimension, periods)
+        if periods is not None:
+            start = wrapped(start, periods)
+        self._set(periods=periods)
         self._set(energy=total, start=start, exact=exact or exact_map(total, start))
 
     def _set(self, **values: object) -> None:
@@ -105,12 +107,9 @@ class Problem:
         """log Z of the stationary density ρ_∞ = e^{−V/β}/Z, with which KL(ρ‖ρ_∞) = F(ρ)/β + log Z.
         None if the energy is not ∫Vρ + β∫ρ log ρ with β > 0 on ℝᵈ, or if Z is not known."""
         potential, beta = self.energy.potential(), self.energy.beta()
-        if (
-            self.domain is not None
-            or potential is None
-            or beta == 0
-            or not self.energy.is_fokker_planck
-        ):
+        if potential is None or beta == 0 or not self.energy.is_fokker_planck:
+            return None
+        if self.periods is not None:  # Potentials know the integral over ℝᵈ.
             return None
         return potential.log_partition(beta)
 
@@ -126,16 +125,6 @@ class Problem:
             _check_part(part, own)
             if not torch.equal(own.x, z):
                 raise InputError(f"{part} {CHANGES_ITS_SAMPLES}")
-
-
-def _in_domain(start: Density, domain: Domain) -> Density:
-    """Errors: `InputError` if they differ in dimension, or see `wrapped`."""
-    if domain.dimension != start.dimension:
-        raise InputError(
-            f"the domain has dimension {domain.dimension} but the start density has dimension "
-            f"{start.dimension}"
-        )
-    return wrapped(start, domain)
 
 
 def _end(until: float, start_time: float) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..domain import Domain
-from .bounded_flow import CELLS, BoundedFlow
+from ..periods import Periods
+from .circle_flow import CELLS, CircleFlow
 from .densities import Gaussian
 from .matrices import diagonal_of
 from .potentials import Potential
@@ -31,11 +31,10 @@ class SeparableFlow:
     """
 
     def __init__(
-        self, potential: Potential, beta: float, start: Gaussian, domain: Domain | None = None
+        self, potential: Potential, beta: float, start: Gaussian, periods: Periods | None = None
     ):
         """`potential`: V, separable. `beta`: β > 0. `start`: a Gaussian with diagonal covariance;
-        it is wrapped round the circles and reflected at the walls of a `domain`, whose coordinates
-        have the flow of `BoundedFlow`."""
+        it is wrapped round circles where there are `periods`."""
         variances = diagonal_of(start.covariance, start.dimension)
         assert variances is not None
         self._coordinates: list[_Pair] = []
@@ -47,8 +46,12 @@ class SeparableFlow:
         for j, (mean, deviation) in enumerate(laws):
             v = potential.coordinate(j)
             assert v is not None
-            if domain is not None and j in domain.bounded:
-                self._coordinates.append(_bounded(v, beta, mean, deviation, domain, j))
+            if periods is not None and (length := periods.lengths[j]):
+                fine, coarse = (
+                    CircleFlow(v, beta, mean, deviation, length, cells)
+                    for cells in (CELLS, CELLS // 2)
+                )
+                self._coordinates.append((fine, coarse))
                 continue
             key = (v, mean, deviation)
             if key not in by_function:
@@ -70,19 +73,3 @@ class SeparableFlow:
         error = (fine - coarse).norm()
         resolved = bool(error <= _RESOLVED * (fine - z).norm())
         return fine if resolved else torch.full_like(fine, torch.nan)
-
-
-def _bounded(
-    v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float, domain: Domain,
-    j: int,
-) -> _Pair:  # fmt: skip
-    """The flow of a coordinate on a circle or between walls, and that on half the cells."""
-    walls = domain.walls[j]
-    low, high = walls or (0.0, domain.periods[j])
-    fine, coarse = (
-        BoundedFlow(
-            v, beta, mean, deviation, low=low, high=high, periodic=walls is None, cells=cells
-        )
-        for cells in (CELLS, CELLS // 2)
-    )
-    return fine, coarse

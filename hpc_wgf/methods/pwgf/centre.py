@@ -53,7 +53,7 @@ class CentreOfMass:
         many of its own: the mean of few particles must not decide on the centre of the density.
         None where the flow conserves no centre."""
         problem = setting.problem
-        if problem.domain is not None or not problem.energy.keeps_centre:
+        if problem.periods is not None or not problem.energy.keeps_centre:
             return None
         sampler, blocks, stream = (
             setting.sampler,
