@@ -19,6 +19,7 @@ from .potentials import (
     RosenbrockTable,
     StyblinskiTangTable,
     UserPotentialTable,
+    WallsTable,
     potential_of,
 )
 from .table import Table
@@ -61,6 +62,7 @@ EnergyTable = Annotated[
     QuadraticTable
     | RandomQuadraticTable
     | CosineTable
+    | WallsTable
     | StyblinskiTangTable
     | DoubleWellTable
     | RosenbrockTable

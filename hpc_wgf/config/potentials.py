@@ -105,13 +105,37 @@ class CosineTable(PotentialTable):
     """Curvature of the parabola, likewise; 0 for none."""
 
     def build(self, dimension: int) -> Potential:
-        from ..problems.named_potentials import Cosine
+        from ..problems import Cosine
 
         return Cosine(dimension, self.amplitude, self.wavelength, self.centre, self.stiffness)
 
     @property
     def outer_factor(self) -> float:
         return self.factor
+
+
+class WallsTable(PotentialTable):
+    """V(x) = factor · ½ Σ_j stiffness_j dist(x_j, [low_j, high_j])²: a box with soft walls, which
+    reflect as the stiffness grows. Diffusion β enters them by (β/stiffness)^½."""
+
+    kind: Literal["walls"]
+    """Tag that selects this potential."""
+    factor: Annotated[Number, Field(gt=0)] = 1.0
+    """Factor of the potential."""
+    low: Annotated[Vector, Unit("x")]
+    """Lower wall: a number for all coordinates, or one per coordinate."""
+    high: Annotated[Vector, Unit("x")]
+    """Upper wall, likewise."""
+    stiffness: Vector
+    """Stiffness of the walls, likewise; 0 for coordinates without."""
+
+    def build(self, dimension: int) -> Potential:
+        import torch
+
+        from ..problems import Walls
+
+        stiffness = self.factor * torch.as_tensor(self.stiffness, dtype=torch.float64)
+        return Walls(dimension, self.low, self.high, stiffness)
 
 
 class StyblinskiTangTable(PotentialTable):

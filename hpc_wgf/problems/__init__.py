@@ -15,10 +15,10 @@ from .energies import (
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
+from .lattices import Cosine, Walls
 from .mixture_flow import MixtureFlow, mixture_law
 from .modes import Modes, find_modes
 from .named_potentials import (
-    Cosine,
     DoubleWell,
     GaussianMixture,
     Quadratic,
@@ -70,6 +70,7 @@ __all__ = [
     "SumOfEnergies",
     "SumOfPotentials",
     "UserPotential",
+    "Walls",
     "Wrapped",
     "components_of",
     "exact_map",

@@ -14,9 +14,9 @@ from .compact import Barenblatt
 from .densities import Density, Gaussian
 from .energies import InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
+from .lattices import Cosine
 from .matrices import diagonal_of, multiple_of_identity, times
 from .mixture_flow import MixtureFlow
-from .named_potentials import Cosine
 from .potentials import Potential, SumOfPotentials, is_separable
 from .radial_flow import RadialPorousFlow
 from .self_similar import BarenblattFlow

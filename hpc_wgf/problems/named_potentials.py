@@ -60,53 +60,6 @@ class Quadratic(Potential):
         return 0.5 * (d * math.log(2 * math.pi * beta) + log_det(self.covariance, d))
 
 
-class Cosine(Potential):
-    """V(x) = Σ_j a_j cos(2π(x_j − c_j)/ℓ_j) + ½ k_j (x_j − c_j)²: lattices, rings, traps."""
-
-    def __init__(
-        self, dimension: int, amplitude: VectorLike = 1.0, wavelength: VectorLike = 1.0,
-        centre: VectorLike = 0.0, stiffness: VectorLike = 0.0,
-    ):  # fmt: skip
-        """`amplitude` a, `wavelength` ℓ > 0, `centre` c and `stiffness` k: each a number for all
-        coordinates, or (d,).
-
-        Errors: `InputError` for other values."""
-        self.dimension = dimension
-        self.amplitude, self.wavelength, self.centre, self.stiffness = (
-            vector(value, dimension, f"the {name} of the cosine potential")
-            for name, value in (
-                ("amplitude", amplitude), ("wavelength", wavelength),
-                ("centre", centre), ("stiffness", stiffness),
-            )
-        )  # fmt: skip
-        if not bool((self.wavelength > 0).all()):
-            raise InputError(
-                f"the wavelength of a cosine must be positive, got {self.wavelength.tolist()}"
-            )
-
-    def __repr__(self) -> str:
-        parts = (self.amplitude, self.wavelength, self.centre, self.stiffness)
-        return "Cosine({}, wavelength={}, centre={}, stiffness={})".format(*map(written, parts))
-
-    def _terms(self, x: Tensor, own: int | slice) -> Tensor:
-        a, length, c, k = (
-            part[own].to(x)
-            for part in (self.amplitude, self.wavelength, self.centre, self.stiffness)
-        )
-        arm = x - c
-        return a * torch.cos(2 * math.pi / length * arm) + 0.5 * k * arm * arm
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self._terms(x, slice(None)).sum(1)
-
-    def coordinate(self, j: int) -> Callable[[Tensor], Tensor]:
-        return lambda x: self._terms(x, j)
-
-    def convexity(self) -> float:
-        bends = self.stiffness - self.amplitude.abs() * (2 * math.pi / self.wavelength).square()
-        return float(bends.min())
-
-
 class StyblinskiTang(Potential):
     """V(x) = c Σ_j (x_j⁴ − 16 x_j² + 5 x_j) in any dimension [PWGF (5.1)]."""
 

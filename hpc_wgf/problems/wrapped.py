@@ -98,6 +98,7 @@ class Wrapped:
 
     def _summed(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """log λ, (n,), and ∇ log λ, (n, d)."""
+        z = self.periods.folded(z)  # The images are those that points of the first period meet.
         if self._factors is None:
             return _sum_of_images(self.density, self._images[0], z)
         parts = [
