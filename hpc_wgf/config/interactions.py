@@ -62,7 +62,7 @@ class ScreenedCoulombTable(Table):
     """Tag that selects this kernel."""
     length: Annotated[Number, Field(gt=0), Unit("x")] = 1.0
     """Length over which the field is screened."""
-    field: Literal[2, 3] = 3
+    field: Annotated[Whole, Field(ge=2, le=3)] = 3
     """Dimension of the space that the field fills: 3, or 2 for K₀."""
 
     def build(self) -> ScreenedCoulomb:
