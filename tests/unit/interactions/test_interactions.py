@@ -44,6 +44,7 @@ KERNELS = {
     "screened in the plane": ScreenedCoulomb(0.7, field=2),
     "softened": Softened(Power(0), 0.05),
     "nonradial": NonradialKernel(lambda x: torch.cos(x @ _along(x)) * torch.exp(-(x**2).sum(1))),
+    "anisotropic log": NonradialKernel(lambda x: (x**2 @ _along(x)).log()),
     "user": UserKernel(lambda square: torch.cos(square) - 0.3 * square),
 }
 
@@ -51,7 +52,7 @@ KERNELS = {
 def values(kernel: Kernel, x: Tensor) -> Tensor:
     """J(x) by the formula, for x (…, d)."""
     if isinstance(kernel, NonradialKernel):
-        return torch.cos(x @ _along(x)) * torch.exp(-(x**2).sum(-1))
+        return kernel.function(x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])
     r = x.norm(dim=-1)
     if isinstance(kernel, Softened):
         return 0.5 * (r**2 + kernel.length**2).log()
@@ -354,7 +355,9 @@ def test_one_particle_meets_nobody():
         InteractionEnergy(PowerLaw(2, 0)).check_particles(1)
 
 
-@pytest.mark.parametrize("name", ["log", "Riesz", "rough", "screened", "nonradial"])
+@pytest.mark.parametrize(
+    "name", ["log", "Riesz", "rough", "screened", "nonradial", "anisotropic log"]
+)
 def test_particles_in_one_place_do_not_push_each_other(name):
     """Rounding brings them together in single precision: 0, not infinity times 0."""
     x = torch.randn(40, 1)
