@@ -104,9 +104,13 @@ class NonradialKernel(PairKernel):
             )
         self.function = function
         self.name = name or getattr(function, "__qualname__", repr(function))
+        self._seen: list[float] = []
 
     def __repr__(self) -> str:
-        return f"NonradialKernel({self.name})"
+        # A run is identified by its description when it is resumed. The values tell two functions
+        # of one name apart; they are known once the dimension is.
+        values = f", J = {self._seen}" if self._seen else ""
+        return f"NonradialKernel({self.name}{values})"
 
     def values(self, x: Tensor) -> Tensor:
         """J(x), (n, d) → (n,). Errors: `InputError` for results of another kind."""
@@ -149,6 +153,7 @@ class NonradialKernel(PairKernel):
         if not bool((value.isfinite() & slope.isfinite().all(1)).all()):
             raise InputError(f"the kernel {self.name} or its gradient is not finite away from 0")
         self._check_values(x, value, mirrored, alone)
+        self._seen = value[:3].tolist()
         w = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
         h = torch.finfo(x.dtype).eps ** (1 / 3)
         differences = (self.values(x + h * w) - self.values(x - h * w)) / (2 * h)

@@ -82,3 +82,20 @@ def test_a_start_that_leaves_its_box_is_refused():
         run([walls], wgf.Affine(2), periods=None, start=wgf.Gaussian(2, 0.0, 0.25))
     inside = wgf.Gaussian(2, 0.0, [0.04, 1.0])
     assert run([walls], wgf.Affine(2), periods=None, start=inside).summary.finished
+
+
+class Turning:
+    """Stages of one's own: the map that goes on knows no circles."""
+
+    def ends(self, state, look, *, folds):
+        return state.step == 1
+
+    def next_map(self, state):
+        return wgf.Affine(2)
+
+
+def test_a_later_stage_has_the_periods_too():
+    start = wgf.Gaussian(2, 0.25, [0.01, 1.0])
+    problem = wgf.Problem([COSINE, wgf.Entropy(0.25)], start, 0.02, periods=CIRCLE)
+    with pytest.raises(wgf.InputError, match="does not commute with the period"):
+        wgf.solve(problem, PeriodicMap(CIRCLE), SHORT, wgf.Output(bound=False), stages=Turning())

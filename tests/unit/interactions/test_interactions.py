@@ -385,6 +385,10 @@ def test_routes_in_single_precision():
 def test_two_functions_of_one_name_are_told_apart():
     """The store compares them by what they print when a run is resumed."""
     assert repr(UserKernel(lambda s: s)) != repr(UserKernel(lambda s: -s))
+    kernels = [NonradialKernel(lambda x, c=c: c * (x**2).sum(1), "J") for c in (1.0, 2.0)]
+    for kernel in kernels:
+        kernel.check_dimension(2)
+    assert repr(kernels[0]) != repr(kernels[1])
 
 
 @pytest.mark.parametrize(
