@@ -7,6 +7,7 @@ from .functions import check_density
 from .left_over import MOST_LEFT_OVER, force_left_over, gate_warnings
 from .map import check_identity
 from .module import copied
+from .periods import check_commutes
 from .replicas import check_same_everywhere, check_same_stage
 from .rounding import rounding
 from .start import check_cloud, check_start
@@ -17,6 +18,7 @@ __all__ = [
     "check_arguments",
     "check_cloud",
     "check_communicator",
+    "check_commutes",
     "check_density",
     "check_identity",
     "check_map",

@@ -55,6 +55,8 @@ def check_mass(problem: Problem) -> None:
         there = start.log_density(other).nan_to_num(-math.inf, neginf=-math.inf)
     except (ValueError, ArithmeticError, RuntimeError):  # It is defined on its support only.
         return
+    if problem.periods is not None:  # What lies elsewhere are images of what lies there.
+        there = torch.where(problem.periods.contain(other), there, -math.inf)
     found = log_mass(here - gaussian.log_density(own), there - gaussian.log_density(other))
     if found.contributing_samples >= _FEWEST_CONTRIBUTING and abs(found.value) > max(
         6 * found.standard_error, 0.02
@@ -75,9 +77,9 @@ def check_virial(
     only f contains the score. The identity fails if the score is wrong, or if part of the force is
     concentrated at a jump of the density. It is tested for shifts a = e_i and for the linear maps
     a = (x_j − E[x_j]) e_i, on `tried` samples or as many as take 128 MiB; in more than 1000
-    dimensions for i = j alone, and for means over neighbouring axes. Nothing is tested if the
-    energy does not depend on the density. `proposal`: the density q from which the samples of a
-    step are drawn, with weights λ/q; λ by default.
+    dimensions for i = j alone, and for means over neighbouring axes. On circles a_j
+    is a sine. Nothing is tested if the energy does not depend on the density. `proposal`: the
+    density q from which the samples of a step are drawn, with weights λ/q; λ by default.
 
     Errors: `InputError` if the identity fails by more than 6 standard errors and 2 %, or if the
     standard error of E[f·a] on the `samples` samples of a step would exceed 50 %.
@@ -97,12 +99,14 @@ def check_virial(
         point, density = z.clone().requires_grad_(), log_density.clone().requires_grad_()
         value = problem.energy.density_integrand(point, density).sum()
         velocities = torch.autograd.grad(value, (point, density), materialize_grads=True)
-    arm = z - (weights * z).mean(0)
+    arm, slope = z - (weights * z).mean(0), torch.ones_like(z)
+    if (periods := problem.periods) is not None:
+        arm[:, periods.circles], slope[:, periods.circles] = periods.rotations(z)
     work, pressure = weights * (force - velocities[0]), weights * velocities[1][:, None]
     scale = float(pressure.mean().abs())
     if scale == 0.0:  # The energy has the factor 0, and no force.
         return
-    stretched = work * arm + pressure
+    stretched = work * arm + pressure * slope
     # Of very many axes some would seem noisy by chance.
     typical = _group_means(stretched.var(0)) if start.dimension > _WIDEST else stretched.var(0)
     _refuse_poor_force(start, float(typical.max()) ** 0.5 / scale, samples)

@@ -7,11 +7,20 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..parallel import samples_to_check
-from ..problems import Density, PotentialEnergy, Problem, SumOfPotentials, UserPotential
+from ..problems import (
+    Density,
+    Potential,
+    PotentialEnergy,
+    Problem,
+    SumOfPotentials,
+    UserPotential,
+    Walls,
+)
 from ..user_code import CHANGES_ITS_SAMPLES, called, said
 from .differences import refuse_other_derivative
 
 _FEW = 16  # samples at which a density is tried
+_MOST_BEYOND = 1e-3  # share of the start samples that may lie beyond walls
 
 
 def check_potentials(problem: Problem, z: Tensor) -> None:
@@ -42,15 +51,36 @@ def check_gradients(problem: Problem, z: Tensor) -> None:
         refuse_other_derivative(f"the gradient of the potential {potential.name}", work, moved)
 
 
+def check_walls(problem: Problem, z: Tensor) -> None:
+    """Errors: `InputError` if more than 1 in 1000 of the start samples z, (n, d), lies beyond the
+    walls of a box: their first motion would be that of the walls alone."""
+    for walls in _terms(problem):
+        if not isinstance(walls, Walls):
+            continue
+        beyond = walls.beyond(z)
+        share = float(beyond.any(1).double().mean())
+        if share > _MOST_BEYOND:
+            j = int(beyond.double().mean(0).argmax())
+            raise InputError(
+                f"the start density {problem.start} leaves the box: {share:.2%} of {len(z)} "
+                f"samples lie beyond its walls, most those at {float(walls.low[j]):g} and "
+                f"{float(walls.high[j]):g} of coordinate {j}: move the walls or the start"
+            )
+
+
 def _functions(problem: Problem) -> list[UserPotential]:
     """The potentials of the problem that are functions of a user, also as terms of a sum."""
+    return [term for term in _terms(problem) if isinstance(term, UserPotential)]
+
+
+def _terms(problem: Problem) -> list[Potential]:
+    """The potentials of the problem, and of a sum its terms."""
     wholes = [part.potential for part in problem.energy.parts if isinstance(part, PotentialEnergy)]
-    terms = [
+    return [
         term
         for whole in wholes
         for term in ([t for _, t in whole.terms] if isinstance(whole, SumOfPotentials) else [whole])
     ]
-    return [term for term in terms if isinstance(term, UserPotential)]
 
 
 def _cannot_be_evaluated(potential: UserPotential, z: Tensor, error: Exception) -> InputError:

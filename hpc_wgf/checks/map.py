@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -76,11 +77,8 @@ def check_each_alone(problem: Problem, map: PushForward, z: Tensor) -> None:
     for part in problem.energy.parts:
         if isinstance(part, PotentialEnergy):
             _refuse_coupling(f"the potential {part.potential}", part.potential, z)
-    theta = map.get_theta()
-    try:
-        _refuse_coupling("the map", map.at(theta + _noise(theta)), z)
-    finally:
-        map.at(theta)
+    with perturbed(map):
+        _refuse_coupling("the map", map, z)
 
 
 @torch.no_grad()
@@ -93,11 +91,8 @@ def check_smooth(problem: Problem, map: PushForward, z: Tensor) -> None:
     if not problem.energy.needs_density:
         return
     z = z[:_FEW]
-    theta = map.get_theta()
-    try:
-        image = map.at(theta + _noise(theta)).transport(z, torch.zeros_like(z))
-    finally:
-        map.at(theta)
+    with perturbed(map):
+        image = map.transport(z, torch.zeros_like(z))
     pieces = image.score is not None and not image.score.any()
     varies = bool((image.log_det - image.log_det[0]).abs().max() > _rounding(z))
     if pieces and varies:
@@ -107,9 +102,16 @@ def check_smooth(problem: Problem, map: PushForward, z: Tensor) -> None:
         )
 
 
-def _noise(theta: Tensor) -> Tensor:
-    """Samples of N(0, 0.01) of the shape of θ, the same on every rank."""
-    return 0.1 * torch.randn(theta.shape, generator=torch.Generator().manual_seed(0)).to(theta)
+@contextmanager
+def perturbed(map: PushForward) -> Iterator[None]:
+    """The map at θ plus samples of N(0, 0.01), the same on every rank; afterwards at θ again."""
+    theta = map.get_theta()
+    noise = 0.1 * torch.randn(theta.shape, generator=torch.Generator().manual_seed(0)).to(theta)
+    try:
+        map.at(theta + noise)
+        yield
+    finally:
+        map.at(theta)
 
 
 def _rounding(z: Tensor) -> float:

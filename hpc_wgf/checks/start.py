@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..cloud import Cloud
+from ..cloud import Cloud, joined
 from ..ensemble import Ensemble
 from ..maps import PushForward
 from ..problems import Problem
 from .density import check_mass
 from .derivatives import check_derivatives
-from .functions import check_gradients, check_potentials
+from .functions import check_gradients, check_potentials, check_walls
 from .map import check_differentiable, check_each_alone, check_identity, check_smooth
 from .module import check_effects, check_module
+from .periods import check_periods
 from .transport import check_transport
 
 
@@ -29,7 +30,9 @@ def check_start(problem: Problem, map: PushForward, evaluation: Ensemble) -> Non
         *(partial(check_cloud, problem, map, cloud) for cloud in evaluation.chunks),
         partial(check_each_alone, problem, map, first.x),
         partial(check_gradients, problem, first.x),
+        partial(check_walls, problem, joined(evaluation.chunks).x),
         partial(check_module, map, first.x),
+        partial(check_periods, problem, map, first.x),
         partial(check_differentiable, map, first),
         partial(check_mass, problem),
         partial(check_smooth, problem, map, first.x),

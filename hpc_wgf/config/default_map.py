@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .linear_maps import AffineTable, RadialTable, ScalingTable, SoftmaxTable, SplineTable
+from .linear_maps import (
+    AffineTable,
+    PeriodicTable,
+    RadialTable,
+    ScalingTable,
+    SoftmaxTable,
+    SplineTable,
+)
 from .maps import MapTable, build_map
 from .tanh_maps import BlockTable
 
@@ -29,6 +36,7 @@ def default_map(problem: Problem) -> PushForward:
 def default_tables(problem: Problem) -> list[MapTable]:
     """The tables of `[[map]]` for a problem:
 
+    - on circles a periodic map, with tanh features where coordinates meet;
     - an affine map where the exact flow is affine, of each coordinate alone if the flow is;
     - splines where the coordinates do not talk to each other, and on the line;
     - for an internal energy from Gaussians that do not meet, or a mixture of such and others, one
@@ -39,6 +47,9 @@ def default_tables(problem: Problem) -> list[MapTable]:
 
     Errors: `InputError` where potential or start density cannot be evaluated.
     """
+    if problem.periods is not None:
+        width = 0 if _separates(problem) else 4 * _WIDTHS[0]
+        return [PeriodicTable(kind="periodic", width=width)]
     if (affine := _affine(problem)) is not None:
         return [affine]
     if _separates(problem):
@@ -71,10 +82,11 @@ def _affine(problem: Problem) -> MapTable | None:
 
 def _separates(problem: Problem) -> bool:
     """Whether every coordinate has a flow of its own."""
-    from ..problems import Box, Gaussian, is_separable
+    from ..problems import Box, Gaussian, Wrapped, is_separable
     from ..problems.matrices import diagonal_of
 
     d, start, energy = problem.dimension, problem.start, problem.energy
+    start = start.density if isinstance(start, Wrapped) else start
     if d == 1:
         return True
     independent = isinstance(start, Box) or (

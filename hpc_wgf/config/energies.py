@@ -10,6 +10,7 @@ from pydantic import Field
 from ..fields import Number, Unit
 from .interactions import InteractionTable
 from .potentials import (
+    CosineTable,
     DoubleWellTable,
     GaussianMixtureTable,
     PotentialTable,
@@ -18,6 +19,7 @@ from .potentials import (
     RosenbrockTable,
     StyblinskiTangTable,
     UserPotentialTable,
+    WallsTable,
     potential_of,
 )
 from .table import Table
@@ -59,6 +61,8 @@ class InternalTable(Table):
 EnergyTable = Annotated[
     QuadraticTable
     | RandomQuadraticTable
+    | CosineTable
+    | WallsTable
     | StyblinskiTangTable
     | DoubleWellTable
     | RosenbrockTable

@@ -12,8 +12,16 @@ from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..interactions import GaussianKernel, InteractionEnergy, PowerLaw, UserKernel
-    from ..interactions.kernels import Morse
+    from ..interactions import (
+        GaussianKernel,
+        InteractionEnergy,
+        Morse,
+        NonradialKernel,
+        Power,
+        PowerLaw,
+        ScreenedCoulomb,
+        UserKernel,
+    )
 
 
 class PowerLawTable(Table):
@@ -30,6 +38,37 @@ class PowerLawTable(Table):
         from ..interactions import PowerLaw
 
         return PowerLaw(self.a, self.b)
+
+
+class PowerTable(Table):
+    """J(x) = |x|^q/q, for q = 0 log|x|: attraction, repulsion with a negative factor."""
+
+    kind: Literal["power"]
+    """Tag that selects this kernel."""
+    exponent: Number = 2.0
+    """Exponent q, above −dimension."""
+
+    def build(self) -> Power:
+        from ..interactions import Power
+
+        return Power(self.exponent)
+
+
+class ScreenedCoulombTable(Table):
+    """J(x) = exp(−|x|/length)/|x|, or of a field in the plane K₀(|x|/length): repulsion, attraction
+    with a negative factor."""
+
+    kind: Literal["screened-coulomb"]
+    """Tag that selects this kernel."""
+    length: Annotated[Number, Field(gt=0), Unit("x")] = 1.0
+    """Length over which the field is screened."""
+    field: Annotated[Whole, Field(ge=2, le=3)] = 3
+    """Dimension of the space that the field fills: 3, or 2 for K₀."""
+
+    def build(self) -> ScreenedCoulomb:
+        from ..interactions import ScreenedCoulomb
+
+        return ScreenedCoulomb(self.length, self.field)
 
 
 class GaussianKernelTable(Table):
@@ -59,7 +98,7 @@ class MorseTable(Table):
     """Range of the repulsion; that of the attraction is 1."""
 
     def build(self) -> Morse:
-        from ..interactions.kernels import Morse
+        from ..interactions import Morse
 
         return Morse(self.strength, self.range)
 
@@ -78,8 +117,28 @@ class UserKernelTable(Table):
         return UserKernel(load_object(self.function, "a kernel"), self.function)
 
 
+class NonradialKernelTable(Table):
+    """J(x − y) with an even torch function J of your own, (n, d) → (n,)."""
+
+    kind: Literal["nonradial-kernel"]
+    """Tag that selects this kernel."""
+    function: ImportPath
+    """Import path "module:name" of J."""
+
+    def build(self) -> NonradialKernel:
+        from ..interactions import NonradialKernel
+
+        return NonradialKernel(load_object(self.function, "a kernel"), self.function)
+
+
 KernelTable = Annotated[
-    PowerLawTable | GaussianKernelTable | MorseTable | UserKernelTable,
+    PowerTable
+    | PowerLawTable
+    | GaussianKernelTable
+    | MorseTable
+    | ScreenedCoulombTable
+    | UserKernelTable
+    | NonradialKernelTable,
     Field(discriminator="kind"),
 ]
 """The kernel of an interaction, told apart by its `kind`."""
@@ -95,6 +154,9 @@ class InteractionTable(Table):
     """The kernel J, a table of its own."""
     factor: Number = 1.0
     """Factor of the energy."""
+    softening: Annotated[Number, Field(ge=0), Unit("x")] = 0.0
+    """Length ε over which a radial kernel is made smooth at 0: |x|² + ε² takes the place of |x|².
+    0 leaves it as it is; particles in one place then do not act on each other."""
     route: Route = Route.AUTOMATIC
     """How the sum over pairs of particles is taken: "moments" (exact, for kernels of even powers
     only), "pairs" (all pairs, passed round the ring of ranks), "batches" (random batches, an
@@ -107,10 +169,11 @@ class InteractionTable(Table):
     """Number of particles in a random batch."""
 
     def build(self) -> InteractionEnergy:
-        from ..interactions import InteractionEnergy
+        from ..interactions import InteractionEnergy, Softened
 
+        kernel = self.kernel.build()
         return InteractionEnergy(
-            self.kernel.build(),
+            Softened(kernel, self.softening) if self.softening else kernel,
             self.factor,
             route=self.route,
             self_pairs=self.self_pairs,

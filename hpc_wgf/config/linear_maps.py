@@ -11,7 +11,7 @@ from ..fields import Matrix, Number, Unit, Vector, Whole
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..maps import Affine, AxisSpline, RadialBasis, RadialFlow, SoftmaxGates
+    from ..maps import Affine, AxisSpline, PeriodicMap, RadialBasis, RadialFlow, SoftmaxGates
     from ..maps.scaling import Scaling
     from ..problems import Problem
 
@@ -67,6 +67,30 @@ class SplineTable(Table):
         from ..maps import AxisSpline
 
         return AxisSpline(problem.dimension, self.knots, low=self.low, high=self.high)
+
+
+class PeriodicTable(Table):
+    """T(z) = z + c φ(z) with features φ that have the periods of the problem: it commutes with
+    them, T(z + L e) = T(z) + L e."""
+
+    kind: Literal["periodic"]
+    """Tag that selects this map."""
+    harmonics: Annotated[Whole, Field(ge=1)] = 8
+    """Number K of cosines and sines of each circle, cos and sin(2πk z/L), k ≤ K."""
+    width: Annotated[Whole, Field(ge=0)] = 0
+    """Number of fixed tanh features of all coordinates, on circles of their cosine and sine, which
+    couple them."""
+    seed: Whole = 0
+    """Seed of these."""
+
+    def parameters(self, dimension: int) -> int:
+        # As if all coordinates were on circles: here their number is not known.
+        return dimension * (self.width + 2 * self.harmonics * dimension + 1)
+
+    def build(self, problem: Problem) -> PeriodicMap:
+        from ..maps import PeriodicMap
+
+        return PeriodicMap(problem.periods, self.harmonics, self.width, seed=self.seed)
 
 
 class RadialTable(Table):

@@ -14,6 +14,7 @@ from ..user_code import called, said
 from .imports import ImportPath, load_object
 from .linear_maps import (
     AffineTable,
+    PeriodicTable,
     RadialTable,
     RbfTable,
     ScalingTable,
@@ -70,6 +71,7 @@ MapTable = Annotated[
     AffineTable
     | ScalingTable
     | SplineTable
+    | PeriodicTable
     | RadialTable
     | RbfTable
     | SoftmaxTable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ..errors import InputError
-from ..fields import Matrix, Number, Vector, Whole
+from ..fields import Matrix, Number, Unit, Vector, Whole
 from .imports import ImportPath, load_object
 from .table import Table
 
@@ -87,6 +87,55 @@ class RandomQuadraticTable(PotentialTable):
     @property
     def outer_factor(self) -> float:
         return self.factor
+
+
+class CosineTable(PotentialTable):
+    """V(x) = factor · Σ_j [amplitude_j cos(2π(x_j − centre_j)/wavelength_j) + ½ stiffness_j
+    (x_j − centre_j)²]: lattices, rings, traps."""
+
+    kind: Literal["cosine"]
+    """Tag that selects this potential."""
+    amplitude: Vector = 1.0
+    """Amplitude of the cosine: a number for all coordinates, or one per coordinate."""
+    wavelength: Annotated[Vector, Unit("x")] = 1.0
+    """Its wavelength, likewise."""
+    centre: Annotated[Vector, Unit("x")] = 0.0
+    """Point about which both are symmetric, likewise."""
+    stiffness: Vector = 0.0
+    """Curvature of the parabola, likewise; 0 for none."""
+
+    def build(self, dimension: int) -> Potential:
+        from ..problems import Cosine
+
+        return Cosine(dimension, self.amplitude, self.wavelength, self.centre, self.stiffness)
+
+    @property
+    def outer_factor(self) -> float:
+        return self.factor
+
+
+class WallsTable(PotentialTable):
+    """V(x) = factor · ½ Σ_j stiffness_j dist(x_j, [low_j, high_j])²: a box with soft walls, which
+    reflect as the stiffness grows. Diffusion β enters them by (β/stiffness)^½."""
+
+    kind: Literal["walls"]
+    """Tag that selects this potential."""
+    factor: Annotated[Number, Field(gt=0)] = 1.0
+    """Factor of the potential."""
+    low: Annotated[Vector, Unit("x")]
+    """Lower wall: a number for all coordinates, or one per coordinate."""
+    high: Annotated[Vector, Unit("x")]
+    """Upper wall, likewise."""
+    stiffness: Vector
+    """Stiffness of the walls, likewise; 0 for coordinates without."""
+
+    def build(self, dimension: int) -> Potential:
+        import torch
+
+        from ..problems import Walls
+
+        stiffness = self.factor * torch.as_tensor(self.stiffness, dtype=torch.float64)
+        return Walls(dimension, self.low, self.high, stiffness)
 
 
 class StyblinskiTangTable(PotentialTable):

@@ -55,6 +55,9 @@ class ProblemTable(Table):
     convexity: Annotated[Number, Unit("1/time")] | None = None
     """Number κ such that the energy is κ-convex along geodesics of W₂, for the bound of the error.
     Left out, it is that of the energy where it is known, else the least one seen at samples."""
+    periods: Annotated[list[Annotated[Number, Field(ge=0)]], Unit("x")] | None = None
+    """Period of every coordinate of x, 0 for none: the start density is wrapped round these
+    circles."""
     start: StartTable = GaussianTable()
     """The density at the start time, a table of its own; without `kind` it is a gaussian."""
     energy: Annotated[list[EnergyTable], Field(min_length=1)]
@@ -71,6 +74,7 @@ class ProblemTable(Table):
             start_time=self.start_time,
             name=self.name,
             convexity=self.convexity,
+            periods=self.periods,
         )
 
 

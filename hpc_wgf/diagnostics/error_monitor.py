@@ -340,9 +340,10 @@ def _residual(sight: Galerkin) -> _Residual:
 
 def _estimable(problem: Problem) -> bool:
     """Whether the linearised error can be followed: not through interactions and energies of a
-    user's own, nor where a potential's Hessian would be too large to form at every sample."""
+    user's own, not on circles, nor where a potential's Hessian would be too large
+    to form at every sample."""
     known = PotentialEnergy | Entropy | InternalEnergy
-    if not all(isinstance(part, known) for part in problem.energy.parts):
+    if problem.periods is not None or not all(isinstance(p, known) for p in problem.energy.parts):
         return False
     return problem.dimension <= _WIDEST or _has_diagonal_hessian(problem)
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .kernels import Kernel
-from .tiles import pair_sums
+from .tiles import SummedKernel, pair_sums
 
 _GROUP = 1 << 17  # number of pairs that are summed together
 
 
-def batch_means(kernel: Kernel, x: Tensor, batch: int, *, potential: bool) -> Tensor:
+def batch_means(kernel: SummedKernel, x: Tensor, batch: int, *, potential: bool) -> Tensor:
     """(1/(b−1)) Σ_{y≠x} ∇J(x−y) over the b members y of the batch of each particle x: (n, d).
 
     `x`, (n, d), is a chunk of particles, which is cut into batches of `batch` or a few more members

@@ -11,10 +11,10 @@ from ..choices import Route
 from ..errors import InputError
 from .batches import batch_means
 from .kernel_checks import check_kernel
-from .kernels import Kernel
 from .moments import moment_fields
 from .particles import Field, Particles
 from .ring import ring_sums
+from .tiles import SummedKernel
 
 _MOST_PAIRED = 1 << 17  # particles up to which the automatic route takes all pairs
 
@@ -24,7 +24,7 @@ class InteractionEnergy:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: SummedKernel,
         factor: float = 1.0,
         *,
         route: Route = Route.AUTOMATIC,
@@ -53,8 +53,8 @@ class InteractionEnergy:
         route = _route(route)
         if self_pairs and kernel.singular:
             raise InputError(
-                f"{kernel} is singular at 0, and self_pairs = true asks for a particle's action "
-                "on itself: leave self_pairs out, or set it to false"
+                f"{kernel} is, or may be, singular at 0, and self_pairs = true asks for a "
+                "particle's action on itself: leave self_pairs out, or set it to false"
             )
         if route is Route.MOMENTS and kernel.even_powers() is None:
             raise InputError(
@@ -65,6 +65,12 @@ class InteractionEnergy:
             raise InputError("in random batches no particle acts on itself: leave self_pairs out")
         self.kernel, self.factor = kernel, float(factor)
         self.route, self.batch, self.self_pairs = route, int(batch), self_pairs
+
+    def convexity(self) -> float | None:
+        """κ ≤ 0, so that F is κ-convex along geodesics of W₂: min(0, c λ_min ∇²J), for c < 0
+        c λ_max ∇²J. None where the kernel does not say it."""
+        bound = self.kernel.convexity() if self.factor >= 0 else self.kernel.concavity()
+        return None if bound is None else min(0.0, self.factor * bound)
 
     def __repr__(self) -> str:
         return (

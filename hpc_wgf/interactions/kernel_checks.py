@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .kernels import Kernel
+from .user_kernels import NonradialKernel
 
 # |x|² of the trial: no round numbers, where users put the kinks of their kernels.
 _AT = ((0.2603, 0.9137, 1.7319), (3.8711, 0.5927, 8.6143))
@@ -14,15 +15,19 @@ _AT = ((0.2603, 0.9137, 1.7319), (3.8711, 0.5927, 8.6143))
 
 def check_kernel(kernel: object) -> None:
     """Whether `kernel` is a kernel whose j and 2j' map squared distances, of any shape and
-    precision, elementwise to tensors of the same kind, and whether the latter is the derivative.
+    precision, elementwise to tensors of the same kind, and whether the latter is the derivative. A
+    kernel of x itself is tried once its dimension is known.
 
     Errors: `InputError` that says what was given and what is expected.
     """
+    if isinstance(kernel, NonradialKernel):
+        return
     if not isinstance(kernel, Kernel):
         given = f"the class {kernel.__name__}" if isinstance(kernel, type) else f"{kernel!r}"
         raise InputError(
             f"{given} is no kernel: give GaussianKernel(…) or PowerLaw(…), say, or wrap a torch "
-            "function of |x|² of yours as UserKernel(function, name)"
+            "function of |x|² of yours as UserKernel(function, name), one of x − y as "
+            "NonradialKernel(function, name)"
         )
     for dtype in (torch.float64, torch.float32):
         square = torch.tensor(_AT, dtype=dtype)

@@ -1,35 +1,26 @@
-"""Radial interaction kernels J(x) = j(|x|²), for which ∇J(x) = 2 j'(|x|²) x.
-
-Sums over pairs then need only the matrix of squared distances and two matrix products.
+"""Interaction kernels J(x − y), among them the radial ones J(x) = j(|x|²), for which ∇J(x) =
+2 j'(|x|²) x: sums over pairs then need only the matrix of squared distances and two matrix
+products.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..user_code import called
 
 
-class Kernel(ABC):
-    """A radial kernel J(x) = j(|x|²). A subclass defines j and its weight 2j'."""
+class PairKernel:
+    """A kernel J(x − y) = J(y − x) of an interaction: what does not depend on how it is given."""
 
     singular: bool = False
-    """Whether j or j' is not finite at 0. A particle then cannot act on itself."""
-
-    @abstractmethod
-    def value(self, square: Tensor) -> Tensor:
-        """j(|x|²) = J(x), of the shape of `square`."""
-
-    @abstractmethod
-    def weight(self, square: Tensor) -> Tensor:
-        """2 j'(|x|²), of the shape of `square`: ∇J(x) = weight · x."""
+    """Whether J or ∇J is not finite at 0. A particle then cannot act on itself."""
 
     def even_powers(self) -> Mapping[int, float] | None:
         """The coefficients {q: c_q} if J(x) = c₂|x|² + c₄|x|⁴, else None."""
@@ -42,6 +33,10 @@ class Kernel(ABC):
 
     def convexity(self) -> float | None:
         """κ ≤ λ_min(∇²J(x)) for all x, as near as it is known; None where no such bound is."""
+        return None
+
+    def concavity(self) -> float | None:
+        """κ ≥ λ_max(∇²J(x)) for all x, likewise."""
         return None
 
     def check_dimension(self, dimension: int) -> None:
@@ -62,8 +57,62 @@ class Kernel(ABC):
         return exponent is None or 2 * (exponent - 1) + dimension > 0
 
 
-def _finite(*values: object) -> bool:
+class Kernel(PairKernel, ABC):
+    """A radial kernel J(x) = j(|x|²). A subclass defines j and its weight 2j'."""
+
+    @abstractmethod
+    def value(self, square: Tensor) -> Tensor:
+        """j(|x|²) = J(x), of the shape of `square`."""
+
+    @abstractmethod
+    def weight(self, square: Tensor) -> Tensor:
+        """2 j'(|x|²), of the shape of `square`: ∇J(x) = weight · x."""
+
+
+def finite(*values: object) -> bool:
+    """Whether all are finite numbers."""
     return all(isinstance(value, Real) and math.isfinite(value) for value in values)
+
+
+class Power(Kernel):
+    """J(x) = |x|^q/q, where |x|⁰/0 stands for log|x|: attraction, with a negative factor of the
+    energy repulsion."""
+
+    def __init__(self, exponent: float = 2.0) -> None:
+        """`exponent`: q. Errors: `InputError` unless it is finite."""
+        if not finite(exponent):
+            raise InputError(
+                f"a power |x|^q/q needs a finite exponent, got {exponent!r}: 2, or 0 for a "
+                "logarithm, say"
+            )
+        self.exponent = float(exponent)
+        self.singular = self.exponent < 2
+
+    def __repr__(self) -> str:
+        return f"Power({self.exponent})"
+
+    def value(self, square: Tensor) -> Tensor:
+        return _power(square, self.exponent)
+
+    def weight(self, square: Tensor) -> Tensor:
+        return square.pow(0.5 * self.exponent - 1)
+
+    def even_powers(self) -> Mapping[int, float] | None:
+        q = self.exponent
+        return {int(q): 1 / q} if q in (2.0, 4.0) else None
+
+    def exponent_at_zero(self) -> float | None:
+        return self.exponent if self.singular else None
+
+    def convexity(self) -> float | None:
+        """1 for q = 2 and 0 for other q ≥ 1, whose eigenvalues |x|^{q−2} and (q − 1)|x|^{q−2} take
+        all values from 0 on."""
+        if self.exponent == 2:
+            return 1.0
+        return 0.0 if self.exponent >= 1 else None
+
+    def concavity(self) -> float | None:
+        return 1.0 if self.exponent == 2 else None
 
 
 class PowerLaw(Kernel):
@@ -74,7 +123,7 @@ class PowerLaw(Kernel):
 
     def __init__(self, a: float = 4.0, b: float = 2.0) -> None:
         """Errors: `InputError` unless the exponents are finite and differ."""
-        if not _finite(a, b) or a == b:
+        if not finite(a, b) or a == b:
             raise InputError(
                 f"a power law |x|^a/a − |x|^b/b needs finite exponents that differ, got a = {a!r} "
                 f"and b = {b!r}: 4 and 2, or 2 and 0 for a logarithm, say"
@@ -96,9 +145,13 @@ class PowerLaw(Kernel):
         b = 2, else at |x|^{a−b} = (b − 1)(b − 2)/((a − 1)(a − 2))."""
         a, b = self.a, self.b
         if not 2 <= b < a:
-            return None
+            return None  # unbounded: at 0 for b < 2, far away for b > a
         r = ((b - 1) * (b - 2) / ((a - 1) * (a - 2))) ** (1 / (a - b))
         return (a - 1) * r ** (a - 2) - (b - 1) * (r ** (b - 2) if b > 2 else 1.0)
+
+    def concavity(self) -> float | None:
+        least = PowerLaw(self.b, self.a).convexity()  # J with a and b exchanged is −J.
+        return None if least is None else -least
 
     def even_powers(self) -> Mapping[int, float] | None:
         if {self.a, self.b} != {2.0, 4.0}:
@@ -121,7 +174,7 @@ class GaussianKernel(Kernel):
         """`amplitude`: A. `width`: σ > 0, in units of x.
 
         Errors: `InputError` for other values."""
-        if not (_finite(amplitude, width) and width > 0):
+        if not (finite(amplitude, width) and width > 0):
             raise InputError(
                 "a Gaussian kernel needs a finite amplitude and a positive width, "
                 f"got {amplitude!r} and {width!r}"
@@ -142,104 +195,6 @@ class GaussianKernel(Kernel):
         factor = 2 * math.exp(-1.5) if self.amplitude > 0 else -1.0
         return -factor * self.amplitude / self.width**2
 
-
-class Morse(Kernel):
-    """J(x) = C e^{−|x|/ℓ} − e^{−|x|}: repulsion of strength C and range ℓ, attraction of strength
-    and range 1, in units of x (M. R. D'Orsogna, Y. L. Chuang, A. L. Bertozzi, L. S. Chayes, Phys.
-    Rev. Lett. 96 (2006) 104302)."""
-
-    singular = True  # The gradient has no direction at 0.
-
-    def __init__(self, strength: float = 2.0, range: float = 0.5) -> None:
-        """`strength`: C ≥ 0. `range`: ℓ > 0.
-
-        Errors: `InputError` for other values."""
-        if not (_finite(strength, range) and strength >= 0 and range > 0):
-            raise InputError(
-                "a Morse kernel needs a strength from 0 on and a positive range, both finite, got "
-                f"{strength!r} and {range!r}"
-            )
-        self.strength, self.range = float(strength), float(range)
-
-    def __repr__(self) -> str:
-        return f"Morse(strength={self.strength}, range={self.range})"
-
-    def value(self, square: Tensor) -> Tensor:
-        r = square.sqrt()
-        return self.strength * torch.exp(-r / self.range) - torch.exp(-r)
-
-    def weight(self, square: Tensor) -> Tensor:
-        r = square.sqrt()
-        repulsion = self.strength / self.range * torch.exp(-r / self.range)
-        return (torch.exp(-r) - repulsion) / r
-
-    def exponent_at_zero(self) -> float | None:
-        return 1.0  # J(x) − J(0) ~ |x|
-
-
-class UserKernel(Kernel):
-    """J(x) = j(|x|²) with j given by a torch function."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None) -> None:
-        """`function`: j, elementwise on tensors of any shape and differentiable by torch. `name`:
-        what the descriptions of a run call it, by default the name of the function.
-
-        Errors: `InputError` if j is no function, fails at 1 or 4, returns no tensor, or is not
-        elementwise or not finite there."""
-        if not callable(function):
-            raise InputError(
-                f"{function!r} is no function: give a torch function of |x|², elementwise"
-            )
-        self.function = function
-        self.name = name or getattr(function, "__qualname__", repr(function))
-        square = torch.tensor([0.0, 1.0, 4.0], dtype=torch.float64)
-        try:
-            value = self.value(square)
-            if not isinstance(value, Tensor):
-                raise InputError(
-                    f"the kernel {self.name} returned a {type(value).__name__} for squared "
-                    "distances: it must act elementwise on |x|², by torch functions"
-                )
-            weight = self.weight(square)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"the kernel {self.name} cannot be evaluated and differentiated at |x|² = 0, 1, "
-                f"4: {type(error).__name__}: {error}"
-            ) from error
-        if value.shape != square.shape:
-            raise InputError(
-                f"the kernel {self.name} returned shape {tuple(value.shape)} for squared distances "
-                f"of shape {tuple(square.shape)}: it must act elementwise on |x|²"
-            )
-        finite = torch.isfinite(value) & torch.isfinite(weight)
-        if not bool(finite[1:].all()):
-            raise InputError(
-                f"the kernel {self.name} or its derivative is not finite at |x|² = 1 or 4"
-            )
-        self.singular = not bool(finite[0])
-
-    def __repr__(self) -> str:
-        # A run is identified by its description when it is resumed. The values tell two functions
-        # of one name apart.
-        values = self.value(torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)).tolist()
-        return f"UserKernel({self.name}, j(0.5, 1, 4) = {values})"
-
-    def exponent_at_zero(self) -> float | None:
-        if not self.singular:
-            return None
-        square = torch.tensor([1e-12, 1e-10], dtype=torch.float64)
-        # As |∇J| = weight · |x| ~ |x|^{q−1}, the logarithmic slope of the weight is q − 2.
-        near, far = self.weight(square).abs().log().tolist()
-        exponent = (near - far) / math.log(1e-1) + 2
-        return exponent if math.isfinite(exponent) else None
-
-    def value(self, square: Tensor) -> Tensor:
-        return called(f"the kernel {self.name}", self.function, square)
-
-    def weight(self, square: Tensor) -> Tensor:
-        with torch.enable_grad():
-            point = square.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(self.value(point).sum(), point)
-        return 2 * slope
+    def concavity(self) -> float | None:
+        least = GaussianKernel(-self.amplitude, self.width).convexity()
+        return None if least is None else -least

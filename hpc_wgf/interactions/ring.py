@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 from ..parallel import TreeSum
-from .kernels import Kernel
 from .particles import Particles
-from .tiles import pair_sums
+from .tiles import SummedKernel, pair_sums
 
 
 def ring_sums(
-    kernel: Kernel, particles: Particles, *, self_pairs: bool, potential: bool
+    kernel: SummedKernel, particles: Particles, *, self_pairs: bool, potential: bool
 ) -> list[Tensor]:
     """Σ_y ∇J(x−y) over the particles y of all ranks, (n_chunk, d) for each chunk x of this rank.
 

@@ -6,24 +6,30 @@ import torch
 from torch import Tensor
 
 from .kernels import Kernel
+from .user_kernels import NonradialKernel
+
+SummedKernel = Kernel | NonradialKernel
+"""The kernels whose sums over pairs are taken here."""
 
 # Number of pairs in a tile. On a CPU a few matrices of this size fit into a core's cache; a GPU
 # needs large ones to be busy.
 _TILE_CPU, _TILE_GPU = 1 << 17, 1 << 25
 
 
-def pair_sums(kernel: Kernel, x: Tensor, y: Tensor, *, same: bool, potential: bool) -> Tensor:
+def pair_sums(kernel: SummedKernel, x: Tensor, y: Tensor, *, same: bool, potential: bool) -> Tensor:
     """Σ_y ∇J(x−y), (…, n, d), for particles x, (…, n, d), and y, (…, m, d).
 
     With `potential`, Σ_y J(x−y) is appended as a last column, (…, n, d + 1). If y is x, `same`
     leaves out the pairs of a particle with itself.
     """
     limit = _TILE_GPU if x.is_cuda else _TILE_CPU
+    if isinstance(kernel, NonradialKernel):
+        limit //= x.shape[-1]  # Their differences are formed.
     dtype, side = x.dtype, max(16, int(limit**0.5))
     columns = min(side, y.shape[-2])
     rows = max(1, limit // columns)
-    by_differences = kernel.singular or x.shape[-1] <= 2
-    if not by_differences:
+    by_products = not (kernel.singular or x.shape[-1] <= 2)
+    if by_products:
         # Far from the origin, |x|² + |y|² − 2 x·y would lose digits by cancellation; in single
         # precision it would be wrong by ε|x|² even about it, which may be more than the square of
         # a kernel's width.
@@ -36,11 +42,12 @@ def pair_sums(kernel: Kernel, x: Tensor, y: Tensor, *, same: bool, potential: bo
         for j in range(0, y.shape[-2], columns):
             skip = i - j if same else None
             source = y[..., j : j + columns, :]
-            tile = (
-                _tile_by_differences(kernel, target, source, skip, potential)
-                if by_differences
-                else _tile_by_products(kernel, target, source, skip, potential, dtype)
-            )
+            if isinstance(kernel, NonradialKernel):
+                tile = _tile_by_gradients(kernel, target, source, skip, potential)
+            elif by_products:
+                tile = _tile_by_products(kernel, target, source, skip, potential, dtype)
+            else:
+                tile = _tile_by_differences(kernel, target, source, skip, potential)
             part = tile if part is None else part.add_(tile)
         assert part is not None
         parts.append(part)
@@ -84,6 +91,20 @@ def _tile_by_products(
         return force
     value = _without(kernel.value(square), skip, None)
     return torch.cat([force, value.sum(-1, keepdim=True)], -1)
+
+
+def _tile_by_gradients(
+    kernel: NonradialKernel, x: Tensor, y: Tensor, skip: int | None, potential: bool
+) -> Tensor:
+    """The same for a kernel that is no function of the distance. Pairs at distance 0 are left
+    out."""
+    apart = x[..., :, None, :] - y[..., None, :, :]
+    value, slope = kernel.gradient(apart.reshape(-1, apart.shape[-1]))
+    met = (apart == 0).all(-1)
+    columns = [_without(part.reshape(met.shape), skip, met).sum(-1) for part in slope.unbind(1)]
+    if potential:
+        columns.append(_without(value.reshape(met.shape), skip, met).sum(-1))
+    return torch.stack(columns, -1)
 
 
 def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from .linear import LinearFeatures
 from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
 from .perceptron import ResidualPerceptron
+from .periodic import PeriodicMap
 from .planar import PlanarFlow
 from .radial import RadialFlow
 from .radial_basis import RadialBasis
@@ -32,6 +33,7 @@ __all__ = [
     "Matrices",
     "ModuleMap",
     "ParameterLayer",
+    "PeriodicMap",
     "PlanarFlow",
     "PushForward",
     "RadialBasis",

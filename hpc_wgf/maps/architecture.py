@@ -17,6 +17,7 @@ from .base import PushForward, not_built_in
 from .block import BlockFlow
 from .composition import Composition
 from .perceptron import ResidualPerceptron
+from .periodic import PeriodicMap
 from .planar import PlanarFlow
 from .radial import RadialFlow
 from .radial_basis import RadialBasis
@@ -36,6 +37,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "spline": AxisSpline.rebuilt,
     "radial": RadialFlow.rebuilt,
     "rbf": RadialBasis.rebuilt,
+    "periodic": PeriodicMap.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }
 

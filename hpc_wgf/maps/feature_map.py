@@ -8,6 +8,7 @@ gradient ∇ log|det M| = Σ_k ∇²φ_k M⁻¹c_k.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -24,15 +25,23 @@ from .linearization import Linearizer
 class FeatureMap(PushForward):
     """T(x) = x + A x + a + Σ_k c_k φ_k(x) with q features; a subclass provides them.
 
-    θ = (c, A, a) as one matrix (d, q + d + 1), 0 at the start; p = d (q + d + 1).
+    θ = (c, A, a) as one matrix (d, q + d + 1), 0 at the start; p = d (q + d + 1). A subclass whose
+    map must not be linear in all coordinates says in which it may be; A has columns for these.
     """
 
     damping: ClassVar[float] = 0.0
     """δ of every feature, in units of φ_k² (see `LinearFeatures.damping`)."""
 
-    def __init__(self, dimension: int, features: int) -> None:
+    def __init__(self, dimension: int, features: int, linear: Sequence[int] | None = None) -> None:
+        """`linear`: the coordinates in which the map may be linear; all by default."""
         super().__init__(dimension)
-        self.c = nn.Parameter(torch.zeros(dimension, features + dimension + 1))
+        self._linear = list(range(dimension) if linear is None else linear)
+        self.c = nn.Parameter(torch.zeros(dimension, features + len(self._linear) + 1))
+
+    @property
+    def feature_count(self) -> int:
+        """q."""
+        return self.c.shape[1] - len(self._linear) - 1
 
     @abstractmethod
     def values(self, z: Tensor) -> Tensor:
@@ -50,7 +59,7 @@ class FeatureMap(PushForward):
         return self._image(z, self.values(z.T))
 
     def _image(self, z: Tensor, values: Tensor) -> Tensor:
-        return torch.addmm(z, _joined(z, values).T, self.c.T)
+        return torch.addmm(z, self._joined(z, values).T, self.c.T)
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         values = self.values(z.T)
@@ -68,15 +77,34 @@ class FeatureMap(PushForward):
         """∇T, (d, d, n), from the slopes of the features, (q, d, n)."""
         q, d, n = slopes.shape
         change = (self.c[:, :q] @ slopes.reshape(q, d * n)).view(d, d, n)
-        return change + _linear_part(self.c)[:, :, None]
+        return change + self.linear_part(self.c)[:, :, None]
+
+    def linear_part(self, c: Tensor) -> Tensor:
+        """I + A, (d, d), of parameters c, (d, q + number of linear coordinates + 1)."""
+        d = len(c)
+        A = c[:, -len(self._linear) - 1 : -1]
+        eye = torch.eye(d, dtype=c.dtype, device=c.device)
+        if len(self._linear) == d:
+            return A + eye
+        return eye.index_add(1, torch.tensor(self._linear, dtype=torch.int64, device=c.device), A)
+
+    def linear_coordinates(self, z: Tensor) -> Tensor:
+        """Those of the coordinates z, (d, n), in which the map may be linear."""
+        return z if len(self._linear) == len(z) else z[self._linear]
+
+    def _joined(self, z: Tensor, values: Tensor) -> Tensor:
+        """(φ, z, 1), (q + d + 1, n), for z: (n, d)."""
+        return torch.cat([values, self.linear_coordinates(z.T), torch.ones_like(z.T[:1])])
 
     def linear_features(self, z: Tensor) -> LinearFeatures:
         n, d = z.shape
         values = self.values(z.T)
-        affine = torch.cat([identity_like(z), z.new_zeros(1, d)])[:, :, None].expand(-1, -1, n)
+        constant = z.new_zeros(1, d)
+        affine = torch.cat([self.linear_coordinates(identity_like(z)), constant])
+        affine = affine[:, :, None].expand(-1, -1, n)
         index = weight_index(d, self.c.shape[1], 0, None, z.device)
         return LinearFeatures(
-            _joined(z, values)[None],
+            self._joined(z, values)[None],
             torch.cat([self.slopes(z.T, values), affine])[None],
             index.T[None],
             damping=self._damped(z),
@@ -86,23 +114,12 @@ class FeatureMap(PushForward):
         """`LinearFeatures.damping`: an affine motion is not damped."""
         if not self.damping:
             return None
-        d, k = self.c.shape
-        ones = torch.ones(k - d - 1, dtype=torch.float64, device=z.device)
-        return self.damping * torch.cat([ones, ones.new_zeros(d + 1)])
+        affine = len(self._linear) + 1
+        ones = torch.ones(self.c.shape[1] - affine, dtype=torch.float64, device=z.device)
+        return self.damping * torch.cat([ones, ones.new_zeros(affine)])
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _FeatureLinearizer(self, workspace)
-
-
-def _joined(z: Tensor, values: Tensor) -> Tensor:
-    """(φ, z, 1), (q + d + 1, n), for z: (n, d)."""
-    return torch.cat([values, z.T, torch.ones_like(z.T[:1])])
-
-
-def _linear_part(c: Tensor) -> Tensor:
-    """I + A, (d, d), of the parameters c, (d, q + d + 1)."""
-    d = len(c)
-    return c[:, -d - 1 : -1] + torch.eye(d, dtype=c.dtype, device=c.device)
 
 
 class _FeatureLinearizer(Linearizer):
@@ -111,11 +128,13 @@ class _FeatureLinearizer(Linearizer):
 
     def __init__(self, map: FeatureMap, workspace: Workspace | None) -> None:
         self.map, self.c = map, map.c.detach().clone()
-        self.linear = _linear_part(self.c)
+        self.linear = map.linear_part(self.c)
         (d, k), device = self.c.shape, self.c.device
         self.places = weight_index(d, k, 0, None, device)
+        # Where not all coordinates are among them, z follows what is multiplied by θ.
+        rows = k if k > map.feature_count + d else k + d
         super().__init__(
-            d, self.c, rows=k, shapes=[(d, k)], places=[self.places], workspace=workspace
+            d, self.c, rows=rows, shapes=[(d, k)], places=[self.places], workspace=workspace
         )
 
     def chunk(self, storage: Tensor) -> Chunk:
@@ -127,14 +146,18 @@ class _FeatureChunk:
 
     def __init__(self, shared: _FeatureLinearizer, storage: Tensor) -> None:
         (d, k), n = shared.c.shape, storage.shape[1]
-        self.shared, self.input = shared, storage
-        self.values, self.z, self.ones = storage.split([k - d - 1, d, 1])
-        self.weights = shared.c[:, : k - d - 1]
+        q = shared.map.feature_count
+        self.shared, self.input = shared, storage[:k]
+        self.values, self.affine, self.ones = self.input.split([q, k - q - 1, 1])
+        self.z = self.affine if len(storage) == k else storage[k:]
+        self.weights = shared.c[:, :q]
         self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
 
     def fill(self, z: Tensor) -> Tensor:
         self.values.copy_(self.shared.map.values(z))
         self.z.copy_(z)
+        if self.affine is not self.z:
+            self.affine.copy_(self.shared.map.linear_coordinates(z))
         self.ones.fill_(1)
         return torch.addmm(z, self.shared.c, self.input, out=self.out)
 

@@ -16,9 +16,16 @@ from .energies import (
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
+from .lattices import Cosine, Walls
 from .mixture_flow import MixtureFlow, mixture_law
 from .modes import Modes, find_modes
-from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
+from .named_potentials import (
+    DoubleWell,
+    GaussianMixture,
+    Quadratic,
+    Rosenbrock,
+    StyblinskiTang,
+)
 from .potentials import (
     Potential,
     SumOfPotentials,
@@ -32,6 +39,7 @@ from .residual import residual_is_defined
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 from .turned import TurnedFlow
+from .wrapped import Wrapped
 
 __all__ = [
     "Barenblatt",
@@ -39,6 +47,7 @@ __all__ = [
     "Box",
     "CharacteristicFlow",
     "ChunkForce",
+    "Cosine",
     "Density",
     "DoubleWell",
     "Energy",
@@ -65,6 +74,8 @@ __all__ = [
     "SumOfPotentials",
     "TurnedFlow",
     "UserPotential",
+    "Walls",
+    "Wrapped",
     "components_of",
     "exact_map",
     "find_modes",

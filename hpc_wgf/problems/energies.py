@@ -211,12 +211,10 @@ class SumOfEnergies:
     def convexity(self) -> float | None:
         """κ, so that F is κ-convex along geodesics of W₂ as far as it is known: λ_min ∇²V of the
         potentials, 0 of entropy and internal energies (R. J. McCann, Adv. Math. 128 (1997) 153),
-        min(0, c λ_min ∇²J) of interactions; sums add. None where a part does not say it."""
+        that of `InteractionEnergy.convexity`; sums add. None where a part does not say it."""
         potential = self.potential()
         found = [0.0 if potential is None else potential.convexity()]
-        for part in self.interactions:
-            least = part.kernel.convexity() if part.factor >= 0 else None
-            found.append(None if least is None else min(0.0, part.factor * least))
+        found += [part.convexity() for part in self.interactions]
         known = all(isinstance(part, Entropy | InternalEnergy) for part in self.of_density)
         alone = all(isinstance(part, PotentialEnergy) for part in self.of_position)
         if not (known and alone) or any(value is None for value in found):

@@ -16,6 +16,7 @@ from .compact import Barenblatt
 from .densities import Density, Gaussian, Mixture, components_of
 from .energies import Entropy, InternalEnergy, PotentialEnergy, SumOfEnergies
 from .gaussian_flow import GaussianFlow
+from .lattices import Cosine
 from .matrices import diagonal_of, multiple_of_identity, times
 from .mixture_flow import MixtureFlow
 from .potentials import Potential, SumOfPotentials, is_separable
@@ -24,6 +25,7 @@ from .radial_flow import RadialPorousFlow
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 from .turned import TurnedFlow
+from .wrapped import Wrapped
 
 _SAME = 1e-6  # largest relative difference of two forms of one potential
 
@@ -46,6 +48,8 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
       potential or such a one with a diagonal Hessian;
     - from both with independent coordinates, if the potential is separable and β > 0, also in
       coordinates turned to the axes of a `GaussianMixture`;
+    - on circles from a wrapped Gaussian with independent coordinates, if the potential is separable
+      and β > 0;
     - from any density for β = 0, if the potential is separable or a polynomial of degree 2;
 
     and for the porous medium equation from a Barenblatt profile of the same exponent, if there is
@@ -75,9 +79,23 @@ def _attraction(energy: SumOfEnergies) -> float | None:
     return k
 
 
+def _circle_flow(potential: Potential | None, beta: float, start: Wrapped) -> ExactMap | None:
+    """The flow on circles, coordinate by coordinate."""
+    law, d = start.density, start.dimension
+    if not isinstance(law, Gaussian) or diagonal_of(law.covariance, d) is None or beta == 0:
+        return None
+    potential = Cosine(d, 0.0) if potential is None else potential
+    if not is_separable(potential, d):
+        return None
+    _check_declared(potential, law)
+    return SeparableFlow(potential, beta, law, start.periods)
+
+
 def _fokker_planck_flow(
     potential: Potential | None, beta: float, start: Density, attraction: float
 ) -> ExactMap | None:
+    if isinstance(start, Wrapped):
+        return None if attraction else _circle_flow(potential, beta, start)
     d = start.dimension
     constant = torch.zeros(()) if potential is None else potential.hessian()
     if constant is not None:

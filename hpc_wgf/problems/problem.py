@@ -16,10 +16,12 @@ from ..fields import is_plain_text
 from ..interactions import InteractionEnergy, Particles
 from ..kinds import check_kind, check_number
 from ..parallel import LocalCommunicator
+from ..periods import Periods
 from ..user_code import CHANGES_ITS_SAMPLES, called, check_values, said
 from .densities import Density
 from .energies import Energy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
+from .wrapped import wrapped
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -41,6 +43,8 @@ class Problem:
     convexity: float | None
     """κ, by the user's word: F is κ-convex along geodesics of W₂. None to take that of the energy
     (see `SumOfEnergies.convexity`), or where it does not say it that of the samples."""
+    periods: Periods | None
+    """Periods of the coordinates; None where there are none."""
 
     def __init__(
         self,
@@ -52,10 +56,12 @@ class Problem:
         name: str = "unnamed",
         exact: ExactMap | None = None,
         convexity: float | None = None,
+        periods: Periods | Sequence[float] | None = None,
     ) -> None:
         """A flow of `energy`, one part of F or several that are added up, from the density `start`.
 
-        If `exact` is not given, it is found automatically where `exact_map` knows it.
+        If `exact` is not given, it is found automatically where `exact_map` knows it. With
+        `periods` of the coordinates, 0 for none, the start density is wrapped (see `wrapped`).
 
         Errors: `InputError` if an object is no energy or no density, if dimensions differ, if
         the times are not finite and increasing, or if the name is no line of text.
@@ -70,6 +76,11 @@ class Problem:
         _check_kinds(parts, start)
         total = SumOfEnergies(parts)
         _check_dimensions(total, start.dimension)
+        if not (periods is None or isinstance(periods, Periods)):
+            periods = Periods.of(start.dimension, periods)
+        if periods is not None:
+            start = wrapped(start, periods)
+        self._set(periods=periods)
         self._set(energy=total, start=start, exact=exact or exact_map(total, start))
 
     def _set(self, **values: object) -> None:
@@ -94,9 +105,11 @@ class Problem:
 
     def log_partition(self) -> float | None:
         """log Z of the stationary density ρ_∞ = e^{−V/β}/Z, with which KL(ρ‖ρ_∞) = F(ρ)/β + log Z.
-        None if the energy is not ∫Vρ + β∫ρ log ρ with β > 0, or if Z is not known."""
+        None if the energy is not ∫Vρ + β∫ρ log ρ with β > 0 on ℝᵈ, or if Z is not known."""
         potential, beta = self.energy.potential(), self.energy.beta()
         if potential is None or beta == 0 or not self.energy.is_fokker_planck:
+            return None
+        if self.periods is not None:  # Potentials know the integral over ℝᵈ.
             return None
         return potential.log_partition(beta)
 

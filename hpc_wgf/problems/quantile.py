@@ -185,7 +185,7 @@ def _chang_cooper(v: np.ndarray, beta: float, apart: np.ndarray, dx: np.ndarray)
     B(w) = w/(e^w − 1). It vanishes for ρ ∝ e^{−v/β}, and at both ends of the grid.
     """
     w = np.diff(v) / beta
-    forward, backward = beta / apart * _bernoulli(w), beta / apart * _bernoulli(-w)
+    forward, backward = beta / apart * bernoulli(w), beta / apart * bernoulli(-w)
     bands = np.zeros((3, v.size))
     bands[0, 1:] = backward / dx[:-1]  # from cell i + 1 into cell i
     bands[2, :-1] = forward / dx[1:]  # from cell i into cell i + 1
@@ -194,8 +194,8 @@ def _chang_cooper(v: np.ndarray, beta: float, apart: np.ndarray, dx: np.ndarray)
     return bands
 
 
-def _bernoulli(w: np.ndarray) -> np.ndarray:
-    """w/(e^w − 1), by its Taylor polynomial near 0."""
+def bernoulli(w: np.ndarray) -> np.ndarray:
+    """B(w) = w/(e^w − 1) of the fluxes, by its Taylor polynomial near 0."""
     small = np.abs(w) < 1e-8
     safe = np.where(small, 1.0, w)
     with np.errstate(over="ignore"):  # e^w = ∞ gives the correct limit 0.

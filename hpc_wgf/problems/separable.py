@@ -7,13 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..periods import Periods
+from .circle_flow import CELLS, CircleFlow
 from .densities import Density
 from .potentials import Potential
 from .products import independent_coordinates
 from .quantile import CoordinateFlow
 
 _RESOLVED = 1e-3  # largest error of a map found on a grid, relative to the displacement
-_Pair = tuple[CoordinateFlow, CoordinateFlow]
+_Coordinate = Callable[[float, Tensor], Tensor]
+_Pair = tuple[_Coordinate, _Coordinate]
 
 
 class SeparableFlow:
@@ -28,9 +31,12 @@ class SeparableFlow:
     the potential does not confine it.
     """
 
-    def __init__(self, potential: Potential, beta: float, start: Density):
+    def __init__(
+        self, potential: Potential, beta: float, start: Density, periods: Periods | None = None
+    ):
         """`potential`: V, separable. `beta`: β > 0. `start`: a Gaussian or a mixture of Gaussians
-        with independent coordinates."""
+        with independent coordinates; with `periods`, where some coordinates go round circles, a
+        Gaussian that is wrapped round these."""
         laws = independent_coordinates(start)
         assert laws is not None
         self._coordinates: list[_Pair] = []
@@ -41,6 +47,14 @@ class SeparableFlow:
         for j, law in enumerate(laws):
             v = potential.coordinate(j)
             assert v is not None
+            if periods is not None and (length := periods.lengths[j]):
+                ((_, mean, deviation),) = law.components
+                fine, coarse = (
+                    CircleFlow(v, beta, mean, deviation, length, cells)
+                    for cells in (CELLS, CELLS // 2)
+                )
+                self._coordinates.append((fine, coarse))
+                continue
             key = (v, str(law.components))
             if key not in by_function:
                 flow = CoordinateFlow(v, beta, law)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checks import check_identity, check_same_stage
+from ..checks import check_commutes, check_identity, check_same_stage
 from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge, Look, PathPoint
 from ..ensemble import SamplesFailed
@@ -151,6 +151,7 @@ class Loop:
                 map = self.staging.next_map(point.state)
                 state = begin_stage(point.state, map)
                 check_identity(state.map.map, point.look.x)
+                check_commutes(state.map.map, self.judge.problem.periods, point.look.x)
                 begun = state, NewStage(described_built_in(map), state.theta)
         decided = None if begun is None else (begun[1].map, begun[1].theta)
         check_same_stage(decided, self.communicator)

@@ -25,6 +25,19 @@ FLOWS = {
         'problem.energy=[{kind="interaction", route="batches", batch=8, '
         'kernel={kind="power-law", a=2, b=0}}]',
     ],
+    "nonradial": [
+        'problem.energy=[{kind="interaction", factor=0.5, '
+        'kernel={kind="nonradial-kernel", function="user_objects:stripes"}}]',
+    ],
+    "circle": [
+        "problem.periods=[5.0, 0.0]",
+        'problem.energy=[{kind="cosine", wavelength=5.0, amplitude=[0.5, 0.0], '
+        'stiffness=[0.0, 1.0]}, {kind="entropy", beta=0.5}]',
+        'map=[{kind="periodic", harmonics=3, width=4}]',
+        "method.form=energy",
+        "method.scheme=ros2",
+        "stages.when=[0.1]",
+    ],
     "adaptive": ["method.scheme=bosh32", "method.tolerance=2e-3"],
 }
 

@@ -11,6 +11,7 @@ from hpc_wgf.maps import (
     BlockFlow,
     Composition,
     ModuleMap,
+    PeriodicMap,
     PlanarFlow,
     RadialBasis,
     RadialFlow,
@@ -18,10 +19,12 @@ from hpc_wgf.maps import (
     SoftmaxGates,
 )
 from hpc_wgf.maps.scaling import Scaling
+from hpc_wgf.periods import Periods
 
 D = 4
 COVARIANCE = [[2.0, 0.5, 0, 0], [0.5, 1.0, 0, 0.2], [0, 0, 1.5, 0], [0, 0.2, 0, 0.7]]
 CENTRES = [[1.0, -0.5, 0.2, 0.1], [-1.2, 0.4, 0.8, -0.3], [0.3, 1.5, -1.0, 0.6]]
+CIRCLES = Periods((20.0, 0.0, 0.0, 30.0))
 
 
 class Net(nn.Module):
@@ -44,6 +47,8 @@ MAPS = {
     "block-narrow": lambda: BlockFlow(D, 3),
     "block-axis": lambda: BlockFlow(D, 8, features=Features.AXIS),
     "spline": lambda: AxisSpline(D, 7, low=-1.5, high=2.0),
+    "periodic": lambda: PeriodicMap(CIRCLES, 1, 3),
+    "periodic-alone": lambda: PeriodicMap(Periods((20.0,) * D), 2),
     "radial": lambda: RadialFlow(D, 6, centre=0.2, radius=2.5),
     "radial-correlated": lambda: RadialFlow(D, 5, radius=3.0, covariance=COVARIANCE),
     "rbf": lambda: RadialBasis(D, centres=CENTRES, width=1.3),

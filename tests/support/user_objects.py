@@ -94,3 +94,13 @@ class Net(torch.nn.Module):
 def kernel(square):
     """A rational attraction of |x|²."""
     return -1 / (1 + square)
+
+
+def stripes(x):
+    """A kernel that is no function of the distance."""
+    return torch.cos(3 * x[:, 0]) * torch.exp(-0.5 * (x**2).sum(1))
+
+
+def lopsided(x):
+    """No kernel, as it is not even."""
+    return x[:, 0] + (x**2).sum(1)

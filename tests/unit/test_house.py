@@ -16,7 +16,7 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # other.
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators log",
-    "memory user_code kinds fields krylov parallel references streams",
+    "periods memory user_code kinds fields krylov parallel references streams",
     "maps",
     "output stages interactions store profiling",
     "problems report",

@@ -52,7 +52,8 @@ class CentreOfMass:
         """That of the evaluation sample, or where this has fewer samples than the `steps`, of as
         many of its own: the mean of few particles must not decide on the centre of the density.
         None where the flow conserves no centre."""
-        if not setting.problem.energy.keeps_centre:
+        problem = setting.problem
+        if problem.periods is not None or not problem.energy.keeps_centre:
             return None
         sampler, blocks, stream = (
             setting.sampler,

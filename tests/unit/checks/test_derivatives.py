@@ -9,8 +9,7 @@ import hpc_wgf as wgf
 from hpc_wgf.checks.derivatives import check_derivatives, check_force, check_kernel
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.config import catalogue, load
-from hpc_wgf.interactions import Kernel
-from hpc_wgf.interactions.kernels import Morse
+from hpc_wgf.interactions import Kernel, Morse
 from hpc_wgf.parallel import samples_to_check
 from hpc_wgf.problems import Potential
 

@@ -13,6 +13,7 @@ import hpc_wgf as wgf
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.diagnostics.linearised_error import Galerkin, Hessians, Seen, roughness
 from hpc_wgf.diagnostics.ridge_basis import RidgeBasis
+from hpc_wgf.interactions import Morse, NonradialKernel, Power, ScreenedCoulomb, Softened
 from hpc_wgf.maps import Frame
 from hpc_wgf.problems import Quadratic, SumOfEnergies, UserPotential
 
@@ -117,15 +118,51 @@ def test_the_convexity_of_a_potential_is_the_least_curvature(potential, kappa):
         wgf.GaussianKernel(-2.0, 0.7),
         wgf.PowerLaw(4.0, 2.0),
         wgf.PowerLaw(6.0, 3.0),
+        wgf.PowerLaw(2.0, 4.0),
+        Power(2.0),
+        Power(3.0),
+        Morse(0.5, 0.8),
+        Morse(2.0, 0.5),
+        Morse(0.4, 0.4),
+        Softened(Power(0.0), 0.3),
+        Softened(Power(-1.0), 0.3),
+        Softened(Power(2.0), 0.3),
+        Power(0.0),
+        ScreenedCoulomb(),
+        NonradialKernel(lambda x: x[:, 0] ** 2),
     ],
+    ids=str,
 )
 def test_the_convexity_of_a_kernel_is_the_least_curvature(kernel):
-    """∇J = weight · x has the eigenvalues weight, across, and (weight · r)', along x."""
-    r = torch.linspace(0, 4, 8001, dtype=torch.float64)
+    """∇J = weight · x has the eigenvalues weight, across, and (weight · r)', along x. Where no
+    bound is told, there is none, or the kernel is not of the distance."""
+    if isinstance(kernel, NonradialKernel):
+        assert kernel.convexity() is kernel.concavity() is None
+        return
+    r = torch.linspace(1e-4, 12, 80_001, dtype=torch.float64)
     across = kernel.weight(r.square())
-    along = torch.gradient(across * r, spacing=(r,))[0]
-    least = min(float(across.min()), float(along[1:-1].min()))
-    assert kernel.convexity() == pytest.approx(least, rel=1e-3)
+    along = torch.gradient(across * r, spacing=(r,))[0][1:-1]
+    eigenvalues = torch.stack([across[1:-1], along])
+    for bound, found in (
+        (kernel.convexity(), float(eigenvalues.min())),
+        (kernel.concavity(), float(eigenvalues.max())),
+    ):
+        if bound is None:
+            assert abs(found) > 20  # It is not bounded: at 0, or far away.
+        else:
+            assert bound == pytest.approx(found, rel=2e-3, abs=2e-3)
+
+
+def test_the_convexity_of_an_interaction_is_that_of_its_kernel_or_none():
+    """min(0, c λ_min ∇²J): a translation of all particles is never convex by an interaction."""
+    of = lambda kernel, factor: wgf.InteractionEnergy(kernel, factor).convexity()  # noqa: E731
+    assert of(Power(2.0), 3.0) == 0.0
+    assert of(Power(2.0), -3.0) == -3.0
+    assert of(wgf.PowerLaw(4.0, 2.0), 2.0) == -2.0
+    assert of(wgf.PowerLaw(2.0, 4.0), -2.0) == -2.0
+    assert of(Power(4.0), -1.0) is None
+    energy = SumOfEnergies([wgf.InteractionEnergy(Power(2.0), -3.0), wgf.Entropy(1.0)])
+    assert energy.convexity() == -3.0
 
 
 def followed(name, *settings, **options):

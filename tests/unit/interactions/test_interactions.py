@@ -8,10 +8,26 @@ import pytest
 import torch
 from torch import Tensor
 
+import hpc_wgf as wgf
 from hpc_wgf import GaussianKernel, InputError, InteractionEnergy, PowerLaw, Route, UserKernel
-from hpc_wgf.interactions import Kernel, Particles, batches, tiles
-from hpc_wgf.interactions.kernels import Morse
+from hpc_wgf.interactions import (
+    Kernel,
+    Morse,
+    NonradialKernel,
+    Particles,
+    Power,
+    ScreenedCoulomb,
+    Softened,
+    batches,
+    tiles,
+)
 from hpc_wgf.parallel import LocalCommunicator
+
+
+def _along(x: Tensor) -> Tensor:
+    """A direction that singles out no axis."""
+    return torch.arange(1.0, x.shape[-1] + 1).to(x)
+
 
 KERNELS = {
     "even": PowerLaw(4, 2),
@@ -21,13 +37,30 @@ KERNELS = {
     "Riesz": PowerLaw(2, -0.5),
     "gaussian": GaussianKernel(0.7, 0.6),
     "Morse": Morse(1.5, 0.4),
+    "square": Power(2),
+    "cubic": Power(3),
+    "log alone": Power(0),
+    "screened": ScreenedCoulomb(0.7),
+    "screened in the plane": ScreenedCoulomb(0.7, field=2),
+    "softened": Softened(Power(0), 0.05),
+    "nonradial": NonradialKernel(lambda x: torch.cos(x @ _along(x)) * torch.exp(-(x**2).sum(1))),
+    "anisotropic log": NonradialKernel(lambda x: (x**2 @ _along(x)).log()),
     "user": UserKernel(lambda square: torch.cos(square) - 0.3 * square),
 }
 
 
 def values(kernel: Kernel, x: Tensor) -> Tensor:
     """J(x) by the formula, for x (…, d)."""
+    if isinstance(kernel, NonradialKernel):
+        return kernel.function(x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])
     r = x.norm(dim=-1)
+    if isinstance(kernel, Softened):
+        return 0.5 * (r**2 + kernel.length**2).log()
+    if isinstance(kernel, Power):
+        return r.log() if kernel.exponent == 0 else r**kernel.exponent / kernel.exponent
+    if isinstance(kernel, ScreenedCoulomb):
+        unit = kernel.length if kernel.field == 3 else 1.0
+        return screened(r / kernel.length, kernel.field) / unit
     if isinstance(kernel, PowerLaw):
         powers = [r.log() if q == 0 else r**q / q for q in (kernel.a, kernel.b)]
         return powers[0] - powers[1]
@@ -36,6 +69,15 @@ def values(kernel: Kernel, x: Tensor) -> Tensor:
     if isinstance(kernel, Morse):
         return kernel.strength * torch.exp(-r / kernel.range) - torch.exp(-r)
     return torch.cos(r**2) - 0.3 * r**2
+
+
+def screened(r: Tensor, field: int) -> Tensor:
+    """e^{−r}/r, or K₀(r) = ∫₀^∞ e^{−r cosh t} dt by the trapezoidal rule."""
+    if field == 3:
+        return torch.exp(-r) / r
+    t = torch.linspace(0, 12, 601, dtype=torch.float64)
+    rates = torch.exp(-r[..., None] * t.cosh())
+    return (rates.sum(-1) - 0.5 * rates[..., 0]) * (t[1] - t[0])
 
 
 def dense_energy(kernel: Kernel, x: Tensor, self_pairs: bool) -> Tensor:
@@ -91,17 +133,18 @@ def test_moments_in_single_precision_do_not_care_where_the_particles_are(dimensi
 
 @pytest.mark.parametrize("dimension", [1, 2, 5])
 @pytest.mark.parametrize("self_pairs", [False, True])
-def test_moments_are_all_pairs(self_pairs, dimension):
+@pytest.mark.parametrize("kernel", [PowerLaw(4, 2), PowerLaw(2, 4), Power(2), Power(4)], ids=str)
+def test_moments_are_all_pairs(kernel, self_pairs, dimension):
     x = 2 + torch.randn(300, dimension)
     routes = [
-        fields(InteractionEnergy(PowerLaw(4, 2), 0.7, route=route, self_pairs=self_pairs), x)
+        fields(InteractionEnergy(kernel, 0.7, route=route, self_pairs=self_pairs), x)
         for route in (Route.MOMENTS, Route.PAIRS)
     ]
     for by_moments, by_pairs in zip(*routes, strict=True):
         assert torch.allclose(by_moments, by_pairs, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["log", "gaussian"])
+@pytest.mark.parametrize("name", ["log", "gaussian", "nonradial"])
 @pytest.mark.parametrize("dimension", [2, 4])
 def test_the_size_of_the_tiles_does_not_matter(monkeypatch, name, dimension):
     x = torch.randn(97, dimension)
@@ -120,7 +163,7 @@ def test_forces_add_up_to_nothing():
         assert float(force.sum(0).abs().max()) < 1e-10 * float(force.abs().sum())
 
 
-@pytest.mark.parametrize("name", ["gaussian", "log"])
+@pytest.mark.parametrize("name", ["gaussian", "log", "nonradial"])
 def test_a_batch_of_all_is_all_pairs(name):
     x = torch.randn(50, 2)
     batch = fields(InteractionEnergy(KERNELS[name], route=Route.BATCHES, batch=50), x, chunks=1)
@@ -262,6 +305,8 @@ def test_single_precision_far_from_the_origin():
     ("kernel", "n", "route"),
     [
         (PowerLaw(4, 2), 10**7, Route.MOMENTS),
+        (Power(2), 10**7, Route.MOMENTS),
+        (Power(0), 10**5, Route.PAIRS),
         (GaussianKernel(), 10_000, Route.PAIRS),
         (GaussianKernel(), 10**6, Route.BATCHES),
     ],
@@ -281,7 +326,15 @@ def test_the_automatic_route(kernel, n, route):
             "no particle acts on itself",
         ),
         (lambda: InteractionEnergy(GaussianKernel(), float("nan")), "must be finite"),
+        (lambda: InteractionEnergy(KERNELS["nonradial"], self_pairs=True), "may be, singular at 0"),
         (lambda: PowerLaw(2, 2), "differ"),
+        (lambda: Power(float("inf")), "finite exponent"),
+        (lambda: Power(-2).check_dimension(2), "infinite in dimension 2"),
+        (lambda: ScreenedCoulomb().check_dimension(1), "infinite in dimension 1"),
+        (lambda: ScreenedCoulomb(0.0), "length above 0"),
+        (lambda: ScreenedCoulomb(1.0, field=1), "2 or 3 dimensions"),
+        (lambda: Softened(KERNELS["nonradial"], 0.1), "only a radial kernel"),
+        (lambda: Softened(Power(0), -0.1), "length above 0"),
         (lambda: GaussianKernel(1.0, 0.0), "positive width"),
         (lambda: PowerLaw(2, -3).check_dimension(3), "infinite in dimension 3"),
         (lambda: UserKernel(lambda s: s**-2).check_dimension(1), "infinite in dimension 1.*-4"),
@@ -302,7 +355,9 @@ def test_one_particle_meets_nobody():
         InteractionEnergy(PowerLaw(2, 0)).check_particles(1)
 
 
-@pytest.mark.parametrize("name", ["log", "Riesz", "rough"])
+@pytest.mark.parametrize(
+    "name", ["log", "Riesz", "rough", "screened", "nonradial", "anisotropic log"]
+)
 def test_particles_in_one_place_do_not_push_each_other(name):
     """Rounding brings them together in single precision: 0, not infinity times 0."""
     x = torch.randn(40, 1)
@@ -330,6 +385,10 @@ def test_routes_in_single_precision():
 def test_two_functions_of_one_name_are_told_apart():
     """The store compares them by what they print when a run is resumed."""
     assert repr(UserKernel(lambda s: s)) != repr(UserKernel(lambda s: -s))
+    kernels = [NonradialKernel(lambda x, c=c: c * (x**2).sum(1), "J") for c in (1.0, 2.0)]
+    for kernel in kernels:
+        kernel.check_dimension(2)
+    assert repr(kernels[0]) != repr(kernels[1])
 
 
 @pytest.mark.parametrize(
@@ -362,3 +421,46 @@ def test_a_weight_that_is_one_number_expanded_counts_for_every_pair(d):
         Particles([x], [[50]], LocalCommunicator()), potential=True
     )
     assert torch.allclose(field.force, 2 * (x - x.mean(0)) * 50 / 49, atol=1e-12)
+
+
+def _odd(x: Tensor) -> Tensor:
+    return x[:, 0] + (x**2).sum(1)
+
+
+def _detached(x: Tensor) -> Tensor:
+    return (x * x.detach()).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_odd, r"not even: J\(x\) = .* and J\(−x\) = .*sees \(J\(x\) \+ J\(−x\)\)/2 only"),
+        (lambda x: x**2, r"returned shape \(12, 2\).*one value for each difference"),
+        (lambda x: (x**2).sum(), "returned shape"),
+        (lambda x: (x**2).sum(1) / (x**2).sum(), "depends on the other differences"),
+        (lambda x: (x**2).sum(1).log().log(), "not finite away from 0"),
+        (lambda x: (x.detach() ** 2).sum(1), "cannot differentiate"),
+        (_detached, "gradient that torch finds"),
+        (lambda x: x.nope(), "cannot be evaluated"),
+        (3.0, "3.0 is no function"),
+    ],
+)
+def test_a_function_that_is_no_kernel_is_refused_in_one_line(function, message):
+    with pytest.raises(InputError, match=message) as refused:
+        wgf.Problem([InteractionEnergy(NonradialKernel(function, "J"))], wgf.Gaussian(2), 1.0)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kernel", [Softened(Power(0), 1e-6), Softened(Power(-0.5), 1e-6)], ids=str)
+def test_what_a_nearly_singular_kernel_does_to_a_particle_itself_stays_out(kernel):
+    """E|x − y|^q/q of normal particles, |x − y|² = 4 times a chi-squared variable over 2: within
+    four standard errors; J(0)/(2n) would be many times as much for q < 0."""
+    n, q = 2000, kernel.kernel.exponent
+    x = torch.randn(n, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    _, potential = fields(InteractionEnergy(kernel), x)
+    log_mean = 0.5 * (math.log(4) - 0.5772156649015329)
+    mean = log_mean if q == 0 else 2**q * math.gamma(1 + q / 2) / q
+    error = float(potential.std()) * 2 / n**0.5
+    assert abs(float(potential.mean()) - mean / 2) < 4 * error
+    own = abs(float(kernel.value(torch.zeros(1, dtype=torch.float64)))) / (2 * n)
+    assert q == 0 or own > 10 * error
