@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..parallel import samples_to_check
-from ..problems import Density, PotentialEnergy, Problem, SumOfPotentials, UserPotential
+from ..problems import Density, Problem, UserPotential, potentials_of
 from ..user_code import CHANGES_ITS_SAMPLES, called, said
 from .differences import refuse_other_derivative
 
@@ -44,12 +44,7 @@ def check_gradients(problem: Problem, z: Tensor) -> None:
 
 def _functions(problem: Problem) -> list[UserPotential]:
     """The potentials of the problem that are functions of a user, also as terms of a sum."""
-    wholes = [part.potential for part in problem.energy.parts if isinstance(part, PotentialEnergy)]
-    terms = [
-        term
-        for whole in wholes
-        for term in ([t for _, t in whole.terms] if isinstance(whole, SumOfPotentials) else [whole])
-    ]
+    terms = potentials_of(problem.energy)
     return [term for term in terms if isinstance(term, UserPotential)]
 
 

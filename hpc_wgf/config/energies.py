@@ -16,6 +16,7 @@ from .potentials import (
     QuadraticTable,
     RandomQuadraticTable,
     RosenbrockTable,
+    SampleTargetTable,
     StyblinskiTangTable,
     UserPotentialTable,
     potential_of,
@@ -63,6 +64,7 @@ EnergyTable = Annotated[
     | DoubleWellTable
     | RosenbrockTable
     | GaussianMixtureTable
+    | SampleTargetTable
     | UserPotentialTable
     | EntropyTable
     | InternalTable
