@@ -13,6 +13,7 @@ from .densities import Gaussian, Mixture
 
 _NUMBERS = (1, 2, 4, 8, 16, 32)  # of components that are tried
 _PER_COMPONENT = 20  # samples for each number of a component
+_SURE = 2.0  # Standard errors by which more components have to be better.
 _HELD_OUT = 5  # Of so many samples one is held out.
 _ROUNDS = 200  # of the algorithm at most,
 _GAIN = 1e-7  # which ends where a round gains less log-likelihood a sample.
@@ -20,8 +21,10 @@ _FLOOR = 1e-4  # Least variance of a component, over that of the samples in each
 
 
 class FittedMixture(Mixture):
-    """Σ_k π_k N(m_k, C_k) that fits samples, with as many components as samples that are held out
-    like best, out of 1, 2, 4, …, 32. The same for the same samples."""
+    """Σ_k π_k N(m_k, C_k) that fits samples, the same for the same ones.
+
+    Its components are 1, 2, 4, … up to 32, doubled as long as samples that are held out become more
+    likely by more than the noise of that."""
 
     def __init__(self, z: Tensor):
         """`z`: the samples, (n, d) in float64. Errors: `InputError` where they lie on a plane."""
@@ -30,7 +33,7 @@ class FittedMixture(Mixture):
         n, d = fitted.shape
         frame = whitening(fitted)
         y = torch.linalg.solve_triangular(frame, (fitted - z.mean(0)).T, upper=False).T
-        best, self.of_one = -math.inf, math.nan
+        best: Tensor | None = None
         chosen, weights = list[Gaussian](), list[float]()
         for number in _NUMBERS:
             if number > 1 and n < _PER_COMPONENT * number * (1 + d + d * (d + 1) // 2):
@@ -41,15 +44,16 @@ class FittedMixture(Mixture):
                 for m, L in zip(means, factors, strict=True)
             ]
             tried = Mixture(parts, shares.tolist())
-            likelihood = float(tried.log_density(others).mean())
-            if number == 1:
-                self.of_one = likelihood
+            likelihoods = tried.log_density(others)
+            if best is None:
+                self.of_one = float(likelihoods.mean())
                 """Mean log-likelihood of the held-out samples under one Gaussian."""
-            if not likelihood > best:
+            elif not _is_better(likelihoods - best):
                 break
-            best, chosen, weights = likelihood, parts, shares.tolist()
+            best, chosen, weights = likelihoods, parts, shares.tolist()
+        assert best is not None
         super().__init__(chosen, weights)
-        self.likelihood = best
+        self.likelihood = float(best.mean())
         """Mean log-likelihood of the held-out samples."""
         self.samples = len(z)
         """n, the held-out ones among them."""
@@ -69,6 +73,11 @@ class FittedMixture(Mixture):
             f"log-likelihood {self.likelihood:.4g} of samples held out ({self.of_one:.4g} by one "
             "Gaussian). What depends on the density is off by what the fit is"
         )
+
+
+def _is_better(gains: Tensor) -> bool:
+    """Whether log-likelihoods, (n,), have grown by more than the noise of their mean."""
+    return bool(gains.mean() > _SURE * gains.std() / len(gains) ** 0.5)
 
 
 def whitening(z: Tensor) -> Tensor:

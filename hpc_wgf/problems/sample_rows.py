@@ -65,7 +65,7 @@ class SampleRows:
         """A hash of the rows that were looked at, and of shape and type."""
 
     def __repr__(self) -> str:
-        return f"SampleRows({self.name}, {self.count} × {self.dimension}, {self.digest})"
+        return f"{self.count} × {self.dimension} with digest {self.digest}"
 
     def read(self, rows: slice) -> Tensor:
         """Consecutive rows, (n, d) in float64. Errors: `InputError` for values that are not

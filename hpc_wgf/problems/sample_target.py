@@ -1,13 +1,15 @@
 """A target density Q that is known by samples: its potential −log Q, learned once.
 
-With μ = N(m, 1.3² C), m and C the moments of the samples, the ratio r = log Q/μ is the log-odds of
-a sample being of Q and not of μ, where both are as many. It is found by logistic regression
-(M. Sugiyama, T. Suzuki, T. Kanamori, Density Ratio Estimation, Cambridge 2012) on
+With μ = .8 N(m, 1.3² C) + .2 N(m, 3.9² C), m and C the moments of the samples, r = log Q/μ is the
+log-odds of a sample being of Q and not of μ, where both are as many. It is found by logistic
+regression (M. Sugiyama, T. Suzuki, T. Kanamori, Density Ratio Estimation, Cambridge 2012) on
 
-    r(y) = θ₀ + Σ_k θ_k tanh(s_k u_k·(y − y_k)),    y = (1.3² C)^{−½} (x − m),
+    r(y) = θ₀ + w(y) [θ₁ + Σ_k θ_k tanh(s_k u_k·(y − y_k))],    y = (1.3² C)^{−½} (x − m),
 
 u_k random directions, y_k samples and s_k = 1, 2, 4 in turn: a convex problem in θ, so that the
-same samples give the same potential everywhere, up to rounding. r is bounded, and V ~ |y|²/2.
+same samples give the same potential everywhere, up to rounding. Far away, where no sample is, a fit
+might be anything: there the window w = 2^{−(|y|/R)⁴}, R² = d + 3 (2d)^½, leaves the density μ, and
+the wide part of μ has samples in between.
 """
 
 from __future__ import annotations
@@ -31,11 +33,13 @@ from .sample_rows import SampleRows, SampleSource
 FEWEST = 256
 """The least samples that tell a target."""
 _MOST = 32768  # samples that are learned from
-_WIDER = 1.3  # μ than the samples
-_REFERENCE, _MOST_REFERENCE = 2, 16384  # samples of μ for one of Q, up to so many
+_WIDER = 1.3  # μ than the samples,
+_FAR, _FAR_SHARE = 3.0, 0.2  # and a share of it wider still
+_REFERENCE, _MOST_REFERENCE = 4, 16384  # samples of μ for one of Q, up to so many
 _FEATURES = 192
+_FREE = 2  # constants, which no ridge holds down
 _SCALES = (1.0, 2.0, 4.0)
-_RIDGES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # factors of |θ|²/2 that are tried, one after another
+_RIDGES = (1e-3, 1e-4, 1e-5, 1e-6)  # factors of |θ|²/2 that are tried, one after another
 _HELD_OUT = 0.2  # of the samples, which choose among them
 _MOST_ITERATIONS = 50
 _CONVERGED = 1e-14  # decrease of the loss that another step of Newton's method promises
@@ -65,6 +69,7 @@ class SampleTarget(Potential):
         """The samples."""
         self._description = description or repr(self.rows)
         self.dimension, self.seed = self.rows.dimension, seed
+        self._radius_square = self.rows.dimension + 3 * (2 * self.rows.dimension) ** 0.5
         if self.rows.count < FEWEST:
             raise InputError(
                 f"{self.rows.name} holds {self.rows.count} samples: a target is learned from at "
@@ -77,6 +82,7 @@ class SampleTarget(Potential):
         y = self._whitened(x)
         wanted = max(len(y), min(_REFERENCE * len(y), _MOST_REFERENCE))
         reference = torch.from_numpy(random.standard_normal((wanted, self.dimension)))
+        reference[:: round(1 / _FAR_SHARE)] *= _FAR
         self._slopes, self._offsets = _features(y, random)
         found = self._fitted(y, reference)
         self.theta, self.loss, self.ridge = found
@@ -114,20 +120,39 @@ class SampleTarget(Potential):
         return torch.linalg.solve_triangular(self._factor.to(x), arm.T, upper=False).T
 
     def _rows(self, y: Tensor) -> Tensor:
-        """The features and a constant, (n, K + 1)."""
-        features = torch.tanh(torch.addmm(self._offsets.to(y), y, self._slopes.to(y).T))
-        return torch.cat([features, torch.ones_like(y[:, :1])], 1)
+        """The features and both constants, (n, K + 2)."""
+        window = self._window(y)[:, None]
+        return torch.cat([window * self._tanh(y), window, torch.ones_like(window)], 1)
+
+    def _tanh(self, y: Tensor) -> Tensor:
+        return torch.tanh(torch.addmm(self._offsets.to(y), y, self._slopes.to(y).T))
+
+    def _window(self, y: Tensor) -> Tensor:
+        return torch.exp2(-(y.square().sum(1) / self._radius_square).square())
 
     def __call__(self, x: Tensor) -> Tensor:
         y = self._whitened(x)
         log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi)
         constant = log_norm + float(self._factor.diagonal().log().sum())
-        return 0.5 * y.square().sum(1) + constant - self._rows(y) @ self.theta.to(x)
+        return constant - self._log_parts(y).logsumexp(1) - self._rows(y) @ self.theta.to(x)
+
+    def _log_parts(self, y: Tensor) -> Tensor:
+        """Logarithms of both parts of μ but for a constant, (n, 2)."""
+        square = 0.5 * y.square().sum(1, keepdim=True)
+        d = len(self.mean)
+        far = math.log(_FAR_SHARE) - d * math.log(_FAR) - square / _FAR**2
+        return torch.cat([math.log(1 - _FAR_SHARE) - square, far], 1)
 
     def gradient(self, x: Tensor) -> Tensor:
         y = self._whitened(x)
-        features, theta = self._rows(y)[:, :-1], self.theta[:-1].to(x)
-        inner = y - ((1 - features * features) * theta) @ self._slopes.to(x)
+        features, theta = self._tanh(y), self.theta[:-_FREE].to(x)
+        height = features @ theta + self.theta[-_FREE].to(x)
+        near, far = self._log_parts(y).softmax(1).split(1, 1)
+        inner = (near + far / _FAR**2) * y
+        within = ((1 - features * features) * theta) @ self._slopes.to(x)
+        slope = 4 * math.log(2) * y.square().sum(1) / self._radius_square**2
+        outward = (slope * height)[:, None] * y
+        inner = inner - self._window(y)[:, None] * (within - outward)
         return torch.linalg.solve_triangular(self._factor.to(x), inner, upper=False, left=False)
 
     def learned(self) -> Sequence[Tensor]:
@@ -168,14 +193,14 @@ class _Regression:
         r = self._rows @ theta
         signed = torch.where(self._is_target > 0, -r, r)
         return float(self._weights @ softplus(signed)) + 0.5 * ridge * float(
-            theta[:-1] @ theta[:-1]
+            theta[:-_FREE] @ theta[:-_FREE]
         )
 
     def minimum(self, theta: Tensor, ridge: float) -> Tensor:
-        """θ where the loss plus ridge/2 |θ|² (but for the constant) is least, by Newton's method
+        """θ where the loss plus ridge/2 |θ|² (but for the constants) is least, by Newton's method
         from `theta`."""
         penalty = theta.new_full(theta.shape, ridge)
-        penalty[-1] = 0.0
+        penalty[-_FREE:] = 0.0
         for _ in range(_MOST_ITERATIONS):
             odds = torch.sigmoid(self._rows @ theta)
             slope = self._rows.T @ (self._weights * (odds - self._is_target)) + penalty * theta

@@ -12,7 +12,8 @@ from hpc_wgf.config.imports import load_object
 NAMES = [
     "aggregation-2d", "aggregation-2d-paper", "aggregation-diffusion-2d", "aggregation-log",
     "double-well-1d", "double-well-2d", "gmm-13d", "gmm-8d", "gmm-two-moons", "heat-merging-1d",
-    "heat-merging-2d", "mog-10d", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso", "ou-scaling",
+    "heat-merging-2d", "mog-10d", "moons-by-samples", "ou-10d", "ou-10d-planar", "ou-2d",
+    "ou-2d-aniso", "ou-scaling",
     "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d",
     "porous-5d-paper", "porous-deep-10d", "porous-deep-2d", "porous-deep-6d", "porous-mixture-10d",
     "porous-mixture-10d-paper", "porous-uniform-5d", "porous-uniform-5d-paper", "rosenbrock-10d",
