@@ -94,3 +94,7 @@ class Net(torch.nn.Module):
 def kernel(square):
     """A rational attraction of |x|²."""
     return -1 / (1 + square)
+
+
+NORMAL = torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())
+"""A distribution in place of a start density."""
