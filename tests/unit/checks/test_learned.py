@@ -39,6 +39,15 @@ def test_ranks_that_find_other_samples_or_learn_otherwise_are_refused():
             check_same_samples(problem(X), Ranks(each.found))
 
 
+def test_ranks_that_start_from_other_samples_are_refused():
+    """Where nothing is learned from them."""
+    first, other = (wgf.Problem([wgf.Entropy(1.0)], wgf.Samples(x), until=1.0) for x in (X, 2 * X))
+    found = Ranks()
+    check_same_samples(other, found)
+    with pytest.raises(wgf.InputError, match="the ranks do not find the same samples"):
+        check_same_samples(first, Ranks(found.found))
+
+
 def test_what_no_samples_tell_is_not_compared():
     none = Ranks()
     check_same_samples(wgf.Problem([wgf.Entropy(1.0)], wgf.Gaussian(2), until=1.0), none)

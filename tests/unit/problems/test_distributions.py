@@ -36,9 +36,10 @@ def test_samples_come_from_the_random_numbers_that_are_given_and_leave_torch_as_
     expected = torch.rand(3)
     torch.manual_seed(5)
     first, second = (density.sample(np.random.default_rng(1), 4) for _ in range(2))
+    other = density.sample(np.random.default_rng(2), 4)
     assert torch.equal(first, second)
+    assert not torch.equal(first, other)
     assert torch.equal(torch.rand(3), expected)
-    assert not torch.equal(first, density.sample(np.random.default_rng(2), 4))
 
 
 def test_a_flow_from_a_distribution_is_that_from_the_density():
