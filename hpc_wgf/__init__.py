@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .problems import (
         Barenblatt,
         Box,
+        DistributionDensity,
         DoubleWell,
         Entropy,
         Gaussian,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
         Problem,
         Quadratic,
         Rosenbrock,
+        Samples,
+        SampleTarget,
         StyblinskiTang,
         UserPotential,
     )
@@ -73,6 +76,7 @@ __all__ = [
     "Box",
     "Composition",
     "Consolidated",
+    "DistributionDensity",
     "DoubleWell",
     "Entropy",
     "Features",
@@ -102,6 +106,8 @@ __all__ = [
     "Run",
     "RunError",
     "RunSpec",
+    "SampleTarget",
+    "Samples",
     "Sampling",
     "SoftmaxGates",
     "Solution",

@@ -16,9 +16,11 @@ from .checks import (
     check_communicator,
     check_density,
     check_same_everywhere,
+    check_same_samples,
     check_start,
     gate_warnings,
     output_of,
+    sample_notes,
     start_warnings,
 )
 from .diagnostics import ErrorMonitor, Judge
@@ -145,7 +147,12 @@ def solve(
         if stored is not None:
             check_same_run(stored, run)
             checkpoint = last_checkpoint(stored, problem.until)
-        warned = start_warnings(problem, evaluation.z) + gate_warnings(problem, run.setting.map)
+        warned = [
+            *start_warnings(problem, evaluation.z),
+            *gate_warnings(problem, run.setting.map),
+            *sample_notes(problem),
+        ]
+    check_same_samples(problem, communicator)
     check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
     judge, state = Judge(problem, evaluation), None
     errors = ErrorMonitor.of(judge, run.setting.sampler) if run.layout.bound else None

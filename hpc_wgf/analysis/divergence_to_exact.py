@@ -12,7 +12,7 @@ from torch import Tensor
 from ..cloud import Cloud
 from ..errors import InputError
 from ..kinds import check_whole
-from ..problems import Problem
+from ..problems import Problem, is_known
 from .langevin_paths import LangevinPaths
 
 PATHS = 1000
@@ -42,11 +42,14 @@ class ExactDivergence:
 
 
 def no_reversible_flow(problem: Problem) -> str:
-    """Why the flow of `problem` is no reversible Fokker–Planck flow; "" where it is one."""
+    """Why the flow of `problem` is no reversible Fokker–Planck flow from a known density; "" where
+    it is one."""
     if not problem.energy.is_fokker_planck:
         return "the energy is not of the form ∫Vρ + β∫ρ log ρ"
     if not problem.energy.beta() > 0:
         return "there is no entropy, or its coefficient is 0"
+    if not is_known(problem.start):
+        return "the start density is known by samples alone"
     return ""
 
 

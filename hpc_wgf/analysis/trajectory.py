@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 
 from ..cloud import Cloud, joined
 from ..config import RunSpec, build, parse_stored
@@ -19,6 +21,7 @@ from ..kinds import check_number, check_whole
 from ..maps import MapState, PushForward
 from ..methods.base import Setting, laid_out
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
+from ..problems import is_known
 from ..run.layout import Layout
 from ..run.stored_maps import map_of_row
 from ..store import StoredRun, open_run
@@ -138,7 +141,11 @@ class Trajectory:
 
     def sample(self, count: int, time: float, *, seed: int = 0) -> Cloud:
         """`count` new samples of ρ(t) at a stored time, with log ρ and ∇ log ρ: independent of all
-        samples of the run, and the same for the same seed."""
+        samples of the run, and the same for the same seed.
+
+        Of a start that is known by samples, images of these: each at most once, and for seed 0
+        those first that no step has seen. Log ρ and ∇ log ρ are then not a number, unless the
+        density is given or fitted."""
         drawn = self.drawn(count, self.map(time), LocalCommunicator(), seed=seed)
         return joined([image for _, image in drawn])
 
@@ -163,7 +170,10 @@ class Trajectory:
             # Drawn one by one: all together may be more than memory holds.
             parts = [[part]] * communicator.size
             (chunk,) = sampler.draw(blocks, parts, RandomStream.ANALYSIS, seed).chunks
-            yield chunk, map.carry(chunk)
+            image = map.carry(chunk)
+            if not is_known(self.spec.problem.start):
+                chunk, image = _without_density(chunk), _without_density(image)
+            yield chunk, image
 
     def exact_divergence(
         self, time: float, *, samples: int = SAMPLES, paths: int = PATHS, seed: int = 0
@@ -184,3 +194,8 @@ class Trajectory:
         velocity = None if stored is None else map.theta.new_tensor(stored)
         look = self.judge.look(map, velocity)
         return self.judge.figures(self.times[row], map, velocity, look)
+
+
+def _without_density(cloud: Cloud) -> Cloud:
+    unknown = torch.full_like(cloud.x, math.nan)
+    return replace(cloud, log_density=unknown[:, 0], score=unknown)

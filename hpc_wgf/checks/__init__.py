@@ -4,6 +4,7 @@ from .arguments import check_arguments, check_communicator, check_map, output_of
 from .bounded import start_warnings
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .functions import check_density
+from .learned import check_same_samples, sample_notes
 from .left_over import MOST_LEFT_OVER, force_left_over, gate_warnings
 from .map import check_identity
 from .module import copied
@@ -24,6 +25,7 @@ __all__ = [
     "check_map",
     "check_mass",
     "check_same_everywhere",
+    "check_same_samples",
     "check_same_stage",
     "check_start",
     "check_virial",
@@ -32,5 +34,6 @@ __all__ = [
     "gate_warnings",
     "output_of",
     "rounding",
+    "sample_notes",
     "start_warnings",
 ]

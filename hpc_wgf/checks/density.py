@@ -11,7 +11,7 @@ from ..cloud import Cloud
 from ..diagnostics import log_mass
 from ..errors import InputError
 from ..parallel import affordable, samples_to_check
-from ..problems import Density, Gaussian, Problem
+from ..problems import Density, Gaussian, Problem, is_known
 
 VIRIAL_SAMPLES = 32768
 """Default number of samples on which `check_virial` tests the score."""
@@ -31,9 +31,9 @@ def check_mass(problem: Problem) -> None:
     hardly overlap, as for distant narrow modes or in more than 1000 dimensions, or if log λ cannot
     be evaluated outside of the support.
     """
-    if not problem.energy.needs_density:
-        return
     start = problem.start
+    if not problem.energy.needs_density or not is_known(start):
+        return
     count = affordable(2 * _MASS_SAMPLES, start.dimension)
     fitted, own = samples_to_check(start.sample, max(2, count)).chunk(2)
     here = start.log_density(own)

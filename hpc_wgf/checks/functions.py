@@ -7,15 +7,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..parallel import samples_to_check
-from ..problems import (
-    Density,
-    Potential,
-    PotentialEnergy,
-    Problem,
-    SumOfPotentials,
-    UserPotential,
-    Walls,
-)
+from ..problems import Density, Problem, UserPotential, Walls, potentials_of
 from ..user_code import CHANGES_ITS_SAMPLES, called, said
 from .differences import refuse_other_derivative
 
@@ -54,7 +46,7 @@ def check_gradients(problem: Problem, z: Tensor) -> None:
 def check_walls(problem: Problem, z: Tensor) -> None:
     """Errors: `InputError` if more than 1 in 1000 of the start samples z, (n, d), lies beyond the
     walls of a box: their first motion would be that of the walls alone."""
-    for walls in _terms(problem):
+    for walls in potentials_of(problem.energy):
         if not isinstance(walls, Walls):
             continue
         beyond = walls.beyond(z)
@@ -70,17 +62,8 @@ def check_walls(problem: Problem, z: Tensor) -> None:
 
 def _functions(problem: Problem) -> list[UserPotential]:
     """The potentials of the problem that are functions of a user, also as terms of a sum."""
-    return [term for term in _terms(problem) if isinstance(term, UserPotential)]
-
-
-def _terms(problem: Problem) -> list[Potential]:
-    """The potentials of the problem, and of a sum its terms."""
-    wholes = [part.potential for part in problem.energy.parts if isinstance(part, PotentialEnergy)]
-    return [
-        term
-        for whole in wholes
-        for term in ([t for _, t in whole.terms] if isinstance(whole, SumOfPotentials) else [whole])
-    ]
+    terms = potentials_of(problem.energy)
+    return [term for term in terms if isinstance(term, UserPotential)]
 
 
 def _cannot_be_evaluated(potential: UserPotential, z: Tensor, error: Exception) -> InputError:

@@ -17,6 +17,7 @@ from .potentials import (
     QuadraticTable,
     RandomQuadraticTable,
     RosenbrockTable,
+    SampleTargetTable,
     StyblinskiTangTable,
     UserPotentialTable,
     WallsTable,
@@ -67,6 +68,7 @@ EnergyTable = Annotated[
     | DoubleWellTable
     | RosenbrockTable
     | GaussianMixtureTable
+    | SampleTargetTable
     | UserPotentialTable
     | EntropyTable
     | InternalTable

@@ -75,8 +75,9 @@ KINDS = {place.rpartition(".")[2] for place in TABLES if "." in place}
 def table_at(place: str) -> type[Any]:
     """The table at a place of `TABLES`, or `RunFile` where there is none.
 
-    A component of a mixture counts as a start density.
+    A density from which samples are drawn, and a component of a mixture, count as start densities.
     """
+    place = place.replace("energy.samples.draw_from.", "start.")
     return TABLES.get(place.replace("start.mixture.components.", "start."), RunFile)
 
 

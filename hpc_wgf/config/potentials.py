@@ -11,6 +11,7 @@ from pydantic import Field
 from ..errors import InputError
 from ..fields import Matrix, Number, Unit, Vector, Whole
 from .imports import ImportPath, load_object
+from .starts import StartTable
 from .table import Table
 
 if TYPE_CHECKING:
@@ -210,6 +211,39 @@ class GaussianMixtureTable(PotentialTable):
                     f"{dimension}"
                 )
         return GaussianMixture(self.means, self.variance, self.weights)
+
+    @property
+    def outer_factor(self) -> float:
+        return self.factor
+
+
+class SampleTargetTable(PotentialTable):
+    """V(x) = −log Q(x) for a density Q that is known by samples: log Q/μ, μ a Gaussian with their
+    mean and 1.3² times their covariance, is learned once, by logistic regression."""
+
+    kind: Literal["samples"]
+    """Tag that selects this potential."""
+    path: str | None = None
+    """A .npy, .npz or Zarr file with a sample in every row, (N, d). Relative paths begin at the
+    working directory."""
+    array: str = ""
+    """Name of the array, where the file holds several."""
+    draw_from: StartTable | None = None
+    """In place of `path`, a density from which samples are drawn: a table as of a start density."""
+    count: Annotated[Whole, Field(ge=1)] = 4000
+    """Number of samples that are drawn from `draw_from`."""
+    seed: Whole = 0
+    """Seed of these, of the features, and of the samples that are held out."""
+
+    def build(self, dimension: int) -> Potential:
+        from ..problems import SampleTarget
+
+        if (self.path is None) == (self.draw_from is None):
+            raise InputError("a potential of samples takes either path or draw_from: give one")
+        if self.path is not None:
+            return SampleTarget(self.path, dimension, array=self.array, seed=self.seed)
+        assert self.draw_from is not None
+        return SampleTarget.drawn_from(self.draw_from.build(dimension), self.count, seed=self.seed)
 
     @property
     def outer_factor(self) -> float:

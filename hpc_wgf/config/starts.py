@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from ..errors import InputError
 from ..fields import Matrix, Number, Unit, Vector
+from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..problems import Barenblatt, Box, Gaussian, Mixture, Paraboloid
+    from ..problems import Barenblatt, Box, Density, Gaussian, Mixture, Paraboloid, Samples
 
 
 class GaussianTable(Table):
@@ -114,8 +116,64 @@ class MixtureTable(Table):
         return Mixture([each.build(dimension) for each in self.components], self.weights)
 
 
+class SamplesTable(Table):
+    """λ is known by samples in a file."""
+
+    kind: Literal["samples"]
+    """Tag that selects this start."""
+    path: str
+    """A .npy, .npz or Zarr file with a sample in every row, (N, d). Relative paths begin at the
+    working directory."""
+    array: str = ""
+    """Name of the array, where the file holds several."""
+    held_out: Annotated[Number, Field(gt=0, lt=1)] = 0.25
+    """Share of the samples that steps do not use, for the evaluation sample."""
+    density: Literal["none", "fitted"] = "none"
+    """"fitted": a mixture of Gaussians fitted to the samples stands for the density of the start.
+    Without it energies of position and, with method.form = "energy", entropy can be solved."""
+
+    def build(self, dimension: int) -> Samples:
+        from ..problems import Samples
+
+        return Samples(
+            self.path, dimension, array=self.array, held_out=self.held_out,
+            density="fitted" if self.density == "fitted" else None,
+        )  # fmt: skip
+
+
+class UserStartTable(Table):
+    """A start density of your own: an object with the methods of one, or a distribution with
+    log_prob and sample, as torch.distributions have."""
+
+    kind: Literal["user"]
+    """Tag that selects this start."""
+    object: ImportPath
+    """Import path "module:name" of the object."""
+
+    def build(self, dimension: int) -> Density:
+        from ..problems import DistributionDensity
+
+        found = load_object(self.object, "a start density")
+        if hasattr(found, "log_prob") and not hasattr(found, "log_density"):
+            found = DistributionDensity(found, name=self.object)
+        own = getattr(found, "dimension", dimension)
+        if own != dimension:
+            raise InputError(
+                f"the start density {self.object} has dimension {own} but the problem has "
+                f"dimension {dimension}"
+            )
+        density: Density = found
+        return density
+
+
 StartTable = Annotated[
-    GaussianTable | MixtureTable | BarenblattTable | ParaboloidTable | BoxTable,
+    GaussianTable
+    | MixtureTable
+    | BarenblattTable
+    | ParaboloidTable
+    | BoxTable
+    | SamplesTable
+    | UserStartTable,
     Field(discriminator="kind"),
     BeforeValidator(_gaussian_unless_said),
 ]

@@ -18,7 +18,7 @@ from ..columns import Column
 from ..ensemble import Ensemble, Evaluation, energy_gradient, unusable
 from ..maps import MapState, Stage
 from ..parallel import tree_sum
-from ..problems import ChunkForce, GaussianFlow, Problem, residual_is_defined
+from ..problems import ChunkForce, GaussianFlow, Problem, is_known, residual_is_defined
 from .deformation import deformation
 from .divergences import affine_law, symmetric_kl
 from .errors import MapError, map_error
@@ -177,6 +177,12 @@ class Judge:
             sums.append(torch.stack(parts))
         return sums, failed
 
+    def log_density(self, look: Look) -> Tensor:
+        """log ρ at the samples, (n,); not a number where the map has folded, and everywhere where
+        the start density is not known."""
+        known = is_known(self.problem.start)
+        return look.log_density if known else torch.full_like(look.log_density, _NAN)
+
     def energy_spread(self, look: Look) -> float:
         """The standard deviation over the sample of the integrand of F, and of the summands that
         depend on the density where there are any: near a steady state these cancel the others.
@@ -221,7 +227,9 @@ class Judge:
         `look` is what the method of that name found for the same `map` and `velocity`. A figure
         that is not defined for the problem, as the error where no exact map is known, is NaN.
         Collective."""
-        log_partition, beta = self.problem.log_partition(), self.problem.energy.beta()
+        beta = self.problem.energy.beta()
+        known = is_known(self.problem.start)
+        log_partition = self.problem.log_partition() if known else None
         error, found = self._map_error(time, look), self._partition(look)
         return {
             "energy": look.energy,
@@ -251,6 +259,8 @@ class Judge:
     def _partition(self, look: Look) -> Partition:
         energy = self.problem.energy
         if not energy.is_fokker_planck or energy.potential() is None or energy.beta() == 0:
+            return UNKNOWN
+        if not is_known(self.problem.start):
             return UNKNOWN
         return partition(look.values, energy.beta(), look.energy, self.evaluation.ensemble)
 

@@ -13,7 +13,7 @@ from ..choices import Sampling
 from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
-from ..problems import Density, inverse_transform
+from ..problems import Density, Samples, inverse_transform
 from .ensemble import Ensemble
 from .sobol import MOST_UNIFORMS, sobol_points
 
@@ -120,10 +120,13 @@ class Sampler:
         return [self.evaluation_chunks(blocks, pieces, rank) for rank in ranks]
 
     def draw(
-        self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int = 0
-    ) -> Ensemble:
+        self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int = 0,
+        *, place: int | None = None,
+    ) -> Ensemble:  # fmt: skip
         """The samples in `blocks` from the random numbers of a stream and a step. `parts` assigns
-        the blocks to the chunks of the ranks; this rank draws its own ones only."""
+        the blocks to the chunks of the ranks; this rank draws its own ones only. `place`: where
+        they begin in the order of a start density that has its samples in one (see `Samples`), by
+        default behind those of the steps before."""
         mine = parts[self._communicator.rank]
         if self._inverse is not None and stream in _RUN:
             span = blocks.span(range(mine[0].start, mine[-1].stop))
@@ -132,7 +135,8 @@ class Sampler:
             lengths = [blocks.span(part).stop - blocks.span(part).start for part in mine]
             drawn = list(z.split(lengths))
         else:
-            drawn = [self._drawn(blocks, part, stream, step) for part in mine]
+            begin = step * blocks.total if place is None else place
+            drawn = [self._drawn(blocks, part, stream, step, begin) for part in mine]
         chunks = [self._cloud(z, weighted=stream in _RUN) for z in drawn]
         spans = [[blocks.span(part) for part in rank] for rank in parts]
         sizes = [[span.stop - span.start for span in rank] for rank in spans]
@@ -153,9 +157,14 @@ class Sampler:
         number = max(1, min(blocks.count, count // blocks.size))
         return alone.draw(blocks, [[range(number)]], RandomStream.EVALUATION)
 
-    def _drawn(self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int) -> Tensor:
+    def _drawn(
+        self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int, place: int
+    ) -> Tensor:
         proposed = self.proposal if stream in _RUN else None
         source = proposed or self._start
+        if isinstance(source, Samples):
+            span = blocks.span(part)
+            return source.ordered(span, blocks.total, seed=self._seed, stream=stream, place=place)
         return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)
 
     def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:

@@ -3,7 +3,16 @@ problems (in the folder catalogue)."""
 
 from .characteristics import CharacteristicFlow
 from .compact import Barenblatt, Box, Paraboloid
-from .densities import Density, Gaussian, Mixture, components_of, jump_of, moments_of
+from .densities import (
+    Density,
+    Gaussian,
+    Mixture,
+    components_of,
+    is_known,
+    jump_of,
+    moments_of,
+)
+from .distributions import DistributionDensity
 from .energies import (
     ChunkForce,
     Energy,
@@ -12,6 +21,7 @@ from .energies import (
     LocalEnergy,
     PotentialEnergy,
     SumOfEnergies,
+    potentials_of,
 )
 from .exact import ExactMap, exact_map
 from .gaussian_flow import GaussianFlow
@@ -36,6 +46,8 @@ from .potentials import (
 from .problem import Problem
 from .proposal import proposal_of
 from .residual import residual_is_defined
+from .sample_target import SampleTarget
+from .samples import Samples
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 from .turned import TurnedFlow
@@ -49,6 +61,7 @@ __all__ = [
     "ChunkForce",
     "Cosine",
     "Density",
+    "DistributionDensity",
     "DoubleWell",
     "Energy",
     "Entropy",
@@ -68,6 +81,8 @@ __all__ = [
     "Problem",
     "Quadratic",
     "Rosenbrock",
+    "SampleTarget",
+    "Samples",
     "SeparableFlow",
     "StyblinskiTang",
     "SumOfEnergies",
@@ -80,10 +95,12 @@ __all__ = [
     "exact_map",
     "find_modes",
     "inverse_transform",
+    "is_known",
     "is_separable",
     "jump_of",
     "mixture_law",
     "moments_of",
+    "potentials_of",
     "proposal_of",
     "residual_is_defined",
     "with_hessian",

@@ -74,6 +74,12 @@ def jump_of(density: Density) -> str | None:
     return None if declared is None else declared()
 
 
+def is_known(density: Density) -> bool:
+    """Whether log λ and ∇ log λ can be evaluated: not of samples alone (see `Samples`), for which
+    0 stands in their place. A density of one's own says otherwise by `density_is_known`."""
+    return bool(getattr(density, "density_is_known", True))
+
+
 def components_of(density: Density) -> Sequence[Density]:
     """Those of a mixture, or the one density itself."""
     return density.components if isinstance(density, Mixture) else [density]

@@ -233,6 +233,16 @@ class SumOfEnergies:
         return sum(part.beta for part in self.parts if isinstance(part, Entropy))
 
 
+def potentials_of(energy: SumOfEnergies) -> list[Potential]:
+    """The potentials of an energy, with those that are added up in one each by itself."""
+    wholes = [part.potential for part in energy.parts if isinstance(part, PotentialEnergy)]
+    return [
+        term
+        for whole in wholes
+        for term in ([t for _, t in whole.terms] if isinstance(whole, SumOfPotentials) else [whole])
+    ]
+
+
 def _added(parts: Sequence[Tensor], like: Tensor) -> Tensor:
     """The sum of the tensors, or zeros of the shape of `like` if there are none."""
     return torch.stack(list(parts)).sum(0) if parts else torch.zeros_like(like)

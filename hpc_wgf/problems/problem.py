@@ -18,8 +18,8 @@ from ..kinds import check_kind, check_number
 from ..parallel import LocalCommunicator
 from ..periods import Periods
 from ..user_code import CHANGES_ITS_SAMPLES, called, check_values, said
-from .densities import Density
-from .energies import Energy, PotentialEnergy, SumOfEnergies
+from .densities import Density, is_known
+from .energies import Energy, Entropy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
 from .wrapped import wrapped
 
@@ -81,6 +81,7 @@ class Problem:
         if periods is not None:
             start = wrapped(start, periods)
         self._set(periods=periods)
+        _check_density(total, start)
         self._set(energy=total, start=start, exact=exact or exact_map(total, start))
 
     def _set(self, **values: object) -> None:
@@ -97,6 +98,12 @@ class Problem:
 
     def __repr__(self) -> str:
         return f"Problem({self.name}: {self.energy}, start={self.start}, until={self.until})"
+
+    @property
+    def left_out_of_energy(self) -> str | None:
+        """What F is given without, where samples alone tell the start density λ: β∫λ log λ, as
+        entropy takes the density relative to λ. None where F is known."""
+        return None if is_known(self.start) or not self.energy.needs_density else "β∫λ log λ"
 
     @property
     def dimension(self) -> int:
@@ -158,7 +165,7 @@ def _in_place_of(start: object) -> str:
     """What to give for a density of another library."""
     if isinstance(start, torch.distributions.Distribution):
         return (
-            "so that a torch distribution has to be wrapped in a class with these four; of a "
+            "which DistributionDensity(distribution) makes of a torch distribution; of a "
             "normal one give Gaussian(dimension, mean, covariance), of a mixture Mixture([…])"
         )
     return "as Gaussian(dimension) has; `hpc-wgf guide extending` shows one of one's own"
@@ -177,6 +184,16 @@ def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
                 )
     for interaction in energy.interactions:
         interaction.kernel.check_dimension(dimension)
+
+
+def _check_density(energy: SumOfEnergies, start: Density) -> None:
+    """Errors: `InputError` for an energy that needs a density of the start which is not known."""
+    others = [part for part in energy.of_density if not isinstance(part, Entropy)]
+    if others and not is_known(start):
+        raise InputError(
+            f"{others[0]} needs the density of the start, and samples alone do not tell it: fit "
+            'one by start.density = "fitted", or give that of the samples as Samples(…, density=…)'
+        )
 
 
 def _check_start(start: Density, cloud: Cloud) -> None:

@@ -73,6 +73,9 @@ class Summary:
     energy: Column
     """F(ρ)."""
 
+    left_out_of_energy: str | None
+    """What `energy` is given without, where samples alone tell the start density λ: β∫λ log λ."""
+
     energy_rate: Column
     """dF/dt = −ηᵀĜη on the samples of the step, in units of F/t."""
 
@@ -239,6 +242,7 @@ class Summary:
             finished=bool(column["time"].size and column["time"][-1] >= attributes["until"]),
             times=column["time"].tolist(),
             energy=_listed(column["energy"]),
+            left_out_of_energy=attributes.get("left_out_of_energy"),
             energy_rate=_listed(column["energy_rate"]),
             energy_rate_measured=_listed_or_none(column["energy_rate_measured"]),
             kl_divergence=_listed_or_none(column["kl_divergence"]),

@@ -36,7 +36,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         + (f", preconditioner {summary.preconditioner}" if summary.preconditioner else "")
     )
     columns: dict[str, tuple[Column | None, str]] = {
-        "energy": (summary.energy, _form_of(summary.energy)),
+        _of_energy(summary): (summary.energy, _form_of(summary.energy)),
         "KL to equilibrium": (summary.kl_divergence, ".4g"),
         "KL to exact flow": (summary.kl_exact, ".3g"),
         "its error": (summary.kl_exact_error, ".1g"),
@@ -92,6 +92,12 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 
 def _corrected(summary: Summary) -> Column | None:
     return None if summary.corrected is None else summary.corrected.map_error_relative
+
+
+def _of_energy(summary: Summary) -> str:
+    """The head of the column of energies, which says what they are given without."""
+    missing = summary.left_out_of_energy
+    return f"energy − {missing}" if missing else "energy"
 
 
 def _of_weights(summary: Summary) -> str:

@@ -93,8 +93,8 @@ def choose(
     if not residual_is_defined(problem):
         raise InputError(
             "method.accuracy goes by the estimate of the error, and there is none for this "
-            "problem, as the mean square of the force is infinite: give method.samples and "
-            "tolerance instead"
+            "problem, as the mean square of the force is infinite or not known: give "
+            "method.samples and tolerance instead"
         )
     refinable = _has_stages_to_refine(stages, map)
     trial = _first(options, map)

@@ -162,7 +162,7 @@ class Loop:
         return Snapshot(
             state=replace(state, map=state.map.moved(state.theta.detach().clone()), entered=None),
             particles=look.x,
-            log_density=look.log_density,
+            log_density=self.judge.log_density(look),
             log_weight=self.judge.evaluation.log_weight,
             velocity=velocity,
             error_state=None if self.errors is None else self.errors.state,

@@ -15,7 +15,7 @@ from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge
 from ..maps import kinds_of
 from ..methods.base import Method, MethodOptions, Setting
-from ..problems import Problem
+from ..problems import Problem, is_known
 from ..stages import Stages
 from .layout import Layout
 from .loop import COLUMNS
@@ -58,6 +58,8 @@ class Identity:
             "parameters": map.parameter_count(),
             "interaction_routes": self.routes(),
             **self.method.description(),
+            "density_known": is_known(problem.start),
+            "left_out_of_energy": problem.left_out_of_energy,
             "layout": self.layout.as_attributes(),
             "configuration": None if self.configuration is None else dict(self.configuration),
             "objects": self.described(),

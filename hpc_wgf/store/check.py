@@ -240,7 +240,10 @@ def _error_states(stored: StoredRun) -> Iterator[Flaw]:
 
 
 def _log_densities(stored: StoredRun) -> Iterator[Flaw]:
-    """They are not-a-number where the map has folded, and the row says at how many samples."""
+    """They are not-a-number where the map has folded, and the row says at how many samples; all
+    are where the start density is not known."""
+    if not stored.attributes.get("density_known", True):
+        return
     known = "folded" in {column.key for column in stored.columns}
     rows = np.searchsorted(stored.values("time"), stored.particle_times)
     for entry, folded in enumerate(stored.values("folded")[rows]):

@@ -65,7 +65,10 @@ ARRAYS: Mapping[str, ArrayLabel] = {
         (TIME, "sample", "axis"), "images T(z) of the evaluation sample", "x"
     ),
     "log_density": ArrayLabel(
-        (TIME, "sample"), "log rho at the particles; not a number where the map has folded", "1"
+        (TIME, "sample"),
+        "log rho at the particles; not a number where the map has folded, or where samples alone "
+        "tell the start density",
+        "1",
     ),
     "log_weight": ArrayLabel(
         ("sample",), "log of the importance weight w, with which E[a] is the mean of w a", "1"

@@ -200,6 +200,19 @@ def test_gaussian_mixtures(tmp_path, name, bound, settings):
         assert float(gap.abs().max()) <= 0.03, summary.times[row]
 
 
+def test_two_moons_that_4000_samples_tell(tmp_path):
+    """KL at t = 1 to the density of which the samples were: .030 for the flow to that density."""
+    spec = wgf.load_problem("moons-by-samples", "method.samples=2048")
+    exact = wgf.load_problem("gmm-two-moons").problem
+    output = wgf.Output(tmp_path / "run", every=0.25, bound=False)
+    summary = wgf.solve(*spec, output, stages=wgf.Stages("auto")).summary
+    assert "learned from 4000 samples" in " ".join(summary.start_warnings)
+    last = wgf.Trajectory.of(tmp_path / "run", spec).sample(20_000, 1.0)
+    last = last.at(last.unfolded)
+    divergence = (last.log_density + exact.energy.potential()(last.x)).mean()
+    assert 0 < float(divergence) + exact.log_partition() < 0.08
+
+
 def test_ten_separated_modes(tmp_path):
     """Each has its share of the particles: a relative entropy of 1.5e-3, of which 4e-4 is noise."""
     until, count = 1.0, 20_000

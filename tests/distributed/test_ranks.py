@@ -39,6 +39,13 @@ FLOWS = {
         "stages.when=[0.1]",
     ],
     "adaptive": ["method.scheme=bosh32", "method.tolerance=2e-3"],
+    "samples as start and target": [
+        'problem.start={kind="samples", path="FOLDER/start.npy"}',
+        'problem.energy=[{kind="samples", draw_from={mean=3.0, covariance=0.25}, count=500}, '
+        '{kind="entropy"}]',
+        'map=[{kind="affine"}]',
+        "method.form=energy",
+    ],
 }
 
 
@@ -50,11 +57,14 @@ def test_any_power_of_two_of_ranks_gives_the_same_bits(tmp_path):
     """Sums go up one binary tree whatever the number of ranks; 1e-10 would be enough, but MINRES
     magnifies a changed last bit to the size of its tolerance. One start for each number of
     ranks solves all flows."""
+    np.save(tmp_path / "start.npy", np.random.default_rng(0).standard_normal((100_000, 2)))
+    flows = {flow: [each.replace("FOLDER", str(tmp_path)) for each in settings]
+             for flow, settings in FLOWS.items()}  # fmt: skip
     for ranks in (1, 2, 4):
         stores = {str(tmp_path / f"{flow} on {ranks}"): flow for flow in FLOWS}
         runs = tmp_path / f"{ranks}.json"
         runs.write_text(
-            json.dumps({store: ["ou-2d", *PLAIN, *FLOWS[flow]] for store, flow in stores.items()})
+            json.dumps({store: ["ou-2d", *PLAIN, *flows[flow]] for store, flow in stores.items()})
         )
         done = script("several_runs.py", runs, ranks=ranks)
         assert done.returncode == 0, done.stderr

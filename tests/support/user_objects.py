@@ -104,3 +104,7 @@ def stripes(x):
 def lopsided(x):
     """No kernel, as it is not even."""
     return x[:, 0] + (x**2).sum(1)
+
+
+NORMAL = torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())
+"""A distribution in place of a start density."""

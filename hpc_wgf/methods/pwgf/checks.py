@@ -12,7 +12,7 @@ from ...choices import Form, Route, Sampling
 from ...cloud import Cloud
 from ...errors import InputError
 from ...maps import MapState, PushForward, SoftmaxGates
-from ...problems import Density, Problem, jump_of
+from ...problems import Density, Problem, is_known, jump_of
 from .options import PWGFOptions
 
 _LEAST = {torch.float64: 1e-14, torch.float32: 1e-10}  # where preconditioned solves still hold
@@ -48,6 +48,12 @@ def check_options(problem: Problem, options: PWGFOptions) -> None:
             f"{jump}, and there the force of a density-dependent energy is concentrated where "
             "no sample sits: the force form would not move it. Smooth the jump (a box: "
             'ramp = 0.1, say), or use method.form = "energy"'
+        )
+    if options.form is Form.FORCE and problem.energy.needs_density and not is_known(problem.start):
+        raise InputError(
+            "the force of an entropy needs the score ∇ log λ of the start density, and samples "
+            'alone do not tell it: use method.form = "energy", or fit a density by '
+            'start.density = "fitted"'
         )
     routes = [part.route_for(options.samples) for part in problem.energy.interactions]
     if options.sampling is Sampling.SOBOL and Route.BATCHES in routes:

@@ -54,8 +54,16 @@ class StepSamples:
             step = len(map.stages)
         begun, sampler = clock.monotonic(), self._setting.sampler
         parts = sampler.parts(blocks, map.map.chunk_size())
-        drawn = sampler.draw(blocks, parts, stream, step).carried(map.stages, score=self._score)
+        drawn = sampler.draw(blocks, parts, stream, step, place=self._place(stream, step))
+        drawn = drawn.carried(map.stages, score=self._score)
         if self._for_stage:
             self._known[stream] = map.stages, drawn
         self._seconds += clock.monotonic() - begun
         return drawn
+
+    def _place(self, stream: RandomStream, step: int) -> int:
+        """Where the samples begin in the order of samples that have one: those of a step, then the
+        second sample, then those of the next."""
+        second = 0 if self._validation is None else self._validation.total
+        begin = step * (self.blocks.total + second)
+        return begin if stream is RandomStream.STEP else begin + self.blocks.total
