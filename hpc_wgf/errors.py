@@ -17,6 +17,10 @@ class RunError(WgfError, RuntimeError):
     readable."""
 
 
+class StoppedEarly(WgfError):
+    """A run was asked to stop before it had begun, while pilots were looking for its settings."""
+
+
 class CommunicationError(WgfError, RuntimeError):
     """A collective operation failed because another rank has ended. The cause is to be sought in
     the messages of that rank."""

@@ -127,7 +127,10 @@ def solve(
         # One rank looks: a file system may go on showing the others that there is nothing.
         if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
-    accuracy = _accuracy(problem, map, options, stages, communicator, output, stored)
+    accuracy = _accuracy(
+        problem, map, options, stages, communicator, output, stored, stop=stop,
+        memory_check=memory_check, show_progress=show_progress,
+    )  # fmt: skip
     if accuracy is not None:
         options, stages = accuracy.applied(options, stages)  # type: ignore[arg-type]
     with agreed(communicator):
@@ -197,7 +200,8 @@ def solve(
 
 def _accuracy(
     problem: Problem, map: PushForward, options: MethodOptions, stages: Stages | Staging,
-    communicator: Communicator, output: Output, stored: StoredRun | None,
+    communicator: Communicator, output: Output, stored: StoredRun | None, *,
+    stop: Callable[[], bool] | None, memory_check: bool, show_progress: bool,
 ) -> Accuracy | None:  # fmt: skip
     """What an accuracy takes that is asked for, found by pilots or, where a run is resumed, as it
     was found when it began; None where none is."""
@@ -206,7 +210,22 @@ def _accuracy(
     if stored is not None:
         return Accuracy.stored(stored.attributes)
     every = Layout.of(problem, options, output, communicator.size).every
-    return choose(problem, map, options, stages, communicator, every=every)
+    schedule = Schedule(problem.start_time, problem.until, every, stops(stages))
+
+    def check(pilot: PWGFOptions) -> None:
+        schedule.check_step(pilot.step_size, fixed=False)
+        if memory_check:
+            check_memory(problem, map, pilot, output, communicator)
+
+    def tell(line: str) -> None:
+        if communicator.rank == 0:
+            LOG.info(line)
+            if show_progress:
+                print(line, file=sys.stderr, flush=True)
+
+    return choose(
+        problem, map, options, stages, communicator, every=every, check=check, tell=tell, stop=stop
+    )
 
 
 def _error_state(checkpoint: Checkpoint, stored: StoredRun) -> np.ndarray:

@@ -16,6 +16,7 @@ from ..problems import GaussianMixture, Problem
 from ..report.further import Expectations
 
 _SMALLEST_TAIL = 5  # weights from which a law is fitted
+_WIDEST = 64  # dimensions in which modes are sought, which takes full Hessians
 
 
 def expectations(problem: Problem, cloud: Cloud, time: float) -> Expectations:
@@ -37,6 +38,10 @@ def expectations(problem: Problem, cloud: Cloud, time: float) -> Expectations:
     x, own = cloud.x.double(), cloud.log_weight
     of_map = torch.full_like(x[:, 0], -math.log(len(x))) if own is None else own.double()
     log_weights = of_map - potential(x) / beta - cloud.log_density.double()
+    if bool(log_weights.isnan().any()):
+        raise InputError(
+            "some importance weights are not a number: the potential has none at samples of the map"
+        )
     alone, weights = of_map.softmax(0), log_weights.softmax(0)
     mean, mean_error = _mean(x, weights)
     variance, variance_error = _mean((x - mean).square(), weights)
@@ -69,13 +74,17 @@ def _mean(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 def _modes(problem: Problem, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """The modes of Q, (K, d), and to which of them samples belong, (n, K) of 0 and 1: to the most
     likely component of a mixture, else to the nearest mode. None where there are not several."""
+    potential = problem.energy.potential()
+    mixture = isinstance(potential, GaussianMixture)
+    convexity = None if potential is None else potential.convexity()
+    if not mixture and (problem.dimension > _WIDEST or (convexity is not None and convexity > 0)):
+        return None, None
     try:
         centres = target_modes(problem).centres
     except InputError:
         return None, None
     if len(centres) < 2:
         return None, None
-    potential = problem.energy.potential()
     if isinstance(potential, GaussianMixture):
         nearest = potential.nearest_mode(x)
     else:

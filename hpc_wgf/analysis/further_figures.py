@@ -70,7 +70,7 @@ def with_correction(summary: Summary, run: Trajectory) -> Summary:
         replace(each, field=None) if each.estimate is not None and each.estimate > moved else each
         for each, moved in found
     ]
-    if all(each.estimate is None for each in errors):
+    if all(each.estimate is None for each in errors[1:]):
         raise InputError(
             "there is no correction, as the error's estimate is not known for this problem: it is "
             "for potentials, entropy and internal energies, in up to 64 dimensions where the "

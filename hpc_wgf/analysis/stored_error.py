@@ -52,7 +52,9 @@ def stored_errors(run: Trajectory, *, along_rows: bool = False) -> list[StoredEr
             "infinite, or cannot be had from samples"
         )
     monitor = ErrorMonitor.of(run.judge, run.setting.sampler)
-    stored = run.run.error_state(0) is not None and not along_rows
+    state = run.run.error_state(0)
+    # Another version may have followed another number of samples.
+    stored = state is not None and state.size == monitor.state_size and not along_rows
     return list((_resumed if stored else _followed)(run, monitor))
 
 
@@ -99,10 +101,12 @@ def _found(monitor: ErrorMonitor, time: float, point: PathPoint) -> StoredError:
     figures = monitor.figures(point.map)
     field = monitor.estimated(point.map)
     bound = figures["error_bound"]
+    if field is not None and not math.isfinite(field.size):
+        field = None
     return StoredError(
         time=time,
         bound=bound if math.isfinite(bound) else None,
-        estimate=None if field is None or not math.isfinite(field.size) else field.size,
+        estimate=None if field is None else field.size,
         field=field,
         convexity=kappa if math.isfinite(kappa := figures["convexity"]) else None,
         convexity_source=monitor.convexity_source,

@@ -8,13 +8,13 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from ..config import RunFile, build, imported_by, load, parse_stored
 from ..config.toml import not_utf8
-from ..errors import InputError
+from ..errors import InputError, StoppedEarly
 from ..fields import local_path
 from ..log import LOG, logging_to
 from .arguments import (
@@ -124,7 +124,7 @@ def _run(
     run_file: RunFile, path: Path, communicator: Communicator, telling: Telling, *, resume: bool
 ) -> None:
     """Solve and report; where the run was stopped on request, end the program with its status."""
-    from ..parallel import status_of_stop, stop_request
+    from ..parallel import stop_request
     from ..report import print_summary
     from ..solution import solve
 
@@ -135,17 +135,20 @@ def _run(
             f"{communicator.size} rank(s) into {path}"
         )
     with stop_request(speaks=communicator.rank == 0) as request, telling.warned():
-        solution = solve(
-            *build(run_file),
-            replace(run_file.output, path=path),
-            stages=run_file.stages,
-            communicator=communicator,
-            resume=resume,
-            show_progress=telling.show_progress,
-            observers=telling.observers(resumed=resume) if communicator.rank == 0 else (),
-            configuration=run_file.model_dump(mode="json"),
-            stop=request,
-        )
+        try:
+            solution = solve(
+                *build(run_file),
+                replace(run_file.output, path=path),
+                stages=run_file.stages,
+                communicator=communicator,
+                resume=resume,
+                show_progress=telling.show_progress,
+                observers=telling.observers(resumed=resume) if communicator.rank == 0 else (),
+                configuration=run_file.model_dump(mode="json"),
+                stop=request,
+            )
+        except StoppedEarly as stopped:
+            _end_stopped(str(stopped), communicator)
         if communicator.rank == 0 and not telling.quiet:
             print_summary(solution.summary)
             print(f"stored in {path}")
@@ -153,11 +156,18 @@ def _run(
             if communicator.rank == 0:
                 LOG.info(f"finished at t = {solution.time:.6g}, stored in {path}")
             return
-        if communicator.rank == 0:
-            trust = " --trust" if imported_by(run_file) else ""
-            go_on = f"hpc-wgf resume {shlex.quote(str(path))}{trust}"
-            last = f"stopped on request at t = {solution.time:.6g}; go on with: {go_on}"
-            print(last, file=sys.stderr)
-            LOG.info(last)
-        communicator.close()
-        raise SystemExit(status_of_stop(os.environ))
+        trust = " --trust" if imported_by(run_file) else ""
+        go_on = f"hpc-wgf resume {shlex.quote(str(path))}{trust}"
+        last = f"stopped on request at t = {solution.time:.6g}; go on with: {go_on}"
+        _end_stopped(last, communicator)
+
+
+def _end_stopped(last: str, communicator: Communicator) -> NoReturn:
+    """End the program with the status of a run that was stopped on request."""
+    from ..parallel import status_of_stop
+
+    if communicator.rank == 0:
+        print(last, file=sys.stderr)
+        LOG.info(last)
+    communicator.close()
+    raise SystemExit(status_of_stop(os.environ))

@@ -6,9 +6,10 @@ the residual r = Jθ' + f along this path and F κ-convex along geodesics,
     W₂(ρ_θ(t), ρ(t)) ≤ B(t) = ∫₀ᵗ e^{−κ(t−s)} (E|r(s)|²)^½ ds        [PFPE, Theorem 20]
 
 (there with the projection error δ in place of |r|², which leaves out the error of time stepping).
-The integral is taken by Simpson's rule. B is a bound up to that rule and to the noise of the
-evaluation sample; for κ < 0 it grows like e^{|κ|t}. The estimate is the root of the mean square of
-the linearised error (see the module `linearised_error`), the sum of its gradient part and the rest.
+The integral is taken by Simpson's rule, whose middles are seen by the samples of the estimate, at
+most 2000 of the evaluation sample's. B is a bound up to that rule and to the noise of these; for
+κ < 0 it grows like e^{|κ|t}. The estimate is the root of the mean square of the linearised error
+(see the module `linearised_error`), the sum of its gradient part and the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..columns import Column
-from ..ensemble import Ensemble, Sampler
+from ..ensemble import MOST_FOLDED, Ensemble, Sampler
 from ..errors import StepFailed
 from ..maps import Frame, MapState, Stage
 from ..problems import Entropy, InternalEnergy, PotentialEnergy, Problem, is_separable
@@ -220,7 +221,8 @@ class ErrorMonitor:
             4 * math.exp(-rate * step / 2) * half_rest + last.rest
         )
         self._last = (reached.map, last) if reached.velocity is not None else None
-        return sight.seen.norm
+        folded = int((sight.seen.weights == 0).sum())
+        return sight.seen.norm if folded <= MOST_FOLDED * self.sample.total else _NAN
 
     def _coordinates_alone(self, map: MapState) -> bool:
         """Whether r_j depends on x_j alone, for every j."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,9 +69,11 @@ def dry_run(job: Job, ranks: int, device: Device, solve: Callable[..., object]) 
     output = Output(None, problem.until - problem.start_time, job.output.particles,
                     job.output.shards)  # fmt: skip
     seen = _FirstStep()
+    # Pilots would take the sums of a simulated rank for numbers of a run.
+    options = replace(job.options, accuracy=None)
     with fake_group(ranks, "cuda" if on_gpu else "cpu") as rank:
         solve(
-            problem, job.map, job.options, output, communicator=rank, observers=[seen],
+            problem, job.map, options, output, communicator=rank, observers=[seen],
             memory_check=False,  # The other ranks, which take nothing here, would be counted.
         )  # fmt: skip
     assert seen.step is not None

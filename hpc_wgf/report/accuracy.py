@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .summary import Summary
 
 
@@ -18,7 +20,8 @@ def of_accuracy(summary: Summary) -> str:
     worst = _worst(summary)
     if worst is None:
         return f"{chosen}; the run itself has no estimate"
-    return f"{chosen}; its estimate is {worst[0]:.2g} at most"
+    value, _, known_by = worst
+    return f"{chosen}; its {known_by} is {_size(value)} at most"
 
 
 def accuracy_missed(summary: Summary) -> list[str]:
@@ -28,20 +31,30 @@ def accuracy_missed(summary: Summary) -> list[str]:
         return []
     reached = ""
     if worst is not None:
-        reached = (
-            f"the error is estimated as {worst[0]:.2g} of the displacement at t = {worst[1]:.9g}, "
-            f"{worst[0] / asked['wanted']:.2g} times the accuracy of {asked['wanted']:g} that was "
-            "asked for. "
-        )
+        value, time, known_by = worst
+        reached = f"the error's {known_by} is {_size(value)} of the displacement at t = {time:.9g}"
+        if math.isfinite(value):
+            reached += f", {value / asked['wanted']:.2g} times the accuracy"
+        reached += f"; {asked['wanted']:g} was asked for. "
     note = asked["note"] or ("" if worst is None else "Ask for a smaller one")
     return [f"{reached}{note}".strip()] if reached or note else []
 
 
-def _worst(summary: Summary) -> tuple[float, float] | None:
-    """The largest estimate of the run and its time, or where it has none bound and time; infinite
-    where an estimate is above the displacement. None without."""
-    values = summary.error_estimate_relative or summary.error_bound_relative
+def _size(value: float) -> str:
+    return f"{value:.2g}" if math.isfinite(value) else "more than the whole"
+
+
+def _worst(summary: Summary) -> tuple[float, float, str] | None:
+    """The largest estimate of the run, its time, and "estimate", or where the error is not followed
+    the same of the bound; infinite where an estimate is above the displacement. None without."""
+    known_by = "estimate" if summary.error_is_estimated else "bound"
+    values = summary.error_estimate_relative if known_by == "estimate" else (
+        summary.error_bound_relative
+    )  # fmt: skip
+    later = summary.times[1:]
     if values is None:
-        return None
-    later = zip(values[1:], summary.times[1:], strict=True)
-    return max(((float("inf") if v is None else v, t) for v, t in later), default=None)
+        some = known_by == "estimate" and later
+        return (math.inf, later[0], known_by) if some else None
+    pairs = zip(values[1:], later, strict=True)
+    found = max(((math.inf if v is None else v, t) for v, t in pairs), default=None)
+    return None if found is None else (*found, known_by)

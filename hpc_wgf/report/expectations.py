@@ -7,7 +7,7 @@ from itertools import islice
 from rich.console import Console
 from rich.table import Table
 
-from .further import LARGEST_TAIL_INDEX, Expectations
+from .further import FEWEST_EFFECTIVE, LARGEST_TAIL_INDEX, Expectations
 
 _MOST = 16  # coordinates, or modes, of which a line is printed
 
@@ -38,9 +38,11 @@ def print_expectations(found: Expectations, console: Console) -> None:
         _print_shares(found.modes, found.shares, found.shares_weighted, found.shares_error, console)
     if found.degenerate:
         console.print(
-            f"[yellow]these weights have the tail index {found.tail_index:.2f}, above "
-            f"{LARGEST_TAIL_INDEX:g}: a few samples decide, and neither weighted figures nor log Z "
-            "can be trusted. Run to a later time, or with a richer map[/yellow]"
+            f"[yellow]these weights have {found.effective_samples:.3g} effective samples"
+            + ("" if found.tail_index is None else f" and the tail index {found.tail_index:.2f}")
+            + f", where {FEWEST_EFFECTIVE} and at most {LARGEST_TAIL_INDEX:g} can be trusted: few "
+            "samples decide, and neither weighted figures nor log Z mean anything. Run to a later "
+            "time, or with a richer map[/yellow]"
         )
 
 

@@ -8,6 +8,8 @@ Values = list[float | None]
 """At every stored time, (rows,)."""
 LARGEST_TAIL_INDEX = 0.7
 """Of weights that can be trusted."""
+FEWEST_EFFECTIVE = 50
+"""Effective samples, below which a standard error by weights says nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,4 +64,5 @@ class Expectations:
     @property
     def degenerate(self) -> bool:
         """Whether few weights decide."""
-        return self.tail_index is not None and self.tail_index > LARGEST_TAIL_INDEX
+        heavy = self.tail_index is not None and self.tail_index > LARGEST_TAIL_INDEX
+        return heavy or self.effective_samples < FEWEST_EFFECTIVE

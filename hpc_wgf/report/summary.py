@@ -100,6 +100,9 @@ class Summary:
     """An estimate of `map_error`, likewise; None also where it is above the displacement, as errors
     are not small then."""
 
+    error_is_estimated: bool
+    """Whether the run has followed the error, also where its estimate is above the displacement."""
+
     convexity: float | None
     """κ, with which the bound grows like e^{−κt}; the least that was met, if it is that of the
     sample."""
@@ -250,6 +253,7 @@ class Summary:
             map_error_relative=_listed_or_none(relative),
             error_bound_relative=bound,
             error_estimate_relative=estimate,
+            error_is_estimated=bool(np.isfinite(column["error_estimate"]).any()),
             convexity=_last(column["convexity"]),
             convexity_source=attributes.get("convexity_source"),
             symmetric_kl=_listed_or_none(column["symmetric_kl"]),

@@ -9,6 +9,7 @@ from rich.table import Table
 from ..streams import output_console
 from .accuracy import accuracy_missed, of_accuracy
 from .expectations import print_expectations
+from .further import FEWEST_EFFECTIVE
 from .summary import AT_REST, Column, Summary
 
 # Warnings begin at these values.
@@ -19,7 +20,6 @@ _FITTED = 0.01  # relative projection error on fresh samples, below which that d
 _GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of a run below 0.26
 _RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
 _SMALL = 1e-2  # energies
-_FEW = 50  # effective samples, below which the standard error of log Z says nothing
 _SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
 _NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small steps then fails
 
@@ -102,7 +102,7 @@ def _of_energy(summary: Summary) -> str:
 
 def _of_weights(summary: Summary) -> str:
     """A warning where a few samples have all the weight."""
-    few = (summary.effective_samples or 0.0) < _FEW
+    few = (summary.effective_samples or 0.0) < FEWEST_EFFECTIVE
     return ", so few that it cannot be trusted: the density is far from stationary" if few else ""
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from ..choices import Precision, ToleranceUnit
-from ..errors import InputError
+from ..errors import InputError, RunError
 from ..integrators import SCHEMES
-from ..log import LOG
 from ..maps import PushForward
 from ..methods.pwgf import PWGFOptions
 from ..parallel import Communicator
 from ..problems import Problem, residual_is_defined
-from ..stages import AUTO, Stages
+from ..stages import Stages
 from .pilot import Pilot
 from .staging import LINEAR_DEFORMATION, Staging
 
@@ -23,8 +22,9 @@ _SAFETY = 0.7  # of the accuracy, which the estimate of a pilot must reach
 _TOLERANCE = 20.0  # of a step over the accuracy: the errors of steps add up, and decay
 _LOOSEST = 0.1  # tolerance of a step
 _RTOL, _LOOSEST_RTOL = 0.03, 1e-4  # of solves over the accuracy, and the largest
-_SINGLE = 1e-5  # the smallest of them in single precision
+_SINGLE, _DOUBLE = 1e-5, 1e-13  # the smallest of them by precision
 _FEWEST, _MOST = 1000, 1 << 16  # samples
+_PER_RANK = 64  # at least, as blocks are of sixteen
 _PER_UNKNOWN = 4  # equations of the first pilot, d of them a sample
 _SMALLEST_DEFORMATION = 0.05
 _PILOTS = 6  # at most
@@ -74,21 +74,24 @@ class Accuracy:
             options, samples=self.samples, rtol=self.rtol, tolerance=self.tolerance,
             scheme=self.scheme, tolerance_unit=ToleranceUnit.DISPLACEMENT,
         )  # fmt: skip
-        if self.deformation is not None and isinstance(stages, Stages):
+        if isinstance(stages, Stages):
             stages = replace(stages, deformation=self.deformation)
         return options, stages
 
 
 def choose(
     problem: Problem, map: PushForward, options: PWGFOptions, stages: Stages | Staging,
-    communicator: Communicator, *, every: float,
+    communicator: Communicator, *, every: float, check: Callable[[PWGFOptions], None],
+    tell: Callable[[str], None], stop: Callable[[], bool] | None = None,
 ) -> Accuracy:  # fmt: skip
     """What `options.accuracy` takes: pilot runs with more and more samples, shorter steps or more
     stages, whichever makes up most of the residual r = Jθ' + f, until their estimate of the error
     is at most .7 of the accuracy at every row, or nothing helps any more. Collective; the same on
-    all ranks.
+    all ranks. `check`: of the options of every pilot, before it. `tell`: shown what each has found.
+    `stop`: as for a run.
 
-    Errors: `InputError` where the error is neither estimated nor bounded."""
+    Errors: `InputError` where the error is neither estimated nor bounded, and of `check`;
+    `RunError` where no pilot came to its end; `StoppedEarly` where `stop` says so."""
     assert options.accuracy is not None
     if not residual_is_defined(problem):
         raise InputError(
@@ -96,62 +99,67 @@ def choose(
             "problem, as the mean square of the force is infinite or not known: give "
             "method.samples and tolerance instead"
         )
-    refinable = _has_stages_to_refine(stages, map)
-    trial = _first(options, map)
-    last: tuple[Accuracy, Pilot] | None = None
+    trial, last = _first(options, map, stages, communicator.size), None
     for number in range(1, _PILOTS + 1):
-        found = Pilot.run(problem, map, *trial.applied(options, stages), communicator, every=every)
         trial = replace(trial, pilots=number)
+        pilot, in_stages = trial.applied(options, stages)
+        check(pilot)
+        found = Pilot.run(problem, map, pilot, in_stages, communicator, every=every, stop=stop)
         if math.isnan(found.error):
             raise InputError(
                 "method.accuracy goes by the estimate of the error or by its bound, and neither is "
                 "known for this problem: say problem.convexity if you know it, or give "
                 "method.samples and tolerance instead"
             )
-        LOG.info(
-            f"pilot {number}: {trial.samples} samples, tolerance {trial.tolerance:.2g}: "
-            f"error about {found.error:.2g} of the displacement, {found.of_time:.0%} of the "
-            f"residual by steps, {found.of_samples:.0%} by samples, {found.of_map:.0%} by the map"
-        )
+        tell(_told(trial, found))
         if found.error <= _SAFETY * trial.wanted:
             return replace(trial, estimate=found.error)
-        if last is not None and found.error > _GAINS * last[1].error:
-            break
-        last = trial, found
-        finer = _refined(trial, found, refinable=refinable)
-        if finer == trial:
+        in_vain = last is not None and found.error > _GAINS * last[1].error
+        if last is None or found.error <= last[1].error:
+            last = trial, found
+        finer = _refined(trial, found)
+        if in_vain or finer == trial:
             break
         trial = finer
     assert last is not None
-    best, found = last if found.error > last[1].error else (trial, found)
-    estimate = found.error if math.isfinite(found.error) else None
+    best, found = last
+    if found.failure:
+        raise RunError(f"no pilot run for method.accuracy came to its end: {found.failure}")
     note = "" if found.error <= best.wanted else _explained(best.wanted, found)
-    return replace(best, estimate=estimate, pilots=number, note=note)
+    return replace(best, estimate=found.error, pilots=trial.pilots, note=note)
 
 
-def _first(options: PWGFOptions, map: PushForward) -> Accuracy:
-    wanted = options.accuracy or 0.0
-    rtol = min(_LOOSEST_RTOL, _RTOL * wanted)
-    if str(options.dtype) == Precision.FLOAT32.value:
-        rtol = max(rtol, _SINGLE)
-    unknowns = map.parameter_count() / map.dimension
-    return Accuracy(
-        wanted=wanted,
-        samples=max(_FEWEST, math.ceil(_PER_UNKNOWN * unknowns)),
-        rtol=rtol,
-        tolerance=min(_LOOSEST, _TOLERANCE * wanted),
-        scheme=options.scheme if SCHEMES[options.scheme].error_order is not None else _SCHEME,
-        deformation=None,
+def _told(trial: Accuracy, found: Pilot) -> str:
+    shares = (
+        f"{found.of_time:.0%} of the residual by steps, {found.of_samples:.0%} by samples, "
+        f"{found.of_map:.0%} by the map"
+    )
+    return f"pilot {trial.pilots}: {trial.samples} samples, tolerance {trial.tolerance:.2g}: " + (
+        found.failure or f"error about {found.error:.2g} of the displacement, {shares}"
     )
 
 
-def _has_stages_to_refine(stages: Stages | Staging, map: PushForward) -> bool:
-    """Trained features follow the flow, and are hurt by short stages."""
-    linear = map.features_and_coordinates() is not None
-    return isinstance(stages, Stages) and stages.when == AUTO and linear
+def _first(
+    options: PWGFOptions, map: PushForward, stages: Stages | Staging, ranks: int
+) -> Accuracy:
+    wanted = options.accuracy or 0.0
+    single = str(options.dtype) == Precision.FLOAT32.value
+    rtol = max(min(_LOOSEST_RTOL, _RTOL * wanted), _SINGLE if single else _DOUBLE)
+    unknowns = map.parameter_count() / map.dimension
+    # Every rank needs blocks of its own.
+    shared = ranks * max(_PER_RANK, options.block or 0)
+    wished = max(_FEWEST, min(_MOST, math.ceil(_PER_UNKNOWN * unknowns)), shared)
+    return Accuracy(
+        wanted=wanted,
+        samples=wished,
+        rtol=rtol,
+        tolerance=min(_LOOSEST, _TOLERANCE * wanted),
+        scheme=options.scheme if SCHEMES[options.scheme].error_order is not None else _SCHEME,
+        deformation=stages.deformation if isinstance(stages, Stages) else None,
+    )
 
 
-def _refined(trial: Accuracy, found: Pilot, *, refinable: bool) -> Accuracy:
+def _refined(trial: Accuracy, found: Pilot) -> Accuracy:
     """With each part finer that makes up a good share of the error; the same where none can be."""
     missing = _SAFETY * trial.wanted / found.error  # 0 for a run that has failed
     if found.of_time >= _COUNTS:
@@ -160,7 +168,7 @@ def _refined(trial: Accuracy, found: Pilot, *, refinable: bool) -> Accuracy:
     if found.of_samples >= _COUNTS and trial.samples < _MOST:
         more = math.ceil(trial.samples * min(8.0, max(2.0, 1 / max(missing, 0.1) ** 2)))
         trial = replace(trial, samples=min(_MOST, more))
-    if found.of_map >= _COUNTS and refinable:
+    if found.of_map >= _COUNTS and found.stages > 1:
         before = trial.deformation or LINEAR_DEFORMATION
         if before > _SMALLEST_DEFORMATION:
             trial = replace(trial, deformation=max(_SMALLEST_DEFORMATION, before / 2))
@@ -169,8 +177,6 @@ def _refined(trial: Accuracy, found: Pilot, *, refinable: bool) -> Accuracy:
 
 def _explained(wanted: float, found: Pilot) -> str:
     """Why an accuracy is not reached."""
-    if found.failure:
-        return f"no pilot run came to its end: {found.failure}"
     part, why, helps = max(
         (found.of_time, "steps are too long", "a scheme of higher order (bosh32, ros2)"),
         (found.of_samples, "samples are too few", "a smaller map, or method.sampling = \"sobol\""),

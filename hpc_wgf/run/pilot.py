@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
 from ..checks import check_start
 from ..columns import STEP_PREFIX
 from ..diagnostics import ErrorMonitor, Judge
-from ..errors import RunError
+from ..errors import RunError, StoppedEarly
 from ..maps import PushForward
 from ..methods.base import MethodOptions, Setting
 from ..observers import MemoryRecorder
@@ -41,15 +43,20 @@ class Pilot:
     """of their number, as r is larger at other samples than at those of the step,"""
     of_map: float
     """and what is left over at these."""
+    stages: int = 1
+    """Number of stages."""
     failure: str = ""
     """Why the run could not be completed."""
 
     @classmethod
     def run(
         cls, problem: Problem, map: PushForward, options: MethodOptions, stages: Stages | Staging,
-        communicator: Communicator, *, every: float,
+        communicator: Communicator, *, every: float, stop: Callable[[], bool] | None = None,
     ) -> Self:  # fmt: skip
-        """Collective. Errors: `InputError` as for a run."""
+        """Collective; the same on all ranks. `stop`: asked after every step. Errors: `InputError`
+        as for a run; `StoppedEarly` where `stop` has said so."""
+        if not isinstance(stages, Stages):
+            stages = copy.deepcopy(stages)  # It may remember what it was asked.
         particles = max(options.samples, _PARTICLES)
         with agreed(communicator):
             setting = Setting.of(problem, map, options, communicator, particles=particles)
@@ -63,10 +70,20 @@ class Pilot:
         staging = StagesByRule.of(stages, setting, judge, map, begun=problem.start_time)
         memory = MemoryRecorder()
         try:
-            Loop(method, judge, communicator, schedule, [memory], staging, errors).run()
+            last = Loop(method, judge, communicator, schedule, [memory], staging, errors).run(
+                stop=stop
+            )
         except RunError as failure:
-            return cls(math.inf, 1 / 3, 1 / 3, 1 / 3, str(failure))
-        return cls._of(memory.columns())
+            found = cls(math.inf, 1 / 3, 1 / 3, 1 / 3, failure=str(failure))
+        else:
+            if last.time < problem.until:
+                raise StoppedEarly(
+                    "stopped on request while pilot runs were looking for the settings of "
+                    "method.accuracy: nothing is stored yet"
+                )
+            found = cls._of(memory.columns())
+        # Estimates are computed by every rank alone: on unlike machines their last bits differ.
+        return cast(Self, communicator.gather(found)[0])
 
     @classmethod
     def _of(cls, column: dict[str, np.ndarray]) -> Self:
@@ -80,12 +97,15 @@ class Pilot:
         parts = size @ more, size @ np.maximum(0.0, fresh - own), size @ np.minimum(own, fresh)
         total = float(sum(parts)) or 1.0
         of_time, of_samples, of_map = (float(part) / total for part in parts)
-        return cls(_worst(column), of_time, of_samples, of_map)
+        stages = 1 + int(np.nanmax(column["stage"], initial=0.0))
+        return cls(_worst(column), of_time, of_samples, of_map, stages)
 
 
 def _worst(column: dict[str, np.ndarray]) -> float:
     for name in ("error_estimate", "error_bound"):
-        relative = (column[name] / displacement(column))[1:]
+        displaced = displacement(column)
+        # Where nothing has moved, an error has no size to be held against.
+        relative = (column[name] / displaced)[np.isfinite(displaced)]
         if np.isfinite(column[name]).any():
             return float(np.nan_to_num(relative, nan=np.inf).max(initial=0.0))
     return math.nan

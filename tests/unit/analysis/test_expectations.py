@@ -80,6 +80,21 @@ def test_far_from_stationary_the_weights_are_said_to_degenerate():
     assert found.effective_samples < 20
 
 
+def test_weights_too_far_for_any_tail_are_said_to_degenerate_too():
+    """One sample has all the weight: no law of a tail can be fitted, and its spread is 0."""
+    for count, mean in ((500, 2000.0), (20, 5.0)):
+        target = problem(wgf.Quadratic(4, mean), dimension=4)
+        found = expectations(target, samples_of(wgf.Gaussian(4), count), 0.0)
+        assert found.tail_index is None
+        assert found.degenerate
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    target = problem(wgf.UserPotential(lambda x: torch.where(x[:, 0] > 0, x[:, 0], torch.nan)))
+    with pytest.raises(wgf.InputError, match="not a number"):
+        expectations(target, samples_of(wgf.Gaussian(2), 100), 0.0)
+
+
 def test_equal_weights_have_no_tail():
     assert tail_index(torch.zeros(1000, dtype=torch.float64)) is None
 

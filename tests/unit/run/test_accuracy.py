@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 import hpc_wgf as wgf
+from hpc_wgf.errors import StoppedEarly
+from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.report.accuracy import accuracy_missed, of_accuracy
+from hpc_wgf.run.accuracy import choose
 from hpc_wgf.run.pilot import Pilot
 
 
@@ -48,7 +51,7 @@ def test_an_accuracy_that_a_map_cannot_reach_is_told_with_its_reason():
 def test_pilots_tell_steps_samples_and_map_apart():
     exact = wgf.load_problem("ou-2d-aniso", "problem.until=0.2", "method.tolerance=0.1")
     exact = exact._replace(map=wgf.Affine(2))
-    rough = Pilot.run(*exact[:3], wgf.Stages("none"), wgf.parallel.LocalCommunicator(), every=0.1)
+    rough = Pilot.run(*exact[:3], wgf.Stages("none"), LocalCommunicator(), every=0.1)
     assert rough.of_time > 0.99  # an affine map and any samples hold this force
     potential = wgf.StyblinskiTang()
     problem = wgf.Problem([wgf.PotentialEnergy(potential), wgf.Entropy(1.0)], wgf.Gaussian(2),
@@ -58,10 +61,59 @@ def test_pilots_tell_steps_samples_and_map_apart():
     ):  # fmt: skip
         options = replace(exact.method, samples=count, tolerance=1e-3, step_size=1e-3)
         found = Pilot.run(
-            problem, map, options, wgf.Stages("none"), wgf.parallel.LocalCommunicator(), every=0.02
+            problem, map, options, wgf.Stages("none"), LocalCommunicator(), every=0.02
         )
         assert getattr(found, part) > 0.6
         assert found.of_time + found.of_samples + found.of_map == pytest.approx(1)
+
+
+def chosen(monkeypatch, errors, stages=None, **parts):
+    """What is chosen where pilots find these errors one after another."""
+    shares = {"of_time": 0.0, "of_samples": 0.0, "of_map": 0.0, **parts}
+    found = iter([Pilot(error, **shares, stages=3) for error in errors])
+    tried = []
+
+    def run(problem, map, options, in_stages, communicator, **_):
+        tried.append((options, in_stages))
+        return next(found)
+
+    monkeypatch.setattr(Pilot, "run", run)
+    spec = wgf.load_problem("styblinski-tang-2d")
+    options = replace(spec.method, accuracy=1e-3)
+    result = choose(
+        spec.problem, spec.map, options, stages or wgf.Stages(), LocalCommunicator(), every=0.1,
+        check=lambda _: None, tell=lambda _: None,
+    )  # fmt: skip
+    return result, tried
+
+
+def test_what_is_chosen_has_been_tried(monkeypatch):
+    """Also where no pilot reaches the accuracy: its estimate is that of its own settings."""
+    errors = [0.1, 0.08, 0.06, 0.04, 0.03, 0.02]
+    result, tried = chosen(monkeypatch, errors, of_time=1.0)
+    assert (result.estimate, result.pilots) == (0.02, 6)
+    assert result.tolerance == tried[5][0].tolerance < tried[4][0].tolerance
+    assert "steps are too long" in result.note
+
+
+def test_stages_are_refined_from_those_that_are_given(monkeypatch):
+    given = wgf.Stages("auto", deformation=0.2)
+    result, tried = chosen(monkeypatch, [0.1, 5e-4], given, of_map=1.0)
+    assert [stages.deformation for _, stages in tried] == [0.2, 0.1]
+    assert result.deformation == 0.1
+    assert result.note == ""
+
+
+def test_where_every_pilot_fails_the_run_does_not_begin(monkeypatch):
+    failing = {"of_time": 1 / 3, "of_samples": 1 / 3, "of_map": 1 / 3, "failure": "it folds"}
+    with pytest.raises(wgf.RunError, match="no pilot run.*it folds"):
+        chosen(monkeypatch, [float("inf")] * 6, **failing)
+
+
+def test_pilots_stop_on_request():
+    spec = wgf.load_problem("ou-2d-aniso", "method.accuracy=1e-2")
+    with pytest.raises(StoppedEarly, match="nothing is stored"):
+        wgf.solve(*spec, stop=lambda: True)
 
 
 def test_without_estimate_and_bound_an_accuracy_is_refused():
