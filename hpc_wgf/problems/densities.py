@@ -75,7 +75,7 @@ def jump_of(density: Density) -> str | None:
 
 
 def is_known(density: Density) -> bool:
-    """Whether log λ and ∇ log λ can be evaluated: not of samples alone (see `Samples`), for which
+    """Whether log λ and ∇ log λ can be evaluated: not of samples alone (see `SampleStart`), for which
     0 stands in their place. A density of one's own says otherwise by `density_is_known`."""
     return bool(getattr(density, "density_is_known", True))
 
