@@ -125,7 +125,7 @@ class Sampler:
     ) -> Ensemble:  # fmt: skip
         """The samples in `blocks` from the random numbers of a stream and a step. `parts` assigns
         the blocks to the chunks of the ranks; this rank draws its own ones only. `place`: where
-        they begin in the order of a start density that has its samples in one (see `SampleStart`), by
+        they begin in the order of a start density that has its samples in one (`SampleStart`), by
         default behind those of the steps before."""
         mine = parts[self._communicator.rank]
         if self._inverse is not None and stream in _RUN:

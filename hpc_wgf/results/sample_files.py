@@ -153,7 +153,7 @@ class _Parts(SampleTable):
         known = known[np.isfinite(known)]
         self.folded = self.count - len(known)
         self.mean = float(known.mean()) if len(known) else math.nan
-        self.standard_error = float(known.std() / max(1, len(known)) ** 0.5)
+        self.standard_error = float(known.std() / len(known) ** 0.5) if len(known) else math.nan
 
     def slices(self) -> Iterator[tuple[slice, np.ndarray]]:
         end = 0
