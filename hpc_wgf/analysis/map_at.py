@@ -15,7 +15,7 @@ from ..errors import InputError, WgfWarning
 from ..kinds import shown
 from ..maps import MapState, PushForward, Transported
 from ..parallel import samples_to_check
-from ..problems import Problem
+from ..problems import Problem, is_known
 from .between_rows import PathMap
 from .preimage import SEEDS, Preimage, preimage
 
@@ -81,14 +81,16 @@ class MapAt:
     def log_density(self, x: Points) -> Points:
         """log ρ(x) = log λ(z) − log|det ∇T(z)| with T(z) = x; −∞ outside of the support.
 
-        Errors: as for `inverse`."""
+        Errors: as for `inverse`, and where samples alone tell λ."""
+        self._check_known()
         z = self._preimage(x).z
         return _like(x, self._log_density(z, self._transported(z)))
 
     def score(self, x: Points) -> Points:
         """∇ log ρ(x).
 
-        Errors: as for `inverse`, and for a point outside of the support."""
+        Errors: as for `log_density`, and for a point outside of the support."""
+        self._check_known()
         z = self._preimage(x).z
         outside = self.problem.start.log_density(z).isneginf()
         if bool(outside.any()):
@@ -116,7 +118,16 @@ class MapAt:
     def _transported(self, z: Tensor, score: Tensor | None = None) -> Transported:
         return self.whole.transport(z, score)
 
+    def _check_known(self) -> None:
+        if not is_known(self.problem.start):
+            raise InputError(
+                "samples alone tell the start of this run, and no density ρ: give or fit one, as "
+                'by start.density = "fitted"'
+            )
+
     def _log_density(self, z: Tensor, image: Transported) -> Tensor:
+        if not is_known(self.problem.start):
+            return torch.full_like(z[:, 0], torch.nan)
         log_start = self.problem.start.log_density(z)
         # Where λ is 0, so is ρ, whatever the volume is.
         return torch.where(log_start.isneginf(), log_start, log_start - image.log_det)

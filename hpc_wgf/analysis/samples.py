@@ -17,7 +17,7 @@ class Samples:
     x: np.ndarray
     """(n, d)."""
     log_density: np.ndarray
-    """log ρ(x), (n,); not-a-number where the map has folded."""
+    """log ρ(x), (n,); not-a-number where the map has folded, and where samples alone tell λ."""
     score: np.ndarray
     """∇ log ρ(x), (n, d); likewise."""
     z: np.ndarray
@@ -29,6 +29,8 @@ class Samples:
     """t."""
     seed: int
     """Of the samples."""
+    folded: int = 0
+    """At how many of them the map has folded."""
 
     @classmethod
     def of(cls, drawn: Iterable[tuple[Cloud, Cloud]], time: float, seed: int) -> Samples:
@@ -45,15 +47,10 @@ class Samples:
             np.where(folded, np.nan, log_density),
             np.where(folded[:, None], np.nan, score),
             joined(starts).x.cpu().numpy(),
-            log_weight, time, seed,
+            log_weight, time, seed, int(folded.sum()),
         )  # fmt: skip
 
     @property
     def weight(self) -> np.ndarray:
         """w, (n,)."""
         return np.exp(self.log_weight)
-
-    @property
-    def folded(self) -> int:
-        """At how many of them the map has folded."""
-        return int(np.isnan(self.log_density).sum())

@@ -7,7 +7,7 @@ import hashlib
 
 from ..errors import InputError
 from ..parallel import Communicator
-from ..problems import Problem, Samples, SampleTarget, potentials_of
+from ..problems import Problem, SampleStart, SampleTarget, potentials_of
 
 
 def sample_notes(problem: Problem) -> list[str]:
@@ -41,6 +41,6 @@ def check_same_samples(problem: Problem, communicator: Communicator) -> None:
         )
 
 
-def _of_samples(problem: Problem) -> list[Samples | SampleTarget]:
+def _of_samples(problem: Problem) -> list[SampleStart | SampleTarget]:
     parts = [problem.start, *potentials_of(problem.energy)]
-    return [each for each in parts if isinstance(each, Samples | SampleTarget)]
+    return [each for each in parts if isinstance(each, SampleStart | SampleTarget)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -57,10 +58,13 @@ def sample(
                 f"\nbetween stored rows: interpolated, wrong by up to "
                 f"{drawn.interpolation_error:.1g} in units of x"
             )
+        density = "samples alone tell the start: log densities and scores are not a number"
+        if math.isfinite(drawn.mean_log_density):
+            density = f"mean log density {drawn.mean_log_density:.6g} ± {drawn.standard_error:.1g}"
         print(
             f"{drawn.samples} samples of {run.attributes['problem']} at t = {drawn.time:g} on "
             f"{communicator.size} rank(s) in {drawn.seconds:.3g} s, "
             f"{drawn.samples / drawn.seconds:.3g} a second\n"
-            f"mean log density {drawn.mean_log_density:.6g} ± {drawn.standard_error:.1g}{folded}\n"
+            f"{density}{folded}\n"
             f"stored in {out}"
         )

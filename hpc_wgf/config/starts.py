@@ -12,7 +12,7 @@ from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..problems import Barenblatt, Box, Density, Gaussian, Mixture, Paraboloid, Samples
+    from ..problems import Barenblatt, Box, Density, Gaussian, Mixture, Paraboloid, SampleStart
 
 
 class GaussianTable(Table):
@@ -132,10 +132,10 @@ class SamplesTable(Table):
     """"fitted": a mixture of Gaussians fitted to the samples stands for the density of the start.
     Without it energies of position and, with method.form = "energy", entropy can be solved."""
 
-    def build(self, dimension: int) -> Samples:
-        from ..problems import Samples
+    def build(self, dimension: int) -> SampleStart:
+        from ..problems import SampleStart
 
-        return Samples(
+        return SampleStart(
             self.path, dimension, array=self.array, held_out=self.held_out,
             density="fitted" if self.density == "fitted" else None,
         )  # fmt: skip

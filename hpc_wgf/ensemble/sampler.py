@@ -13,7 +13,7 @@ from ..choices import Sampling
 from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
-from ..problems import Density, Samples, inverse_transform
+from ..problems import Density, SampleStart, inverse_transform
 from .ensemble import Ensemble
 from .sobol import MOST_UNIFORMS, sobol_points
 
@@ -125,7 +125,7 @@ class Sampler:
     ) -> Ensemble:  # fmt: skip
         """The samples in `blocks` from the random numbers of a stream and a step. `parts` assigns
         the blocks to the chunks of the ranks; this rank draws its own ones only. `place`: where
-        they begin in the order of a start density that has its samples in one (see `Samples`), by
+        they begin in the order of a start density that has its samples in one (`SampleStart`), by
         default behind those of the steps before."""
         mine = parts[self._communicator.rank]
         if self._inverse is not None and stream in _RUN:
@@ -162,7 +162,7 @@ class Sampler:
     ) -> Tensor:
         proposed = self.proposal if stream in _RUN else None
         source = proposed or self._start
-        if isinstance(source, Samples):
+        if isinstance(source, SampleStart):
             span = blocks.span(part)
             return source.ordered(span, blocks.total, seed=self._seed, stream=stream, place=place)
         return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)

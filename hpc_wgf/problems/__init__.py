@@ -46,8 +46,8 @@ from .potentials import (
 from .problem import Problem
 from .proposal import proposal_of
 from .residual import residual_is_defined
+from .sample_start import SampleStart
 from .sample_target import SampleTarget
-from .samples import Samples
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 from .turned import TurnedFlow
@@ -81,8 +81,8 @@ __all__ = [
     "Problem",
     "Quadratic",
     "Rosenbrock",
+    "SampleStart",
     "SampleTarget",
-    "Samples",
     "SeparableFlow",
     "StyblinskiTang",
     "SumOfEnergies",

@@ -75,8 +75,8 @@ def jump_of(density: Density) -> str | None:
 
 
 def is_known(density: Density) -> bool:
-    """Whether log λ and ∇ log λ can be evaluated: not of samples alone (see `Samples`), for which
-    0 stands in their place. A density of one's own says otherwise by `density_is_known`."""
+    """Whether log λ and ∇ log λ can be evaluated: not of samples alone (`SampleStart`), for which 0
+    stands in their place. A density of one's own says otherwise by `density_is_known`."""
     return bool(getattr(density, "density_is_known", True))
 
 

@@ -192,7 +192,7 @@ def _check_density(energy: SumOfEnergies, start: Density) -> None:
     if others and not is_known(start):
         raise InputError(
             f"{others[0]} needs the density of the start, and samples alone do not tell it: fit "
-            'one by start.density = "fitted", or give that of the samples as Samples(…, density=…)'
+            'one by start.density = "fitted", or give it as SampleStart(…, density=…)'
         )
 
 

@@ -21,6 +21,7 @@ from ..analysis import Samples, Trajectory
 from ..cloud import Cloud
 from ..errors import InputError, RunError
 from ..parallel import Communicator, agreed
+from ..problems import is_known
 from .sample_formats import FORMATS, SampleTable
 
 _NEEDED = {".parquet": ("pyarrow", "parquet")}  # module and extra of this package
@@ -76,7 +77,9 @@ def write_samples(
             _put_together(table, path)
             mean, error = table.mean, table.standard_error
             between, seconds = run.map_at(time).interpolation_error, clock.perf_counter() - begun
-            return Drawn(count, time, seed, mean, error, table.folded, between, seconds)
+            # Without a density of the start, log ρ is not a number anywhere.
+            folded = table.folded if is_known(run.spec.problem.start) else 0
+            return Drawn(count, time, seed, mean, error, folded, between, seconds)
     finally:
         part.unlink(missing_ok=True)
 
@@ -150,7 +153,7 @@ class _Parts(SampleTable):
         known = known[np.isfinite(known)]
         self.folded = self.count - len(known)
         self.mean = float(known.mean()) if len(known) else math.nan
-        self.standard_error = float(known.std() / max(1, len(known)) ** 0.5)
+        self.standard_error = float(known.std() / len(known) ** 0.5) if len(known) else math.nan
 
     def slices(self) -> Iterator[tuple[slice, np.ndarray]]:
         end = 0

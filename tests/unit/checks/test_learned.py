@@ -24,7 +24,7 @@ class Ranks:
 
 def problem(x, **of_target):
     energy = [wgf.PotentialEnergy(wgf.SampleTarget(x, **of_target)), wgf.Entropy(1.0)]
-    return wgf.Problem(energy, wgf.Samples(x), until=1.0)
+    return wgf.Problem(energy, wgf.SampleStart(x), until=1.0)
 
 
 def test_ranks_that_find_other_samples_or_learn_otherwise_are_refused():
@@ -41,7 +41,9 @@ def test_ranks_that_find_other_samples_or_learn_otherwise_are_refused():
 
 def test_ranks_that_start_from_other_samples_are_refused():
     """Where nothing is learned from them."""
-    first, other = (wgf.Problem([wgf.Entropy(1.0)], wgf.Samples(x), until=1.0) for x in (X, 2 * X))
+    first, other = (
+        wgf.Problem([wgf.Entropy(1.0)], wgf.SampleStart(x), until=1.0) for x in (X, 2 * X)
+    )
     found = Ranks()
     check_same_samples(other, found)
     with pytest.raises(wgf.InputError, match="the ranks do not find the same samples"):
@@ -58,5 +60,7 @@ def test_what_is_told_of_them():
     first, second = sample_notes(problem(X))
     assert "energies are given without β∫λ log λ" in first
     assert "held-out loss" in second
-    of_position = wgf.Problem([wgf.PotentialEnergy(wgf.Quadratic(2))], wgf.Samples(X), until=1.0)
+    of_position = wgf.Problem(
+        [wgf.PotentialEnergy(wgf.Quadratic(2))], wgf.SampleStart(X), until=1.0
+    )
     assert sample_notes(of_position) == []

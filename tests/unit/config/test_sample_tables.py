@@ -24,7 +24,7 @@ def built(*settings):
 
 def test_a_start_by_samples_is_that_of_python(file):
     start = built(f'problem.start={{kind="samples", path="{file}", array="x", held_out=0.5}}').start
-    assert repr(start) == repr(wgf.Samples(file, 2, array="x", held_out=0.5))
+    assert repr(start) == repr(wgf.SampleStart(file, 2, array="x", held_out=0.5))
     fitted = f'problem.start={{kind="samples", path="{file}", array="x", density="fitted"}}'
     assert built(fitted).start.density_is_known
 

@@ -28,7 +28,7 @@ def numbered():
     """Samples whose first coordinate is the number of their row."""
     values = rows(4000)
     values[:, 0] = np.arange(4000)
-    return wgf.Samples(values)
+    return wgf.SampleStart(values)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def solved(start, *, form="energy", **output):
 def test_moments_are_those_of_the_run_from_the_density(file, tmp_path):
     """Within three standard errors; F differs by β∫λ log λ = −β(log 2πe + ½ log det C)."""
     apart = {"particles": 20_000, "every": 0.5, "bound": False}
-    by_samples = solved(wgf.Samples(file), path=tmp_path / "s", **apart)
+    by_samples = solved(wgf.SampleStart(file), path=tmp_path / "s", **apart)
     by_density = solved(wgf.Gaussian(2, MEAN, COVARIANCE), path=tmp_path / "d", **apart)
     moments, errors = [], []
     for run in (by_samples, by_density):
@@ -120,7 +120,7 @@ def test_moments_are_those_of_the_run_from_the_density(file, tmp_path):
 @pytest.mark.filterwarnings("ignore::hpc_wgf.errors.WgfWarning")
 def test_a_run_goes_on_bit_for_bit_and_not_with_another_file(file, tmp_path):
     def run(path, until, **more):
-        problem = wgf.Problem([POTENTIAL, wgf.Entropy(0.5)], wgf.Samples(file), until=until)
+        problem = wgf.Problem([POTENTIAL, wgf.Entropy(0.5)], wgf.SampleStart(file), until=until)
         return wgf.solve(problem, wgf.Affine(2), ENERGY_FORM, wgf.Output(path, every=0.1), **more)
 
     whole = run(tmp_path / "whole", 0.4)
@@ -130,23 +130,25 @@ def test_a_run_goes_on_bit_for_bit_and_not_with_another_file(file, tmp_path):
     trajectory = wgf.Trajectory.of(
         whole.path,
         wgf.RunSpec(
-            wgf.Problem([POTENTIAL, wgf.Entropy(0.5)], wgf.Samples(file), until=0.4),
+            wgf.Problem([POTENTIAL, wgf.Entropy(0.5)], wgf.SampleStart(file), until=0.4),
             wgf.Affine(2), ENERGY_FORM,
         ),
     )  # fmt: skip
     cloud = trajectory.sample(100, 0.4)
     assert bool(cloud.x.isfinite().all())
     assert bool(cloud.log_density.isnan().all() and cloud.score.isnan().all())
+    with pytest.raises(wgf.InputError, match="samples alone tell the start of this run"):
+        trajectory.map_at(0.4).log_density(cloud.x[:3])
 
     other = tmp_path / "other.npy"
     np.save(other, rows(N, seed=1))
-    problem = wgf.Problem([POTENTIAL, wgf.Entropy(0.5)], wgf.Samples(other), until=0.5)
+    problem = wgf.Problem([POTENTIAL, wgf.Entropy(0.5)], wgf.SampleStart(other), until=0.5)
     with pytest.raises(wgf.InputError, match=r"start density: stored .* with digest \w+.*, given"):
         wgf.solve(problem, wgf.Affine(2), ENERGY_FORM, wgf.Output(whole.path), resume=True)
 
 
 def test_position_alone_needs_no_density_and_nothing_is_left_out():
-    problem = wgf.Problem([POTENTIAL], wgf.Samples(rows(8000)), until=0.2)
+    problem = wgf.Problem([POTENTIAL], wgf.SampleStart(rows(8000)), until=0.2)
     method = wgf.PWGFOptions(samples=2000, step_size=0.1)
     summary = wgf.solve(problem, wgf.Affine(2), method).summary
     assert summary.left_out_of_energy is None
@@ -162,7 +164,7 @@ def test_position_alone_needs_no_density_and_nothing_is_left_out():
 )
 def test_what_needs_the_density_is_refused(energy, form, said):
     def solve():
-        problem = wgf.Problem([energy], wgf.Samples(rows(8000)), until=0.2)
+        problem = wgf.Problem([energy], wgf.SampleStart(rows(8000)), until=0.2)
         wgf.solve(problem, wgf.Affine(2), wgf.PWGFOptions(samples=1000, form=form))
 
     with pytest.raises(wgf.InputError, match=said):
@@ -172,7 +174,7 @@ def test_what_needs_the_density_is_refused(energy, form, said):
 @pytest.mark.filterwarnings("ignore::hpc_wgf.errors.WgfWarning")
 def test_a_fitted_density_is_as_good_as_the_true_one_for_a_gaussian(file):
     """Its energies are F itself, and it is said that the density is a fit."""
-    start, known = wgf.Samples(file, density="fitted"), wgf.Gaussian(2, MEAN, COVARIANCE)
+    start, known = wgf.SampleStart(file, density="fitted"), wgf.Gaussian(2, MEAN, COVARIANCE)
     z = known.sample(np.random.default_rng(1), 1000)
     assert (start.log_density(z) - known.log_density(z)).abs().mean() < 0.02
     summary = solved(start, form="force", every=0.5, bound=False).summary
@@ -183,27 +185,27 @@ def test_a_fitted_density_is_as_good_as_the_true_one_for_a_gaussian(file):
 
 def test_a_density_that_is_given_is_taken_and_has_to_fit_in_dimension():
     given = wgf.Gaussian(2, MEAN, COVARIANCE)
-    samples = wgf.Samples(rows(100), density=given)
+    samples = wgf.SampleStart(rows(100), density=given)
     z = samples.sample(np.random.default_rng(0), 5)
     assert torch.equal(samples.log_density(z), given.log_density(z))
     assert torch.equal(samples.score(z), given.score(z))
     with pytest.raises(wgf.InputError, match="has dimension 3"):
-        wgf.Samples(rows(100), density=wgf.Gaussian(3))
+        wgf.SampleStart(rows(100), density=wgf.Gaussian(3))
     with pytest.raises(wgf.InputError, match='expected "fitted"'):
-        wgf.Samples(rows(100), density="fit")
+        wgf.SampleStart(rows(100), density="fit")
 
 
 def test_few_samples_and_a_share_of_none():
     with pytest.raises(wgf.InputError, match="holds 63 samples: a start density takes at least 64"):
-        wgf.Samples(rows(63))
+        wgf.SampleStart(rows(63))
     with pytest.raises(wgf.InputError, match="held_out must be above 0 and below 1"):
-        wgf.Samples(rows(100), held_out=1.0)
+        wgf.SampleStart(rows(100), held_out=1.0)
 
 
 def test_rows_in_order_are_told():
     """Blocks of sorted rows are as good as a sixteenth of so many samples."""
     values = rows(40_000)
-    assert wgf.Samples(values).notes() == []
-    (line,) = wgf.Samples(values[values[:, 0].argsort()]).notes()
+    assert wgf.SampleStart(values).notes() == []
+    (line,) = wgf.SampleStart(values[values[:, 0].argsort()]).notes()
     assert "neighbouring rows of an array are alike" in line
     assert "Shuffle the rows" in line

@@ -25,7 +25,7 @@ _COMPARED = 256  # blocks whose rows are compared
 _ALIKE = 2.0  # Variance of the means of blocks over that of independent rows.
 
 
-class Samples:
+class SampleStart:
     """λ, known by N samples.
 
     They are taken in blocks of 16 neighbouring rows (fewer where N < 16 384), the blocks in random
@@ -89,7 +89,7 @@ class Samples:
 
     def __repr__(self) -> str:
         density = "fitted" if isinstance(self.density, FittedMixture) else self.density
-        return f"Samples({self.rows!r}, held_out={self.held_out}, density={density})"
+        return f"SampleStart({self.rows!r}, held_out={self.held_out}, density={density})"
 
     @property
     def density_is_known(self) -> bool:
