@@ -37,9 +37,10 @@ def gate_warnings(problem: Problem, map: PushForward) -> list[str]:
 def force_left_over(problem: Problem, map: PushForward, z: Tensor) -> float | None:
     """(E|Jη + f|²/E|f|²)^½ at the start, J that of a map that is linear in θ, for the η that fits
     the force f on one half of start samples z, (n, d) in float64, and E over the other half. None
-    where interactions act, where samples are too few, or where there is no force."""
+    where interactions, a mobility or a drift act, where samples are too few, or where there is no
+    force."""
     features = map.linear_features(z[:1].to(next(map.parameters())))
-    if problem.energy.interactions or features is None:
+    if problem.energy.interactions or features is None or not problem.is_plain:
         return None
     n = len(z) // 2
     if n < _PER_FEATURE * features.value.shape[1]:

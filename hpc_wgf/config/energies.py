@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..fields import Number, Unit
 from .interactions import InteractionTable
+from .moving import MovingTrapTable, UserMovingTable
 from .potentials import (
     DoubleWellTable,
     GaussianMixtureTable,
@@ -66,7 +67,9 @@ EnergyTable = Annotated[
     | UserPotentialTable
     | EntropyTable
     | InternalTable
-    | InteractionTable,
+    | InteractionTable
+    | MovingTrapTable
+    | UserMovingTable,
     Field(discriminator="kind"),
 ]
 """A table of `[[problem.energy]]`, told apart by its `kind`."""

@@ -3,6 +3,7 @@ problems (in the folder catalogue)."""
 
 from .compact import Barenblatt, Box, Paraboloid
 from .densities import Density, Gaussian, Mixture, components_of, jump_of, moments_of
+from .drift import Drift, LinearDrift, UserDrift
 from .energies import (
     ChunkForce,
     Energy,
@@ -13,10 +14,21 @@ from .energies import (
     SumOfEnergies,
 )
 from .exact import ExactMap, exact_map
+from .flow import Flow, Motion
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
+from .linear_flow import GaussianLaw, KalmanFlow, LinearFlow
 from .mixture_flow import MixtureFlow, mixture_law
+from .mobility import (
+    CovarianceMobility,
+    MatrixMobility,
+    Mobility,
+    MobilityFunction,
+    Saturating,
+    UserMobility,
+)
 from .modes import Modes, find_modes
+from .moving import MovingPotential, MovingPotentialEnergy, MovingTrap, UserMovingPotential
 from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import (
     Potential,
@@ -27,7 +39,7 @@ from .potentials import (
 )
 from .problem import Problem
 from .proposal import proposal_of
-from .residual import residual_is_defined
+from .residual import no_error_bound, residual_is_defined
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 
@@ -36,30 +48,48 @@ __all__ = [
     "BarenblattFlow",
     "Box",
     "ChunkForce",
+    "CovarianceMobility",
     "Density",
     "DoubleWell",
+    "Drift",
     "Energy",
     "Entropy",
     "ExactMap",
+    "Flow",
     "Gaussian",
     "GaussianFlow",
+    "GaussianLaw",
     "GaussianMixture",
     "InternalEnergy",
     "InverseTransform",
+    "KalmanFlow",
+    "LinearDrift",
+    "LinearFlow",
     "LocalEnergy",
+    "MatrixMobility",
     "Mixture",
     "MixtureFlow",
+    "Mobility",
+    "MobilityFunction",
     "Modes",
+    "Motion",
+    "MovingPotential",
+    "MovingPotentialEnergy",
+    "MovingTrap",
     "Paraboloid",
     "Potential",
     "PotentialEnergy",
     "Problem",
     "Quadratic",
     "Rosenbrock",
+    "Saturating",
     "SeparableFlow",
     "StyblinskiTang",
     "SumOfEnergies",
     "SumOfPotentials",
+    "UserDrift",
+    "UserMobility",
+    "UserMovingPotential",
     "UserPotential",
     "components_of",
     "exact_map",
@@ -69,6 +99,7 @@ __all__ = [
     "jump_of",
     "mixture_law",
     "moments_of",
+    "no_error_bound",
     "proposal_of",
     "residual_is_defined",
     "with_hessian",

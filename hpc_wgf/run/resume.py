@@ -102,7 +102,7 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         kept = stored.particles(stored.rows - 1, given.setting.evaluation.span)
         before = float(stored.last("energy"))
     try:
-        look = judge.look(map)
+        look = judge.look(map, time=float(stored.last("time")))
     except StepFailed as failure:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
     positions = given.setting.evaluation.ensemble.spread(look.x)

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from ...checks import check_cloud, check_virial
-from ...choices import Form, Route, Sampling
+from ...choices import Form, InnerProduct, Route, Sampling
 from ...cloud import Cloud
 from ...errors import InputError
 from ...maps import MapState, PushForward, SoftmaxGates
@@ -48,6 +48,12 @@ def check_options(problem: Problem, options: PWGFOptions) -> None:
             f"{jump}, and there the force of a density-dependent energy is concentrated where "
             "no sample sits: the force form would not move it. Smooth the jump (a box: "
             'ramp = 0.1, say), or use method.form = "energy"'
+        )
+    plain = problem.inner_product is InnerProduct.PLAIN and problem.mobility is not None
+    if plain and options.form is Form.ENERGY and problem.energy.needs_density:
+        raise InputError(
+            "the energy form knows ∇F, and the plain inner product of a mobility asks for E[JᵀPf]: "
+            'use problem.mobility.inner_product = "natural", or method.form = "force"'
         )
     routes = [part.route_for(options.samples) for part in problem.energy.interactions]
     if options.sampling is Sampling.SOBOL and Route.BATCHES in routes:
