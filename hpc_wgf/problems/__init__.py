@@ -14,6 +14,8 @@ from .energies import (
     SumOfEnergies,
 )
 from .exact import ExactMap, exact_map
+from .fermi import FermiEntropy
+from .fermi_flow import FermiFlow
 from .flow import Flow, Motion
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
@@ -40,6 +42,7 @@ from .potentials import (
 from .problem import Problem
 from .proposal import proposal_of
 from .residual import no_error_bound, residual_is_defined
+from .saturating_flow import SaturatingFlow
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 
@@ -55,6 +58,8 @@ __all__ = [
     "Energy",
     "Entropy",
     "ExactMap",
+    "FermiEntropy",
+    "FermiFlow",
     "Flow",
     "Gaussian",
     "GaussianFlow",
@@ -83,6 +88,7 @@ __all__ = [
     "Quadratic",
     "Rosenbrock",
     "Saturating",
+    "SaturatingFlow",
     "SeparableFlow",
     "StyblinskiTang",
     "SumOfEnergies",

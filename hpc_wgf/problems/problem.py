@@ -22,9 +22,11 @@ from .densities import Density
 from .drift import Drift, LinearDrift, UserDrift, check_drift
 from .energies import Energy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
+from .fermi_flow import FermiFlow
 from .flow import Flow
 from .linear_flow import linear_map
 from .mobility import Mobility
+from .saturating_flow import SaturatingFlow
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -95,8 +97,13 @@ class Problem:
             drift = UserDrift(drift)
         self._set(mobility=mobility, drift=drift, inner_product=InnerProduct(inner_product))
         self._set(energy=total.at(self.start_time), start=start)
-        found = exact_map(total, start) if self.is_plain else linear_map(self.at(), start)
-        self._set(exact=exact or found)
+        if exact is None and self.is_plain:
+            exact = exact_map(total, start)
+        elif exact is None:
+            known = (linear_map, SaturatingFlow.known, FermiFlow.known)
+            found = (each(self.at(), start) for each in known)
+            exact = next((each for each in found if each is not None), None)
+        self._set(exact=exact)
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():

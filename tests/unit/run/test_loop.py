@@ -243,7 +243,7 @@ def test_order_on_the_parameters():
     options = wgf.PWGFOptions(samples=300, rtol=1e-13)
     runner = PWGF.on(problem, map, options, LocalCommunicator())
 
-    def rhs(theta):
+    def rhs(theta, after=0.0):
         return runner.evaluate(
             runner.start().map.moved(theta), runner.setting.evaluation.ensemble
         ).eta
