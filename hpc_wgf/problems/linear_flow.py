@@ -99,6 +99,8 @@ class LinearFlow:
         return m, C
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
+        if t == 0.0:
+            return z.double().cpu()
         m, _, M = self._at(t)
         return m + (z.double().cpu() - self.start.mean) @ M.T
 
@@ -158,6 +160,8 @@ class KalmanFlow:
         return self.centre + N @ (self.start.mean - self.centre), 0.5 * (C + C.T)
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
+        if t == 0.0:
+            return z.double().cpu()
         N = self._shrunk(t)
         mean = self.centre + N @ (self.start.mean - self.centre)
         step = z.double().cpu() - self.start.mean

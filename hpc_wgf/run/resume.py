@@ -26,9 +26,9 @@ def check_same_run(stored: StoredRun, given: Identity) -> None:
     """Errors: `InputError` where going on would not be the same run."""
     described, kept = given.described(), stored.attributes["objects"]
     other = [
-        f"{name}: stored {kept[name]}, given {described[name]}"
-        for name in kept
-        if in_short_form(kept[name]) != in_short_form(described[name])
+        f"{name}: stored {kept.get(name)}, given {described.get(name)}"
+        for name in {**kept, **described}
+        if in_short_form(kept.get(name, "")) != in_short_form(described.get(name, ""))
     ]
     other += _other_figures(stored, given)
     other += _otherwise_configured(stored.attributes["configuration"], given.configuration)

@@ -26,6 +26,9 @@ FLOWS = {
         'kernel={kind="power-law", a=2, b=0}}]',
     ],
     "adaptive": ["method.scheme=bosh32", "method.tolerance=2e-3"],
+    "covariance": ['problem.mobility={kind="covariance"}', "method.solver=lsmr"],
+    "saturating": ['problem.mobility={kind="saturating", limit=1}'],
+    "drift": ['problem.drift={kind="linear", matrix=[[0, -1], [1, 0]], sine=1}'],
 }
 
 
