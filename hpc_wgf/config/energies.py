@@ -12,6 +12,7 @@ from .interactions import InteractionTable
 from .moving import MovingTrapTable, UserMovingTable
 from .potentials import (
     DoubleWellTable,
+    EllipticInverseTable,
     GaussianMixtureTable,
     PotentialTable,
     QuadraticTable,
@@ -79,6 +80,7 @@ EnergyTable = Annotated[
     | RandomQuadraticTable
     | StyblinskiTangTable
     | DoubleWellTable
+    | EllipticInverseTable
     | RosenbrockTable
     | GaussianMixtureTable
     | UserPotentialTable

@@ -4,6 +4,7 @@ problems (in the folder catalogue)."""
 from .compact import Barenblatt, Box, Paraboloid
 from .densities import Density, Gaussian, Mixture, components_of, jump_of, moments_of
 from .drift import Drift, LinearDrift, UserDrift
+from .elliptic import EllipticInverse
 from .energies import (
     ChunkForce,
     Energy,
@@ -55,6 +56,7 @@ __all__ = [
     "Density",
     "DoubleWell",
     "Drift",
+    "EllipticInverse",
     "Energy",
     "Entropy",
     "ExactMap",
