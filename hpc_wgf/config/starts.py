@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from ..errors import InputError
 from ..fields import Matrix, Number, Unit, Vector
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..problems import Barenblatt, Box, Gaussian, Mixture, Paraboloid
+    from ..problems import Barenblatt, Box, Gaussian, Mixture, Paraboloid, Product
 
 
 class GaussianTable(Table):
@@ -114,8 +115,27 @@ class MixtureTable(Table):
         return Mixture([each.build(dimension) for each in self.components], self.weights)
 
 
+class ProductTable(Table):
+    """λ(z) = Π_j λ_j(z_j), a density on the line for every coordinate."""
+
+    kind: Literal["product"]
+    """Tag that selects this density."""
+    components: list[ComponentTable]
+    """The densities λ_j, one for each coordinate; one without `kind` is a gaussian."""
+
+    def build(self, dimension: int) -> Product:
+        from ..problems import Product
+
+        if len(self.components) != dimension:
+            raise InputError(
+                f"problem.start: {len(self.components)} components of a product, but the dimension "
+                f"is {dimension}: give one for each coordinate"
+            )
+        return Product([each.build(1) for each in self.components])
+
+
 StartTable = Annotated[
-    GaussianTable | MixtureTable | BarenblattTable | ParaboloidTable | BoxTable,
+    GaussianTable | MixtureTable | ProductTable | BarenblattTable | ParaboloidTable | BoxTable,
     Field(discriminator="kind"),
     BeforeValidator(_gaussian_unless_said),
 ]

@@ -41,6 +41,7 @@ from .potentials import (
     with_hessian,
 )
 from .problem import Problem
+from .product import Product
 from .proposal import proposal_of
 from .residual import no_error_bound, residual_is_defined
 from .saturating_flow import SaturatingFlow
@@ -87,6 +88,7 @@ __all__ = [
     "Potential",
     "PotentialEnergy",
     "Problem",
+    "Product",
     "Quadratic",
     "Rosenbrock",
     "Saturating",

@@ -81,6 +81,8 @@ class SaturatingFlow:
         return R * high * math.exp(-self.rate * t) * q ** (2 / d) * (r / R).clamp(min=1.0)
 
     def __call__(self, t: float, z: Tensor) -> Tensor:
+        if t == 0.0:
+            return z.double().cpu()
         step = z.double().cpu() - self.start.centre
         r = step.norm(dim=1)
         moved = self.radius(r, t)

@@ -27,7 +27,7 @@ FLOWS = {
     ],
     "adaptive": ["method.scheme=bosh32", "method.tolerance=2e-3"],
     "covariance": ['problem.mobility={kind="covariance"}', "method.solver=lsmr"],
-    "saturating": ['problem.mobility={kind="saturating", limit=1}'],
+    "saturating": ['problem.mobility={kind="saturating", limit=5}'],
     "drift": ['problem.drift={kind="linear", matrix=[[0, -1], [1, 0]], sine=1}'],
 }
 
