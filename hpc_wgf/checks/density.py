@@ -22,7 +22,7 @@ _MOST_NOISE = 0.5  # largest relative standard error of the force's virial on th
 
 
 def check_mass(problem: Problem) -> None:
-    """Errors: `InputError` if the energy depends on the density and the mass ∫λ of the start
+    """Errors: `InputError` if energy or mobility depend on the density and the mass ∫λ of the start
     density λ differs from 1 by more than 6 standard errors and 2 %, or if λ is 0 or not finite at
     samples of its own.
 
@@ -31,7 +31,7 @@ def check_mass(problem: Problem) -> None:
     hardly overlap, as for distant narrow modes or in more than 1000 dimensions, or if log λ cannot
     be evaluated outside of the support.
     """
-    if not problem.energy.needs_density:
+    if not problem.needs_density:
         return
     start = problem.start
     count = affordable(2 * _MASS_SAMPLES, start.dimension)
