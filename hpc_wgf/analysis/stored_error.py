@@ -11,7 +11,7 @@ import torch
 
 from ..diagnostics import ErrorField, ErrorMonitor, PathPoint, between
 from ..errors import InputError
-from ..problems import no_error_bound, residual_is_defined
+from ..problems import residual_is_defined
 from ..run.stored_maps import map_state
 from .trajectory import Trajectory
 
@@ -47,8 +47,6 @@ def stored_errors(run: Trajectory, *, along_rows: bool = False) -> list[StoredEr
     neither is known (see `no_error_bound`).
     """
     problem = run.spec.problem
-    if reason := no_error_bound(problem):
-        raise InputError(f"there is no bound and no estimate of the error: {reason}")
     if not residual_is_defined(problem):
         raise InputError(
             "there is no bound and no estimate of the error: the mean square of the force is "

@@ -14,7 +14,7 @@ from ..log import LOG
 from ..maps import PushForward
 from ..methods.pwgf import PWGFOptions
 from ..parallel import Communicator
-from ..problems import Problem, residual_is_defined
+from ..problems import Problem, no_error_bound, residual_is_defined
 from ..stages import AUTO, Stages
 from .pilot import Pilot
 from .staging import LINEAR_DEFORMATION, Staging
@@ -95,6 +95,11 @@ def choose(
             "method.accuracy goes by the estimate of the error, and there is none for this "
             "problem, as the mean square of the force is infinite: give method.samples and "
             "tolerance instead"
+        )
+    if reason := no_error_bound(problem):
+        raise InputError(
+            f"method.accuracy goes by the estimate of the error, and there is none: {reason}. Give "
+            "method.samples and tolerance instead"
         )
     refinable = _has_stages_to_refine(stages, map)
     trial = _first(options, map)

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
+from hpc_wgf.analysis.stored_error import stored_errors
 from hpc_wgf.choices import Form, Preconditioning, Solver
+from hpc_wgf.config import RunSpec
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.normal_equations import assemble
 from hpc_wgf.parallel import LocalCommunicator
@@ -166,6 +168,10 @@ def test_a_run_goes_on_bit_for_bit_and_keeps_the_energy_law(tmp_path, kind):
     gone_on = wgf.solve(flow, map, options, torn, resume=True)
     assert torch.equal(gone_on.state.theta, whole.state.theta)
     assert gone_on.summary.map_error == whole.summary.map_error
+    with pytest.raises(wgf.InputError, match="P = I alone"):
+        stored_errors(wgf.Trajectory.of(tmp_path / "whole", RunSpec(flow, map, options)))
+    with pytest.raises(wgf.InputError, match="P = I alone"):
+        wgf.solve(flow, map, wgf.PWGFOptions(accuracy=0.1))
     with pytest.raises(wgf.InputError, match="mobility"):
         wgf.solve(problem(None, until=0.05), map, options, torn, resume=True)
 
