@@ -109,7 +109,7 @@ def test_the_system_is_that_of_the_least_squares(kind, inner_product):
     assert found.energy_rate == pytest.approx(rate, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["saturating", "matrix", "user"])
+@pytest.mark.parametrize("kind", ["saturating", "user"])
 def test_all_solvers_find_the_same_velocity(kind):
     flow = problem(MOBILITIES[kind])
     settings = [{"preconditioner": each} for each in Preconditioning] + [{"solver": Solver.LSMR}]
@@ -150,12 +150,12 @@ def test_the_energy_form_has_the_gradient_of_the_energy():
         method(problem(MOBILITIES["user"], inner_product="plain"), form="energy")
 
 
-@pytest.mark.parametrize("kind", ["saturating", "covariance", "user"])
+@pytest.mark.parametrize("kind", ["saturating", "covariance"])
 def test_a_run_goes_on_bit_for_bit_and_keeps_the_energy_law(tmp_path, kind):
     flow, options = problem(MOBILITIES[kind], until=0.04), wgf.PWGFOptions(
-        samples=1024, sampling="sobol", step_size=0.005, scheme="heun"
+        samples=512, sampling="sobol", step_size=0.005, scheme="heun"
     )  # fmt: skip
-    map = wgf.Composition(wgf.Affine(D), wgf.BlockFlow(D, 4))
+    map = wgf.Composition(wgf.Affine(D), wgf.BlockFlow(D, 16))
     output = wgf.Output(tmp_path / "whole", every=0.02)
     whole = wgf.solve(flow, map, options, output)
     law = whole.summary.energy_law
@@ -163,7 +163,8 @@ def test_a_run_goes_on_bit_for_bit_and_keeps_the_energy_law(tmp_path, kind):
     assert whole.summary.error_bound_relative is None
     assert "mobility" in whole.summary.bound_left_out
     torn = wgf.Output(tmp_path / "torn", every=0.02)
-    steps = iter([False, False, False, True])
+    # With so many parameters a preconditioner serves for several steps, and is made again.
+    steps = iter([False] * 4 + [True])
     wgf.solve(flow, map, options, torn, stop=lambda: next(steps))
     gone_on = wgf.solve(flow, map, options, torn, resume=True)
     assert torch.equal(gone_on.state.theta, whole.state.theta)
