@@ -12,7 +12,7 @@ from hpc_wgf.config.imports import load_object
 NAMES = [
     "aggregation-2d", "aggregation-2d-paper", "aggregation-diffusion-2d", "aggregation-log",
     "anisotropic-gauss", "kalman-elliptic", "kalman-elliptic-near", "kalman-gauss",
-    "linear-drift-5d", "moving-trap",
+    "linear-drift-5d", "mobility-fermi", "mobility-fermi-1d", "mobility-nonlocal", "moving-trap",
     "double-well-1d", "double-well-2d", "gmm-13d", "gmm-8d", "gmm-two-moons", "heat-merging-1d",
     "heat-merging-2d", "mog-10d", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso", "ou-scaling",
     "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d",
