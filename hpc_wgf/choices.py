@@ -20,6 +20,15 @@ class Form(StrEnum):
     θ."""
 
 
+class InnerProduct(StrEnum):
+    """In which mean square the velocity of a flow with mobility P is fitted."""
+
+    NATURAL = "natural"
+    """E|P^{−½}(Jη + P f)|²: the energy falls with any map, and ∇F is that of P = I."""
+    PLAIN = "plain"
+    """E|Jη + P f|², in units of the samples' motion: the energy may rise."""
+
+
 class Sampling(StrEnum):
     """How the samples of a step are drawn from the start density."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,6 +43,25 @@ def said(error: BaseException) -> str:
     first line of its text, as torch adds advice of its own."""
     text = next((line for line in str(error).splitlines() if line.strip()), "").rstrip(". ")
     return text if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {text}"
+
+
+def takes_time(function: Callable[..., object], what: str) -> bool:
+    """Whether a function of a user takes x and t, rather than x alone.
+
+    Errors: `InputError` if it is no function, or takes neither one nor two arguments."""
+    if not callable(function):
+        raise InputError(f"{what} is {function!r:.80}: give a function of x, or of x and t")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a function without a signature, as one written in C
+        return False
+    for arguments in (1, 2):
+        try:
+            signature.bind(*[None] * arguments)
+        except TypeError:
+            continue
+        return arguments == 2
+    raise InputError(f"{what} takes {signature}: give a function of x, or of x and t")
 
 
 def check_values(what: str, value: object, x: Tensor, shape: Sequence[int], meaning: str) -> None:

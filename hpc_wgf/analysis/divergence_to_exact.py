@@ -46,6 +46,8 @@ def no_reversible_flow(problem: Problem) -> str:
     it is one."""
     if not problem.energy.is_fokker_planck:
         return "the energy is not of the form ∫Vρ + β∫ρ log ρ"
+    if not problem.is_plain:
+        return "the flow has a mobility or a drift"
     if not problem.energy.beta() > 0:
         return "there is no entropy, or its coefficient is 0"
     if not is_known(problem.start):

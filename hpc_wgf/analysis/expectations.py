@@ -26,10 +26,10 @@ def expectations(problem: Problem, cloud: Cloud, time: float) -> Expectations:
     which the map has folded are left out. Errors: `InputError` where Q is not e^{−V/β}.
     """
     potential, beta = problem.energy.potential(), problem.energy.beta()
-    if not problem.energy.is_fokker_planck or potential is None or not beta > 0:
+    if not problem.tends_to_minimum or potential is None or not beta > 0:
         raise InputError(
-            "expectations of the stationary density need an energy ∫Vρ + β∫ρ log ρ with β > 0: "
-            "for other flows none is known"
+            "expectations of the stationary density need an energy ∫Vρ + β∫ρ log ρ with β > 0, and "
+            "no drift: for other flows none is known"
         )
     known = cloud.unfolded & cloud.log_density.isfinite()
     cloud = cloud.at(known)

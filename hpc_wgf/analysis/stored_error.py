@@ -43,7 +43,8 @@ def stored_errors(run: Trajectory, *, along_rows: bool = False) -> list[StoredEr
     This path is the cubic Hermite polynomial of the stored parameters and velocities; the theorem
     holds for any path, so that its bound is one too, but it is larger where rows are far apart.
 
-    Errors: `InputError` where the mean square of the force is infinite, so that there is neither.
+    Errors: `InputError` where the mean square of the force is infinite, and for flows of which
+    neither is known (see `no_error_bound`).
     """
     problem = run.spec.problem
     if not residual_is_defined(problem):

@@ -192,7 +192,7 @@ class Trajectory:
         row, map = self.row(time), self.map(time)
         stored = self.run.velocity(row)
         velocity = None if stored is None else map.theta.new_tensor(stored)
-        look = self.judge.look(map, velocity)
+        look = self.judge.look(map, velocity, time=self.times[row])
         return self.judge.figures(self.times[row], map, velocity, look)
 
 

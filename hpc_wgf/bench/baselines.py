@@ -51,7 +51,7 @@ def double_backward_product(map: PushForward, z: Tensor, v: Tensor) -> Tensor:
         return flatten(*torch.autograd.grad(x, parameters, moved / len(z)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TorchFuncGram(GramOperator):
     """Ĝ at the present parameters of a map, its products by `torch_func_product`."""
 
@@ -68,10 +68,12 @@ class TorchFuncGram(GramOperator):
 class TorchFuncPWGF(PWGF):
     """PWGF with products by torch.func, on the chunks of samples that PWGF itself uses."""
 
-    def system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
-        system = super().system(map, ensemble)
+    def system(
+        self, map: MapState, ensemble: Ensemble, time: float | None = None
+    ) -> NormalEquations:
+        system = super().system(map, ensemble, time)
         groups = self._grouped(system)
-        gram = TorchFuncGram(system.gram.chunks, ensemble, map.map, groups)
+        gram = TorchFuncGram(system.gram.chunks, ensemble, map=map.map, groups=groups)
         return replace(system, gram=gram)
 
     def _grouped(self, system: NormalEquations) -> list[Tensor]:

@@ -22,7 +22,7 @@ _MOST_NOISE = 0.5  # largest relative standard error of the force's virial on th
 
 
 def check_mass(problem: Problem) -> None:
-    """Errors: `InputError` if the energy depends on the density and the mass ∫λ of the start
+    """Errors: `InputError` if energy or mobility depend on the density and the mass ∫λ of the start
     density λ differs from 1 by more than 6 standard errors and 2 %, or if λ is 0 or not finite at
     samples of its own.
 
@@ -32,7 +32,7 @@ def check_mass(problem: Problem) -> None:
     be evaluated outside of the support.
     """
     start = problem.start
-    if not problem.energy.needs_density or not is_known(start):
+    if not problem.needs_density or not is_known(start):
         return
     count = affordable(2 * _MASS_SAMPLES, start.dimension)
     fitted, own = samples_to_check(start.sample, max(2, count)).chunk(2)

@@ -37,12 +37,12 @@ def gate_warnings(problem: Problem, map: PushForward) -> list[str]:
 def force_left_over(problem: Problem, map: PushForward, z: Tensor) -> float | None:
     """(E|Jη + f|²/E|f|²)^½ at the start, J that of a map that is linear in θ, for the η that fits
     the force f on one half of start samples z, (n, d) in float64, and E over the other half. None
-    where interactions act or the score is not known, where samples are too few, or where there is
-    no force."""
+    where interactions, a mobility or a drift act or the score is not known, where samples are too
+    few, or where there is no force."""
     features = map.linear_features(z[:1].to(next(map.parameters())))
     energy = problem.energy
     without_force = energy.needs_density and not is_known(problem.start)
-    if energy.interactions or features is None or without_force:
+    if energy.interactions or features is None or without_force or not problem.is_plain:
         return None
     n = len(z) // 2
     if n < _PER_FEATURE * features.value.shape[1]:

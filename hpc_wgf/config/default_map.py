@@ -64,12 +64,14 @@ def default_tables(problem: Problem) -> list[MapTable]:
 
 
 def _affine(problem: Problem) -> MapTable | None:
-    from ..problems import BarenblattFlow, GaussianFlow
+    from ..problems import BarenblattFlow, GaussianFlow, KalmanFlow, LinearFlow
     from ..problems.matrices import diagonal_of
 
     exact, d = problem.exact, problem.dimension
     if isinstance(exact, BarenblattFlow):
         return ScalingTable(kind="scaling")
+    if isinstance(exact, LinearFlow | KalmanFlow):
+        return AffineTable(kind="affine")
     if not isinstance(exact, GaussianFlow):
         return None
     potential = problem.energy.potential()
@@ -92,7 +94,8 @@ def _separates(problem: Problem) -> bool:
     independent = isinstance(start, Box) or (
         isinstance(start, Gaussian) and diagonal_of(start.covariance, d) is not None
     )
-    return independent and energy.is_fokker_planck and is_separable(energy.potential(), d)
+    alone = energy.is_fokker_planck and is_separable(energy.potential(), d)
+    return independent and alone and problem.is_plain
 
 
 def _radial(problem: Problem) -> list[MapTable]:
@@ -103,7 +106,7 @@ def _radial(problem: Problem) -> list[MapTable]:
 
     energy, start = problem.energy, problem.start
     internal = [part for part in energy.parts if isinstance(part, InternalEnergy)]
-    if not internal or len(internal) < len(energy.parts):
+    if not internal or len(internal) < len(energy.parts) or not problem.is_plain:
         return []
     parts = components_of(start)
     gaussians = [part for part in parts if isinstance(part, Gaussian)]
@@ -129,7 +132,8 @@ def _about(part: Gaussian, steepness: float) -> RadialTable:
 
 def _may_have_modes(problem: Problem) -> bool:
     energy = problem.energy
-    return energy.is_fokker_planck and energy.potential() is not None and energy.beta() > 0
+    known = energy.is_fokker_planck and energy.potential() is not None and energy.beta() > 0
+    return known and problem.is_plain
 
 
 def _left_over(tables: Sequence[MapTable], problem: Problem) -> float:

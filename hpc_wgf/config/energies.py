@@ -9,9 +9,11 @@ from pydantic import Field
 
 from ..fields import Number, Unit
 from .interactions import InteractionTable
+from .moving import MovingTrapTable, UserMovingTable
 from .potentials import (
     CosineTable,
     DoubleWellTable,
+    EllipticInverseTable,
     GaussianMixtureTable,
     PotentialTable,
     QuadraticTable,
@@ -26,7 +28,7 @@ from .potentials import (
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..problems import Energy, Entropy, InternalEnergy
+    from ..problems import Energy, Entropy, FermiEntropy, InternalEnergy
 
 
 class EntropyTable(Table):
@@ -41,6 +43,23 @@ class EntropyTable(Table):
         from ..problems import Entropy
 
         return Entropy(self.beta)
+
+
+class FermiTable(Table):
+    """F = β ∫ [ρ log ρ + (limit − ρ) log(1 − ρ/limit)]: with the mobility `saturating` of the same
+    limit, diffusion with coefficient β."""
+
+    kind: Literal["fermi"]
+    """Tag that selects this energy."""
+    beta: Annotated[Number, Unit("x²/time")] = 1.0
+    """Diffusion coefficient β ≥ 0."""
+    limit: Annotated[Number, Field(gt=0)] = 1.0
+    """Largest density, for densities of mass 1."""
+
+    def build(self) -> FermiEntropy:
+        from ..problems import FermiEntropy
+
+        return FermiEntropy(self.beta, self.limit)
 
 
 class InternalTable(Table):
@@ -66,13 +85,17 @@ EnergyTable = Annotated[
     | WallsTable
     | StyblinskiTangTable
     | DoubleWellTable
+    | EllipticInverseTable
     | RosenbrockTable
     | GaussianMixtureTable
     | SampleTargetTable
     | UserPotentialTable
     | EntropyTable
+    | FermiTable
     | InternalTable
-    | InteractionTable,
+    | InteractionTable
+    | MovingTrapTable
+    | UserMovingTable,
     Field(discriminator="kind"),
 ]
 """A table of `[[problem.energy]]`, told apart by its `kind`."""

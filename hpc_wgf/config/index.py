@@ -15,6 +15,7 @@ from .energies import EnergyTable
 from .interactions import KernelTable
 from .maps import MapTable
 from .methods import METHODS
+from .motions import DriftTable, MobilityTable
 from .run import ProblemTable, RunFile
 from .starts import StartTable
 
@@ -55,6 +56,8 @@ def _all() -> Iterator[tuple[str, type[Any]]]:
     for place, kinds in (
         ("problem.start", tables_of(StartTable)),
         ("problem.energy", tables_of(EnergyTable)),
+        ("problem.mobility", tables_of(MobilityTable)),
+        ("problem.drift", tables_of(DriftTable)),
         ("problem.energy.interaction.kernel", tables_of(KernelTable)),
         ("map", tables_of(MapTable)),
         ("method", METHODS),

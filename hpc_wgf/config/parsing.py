@@ -73,4 +73,4 @@ def _untagged(location: Sequence[str | int]) -> list[str | int]:
     ]
 
 
-_UNIONS = ("start", "kernel", "method", "draw_from")
+_UNIONS = ("start", "kernel", "method", "mobility", "drift", "draw_from")

@@ -175,6 +175,23 @@ class DoubleWellTable(PotentialTable):
         return self.factor
 
 
+class EllipticInverseTable(PotentialTable):
+    """V(u) = |G(u) − y|²/0.02 + |u|²/200 in the plane: the posterior of coefficient and boundary
+    value of an elliptic equation [DJKO 4.4]."""
+
+    kind: Literal["elliptic-inverse"]
+    """Tag that selects this potential."""
+
+    def build(self, dimension: int) -> Potential:
+        from ..problems import EllipticInverse
+
+        return EllipticInverse()
+
+    @property
+    def outer_factor(self) -> float:
+        return self.factor
+
+
 class RosenbrockTable(PotentialTable):
     """V(x) = factor · Σ_k [10 (x_{k+1} − x_k²)² + (x_k − 1)²] [PFPE 6.2.2]."""
 

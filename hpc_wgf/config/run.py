@@ -13,6 +13,7 @@ from ..stages import Stages
 from .energies import EnergyTable, build_energy
 from .maps import MapTable
 from .methods import MethodOptions
+from .motions import DriftTable, MobilityTable, build_motions
 from .starts import GaussianTable, StartTable
 from .table import Table
 
@@ -39,7 +40,8 @@ def _without_path(table: Any) -> Any:
 
 
 class ProblemTable(Table):
-    """∂ₜρ = ∇·(ρ ∇ δF/δρ) with a given density at the start time."""
+    """∂ₜρ = ∇·(ρ (P ∇ δF/δρ − b)) with a given density at the start time. Where they are left out,
+    P = I and b = 0."""
 
     name: Annotated[str, AfterValidator(_one_file_name)] = "unnamed"
     """Name in reports, and of the store runs/NAME.zarr where no other path is given; without
@@ -63,6 +65,12 @@ class ProblemTable(Table):
     energy: Annotated[list[EnergyTable], Field(min_length=1)]
     """Parts of the energy F, a list of tables; F is their sum."""
 
+    mobility: MobilityTable | None = None
+    """The mobility P, a table of its own: particles move with −P ∇ δF/δρ. Left out, P = I."""
+    drift: DriftTable | None = None
+    """A velocity b(x, t) that is added to that of the energy, a table of its own; without `kind` it
+    is a function of yours."""
+
     def build(self) -> Problem:
         """The problem that the table describes. Errors: `InputError` naming what does not fit."""
         from ..problems import Problem
@@ -75,6 +83,7 @@ class ProblemTable(Table):
             name=self.name,
             convexity=self.convexity,
             periods=self.periods,
+            **build_motions(self.mobility, self.drift, self.dimension),
         )
 
 

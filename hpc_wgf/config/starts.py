@@ -12,7 +12,16 @@ from .imports import ImportPath, load_object
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..problems import Barenblatt, Box, Density, Gaussian, Mixture, Paraboloid, SampleStart
+    from ..problems import (
+        Barenblatt,
+        Box,
+        Density,
+        Gaussian,
+        Mixture,
+        Paraboloid,
+        Product,
+        SampleStart,
+    )
 
 
 class GaussianTable(Table):
@@ -116,6 +125,25 @@ class MixtureTable(Table):
         return Mixture([each.build(dimension) for each in self.components], self.weights)
 
 
+class ProductTable(Table):
+    """λ(z) = Π_j λ_j(z_j), a density on the line for every coordinate."""
+
+    kind: Literal["product"]
+    """Tag that selects this density."""
+    components: list[ComponentTable]
+    """The densities λ_j, one for each coordinate; one without `kind` is a gaussian."""
+
+    def build(self, dimension: int) -> Product:
+        from ..problems import Product
+
+        if len(self.components) != dimension:
+            raise InputError(
+                f"problem.start: {len(self.components)} components of a product, but the dimension "
+                f"is {dimension}: give one for each coordinate"
+            )
+        return Product([each.build(1) for each in self.components])
+
+
 class SamplesTable(Table):
     """λ is known by samples in a file."""
 
@@ -169,6 +197,7 @@ class UserStartTable(Table):
 StartTable = Annotated[
     GaussianTable
     | MixtureTable
+    | ProductTable
     | BarenblattTable
     | ParaboloidTable
     | BoxTable

@@ -25,9 +25,16 @@ from torch import Tensor
 from ..cloud import Cloud
 from ..columns import Column
 from ..ensemble import MOST_FOLDED, Ensemble, Sampler
-from ..errors import StepFailed
+from ..errors import InputError, StepFailed
 from ..maps import Frame, MapState, Stage
-from ..problems import Entropy, InternalEnergy, PotentialEnergy, Problem, is_separable
+from ..problems import (
+    Entropy,
+    InternalEnergy,
+    PotentialEnergy,
+    Problem,
+    is_separable,
+    no_error_bound,
+)
 from .judge import Judge
 from .linearised_error import Galerkin, Hessians, Seen, roughness
 from .path import PathPoint, hermite
@@ -114,7 +121,9 @@ class ErrorMonitor:
     @classmethod
     def of(cls, judge: Judge, sampler: Sampler) -> Self:
         """For the first members of the judge's evaluation sample, where E|r|² has a meaning (see
-        `residual_is_defined`)."""
+        `residual_is_defined`). Errors: `InputError` for flows without bound and estimate."""
+        if reason := no_error_bound(judge.problem):
+            raise InputError(f"there is no bound and no estimate of the error: {reason}")
         return cls(judge, sampler.leading(judge.evaluation.blocks, _most_samples(judge.problem)))
 
     @property

@@ -18,7 +18,7 @@ from ..columns import Column
 from ..ensemble import Ensemble, Evaluation, energy_gradient, unusable
 from ..maps import MapState, Stage
 from ..parallel import tree_sum
-from ..problems import ChunkForce, GaussianFlow, Problem, is_known, residual_is_defined
+from ..problems import ChunkForce, GaussianLaw, Motion, Problem, is_known, residual_is_defined
 from .deformation import deformation
 from .divergences import affine_law, symmetric_kl
 from .errors import MapError, map_error
@@ -82,29 +82,33 @@ class Judge:
         return self._behind[1]
 
     def look(
-        self, map: MapState, velocity: Tensor | None = None, since: Look | None = None
-    ) -> Look:
+        self, map: MapState, velocity: Tensor | None = None, since: Look | None = None, *,
+        time: float | None = None,
+    ) -> Look:  # fmt: skip
         """Evaluate energy and density under `map`, and for a velocity η = θ', (p,), of the active
-        map's parameters also E|Jη + f|². `since`: an earlier look, from which the energy's change
-        is counted. Collective, one all-reduce and those of interactions.
+        map's parameters also E|Jη + f|²; with mobility P and drift b of the flow, P f − b is in the
+        place of f. `since`: an earlier look, from which the energy's change is counted. `time`: t,
+        by default that of the start. Collective, one all-reduce and those of interactions and
+        mobility.
 
         Errors: `StepFailed` if a value is not finite, or if the energy depends on the density and
         the map has folded at more than a share `MOST_FOLDED` of the samples. Those fewer at which
         it has are left out of all means."""
-        ensemble, parts = self._ensemble(map), self.problem.energy
-        pushed = ensemble.push(map.active(), density=True, score=parts.needs_density)
-        forces = ensemble.forces(parts, pushed, values=True)
+        ensemble, flow = self._ensemble(map), self.problem.at(time)
+        pushed = ensemble.push(map.active(), density=True, score=flow.energy.needs_density)
+        forces = ensemble.forces(flow.energy, pushed, values=True)
+        motions = ensemble.motions(flow, pushed, forces)
         eta = torch.zeros_like(map.theta) if velocity is None else velocity
-        sums, failed = self._sums(map, ensemble, pushed, forces, eta, since)
+        sums, failed = self._sums(map, ensemble, pushed, motions, eta, since)
         summed = ensemble.sum_or_fail(sums, failed, pushed, few_folds=True)
-        counted = ensemble.total - (int(summed[-1]) if parts.needs_density else 0)
+        counted = ensemble.total - (int(summed[-1]) if flow.needs_density else 0)
         summed[:-1] /= counted
         energy, change_square, error, square, displaced, work, folded = summed.tolist()
         change_error = _NAN
         if since is not None:
             change_error = ensemble.standard_error(energy - since.energy, change_square)
         unfolded = torch.cat([cloud.unfolded for cloud in pushed])
-        of_use = unfolded if parts.needs_density else torch.ones_like(unfolded)
+        of_use = unfolded if flow.needs_density else torch.ones_like(unfolded)
         known = velocity is not None and self._residual_is_defined
         return Look(
             x=torch.cat([cloud.x for cloud in pushed]),
@@ -113,7 +117,9 @@ class Judge:
             ),
             values=torch.where(of_use, torch.cat([_value(force) for force in forces]), _NAN),
             force_squares=torch.where(
-                of_use, torch.cat([each.total.double().square().sum(1) for each in forces]), _NAN
+                of_use,
+                torch.cat([each.opposite.double().square().sum(1) for each in motions]),
+                _NAN,
             ),
             energy=energy,
             energy_change_error=change_error,
@@ -121,21 +127,25 @@ class Judge:
             force_square=square if known else _NAN,
             folded=int(folded),
             displacement=displaced**0.5,
-            work=work,
+            work=work + ensemble.energy_drift(flow.energy, pushed),
         )
 
-    def residual(self, map: MapState, velocity: Tensor) -> float:
+    def residual(self, map: MapState, velocity: Tensor, *, time: float | None = None) -> float:
         """(E|Jη + f|²)^½ under a map, for a velocity η = θ' of its parameters, without all else
-        that `look` finds. Collective, one all-reduce and those of interactions.
+        that `look` finds. `time`: as for `look`. Collective, one all-reduce and those of
+        interactions and mobility.
 
         Errors: as for `look`."""
-        ensemble, parts = self._ensemble(map), self.problem.energy
-        pushed = ensemble.push(map.active(), density=False, score=parts.needs_density)
+        ensemble, flow = self._ensemble(map), self.problem.at(time)
+        counts = flow.needs_density
+        pushed = ensemble.push(map.active(), density=counts, score=flow.energy.needs_density)
         linearizer, sums, failed = map.map.linearizer(), [], []
-        for k, force in enumerate(ensemble.forces(parts, pushed)):
-            moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(velocity) + force.total
-            failed.append(unusable(pushed[k], force.total, folded_count=parts.needs_density))
-            folded = ~pushed[k].unfolded if parts.needs_density else failed[-1][0]
+        motions = ensemble.motions(flow, pushed, ensemble.forces(flow.energy, pushed))
+        for k, motion in enumerate(motions):
+            moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(velocity)
+            moved = moved + motion.opposite
+            failed.append(unusable(pushed[k], motion.opposite, folded_count=counts))
+            folded = ~pushed[k].unfolded if counts else failed[-1][0]
             square = ensemble.square(k, _without(folded, moved))
             sums.append(torch.stack([square, folded.sum().double()]))
         square, folded = ensemble.sum_or_fail(sums, failed, pushed, few_folds=True).tolist()
@@ -143,30 +153,32 @@ class Judge:
 
     def _sums(
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],
-        forces: Sequence[ChunkForce], eta: Tensor, since: Look | None,
+        motions: Sequence[Motion], eta: Tensor, since: Look | None,
     ) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
         """For every chunk Σφ, Σ|wφ − wφ'|² with φ' the integrand before, Σ|Jη + f|², Σ|f|²,
         Σ|T(z) − z|², Σf·Jη and the number of folded samples, (7,) in float64, and the samples that
         are `unusable`."""
         linearizer, start = map.map.linearizer(), self.evaluation.ensemble.chunks
-        needs_density = self.problem.energy.needs_density
+        needs_density = self.problem.at().needs_density
         before = None if since is None else since.values.split([len(cloud.x) for cloud in pushed])
         sums, failed = [], []
-        for k, (cloud, force) in enumerate(zip(pushed, forces, strict=True)):
+        for k, (cloud, motion) in enumerate(zip(pushed, motions, strict=True)):
+            force = motion.force
             # No budget: the linearisation is used once, so that nothing of it is worth keeping.
             moved = linearizer.linearize(ensemble.chunks[k].x, budget=0).jvp(eta)
             value = _value(force)
             change = value.double() - (value if before is None else before[k])
             folded = ~cloud.unfolded
-            checked = torch.cat([force.total, value[:, None]], 1)
+            total, position = motion.opposite, force.position
+            checked = torch.cat([total, value[:, None]], 1)
             failed.append(unusable(cloud, checked, folded_count=needs_density))
-            total, displacement = force.total, cloud.x - start[k].x
+            displacement = cloud.x - start[k].x
             if needs_density:
                 moved, total, value, change, displacement = (
                     _without(folded, part) for part in (moved, total, value, change, displacement)
                 )
                 change = _without(change.isnan(), change)  # It had folded there before.
-            work = ensemble.weighted(k, force.position * moved).double().sum()
+            work = ensemble.weighted(k, position * moved).double().sum()
             values = ensemble.weighted(k, value).double().sum()
             # Of the means' standard error: squares of wᵢφᵢ, which are what is averaged.
             changed = ensemble.weighted(k, change).double().square().sum()
@@ -202,9 +214,9 @@ class Judge:
         """dF/dt = ∇_θF · η, for F the mean over the evaluation sample and η = `velocity`, (p,).
 
         The derivative of this sample mean is exact: E[f·Jη] for the parts of the energy that do not
-        depend on the density, automatic differentiation for the others. `look` is what the method
-        of that name found for the same map and velocity. Collective if the energy depends on the
-        density."""
+        depend on the density, with ∂ₜF, and automatic differentiation for the others. `look` is
+        what the method of that name found for the same map and velocity. Collective if the energy
+        depends on the density."""
         if not self.problem.energy.needs_density:
             return look.work
         ensemble, active = self._ensemble(map), map.active()
@@ -258,7 +270,8 @@ class Judge:
 
     def _partition(self, look: Look) -> Partition:
         energy = self.problem.energy
-        if not energy.is_fokker_planck or energy.potential() is None or energy.beta() == 0:
+        known = self.problem.tends_to_minimum and energy.potential() is not None
+        if not known or energy.beta() == 0:
             return UNKNOWN
         if not is_known(self.problem.start):
             return UNKNOWN
@@ -275,7 +288,7 @@ class Judge:
         Gaussian, where there are too few samples to fit an affine map, or too many dimensions."""
         problem, ensemble = self.problem, self.evaluation.ensemble
         largest = min(ensemble.total - 1, _LARGEST_FIT)
-        if not isinstance(problem.exact, GaussianFlow) or problem.dimension > largest:
+        if not isinstance(problem.exact, GaussianLaw) or problem.dimension > largest:
             return _NAN
         start = problem.exact.start
         fitted = affine_law(

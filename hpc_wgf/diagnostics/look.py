@@ -38,5 +38,5 @@ class Look:
     """(E|T(z) − z|²)^½, T the whole map and z samples of the start density, in units of x: how far
     the flow has moved them."""
     work: float
-    """E[f·Jη], where f is the force of those parts of the energy that do not depend on the density:
-    the rate of change of these parts along θ' = η. 0 if no velocity was given."""
+    """E[f·Jη] + ∂ₜF, where f is the force of those parts of the energy that do not depend on the
+    density: the rate of change of these parts along θ' = η. ∂ₜF if no velocity was given."""

@@ -14,7 +14,7 @@ from ..cloud import Cloud
 from ..interactions import Particles
 from ..maps import PushForward, Stage, carried_by, carry
 from ..parallel import Communicator, tree_sum
-from ..problems import ChunkForce, SumOfEnergies
+from ..problems import ChunkForce, Flow, Motion, SumOfEnergies
 from .failed import FOLDED, MOST_FOLDED, FailedSamples, SamplesFailed
 
 _NAN = float("nan")
@@ -160,6 +160,36 @@ class Ensemble:
         integrand φ of F ≈ (1/n) Σᵢ wᵢ φᵢ. Collective if the energy has interactions."""
         particles = Particles([cloud.x for cloud in pushed], self.sizes, self.communicator)
         return energy.forces(pushed, particles, values=values)
+
+    def motions(
+        self, flow: Flow, pushed: Sequence[Cloud], forces: Sequence[ChunkForce]
+    ) -> list[Motion]:
+        """What the velocity of the particles is to be at the images `pushed` of this rank's chunks,
+        where `forces` are the forces. Collective where the mobility takes means."""
+        return flow.motions(pushed, forces, self)
+
+    def energy_drift(self, energy: SumOfEnergies, pushed: Sequence[Cloud]) -> float:
+        """∂ₜF = E[∂ₜV(x, t)] at the images `pushed`: 0 where no potential moves. Collective where
+        one does."""
+        if not energy.moves:
+            return 0.0
+        rates = [energy.time_derivative(cloud.x)[:, None] for cloud in pushed]
+        return float(self.expectation(rates))
+
+    def expectation(self, values: Sequence[Tensor]) -> Tensor:
+        """E[a], (k,) in float64, of `values` a at every chunk of this rank, (n_chunk, k).
+        Collective, one all-reduce."""
+        sums = [self.weighted(k, each.double()).sum(0) for k, each in enumerate(values)]
+        return self.mean(tree_sum(sums))
+
+    def largest(self, values: Sequence[Tensor]) -> float:
+        """The largest of `values`, (n_chunk,) for every chunk, over all ranks. Collective, one
+        all-reduce."""
+        each = torch.zeros(self.communicator.size, dtype=torch.float64, device=values[0].device)
+        each[self.communicator.rank] = max(
+            (float(part.max()) for part in values if len(part)), default=0.0
+        )
+        return float(self.communicator.sum(each).max())
 
     def sum_or_fail(
         self, sums: Sequence[Tensor], failed: Sequence[Tensor], pushed: Sequence[Cloud], *,

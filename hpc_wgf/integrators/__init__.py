@@ -1,8 +1,8 @@
-"""Integrators of y' = f(y): Runge–Kutta schemes, stabilised and linearly implicit ones, step-size
-control."""
+"""Integrators of y' = f(t, y): Runge–Kutta schemes, stabilised and linearly implicit ones, and the
+control of the step size."""
 
 from .controller import Controller, FixedStep, PIController, Verdict
-from .rosenbrock import GAMMA, Resolvent, rosenbrock_step
+from .rosenbrock import GAMMA, Resolvent, RightHandSide, rosenbrock_step
 from .runge_kutta import runge_kutta_step
 from .scheme import SCHEMES, Advanced, Scheme
 from .stabilised import (
@@ -24,6 +24,7 @@ __all__ = [
     "FixedStep",
     "PIController",
     "Resolvent",
+    "RightHandSide",
     "Scheme",
     "Tableau",
     "Verdict",

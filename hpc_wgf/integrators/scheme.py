@@ -1,4 +1,4 @@
-"""One step of y' = f(y) by schemes that are chosen by name."""
+"""One step of y' = f(t, y) by schemes that are chosen by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from .rosenbrock import Resolvent, rosenbrock_step
+from .rosenbrock import Resolvent, RightHandSide, rosenbrock_step
 from .runge_kutta import runge_kutta_step
 from .stabilised import (
     chebyshev_error,
@@ -34,7 +34,7 @@ class Advanced(NamedTuple):
 
 
 class Scheme(Protocol):
-    """A one-step scheme for y' = f(y).
+    """A one-step scheme for y' = f(t, y).
 
     It has no state of its own: what it remembers from step to step, its `memory`, goes into
     `advance` and comes out of it. At the start it is None.
@@ -75,7 +75,7 @@ class Scheme(Protocol):
 
     def advance(
         self,
-        rhs: Callable[[Tensor], Tensor],
+        rhs: RightHandSide,
         y: Tensor,
         first: Tensor,
         step: float,
@@ -87,10 +87,10 @@ class Scheme(Protocol):
     ) -> Advanced:
         """y(t) ↦ y(t + h), one step.
 
-        `rhs`: f. `first`: f(y), so that a step repeated with another size need not evaluate it
-        again. `step`: h. `norm`: the norm of a difference of two y. `estimate`: whether an error
-        estimate is wanted. `memory`: that of the step before, None at the start. `resolvent`:
-        needed by implicit schemes. Exceptions of `rhs` are not caught.
+        `rhs`: f, as (y, s) ↦ f(t + s, y). `first`: f(t, y), so that a step repeated with another
+        size need not evaluate it again. `step`: h. `norm`: the norm of a difference of two y.
+        `estimate`: whether an error estimate is wanted. `memory`: that of the step before, None at
+        the start. `resolvent`: needed by implicit schemes. Exceptions of `rhs` are not caught.
         """
         ...
 
@@ -130,7 +130,7 @@ class RungeKutta(_WithoutMemory):
         return step * (self.tableau.c[1] if len(self.tableau.c) > 1 else 1.0)
 
     def advance(
-        self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
+        self, rhs: RightHandSide, y: Tensor, first: Tensor, step: float, *,
         norm: Callable[[Tensor], float], estimate: bool, memory: Any,
         resolvent: Resolvent | None = None,
     ) -> Advanced:  # fmt: skip
@@ -178,7 +178,7 @@ class Chebyshev:
         return _Spectrum(float(parts["radius"]), parts["vector"], int(parts["age"]))
 
     def advance(
-        self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
+        self, rhs: RightHandSide, y: Tensor, first: Tensor, step: float, *,
         norm: Callable[[Tensor], float], estimate: bool, memory: Any,
         resolvent: Resolvent | None = None,
     ) -> Advanced:  # fmt: skip
@@ -187,7 +187,7 @@ class Chebyshev:
             guess = None if seen is None else seen.vector
             seen = _Spectrum(*spectral_radius(rhs, y, first, norm, guess, step=step), 0)
         after = chebyshev_step(rhs, y, first, step, stages_for(step, seen.radius))
-        error = chebyshev_error(y, after, first, rhs(after), step) if estimate else None
+        error = chebyshev_error(y, after, first, rhs(after, step), step) if estimate else None
         return Advanced(after, error, seen._replace(age=seen.age + 1))
 
 
@@ -208,7 +208,7 @@ class Rosenbrock(_WithoutMemory):
         return step
 
     def advance(
-        self, rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, *,
+        self, rhs: RightHandSide, y: Tensor, first: Tensor, step: float, *,
         norm: Callable[[Tensor], float], estimate: bool, memory: Any,
         resolvent: Resolvent | None = None,
     ) -> Advanced:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Runge–Kutta–Chebyshev steps of y' = f(y): order two, and as many stages as stability demands.
+"""Runge–Kutta–Chebyshev steps of y' = f(t, y): order two, and as many stages as stability demands.
 
 They are made for Jacobians with eigenvalues near the negative real axis, from −σ to 0. A step of s
 stages is stable up to h ≈ 0.65 s²/σ, while s steps of Heun's scheme together reach 2 s/σ.
@@ -15,6 +15,8 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from .rosenbrock import RightHandSide
 
 _DAMPING = 2 / 13  # ε of the source, which widens the stability region about the real axis.
 _PER_SQUARE = 1.54  # s² − 1 ≥ 1.54 hσ, as in the code of the source; the limit of large s is 1.531.
@@ -35,13 +37,13 @@ class _Stage:
 
 
 def chebyshev_step(
-    rhs: Callable[[Tensor], Tensor], y: Tensor, first: Tensor, step: float, stages: int
+    rhs: RightHandSide, y: Tensor, first: Tensor, step: float, stages: int
 ) -> Tensor:
     """y₊ = Y_s of the three-term recurrence Y_0 = y, Y_1 = y + μ̃_1 h F_0, Y_2, …, of order two.
 
-    `rhs`: f. `first`: F_0 = f(y). `step`: h. `stages`: s ≥ 2, of which `first` is one, so that f is
-    evaluated s − 1 times. Exceptions of `rhs` are not caught. Five vectors are held, y and `first`
-    among them, whatever s is.
+    `rhs`: f. `first`: F_0 = f(t, y). `step`: h. `stages`: s ≥ 2, of which `first` is one, so that f
+    is evaluated s − 1 times. Exceptions of `rhs` are not caught. Five vectors are held, y and
+    `first` among them, whatever s is.
 
     The recurrence is one for D_j = Y_j − y: it magnifies rounding errors by about s², and those of
     D_j are smaller than those of Y_j.
@@ -50,9 +52,13 @@ def chebyshev_step(
     """
     initial, later = _coefficients(stages)
     older, newer = torch.zeros_like(y), first * (step * initial)
+    # The times of the stages follow the same recurrence, for t' = 1.
+    before, after = 0.0, step * initial
     for stage in later:
-        _combine(older, newer, rhs(y + newer), first, step, stage)
+        _combine(older, newer, rhs(y + newer, after), first, step, stage)
         older, newer = newer, older
+        slope = step * (stage.mu_tilde + stage.gamma_tilde)
+        before, after = after, stage.mu * after + stage.nu * before + slope
     return newer.add_(y)
 
 
@@ -93,7 +99,7 @@ def stages_for(step: float, spectral_radius: float) -> int:
 
 
 def spectral_radius(
-    rhs: Callable[[Tensor], Tensor],
+    rhs: RightHandSide,
     y: Tensor,
     first: Tensor,
     norm: Callable[[Tensor], float],
@@ -107,10 +113,11 @@ def spectral_radius(
 ) -> tuple[float, Tensor]:
     """σ = 1.2 |f(y + εv) − f(y)|/ε after power iterations v ← f(y + εv) − f(y), |v| = 1; and v.
 
-    σ estimates the spectral radius of f'(y), in 1/t. `rhs`: f. `first`: f(y). `norm`: |·|, best one
-    in which f' is symmetric, as the quotients then increase towards the radius. The iterations end
-    after `evaluations` of f, or once the quotients change by less than the fraction `change`. If
-    few eigenvalues lie just below the radius, σ is between it and 1.2 times it, `safety` being 1.2.
+    σ estimates the spectral radius of f'(y), in 1/t. `rhs`: f. `first`: f(y), all at one time.
+    `norm`: |·|, best one in which f' is symmetric, as the quotients then increase towards the
+    radius. The iterations end after `evaluations` of f, or once the quotients change by less than
+    the fraction `change`. If few eigenvalues lie just below the radius, σ is between it and 1.2
+    times it, `safety` being 1.2.
 
     `guess`: v of an earlier call, by default f(y). A fixed random vector of the same norm, equal on
     all ranks and devices, is added to it: iterations that start from an eigenvector would never
@@ -127,7 +134,7 @@ def spectral_radius(
     value = math.nan
     for _ in range(evaluations):
         v.mul_(epsilon / (norm(v) or 1.0))
-        v = rhs(y + v) - first
+        v = rhs(y + v, 0.0) - first
         previous, value = value, norm(v) / epsilon
         if not 0.0 < value < math.inf or abs(value - previous) <= change * value:
             break

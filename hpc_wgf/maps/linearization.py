@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..matrix_field import MatrixField
 from .chunk import Chunk, Matrices, Workspace
 from .layer import ParameterLayer, samples_first
 
@@ -165,17 +166,17 @@ class Linearization:
         return self.linearizer.unpacked(packed), None if back is None else samples_first(back)
 
     @torch.no_grad()
-    def gram(self, direction: Matrices, packed: Tensor, weights: Tensor | None = None) -> None:
-        """`packed` ← JᵀW(J v), packed, for `direction` = `linearizer.direction(v)`; `weights`: the
-        diagonal W, (n,), by default I.
+    def gram(self, direction: Matrices, packed: Tensor, weights: MatrixField | None = None) -> None:
+        """`packed` ← JᵀW(J v), packed, for `direction` = `linearizer.direction(v)`; `weights`: W, a
+        number or a matrix for every sample, by default I.
 
         No memory is allocated whose size grows with the number of samples, but where modules and
-        gates are computed anew.
+        gates are computed anew, and for matrices.
         """
         chunk = self._filled()
         moved = chunk.push(direction, None)
         if weights is not None:
-            moved.mul_(weights)
+            weights.act_on_columns(moved)
         chunk.pull(moved, self.linearizer.matrices(packed), inputs=False)
 
     @torch.no_grad()

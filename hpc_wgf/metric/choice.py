@@ -10,6 +10,7 @@ from torch import Tensor
 from ..choices import Preconditioning
 from ..ensemble import Ensemble
 from ..maps import ParameterLayer, PushForward
+from ..matrix_field import MatrixField
 from .block_gram import (
     Block,
     blocks_by_output,
@@ -83,12 +84,14 @@ def build(sample: Subsample, kind: Preconditioning, shift: float) -> Preconditio
 
 
 def build_for(
-    map: PushForward, ensemble: Ensemble, kind: Preconditioning, shift: float
-) -> PreconditionerBuild:
-    """`build` at the map's present parameters, from a subsample of the samples of an ensemble."""
+    map: PushForward, ensemble: Ensemble, kind: Preconditioning, shift: float,
+    roots: Sequence[MatrixField] | None = None,
+) -> PreconditionerBuild:  # fmt: skip
+    """`build` at the map's present parameters, from a subsample of the samples of an ensemble.
+    `roots`: R with P⁻¹ = RᵀR, P the mobility at every chunk; None for I."""
     sample = Subsample.of(
         map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator,
-        [chunk.weight for chunk in ensemble.chunks],
+        [chunk.weight for chunk in ensemble.chunks], roots,
     )  # fmt: skip
     return build(sample, kind, shift)
 

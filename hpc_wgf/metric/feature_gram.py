@@ -1,8 +1,12 @@
-"""The metric of a map that is linear in its parameters, as a matrix: that of its features."""
+"""The metric of a map that is linear in its parameters, as a matrix: that of its features.
+
+A mobility that is a multiple of I weighs the samples of the features. Any other couples the
+coordinates, and blocks with each other: all parameters then form one block.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +16,7 @@ from torch import Tensor
 from ..ensemble import Ensemble
 from ..errors import StepFailed
 from ..maps import LinearFeatures, PushForward
+from ..matrix_field import MatrixField
 from ..parallel import TreeSum
 
 Blocks = Callable[[Tensor], Tensor]
@@ -35,14 +40,30 @@ class FeatureGram:
     """See `LinearFeatures.damping`, (q,)."""
 
     @classmethod
-    def of(cls, map: PushForward, ensemble: Ensemble) -> FeatureGram:
-        """Of a map that is linear in θ, at samples; collective, one all-reduce."""
-        sums = TreeSum()
+    def of(
+        cls, map: PushForward, ensemble: Ensemble, roots: Sequence[MatrixField] | None = None
+    ) -> FeatureGram:
+        """Of a map that is linear in θ, at samples; collective, one all-reduce. `roots`: R with
+        P⁻¹ = RᵀR, P the mobility at every chunk; None for I."""
+        sums, coupled = TreeSum(), roots is not None and roots[0].values.ndim > 1
         for k, z in enumerate(ensemble.points):
-            value = features_of(map, z).value.double()
-            sums.add(ensemble.weighted(k, value.permute(2, 0, 1)).permute(1, 2, 0) @ value.mT)
+            features = features_of(map, z)
+            value, inverse = features.value.double(), None if roots is None else roots[k].gram()
+            if inverse is not None and coupled:
+                sums.add(_coupled(features, ensemble, k, inverse))
+                continue
+            weighted = ensemble.weighted(k, value.permute(2, 0, 1)).permute(1, 2, 0)
+            if inverse is not None:
+                weighted = weighted * inverse.values
+            sums.add(weighted @ value.mT)
         some = features_of(map, ensemble.points[0][:0])
-        return cls(ensemble.mean(sums.total()), some.index, some.roughness, some.damping)
+        matrices = ensemble.mean(sums.total())
+        if coupled:
+            rough, damping, index = some.roughness, some.damping, some.index
+            rough = None if rough is None else _on_all(rough, index)
+            damping = None if damping is None else _on_all(damping.diag(), index).diagonal()
+            return cls(matrices, index.reshape(1, -1, 1), rough, damping)
+        return cls(matrices, some.index, some.roughness, some.damping)
 
     @cached_property
     def norm(self) -> float:
@@ -58,6 +79,10 @@ class FeatureGram:
         if damped and self.damping is not None:
             diagonal.add_(self.damping)
         return matrices if self.roughness is None else matrices + smoothing * self.roughness
+
+    def fitted(self, blocks: Tensor) -> Tensor:
+        """Matrices (blocks, q m, q m) in the blocks of this one."""
+        return blocks if len(blocks) == len(self.index) else torch.block_diag(*blocks)[None]
 
     def applied(self, matrices: Tensor, v: Tensor) -> Tensor:
         """The product of v, (p,), with matrices by blocks, (blocks, q, q)."""
@@ -92,6 +117,29 @@ class FeatureGram:
         result = values.new_empty(values.numel())
         result[self.index] = values
         return result
+
+
+def _on_all(matrix: Tensor, index: Tensor) -> Tensor:
+    """A matrix on the features of a coordinate, (q, q), on those of all coordinates of all blocks:
+    (p, p), the parameters in the order of `index`, (blocks, q, m)."""
+    blocks, _, m = index.shape
+    one = torch.kron(matrix, torch.eye(m, dtype=matrix.dtype, device=matrix.device))
+    return torch.block_diag(*[one] * blocks)
+
+
+def _coupled(features: LinearFeatures, ensemble: Ensemble, k: int, inverse: MatrixField) -> Tensor:
+    """Σᵢ wᵢ JᵢᵀPᵢ⁻¹Jᵢ over the samples of chunk k, (1, p, p) in float64, the parameters in the
+    order of `LinearFeatures.index`."""
+    value = features.value.double()
+    blocks, q, m = features.index.shape
+    d = blocks * m
+    weights = ensemble.weighted(k, inverse.dense(value.shape[-1], d).double())
+    total = value.new_empty(blocks, q, m, blocks, q, m)
+    for i in range(d):
+        for j in range(d):
+            weighted = value[i // m] * weights[:, i, j]
+            total[i // m, :, i % m, j // m, :, j % m] = weighted @ value[j // m].T
+    return total.view(1, blocks * q * m, blocks * q * m)
 
 
 def features_of(map: PushForward, z: Tensor) -> LinearFeatures:

@@ -1,8 +1,11 @@
-"""Ĝ v = (1/n) JᵀW(J v) over the samples of all ranks, W their weights [PWGF (3.17)]."""
+"""Ĝ v = (1/n) JᵀWP⁻¹(J v) over the samples of all ranks, W their weights [PWGF (3.17)].
+
+P⁻¹ = RᵀR is the inverse of the mobility, which weighs the motion of every sample; I without one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from ..ensemble import Ensemble
 from ..maps import Linearization
+from ..matrix_field import MatrixField
 from ..parallel import TreeBuffers, tree_sum
 
 
@@ -23,14 +27,22 @@ class GramOperator:
     """J on each chunk of this rank's samples."""
     ensemble: Ensemble
     """The samples of all ranks."""
+    roots: Sequence[MatrixField] | None = None
+    """R at every chunk; None for I."""
 
     @cached_property
     def _tree(self) -> TreeBuffers:
         return TreeBuffers(self.chunks[0].linearizer.packed)
 
     @cached_property
-    def _weights(self) -> list[Tensor | None]:
-        return [chunk.weight for chunk in self.ensemble.chunks]
+    def _weights(self) -> list[MatrixField | None]:
+        """W P⁻¹."""
+        weights = [chunk.weight for chunk in self.ensemble.chunks]
+        if self.roots is None:
+            return [None if each is None else MatrixField(each) for each in weights]
+        inverses = [root.gram() for root in self.roots]
+        pairs = zip(inverses, weights, strict=True)
+        return [field if each is None else field.scaled(each) for field, each in pairs]
 
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,); collective."""
@@ -42,9 +54,17 @@ class GramOperator:
         return self.ensemble.mean(linearizer.unpacked(self._tree.total()))
 
     def square_norm(self, v: Tensor) -> float:
-        """vᵀĜv = E|J v|², v: (p,), the mean squared velocity of the samples for θ' = v.
+        """vᵀĜv = E|R J v|², v: (p,). Collective, one all-reduce of a number; summed in float64."""
+        if self.roots is None:
+            return self.square_motion(v)
+        pairs = zip(self.chunks, self.roots, strict=True)
+        return self._mean_square([root.times(J.jvp(v)) for J, root in pairs])
 
-        Collective, one all-reduce of a number; summed in float64.
-        """
-        parts = [self.ensemble.square(k, J.jvp(v)) for k, J in enumerate(self.chunks)]
+    def square_motion(self, v: Tensor) -> float:
+        """E|J v|², v: (p,), the mean squared velocity of the samples for θ' = v, whatever the
+        mobility. Collective, as `square_norm`."""
+        return self._mean_square(J.jvp(v) for J in self.chunks)
+
+    def _mean_square(self, values: Iterable[Tensor]) -> float:
+        parts = [self.ensemble.square(k, each) for k, each in enumerate(values)]
         return float(self.ensemble.mean(torch.stack([tree_sum(parts)])))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer, PushForward
+from ..matrix_field import MatrixField
 from ..parallel import Communicator, TreeBuffers
 
 _MOST_CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products.
@@ -35,8 +36,9 @@ class Subsample:
     """How many samples each piece has, of all ranks."""
     communicator: Communicator
     """The ranks."""
-    roots: Mapping[int, Tensor] = field(default_factory=dict)
-    """√w of the samples' importance weights, (m_chunk,) for each chunk that has any."""
+    roots: Mapping[int, MatrixField] = field(default_factory=dict)
+    """√w R for each chunk that has any: w the samples' importance weights, RᵀR = P⁻¹ the inverse of
+    the mobility."""
 
     @classmethod
     def of(
@@ -47,12 +49,13 @@ class Subsample:
         wanted: int,
         communicator: Communicator,
         weights: Sequence[Tensor | None] | None = None,
+        roots: Sequence[MatrixField] | None = None,
     ) -> Subsample:
         """About `wanted` samples.
 
         `chunks`: this rank's samples, (n_chunk, d) each. `sizes`: the lengths of the chunks of
         every rank. `weights`: importance weights of the samples of every chunk, (n_chunk,), or None
-        where they are 1.
+        where they are 1. `roots`: R of every chunk; None for I.
         """
         lengths = [length for rank in sizes for length in rank]
         stride = max(1, len(lengths) // _MOST_CHUNKS)
@@ -62,9 +65,9 @@ class Subsample:
         pieces = {k: z[:per_chunk] for k, z in numbered if k % stride == 0}
         taken = [min(per_chunk, length) for length in lengths[::stride]]
         own = {
-            k: each[:per_chunk].sqrt()
-            for k, each in enumerate(weights or (), start=first)
-            if k in pieces and each is not None
+            k: root
+            for k, z in pieces.items()
+            if (root := _root(k - first, len(z), weights, roots)) is not None
         }
         return cls(map, pieces, taken, communicator, own)
 
@@ -89,11 +92,11 @@ class Subsample:
         sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
         for number, piece in self.pieces.items():
             signs, part = torch.Generator().manual_seed(number), sums.next().zero_()
-            roots = self.roots.get(number, torch.ones_like(piece[:, 0]))
-            for z, root in zip(piece.split(chunk), roots.split(chunk), strict=True):
+            roots = self.roots.get(number, MatrixField.identity(piece)).split(chunk, len(piece))
+            for z, root in zip(piece.split(chunk), roots, strict=True):
                 directions = _directions(z, signs) if probes is None else _signs(z, probes, signs)
                 # Layers are linear in the directions, and what is averaged is quadratic in them.
-                add(part, _layers(self.map, z, directions * root[:, None, None]))
+                add(part, _layers(self.map, z, root.rows_times(directions)))
             sums.add()
         mine = sums.total() if self.pieces else sums.next().zero_()
         return self.communicator.sum(mine).div_(self.total)
@@ -103,7 +106,7 @@ class Subsample:
         share = min(1.0, wanted / self.total)
         lengths = [max(1, round(share * length)) for length in self.lengths]
         pieces = {k: z[: max(1, round(share * len(z)))] for k, z in self.pieces.items()}
-        roots = {k: root[: len(pieces[k])] for k, root in self.roots.items()}
+        roots = {k: root.first(len(pieces[k])) for k, root in self.roots.items()}
         return replace(self, pieces=pieces, lengths=lengths, roots=roots)
 
     def _chunk(self, directions: int) -> int:
@@ -112,6 +115,19 @@ class Subsample:
         outputs = sum(layer.sensitivity.shape[2] for layer in layers)
         inputs = sum(layer.input.shape[1] for layer in layers)
         return max(8, min(512, _ENTRIES // (directions * outputs + inputs)))
+
+
+def _root(
+    chunk: int, count: int, weights: Sequence[Tensor | None] | None,
+    roots: Sequence[MatrixField] | None,
+) -> MatrixField | None:  # fmt: skip
+    """√w R of the first samples of a chunk of this rank; None where it is I."""
+    weight = None if weights is None else weights[chunk]
+    share = None if weight is None else weight[:count].sqrt()
+    if roots is None:
+        return None if share is None else MatrixField(share)
+    root = roots[chunk].first(count)
+    return root if share is None else root.scaled(share)
 
 
 def axes_fit(dimension: int) -> bool:

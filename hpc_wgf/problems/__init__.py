@@ -13,6 +13,8 @@ from .densities import (
     moments_of,
 )
 from .distributions import DistributionDensity
+from .drift import Drift, LinearDrift, UserDrift
+from .elliptic import EllipticInverse
 from .energies import (
     ChunkForce,
     Energy,
@@ -24,18 +26,25 @@ from .energies import (
     potentials_of,
 )
 from .exact import ExactMap, exact_map
+from .fermi import FermiEntropy
+from .fermi_flow import FermiFlow
+from .flow import Flow, Motion
 from .gaussian_flow import GaussianFlow
 from .inverse_transform import InverseTransform, inverse_transform
 from .lattices import Cosine, Walls
+from .linear_flow import GaussianLaw, KalmanFlow, LinearFlow
 from .mixture_flow import MixtureFlow, mixture_law
-from .modes import Modes, find_modes
-from .named_potentials import (
-    DoubleWell,
-    GaussianMixture,
-    Quadratic,
-    Rosenbrock,
-    StyblinskiTang,
+from .mobility import (
+    CovarianceMobility,
+    MatrixMobility,
+    Mobility,
+    MobilityFunction,
+    Saturating,
+    UserMobility,
 )
+from .modes import Modes, find_modes
+from .moving import MovingPotential, MovingPotentialEnergy, MovingTrap, UserMovingPotential
+from .named_potentials import DoubleWell, GaussianMixture, Quadratic, Rosenbrock, StyblinskiTang
 from .potentials import (
     Potential,
     SumOfPotentials,
@@ -44,10 +53,12 @@ from .potentials import (
     with_hessian,
 )
 from .problem import Problem
+from .product import Product
 from .proposal import proposal_of
-from .residual import residual_is_defined
+from .residual import no_error_bound, residual_is_defined
 from .sample_start import SampleStart
 from .sample_target import SampleTarget
+from .saturating_flow import SaturatingFlow
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 from .turned import TurnedFlow
@@ -60,34 +71,57 @@ __all__ = [
     "CharacteristicFlow",
     "ChunkForce",
     "Cosine",
+    "CovarianceMobility",
     "Density",
     "DistributionDensity",
     "DoubleWell",
+    "Drift",
+    "EllipticInverse",
     "Energy",
     "Entropy",
     "ExactMap",
+    "FermiEntropy",
+    "FermiFlow",
+    "Flow",
     "Gaussian",
     "GaussianFlow",
+    "GaussianLaw",
     "GaussianMixture",
     "InternalEnergy",
     "InverseTransform",
+    "KalmanFlow",
+    "LinearDrift",
+    "LinearFlow",
     "LocalEnergy",
+    "MatrixMobility",
     "Mixture",
     "MixtureFlow",
+    "Mobility",
+    "MobilityFunction",
     "Modes",
+    "Motion",
+    "MovingPotential",
+    "MovingPotentialEnergy",
+    "MovingTrap",
     "Paraboloid",
     "Potential",
     "PotentialEnergy",
     "Problem",
+    "Product",
     "Quadratic",
     "Rosenbrock",
     "SampleStart",
     "SampleTarget",
+    "Saturating",
+    "SaturatingFlow",
     "SeparableFlow",
     "StyblinskiTang",
     "SumOfEnergies",
     "SumOfPotentials",
     "TurnedFlow",
+    "UserDrift",
+    "UserMobility",
+    "UserMovingPotential",
     "UserPotential",
     "Walls",
     "Wrapped",
@@ -100,6 +134,7 @@ __all__ = [
     "jump_of",
     "mixture_law",
     "moments_of",
+    "no_error_bound",
     "potentials_of",
     "proposal_of",
     "residual_is_defined",

@@ -14,6 +14,7 @@ from ..cloud import Cloud
 from ..errors import InputError
 from ..interactions import InteractionEnergy, Particles
 from ..kinds import check_kind, check_number
+from .moving import MovingPotentialEnergy
 from .potentials import Potential, SumOfPotentials
 
 
@@ -154,6 +155,28 @@ class SumOfEnergies:
         return f"SumOfEnergies({self.parts})"
 
     @property
+    def moves(self) -> bool:
+        """Whether a potential depends on time."""
+        return bool(self._moving)
+
+    @property
+    def _moving(self) -> list[MovingPotentialEnergy]:
+        return [part for part in self.of_position if isinstance(part, MovingPotentialEnergy)]
+
+    def at(self, time: float) -> SumOfEnergies:
+        """F at another time: this one where nothing moves."""
+        if not self.moves:
+            return self
+        moving = MovingPotentialEnergy
+        return SumOfEnergies(
+            [part.at(time) if isinstance(part, moving) else part for part in self.parts]
+        )
+
+    def time_derivative(self, x: Tensor) -> Tensor:
+        """∂ₜφ at x, (n, d) → (n,), of the potentials that move."""
+        return _added([part.time_derivative(x) for part in self._moving], x[:, 0])
+
+    @property
     def needs_density(self) -> bool:
         """Whether any part depends on ρ(x) itself."""
         return bool(self.of_density)
@@ -222,11 +245,18 @@ class SumOfEnergies:
         return sum(value for value in found if value is not None)
 
     def potential(self) -> Potential | None:
-        """The sum V of all potentials; None if there are none."""
+        """The sum V of all potentials that do not move; None if there are none."""
         potentials = [part.potential for part in self.parts if isinstance(part, PotentialEnergy)]
         if len(potentials) < 2:
             return potentials[0] if potentials else None
         return SumOfPotentials([(1.0, potential) for potential in potentials])
+
+    def present_potential(self) -> Potential | None:
+        """`potential` together with those that move, as they are at the time of this energy."""
+        fixed = self.potential()
+        terms = [] if fixed is None else [(1.0, fixed)]
+        terms += [(part.factor, part.present) for part in self._moving]
+        return SumOfPotentials(terms) if self._moving else fixed
 
     def beta(self) -> float:
         """The sum β of the diffusion coefficients of all entropies; 0 if there are none."""

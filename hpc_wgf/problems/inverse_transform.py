@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 from .compact import Box, Paraboloid
 from .densities import Density, Gaussian, Mixture
+from .product import Product
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class InverseTransform:
 @singledispatch
 def inverse_transform(density: Density) -> InverseTransform:
     """That of a density: its own where it has a method of this name, or that of a Gaussian, box,
-    paraboloid or Barenblatt profile, or of a mixture of these.
+    paraboloid or Barenblatt profile, or of a mixture or product of these.
 
     Errors: `InputError` for other densities."""
     own = getattr(density, "inverse_transform", None)
@@ -99,6 +100,19 @@ def _(density: Box) -> InverseTransform:
         return middle + torch.where(u < 0.5, -outer, outer)
 
     return InverseTransform(density.dimension, samples)
+
+
+@inverse_transform.register
+def _(density: Product) -> InverseTransform:
+    """Those of the parts, side by side."""
+    parts = [inverse_transform(part) for part in density.parts]
+    sizes = [part.uniforms for part in parts]
+
+    def samples(u: Tensor) -> Tensor:
+        pairs = zip(parts, u.split(sizes, 1), strict=True)
+        return torch.cat([part.samples(of_part) for part, of_part in pairs], 1)
+
+    return InverseTransform(sum(sizes), samples)
 
 
 def _normal(u: Tensor) -> Tensor:

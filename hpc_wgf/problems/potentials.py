@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..kinds import check_kind
-from ..user_code import called, check_values
+from ..user_code import called, check_values, takes_time
 from .matrices import (
     Spectrum,
     added,
@@ -181,6 +181,11 @@ class UserPotential(Potential):
             )
         self.function = function
         self.name = name or getattr(function, "__qualname__", repr(function))
+        if takes_time(function, f"the potential {self.name}"):
+            raise InputError(
+                f"the potential {self.name} takes x and t, and this one does not depend on time: "
+                'give it as UserMovingPotential, in run files with kind = "moving-user"'
+            )
 
     def __repr__(self) -> str:
         return f"UserPotential({self.name})"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..choices import InnerProduct
 from ..cloud import Cloud
 from ..errors import InputError
 from ..fields import is_plain_text
@@ -19,14 +20,20 @@ from ..parallel import LocalCommunicator
 from ..periods import Periods
 from ..user_code import CHANGES_ITS_SAMPLES, called, check_values, said
 from .densities import Density, is_known
+from .drift import Drift, LinearDrift, UserDrift, check_drift
 from .energies import Energy, Entropy, PotentialEnergy, SumOfEnergies
 from .exact import ExactMap, exact_map
+from .fermi_flow import FermiFlow
+from .flow import Flow
+from .linear_flow import linear_map
+from .mobility import Mobility
+from .saturating_flow import SaturatingFlow
 from .wrapped import wrapped
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Problem:
-    """∂ₜρ = ∇·(ρ ∇ δF/δρ) for start_time ≤ t ≤ until, with ρ(start_time) = λ."""
+    """∂ₜρ = ∇·(ρ (P ∇ δF/δρ − b)) for start_time ≤ t ≤ until, with ρ(start_time) = λ."""
 
     energy: SumOfEnergies
     """The energy F, the sum of its parts."""
@@ -40,6 +47,12 @@ class Problem:
     """Name of the problem in reports and stores."""
     exact: ExactMap | None
     """The map that carries λ along the exact flow, or None if it is not known."""
+    mobility: Mobility | None
+    """P, which is I where it is None."""
+    inner_product: InnerProduct
+    """In which the velocity of a flow with mobility is fitted."""
+    drift: Drift | None
+    """b, or None without."""
     convexity: float | None
     """κ, by the user's word: F is κ-convex along geodesics of W₂. None to take that of the energy
     (see `SumOfEnergies.convexity`), or where it does not say it that of the samples."""
@@ -57,11 +70,15 @@ class Problem:
         exact: ExactMap | None = None,
         convexity: float | None = None,
         periods: Periods | Sequence[float] | None = None,
+        mobility: Mobility | None = None,
+        inner_product: InnerProduct | str = InnerProduct.NATURAL,
+        drift: Drift | Callable[..., Tensor] | None = None,
     ) -> None:
         """A flow of `energy`, one part of F or several that are added up, from the density `start`.
 
         If `exact` is not given, it is found automatically where `exact_map` knows it. With
         `periods` of the coordinates, 0 for none, the start density is wrapped (see `wrapped`).
+        `drift`: b, also a function of x or of x and t.
 
         Errors: `InputError` if an object is no energy or no density, if dimensions differ, if
         the times are not finite and increasing, or if the name is no line of text.
@@ -81,12 +98,54 @@ class Problem:
         if periods is not None:
             start = wrapped(start, periods)
         self._set(periods=periods)
-        _check_density(total, start)
-        self._set(energy=total, start=start, exact=exact or exact_map(total, start))
+        if mobility is not None:
+            check_kind(
+                mobility, "mobility", ("needs_density", "at", "check"),
+                "give MatrixMobility(…), Saturating(…), CovarianceMobility(), MobilityFunction(…) "
+                "or UserMobility(…)",
+            )  # fmt: skip
+        if drift is not None and not isinstance(drift, UserDrift | LinearDrift):
+            drift = UserDrift(drift)
+        self._set(mobility=mobility, drift=drift, inner_product=InnerProduct(inner_product))
+        self._set(energy=total.at(self.start_time), start=start)
+        if periods is not None and not self.is_plain:
+            raise InputError(
+                "coordinates go round circles in flows without mobility, drift and moving "
+                "potentials only: leave one of them out"
+            )
+        _check_density(self)
+        if exact is None and self.is_plain:
+            exact = exact_map(total, start)
+        elif exact is None:
+            known = (linear_map, SaturatingFlow.known, FermiFlow.known)
+            found = (each(self.at(), start) for each in known)
+            exact = next((each for each in found if each is not None), None)
+        self._set(exact=exact)
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def at(self, time: float | None = None) -> Flow:
+        """The flow at a time, by default that of the start."""
+        time = self.start_time if time is None else time
+        return Flow(self.energy.at(time), self.mobility, self.inner_product, self.drift, time)
+
+    @property
+    def needs_density(self) -> bool:
+        """Whether energy or mobility depend on ρ(x)."""
+        return self.at().needs_density
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the gradient flow of an energy that does not move, with P = I."""
+        return self.at().is_plain and not self.energy.moves
+
+    @property
+    def energy_may_rise(self) -> bool:
+        """Whether the energy may rise along the flow, or along its fit in the plain form."""
+        plain = self.mobility is not None and self.inner_product is InnerProduct.PLAIN
+        return plain or self.drift is not None or self.energy.moves
 
     def replace(self, *, until: float) -> Problem:
         """The same problem with another end time. The exact map is shared, not computed anew.
@@ -97,7 +156,15 @@ class Problem:
         return other
 
     def __repr__(self) -> str:
-        return f"Problem({self.name}: {self.energy}, start={self.start}, until={self.until})"
+        more = [
+            f", {name}={value}"
+            for name, value in (("mobility", self.mobility), ("drift", self.drift))
+            if value is not None
+        ]
+        return (
+            f"Problem({self.name}: {self.energy}, start={self.start}, until={self.until}"
+            f"{''.join(more)})"
+        )
 
     @property
     def left_out_of_energy(self) -> str | None:
@@ -112,16 +179,24 @@ class Problem:
 
     def log_partition(self) -> float | None:
         """log Z of the stationary density ρ_∞ = e^{−V/β}/Z, with which KL(ρ‖ρ_∞) = F(ρ)/β + log Z.
-        None if the energy is not ∫Vρ + β∫ρ log ρ with β > 0 on ℝᵈ, or if Z is not known."""
+        None if the energy is not ∫Vρ + β∫ρ log ρ with β > 0 on ℝᵈ, if a drift moves that density,
+        or if Z is not known."""
         potential, beta = self.energy.potential(), self.energy.beta()
-        if potential is None or beta == 0 or not self.energy.is_fokker_planck:
+        if potential is None or beta == 0 or not self.tends_to_minimum:
             return None
         if self.periods is not None:  # Potentials know the integral over ℝᵈ.
             return None
         return potential.log_partition(beta)
 
+    @property
+    def tends_to_minimum(self) -> bool:
+        """Whether this is a flow of ∫Vρ + β∫ρ log ρ without drift, which for β > 0 comes to rest at
+        e^{−V/β}/Z, whatever the mobility."""
+        return self.energy.is_fokker_planck and self.drift is None
+
     def check(self, z: Tensor) -> None:
-        """Evaluate the start density, the energy and its force once at start samples z, (n, d).
+        """Evaluate the start density, the energy, its force, the mobility and the drift once at
+        start samples z, (n, d).
 
         Errors: `InputError` if one of them fails, has the wrong shape or is not finite.
         """
@@ -132,6 +207,10 @@ class Problem:
             _check_part(part, own)
             if not torch.equal(own.x, z):
                 raise InputError(f"{part} {CHANGES_ITS_SAMPLES}")
+        if self.mobility is not None:
+            self.mobility.check(cloud)
+        if self.drift is not None:
+            check_drift(self.drift, z, self.start_time)
 
 
 def _end(until: float, start_time: float) -> float:
@@ -186,12 +265,17 @@ def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
         interaction.kernel.check_dimension(dimension)
 
 
-def _check_density(energy: SumOfEnergies, start: Density) -> None:
-    """Errors: `InputError` for an energy that needs a density of the start which is not known."""
-    others = [part for part in energy.of_density if not isinstance(part, Entropy)]
-    if others and not is_known(start):
+def _check_density(problem: Problem) -> None:
+    """Errors: `InputError` for an energy or a mobility that needs a density of the start which is
+    not known."""
+    needing: list[object] = [
+        part for part in problem.energy.of_density if not isinstance(part, Entropy)
+    ]
+    if problem.mobility is not None and problem.mobility.needs_density:
+        needing.append(problem.mobility)
+    if needing and not is_known(problem.start):
         raise InputError(
-            f"{others[0]} needs the density of the start, and samples alone do not tell it: fit "
+            f"{needing[0]} needs the density of the start, and samples alone do not tell it: fit "
             'one by start.density = "fitted", or give it as SampleStart(…, density=…)'
         )
 

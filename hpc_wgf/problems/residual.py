@@ -6,6 +6,16 @@ from .densities import is_known, jump_of
 from .problem import Problem
 
 
+def no_error_bound(problem: Problem) -> str:
+    """Why there is neither bound nor estimate of the error along a run; "" where there may be: both
+    rest on the contraction of the gradient flow of one energy in W₂."""
+    if problem.mobility is not None:
+        return "they are known for the mobility P = I alone"
+    if problem.drift is not None:
+        return "a drift moves the particles, whose contraction the energy does not tell"
+    return "a potential depends on time" if problem.energy.moves else ""
+
+
 def residual_is_defined(problem: Problem) -> bool:
     """Whether E|f|², and thereby E|Jη + f|², is finite and can be estimated from samples.
 

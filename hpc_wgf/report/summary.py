@@ -75,9 +75,12 @@ class Summary:
 
     left_out_of_energy: str | None
     """What `energy` is given without, where samples alone tell the start density λ: β∫λ log λ."""
+    energy_may_rise: bool
+    """Whether it may rise along the flow, as with a drift or a potential that moves."""
 
     energy_rate: Column
-    """dF/dt = −ηᵀĜη on the samples of the step, in units of F/t."""
+    """dF/dt = −ηᵀĜη on the samples of the step, in units of F/t; with mobility P and drift b
+    −E|P^{−½}Jη|² + E[bᵀP⁻¹Jη] + ∂ₜF."""
 
     energy_rate_measured: Column | None
     """dF/dt of `energy` along θ' = η, in units of F/t."""
@@ -110,6 +113,9 @@ class Summary:
     convexity_source: str | None
     """Where κ is known from: "energy", "given" or "sample", for which the bound is none in the
     strict sense."""
+
+    bound_left_out: str | None
+    """Why bound and estimate are not known for the flow; None where they are."""
 
     symmetric_kl: Column | None
     """KL(p‖q) + KL(q‖p), q the exact law where that is Gaussian, p the law of the affine map that
@@ -256,6 +262,8 @@ class Summary:
             error_is_estimated=bool(np.isfinite(column["error_estimate"]).any()),
             convexity=_last(column["convexity"]),
             convexity_source=attributes.get("convexity_source"),
+            energy_may_rise=attributes.get("energy_may_rise", False),
+            bound_left_out=attributes.get("bound_left_out"),
             symmetric_kl=_listed_or_none(column["symmetric_kl"]),
             log_z=_last(column["log_z"]),
             log_z_error=_last(column["log_z_error"]),

@@ -73,6 +73,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         before, after = found.second_moment_before[-1], found.second_moment[-1]
         if before is not None and after is not None:
             console.print(f"E|x|² = {before:.6g}, and {after:.6g} of samples moved by the estimate")
+    if summary.bound_left_out is not None:
+        console.print(f"no bound of the error: {summary.bound_left_out}")
     products = summary.products_per_solve
     tail = "" if products is None else f", {products:.1f} products a solve"
     residual = summary.worst_residual
@@ -198,7 +200,7 @@ def _against_the_energy_law(summary: Summary) -> list[str]:
     law = summary.energy_law
     if law is None:
         return []
-    if law.rise > _RISE * law.whole.scale:
+    if law.rise > _RISE * law.whole.scale and not summary.energy_may_rise:
         return [
             f"the energy rose by {law.rise:.3g} in the step from t = {law.rise_time:g}, which a "
             f"gradient flow never does: do not trust what follows. {_SHORTER}; in the energy form, "

@@ -118,7 +118,8 @@ class Loop:
 
     def _entered(self, state: State[Any], since: Look | None = None) -> _Point:
         entered = self.method.enter(state)
-        return _Point(entered, self.judge.look(entered.map, self.method.velocity(entered), since))
+        velocity = self.method.velocity(entered)
+        return _Point(entered, self.judge.look(entered.map, velocity, since, time=entered.time))
 
     def _store(
         self, point: _Point, seconds: float, stage: tuple[State[Any], NewStage] | None = None

@@ -15,7 +15,7 @@ from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge
 from ..maps import kinds_of
 from ..methods.base import Method, MethodOptions, Setting
-from ..problems import Problem, is_known
+from ..problems import Problem, is_known, no_error_bound
 from ..stages import Stages
 from .layout import Layout
 from .loop import COLUMNS
@@ -56,6 +56,8 @@ class Identity:
             "map": kinds_of(map),
             "map_chosen": self.configuration is not None and self.configuration.get("map") is None,
             "parameters": map.parameter_count(),
+            "energy_may_rise": problem.energy_may_rise,
+            "bound_left_out": no_error_bound(problem) or None,
             "interaction_routes": self.routes(),
             **self.method.description(),
             "density_known": is_known(problem.start),
@@ -79,10 +81,14 @@ class Identity:
     def described(self) -> dict[str, str]:
         """Everything that decides the trajectory, in words; the end of the run does not."""
         problem, map = self.setting.problem, self.setting.map
+        beyond: dict[str, object] = {"mobility": problem.mobility, "drift": problem.drift}
+        if problem.mobility is not None:
+            beyond["inner product"] = problem.inner_product
         return {
             "energy": repr(problem.energy),
             "start density": repr(problem.start),
             "start time": repr(problem.start_time),
+            **{name: repr(value) for name, value in beyond.items() if value is not None},
             "map": repr(map),
             "map's buffers": _digest(map.buffers()),
             "method": repr(self.options),

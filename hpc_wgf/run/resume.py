@@ -26,9 +26,9 @@ def check_same_run(stored: StoredRun, given: Identity) -> None:
     """Errors: `InputError` where going on would not be the same run."""
     described, kept = given.described(), stored.attributes["objects"]
     other = [
-        f"{name}: stored {kept[name]}, given {described[name]}"
-        for name in kept
-        if in_short_form(kept[name]) != in_short_form(described[name])
+        f"{name}: stored {kept.get(name)}, given {described.get(name)}"
+        for name in {**kept, **described}
+        if in_short_form(kept.get(name, "")) != in_short_form(described.get(name, ""))
     ]
     other += _other_figures(stored, given)
     other += _otherwise_configured(stored.attributes["configuration"], given.configuration)
@@ -102,7 +102,7 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         kept = stored.particles(stored.rows - 1, given.setting.evaluation.span)
         before = float(stored.last("energy"))
     try:
-        look = judge.look(map)
+        look = judge.look(map, time=float(stored.last("time")))
     except StepFailed as failure:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
     positions = given.setting.evaluation.ensemble.spread(look.x)

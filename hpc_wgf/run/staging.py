@@ -60,7 +60,7 @@ class StagesByRule:
             most = LINEAR_DEFORMATION
         else:
             # Without a density a fold is no harm, and trained features go along with the particles.
-            most = _ADAPTING if setting.problem.energy.needs_density else math.inf
+            most = _ADAPTING if setting.problem.needs_density else math.inf
         self._most = stages.deformation or most
 
     @classmethod

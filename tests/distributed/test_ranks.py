@@ -46,6 +46,9 @@ FLOWS = {
         'map=[{kind="affine"}]',
         "method.form=energy",
     ],
+    "covariance": ['problem.mobility={kind="covariance"}', "method.solver=lsmr"],
+    "saturating": ['problem.mobility={kind="saturating", limit=5}'],
+    "drift": ['problem.drift={kind="linear", matrix=[[0, -1], [1, 0]], sine=1}'],
 }
 
 

@@ -45,11 +45,11 @@ class FlatGradient:
         return State(self.setting.problem.start_time, map, 0, self.options.step_size)
 
     def slope(self, map, step):
-        sampler, energy = self.setting.sampler, self.setting.problem.energy
+        sampler, flow = self.setting.sampler, self.setting.problem.at()
         parts = sampler.parts(self.blocks, map.map.chunk_size())
         drawn = sampler.draw(self.blocks, parts, RandomStream.STEP, step)
-        ensemble = drawn.carried(map.stages, score=energy.needs_density)
-        return assemble(map.active(), ensemble, energy, form=Form.FORCE).b
+        ensemble = drawn.carried(map.stages, score=flow.energy.needs_density)
+        return assemble(map.active(), ensemble, flow, form=Form.FORCE).b
 
     def enter(self, state):
         return replace(state, entered=self.slope(state.map, state.step))

@@ -26,7 +26,7 @@ from ...cloud import Cloud
 from ...ensemble import Ensemble
 from ...maps import MapState
 from ...parallel import RandomStream, SampleBlocks, tree_sum
-from ...problems import SumOfEnergies
+from ...problems import Flow, SumOfEnergies
 from ..base import Setting
 from .direct import ParameterSolver
 from .normal_equations import assemble
@@ -53,7 +53,8 @@ class CentreOfMass:
         many of its own: the mean of few particles must not decide on the centre of the density.
         None where the flow conserves no centre."""
         problem = setting.problem
-        if problem.periods is not None or not problem.energy.keeps_centre:
+        conserved = problem.energy.keeps_centre and problem.is_plain and problem.periods is None
+        if not conserved:
             return None
         sampler, blocks, stream = (
             setting.sampler,
@@ -102,7 +103,7 @@ class CentreOfMass:
             drift, spread = self.drift(map)
             if not float(drift.norm()) > _HELD * spread:
                 break
-            back = SumOfEnergies([_Linear(drift)])  # its force is the drift everywhere
+            back = Flow(SumOfEnergies([_Linear(drift)]))  # its force is the drift everywhere
             system = assemble(map.active(), ensemble, back, form=Form.FORCE, budget=self.budget)
             change, stats = solver.iterate(map.map, system, memory, rtol=_RTOL)
             products, solves = products + stats.products, solves + 1

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from ...checks import check_cloud, check_virial
-from ...choices import Form, Route, Sampling
+from ...choices import Form, InnerProduct, Route, Sampling
 from ...cloud import Cloud
 from ...errors import InputError
 from ...maps import MapState, PushForward, SoftmaxGates
@@ -54,6 +54,12 @@ def check_options(problem: Problem, options: PWGFOptions) -> None:
             "the force of an entropy needs the score ∇ log λ of the start density, and samples "
             'alone do not tell it: use method.form = "energy", or fit a density by '
             'start.density = "fitted"'
+        )
+    plain = problem.inner_product is InnerProduct.PLAIN and problem.mobility is not None
+    if plain and options.form is Form.ENERGY and problem.energy.needs_density:
+        raise InputError(
+            "the energy form knows ∇F, and the plain inner product of a mobility asks for E[JᵀPf]: "
+            'use problem.mobility.inner_product = "natural", or method.form = "force"'
         )
     routes = [part.route_for(options.samples) for part in problem.energy.interactions]
     if options.sampling is Sampling.SOBOL and Route.BATCHES in routes:

@@ -49,7 +49,7 @@ def _sum_over(map: PushForward, chunk: Cloud, energy: SumOfEnergies) -> Tensor:
     weight = torch.ones_like(chunk.x[:, 0]) if chunk.weight is None else chunk.weight
     (image,) = carried_by(map, [chunk], score=False)
     H = chunk.x.new_zeros(blocks, q, m, q, m, dtype=torch.float64)
-    if (potential := energy.potential()) is not None:
+    if (potential := energy.present_potential()) is not None:
         bend = weight * _positive_hessians(potential, image.x, m)
         for i in range(m):
             for j in range(m):

@@ -1,16 +1,17 @@
 """The solve of (Ĝ + εI + sR + diag δ) η = −∇F for maps that are linear in their parameters, by
 factorisation.
 
-Their metric depends on the samples alone: its matrix is made and factored once for the samples of a
-step, and serves all stages and attempts of it. R measures the roughness of the motion (see
-`LinearFeatures`): where hardly a sample determines a parameter, as beyond the last samples of a
-spline, the smoothest motion is taken. δ damps what few samples see, as the differences of gates of
-two widths, which are not 0 between modes alone: the noise of these samples, divided by their small
-share, would fold the map at others.
+Their metric depends on the samples alone, but for a mobility: its matrix is made and factored once
+for the samples of a step, and serves all stages and attempts of it. R measures the roughness of the
+motion (see `LinearFeatures`): where hardly a sample determines a parameter, as beyond the last
+samples of a spline, the smoothest motion is taken. δ damps what few samples see, as the differences
+of gates of two widths, which are not 0 between modes alone: the noise of these samples, divided by
+their small share, would fold the map at others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,11 +23,12 @@ from ...errors import StepFailed
 from ...integrators import Resolvent
 from ...krylov import SolveStats, Status
 from ...maps import PushForward
+from ...matrix_field import MatrixField
 from ...metric import FeatureGram
 from ...metric.feature_gram import Blocks
-from ...problems import SumOfEnergies
+from ...problems import Flow
 from .curvature import curvature
-from .normal_equations import NormalEquations
+from .normal_equations import NormalEquations, roots_at
 from .options import PWGFOptions
 from .solver import SPARED, MetricSolver, Solved
 from .solver_memory import Memory
@@ -72,11 +74,11 @@ class DirectSolver:
         """None: a motion that is linear in θ needs no damping."""
         return None
 
-    def resolvent(self, map: PushForward, ensemble: Ensemble, energy: SumOfEnergies) -> Resolvent:
+    def resolvent(self, map: PushForward, ensemble: Ensemble, flow: Flow) -> Resolvent:
         """(a, v) ↦ (I − aA)⁻¹v with A = −Ĝ⁻¹H ≈ ∂η/∂θ, H the curvature of the energy at the
         present parameters. Collective. Errors: `StepFailed` where Ĝ + aH cannot be factored."""
-        known = self._factored(map, ensemble)
-        H = curvature(map, ensemble, energy)
+        known = self._factored(map, ensemble, roots_at(map, ensemble, flow))
+        H = known.gram.fitted(curvature(map, ensemble, flow.energy))
         applied: dict[float, Blocks] = {}
 
         def resolvent(a: float, v: Tensor) -> Tensor:
@@ -86,9 +88,12 @@ class DirectSolver:
 
         return resolvent
 
-    def _factored(self, map: PushForward, ensemble: Ensemble) -> _Factored:
-        if self._known is None or self._known[0] is not ensemble:
-            gram = FeatureGram.of(map, ensemble)
+    def _factored(
+        self, map: PushForward, ensemble: Ensemble, roots: Sequence[MatrixField] | None
+    ) -> _Factored:
+        # The metric of a flow with mobility is another at every state.
+        if self._known is None or self._known[0] is not ensemble or roots is not None:
+            gram = FeatureGram.of(map, ensemble, roots)
             if not gram.norm < torch.inf:
                 raise StepFailed("the metric of the map's features is not finite")
             matrices = gram.shifted(
@@ -98,7 +103,7 @@ class DirectSolver:
         return self._known[1]
 
     def _solved(self, map: PushForward, system: NormalEquations) -> tuple[Tensor, SolveStats]:
-        known = self._factored(map, system.ensemble)
+        known = self._factored(map, system.ensemble, system.gram.roots)
         eta, size = known.inverse(system.b), float(system.b.norm())
         if size == 0.0:
             return eta, SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)

@@ -12,6 +12,7 @@ import torch
 from ...ensemble import Ensemble
 from ...integrators import Scheme
 from ...maps import PushForward
+from ...problems import Flow
 from .direct import ParameterSolver
 from .solver import MetricSolver
 from .solver_memory import Memory, Origin
@@ -52,9 +53,10 @@ def state_dict(warm: WarmStart | None, scheme: Scheme) -> dict[str, np.ndarray]:
 
 def load_state_dict(
     arrays: Mapping[str, np.ndarray], scheme: Scheme, solver: ParameterSolver, map: PushForward,
-    ensemble: Callable[[int], Ensemble],
+    flow: Flow, ensemble: Callable[[int], Ensemble],
 ) -> WarmStart | None:  # fmt: skip
-    """What `state_dict` put away. `ensemble`: the samples of a step. Collective; moves the map."""
+    """What `state_dict` put away. `flow`: the problem's, of which the mobility enters. `ensemble`:
+    the samples of a step. Collective; moves the map."""
     if not arrays:
         return None
     device = next(map.parameters()).device
@@ -65,7 +67,7 @@ def load_state_dict(
         origin = Origin(theta, step, float(arrays["made_shift"]))
         counts = [None if count == _NONE else int(count) for count in arrays["counts"]]
         memory = solver.rebuild(
-            map, ensemble(step), origin, float(arrays["shift"]),
+            map, ensemble(step), flow, origin, float(arrays["shift"]),
             first_count=counts[0], extra_total=counts[1] or 0, second_extra=counts[2],
         )  # fmt: skip
     remembered = {

@@ -2,7 +2,8 @@
 
 Ĝ = JᵀJ/n,  ∇F = Jᵀf/n,  J = ∂_θT at the samples, f = ∇ δF/δρ at their images.
 
-Samples with importance weights enter all sums with these.
+With a mobility P and a drift b, Ĝ = JᵀP⁻¹J/n and f − P⁻¹b is in the place of f; or in the plain
+form P f − b (see `Flow`). Samples with importance weights enter all sums with these.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from torch import Tensor
 from ...choices import Form
 from ...ensemble import Ensemble, energy_gradient, unusable
 from ...maps import Linearization, PushForward
+from ...matrix_field import MatrixField
 from ...metric import GramOperator
 from ...parallel import TreeSum
-from ...problems import ChunkForce, SumOfEnergies
+from ...problems import Flow, Motion
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,20 @@ class NormalEquations:
     gram: GramOperator
     """Ĝ."""
     b: Tensor
-    """−∇F, (p,)."""
+    """−∇F, with a drift E[JᵀP⁻¹b] more, (p,)."""
     images: Sequence[Tensor]
     """x of every chunk of this rank, (n_chunk, d)."""
-    forces: Sequence[Tensor]
-    """f of every chunk of this rank, (n_chunk, d)."""
+    motions: Sequence[Motion]
+    """What the velocity of the particles of every chunk of this rank is to be."""
     force_square: float
-    """E|f|²."""
+    """E|P f − b|²."""
+    energy_drift: float = 0.0
+    """∂ₜF."""
+
+    @property
+    def forces(self) -> list[Tensor]:
+        """P f − b of every chunk of this rank, (n_chunk, d): f without mobility and drift."""
+        return [motion.opposite for motion in self.motions]
 
     @property
     def total(self) -> int:
@@ -50,8 +59,12 @@ class NormalEquations:
 
     @property
     def rows(self) -> Tensor:
-        """−(W/n)^½ f, (n_local, d), W the weights: what (W/n)^½ Jη is to be."""
-        parts = [self.ensemble.rooted(k, force) for k, force in enumerate(self.forces)]
+        """−(W/n)^½ R(P f − b), (n_local, d), W the weights and P⁻¹ = RᵀR: what (W/n)^½ R Jη is to
+        be."""
+        parts = [
+            self.ensemble.rooted(k, motion.weighed(motion.opposite))
+            for k, motion in enumerate(self.motions)
+        ]
         return torch.cat(parts).div_(-(self.total**0.5))
 
     @property
@@ -65,13 +78,13 @@ class _Chunk:
     """What one chunk of the samples has at θ."""
 
     jacobian: Linearization
-    force: Tensor
+    motion: Motion
     failed: Tensor
     """See `unusable`."""
 
 
 def assemble(
-    map: PushForward, ensemble: Ensemble, energy: SumOfEnergies, *, form: Form,
+    map: PushForward, ensemble: Ensemble, flow: Flow, *, form: Form,
     budget: int | None = None,
 ) -> NormalEquations:  # fmt: skip
     """The system at the map's present parameters; collective. `budget`: bytes that linearisations
@@ -79,34 +92,49 @@ def assemble(
 
     Errors: `StepFailed` where the map folds or a value is not finite.
     """
-    pushed = ensemble.push(map, density=False, score=energy.needs_density)
-    forces = ensemble.forces(energy, pushed)
+    pushed = ensemble.push(map, density=flow.needs_density, score=flow.energy.needs_density)
+    motions = ensemble.motions(flow, pushed, ensemble.forces(flow.energy, pushed))
     linearizer, own, chunks = map.linearizer(), TreeSum(), []
-    for k, (cloud, force) in enumerate(zip(pushed, forces, strict=True)):
+    for k, (cloud, motion) in enumerate(zip(pushed, motions, strict=True)):
         jacobian = linearizer.linearize(ensemble.chunks[k].x, budget=budget)
-        failed = unusable(cloud, force.total, folded_count=energy.needs_density)
-        chunks.append(_Chunk(jacobian, force.total, failed))
-        own.add(_contribution(map, ensemble, k, jacobian, force, energy, form))
+        # What is not a number in P⁻¹ is it in P⁻¹(P f − b).
+        failed = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
+        chunks.append(_Chunk(jacobian, motion, failed))
+        own.add(_contribution(map, ensemble, k, jacobian, motion, flow, form))
     sums = ensemble.sum_or_fail([own.total()], [chunk.failed for chunk in chunks], pushed)
+    roots = [motion.root for motion in motions if motion.root is not None]
     return NormalEquations(
         ensemble=ensemble,
-        gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble),
-        b=ensemble.averaged(sums[:-1].to(chunks[0].force.dtype)),
+        gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble, roots or None),
+        b=ensemble.averaged(sums[:-1].to(pushed[0].x.dtype)),
         images=[cloud.x for cloud in pushed],
-        forces=[chunk.force for chunk in chunks],
+        motions=[chunk.motion for chunk in chunks],
         force_square=float(ensemble.averaged(sums[-1])),
+        energy_drift=ensemble.energy_drift(flow.energy, pushed),
     )
 
 
+def roots_at(map: PushForward, ensemble: Ensemble, flow: Flow) -> Sequence[MatrixField] | None:
+    """R with P⁻¹ = RᵀR at the images of every chunk, the same bits as those of `assemble`; None
+    for I. Collective where the mobility is."""
+    if flow.mobility is None:
+        return None
+    pushed = ensemble.push(map, density=flow.needs_density, score=flow.energy.needs_density)
+    return flow.roots(pushed, ensemble)
+
+
 def _contribution(
-    map: PushForward, ensemble: Ensemble, k: int, jacobian: Linearization, force: ChunkForce,
-    energy: SumOfEnergies, form: Form,
+    map: PushForward, ensemble: Ensemble, k: int, jacobian: Linearization, motion: Motion,
+    flow: Flow, form: Form,
 ) -> Tensor:  # fmt: skip
-    """Sums over chunk k, (p + 1,) in float64: the descent direction −∇F, and |f|²."""
-    total = force.total
-    if form is Form.FORCE or force.density is None:
-        descent = jacobian.vjp(ensemble.weighted(k, total.neg()))[0]
-    else:
-        descent = jacobian.vjp(ensemble.weighted(k, force.position.neg()))[0]
-        descent.sub_(energy_gradient(map, energy, ensemble.chunks[k]))
-    return torch.cat([descent.double(), ensemble.square(k, total)[None]])
+    """Sums over chunk k, (p + 1,) in float64: the right-hand side, without drift the descent
+    direction −∇F; and |P f − b|²."""
+    force, drift = motion.force, motion.pulled_drift
+    by_force = form is Form.FORCE or force.density is None
+    pulled = motion.pulled(force.total if by_force else force.position)
+    if drift is not None:
+        pulled = pulled + drift
+    descent = jacobian.vjp(ensemble.weighted(k, pulled))[0]
+    if not by_force:
+        descent.sub_(energy_gradient(map, flow.energy, ensemble.chunks[k]))
+    return torch.cat([descent.double(), ensemble.square(k, motion.opposite)[None]])

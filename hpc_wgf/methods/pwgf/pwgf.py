@@ -148,27 +148,30 @@ class PWGF:
 
     def velocity_at(self, state: State[WarmStart]) -> Velocity:
         """η on the samples of the step that begins at `state`, damped as the step wants it."""
-        system = self._unfolded_system(state.map, self.samples(state.map, state.step))
+        time, held_out = state.time, self.validation_samples(state.map, state.step)
+        system = self._unfolded_system(time, state.map, self.samples(state.map, state.step))
         warm = state.memory or WarmStart(None, None)
         solver = self.solver(state.map)
         monitor = Monitor(
-            self._validation(state.map, self.validation_samples(state.map, state.step)),
+            self._validation(time, state.map, held_out),
             # A motion that is linear in θ cannot bend.
             None if solver.is_direct else self.scheme.first_stage(state.step_size, warm.scheme),
         )
         return self._mask_undefined(solver.damped_velocity(system, warm.solver, monitor))
 
-    def _unfolded_system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
+    def _unfolded_system(self, time: float, map: MapState, ensemble: Ensemble) -> NormalEquations:
         """The system on new samples, without those few at which the map has folded already."""
         try:
-            return self.system(map, ensemble)
+            return self.system(map, ensemble, time)
         except SamplesFailed as failure:
             if not failure.samples.may_be_left_out:
                 raise
-            return self.system(map, ensemble.unfolded(map.active()))
+            return self.system(map, ensemble.unfolded(map.active()), time)
 
-    def _validation(self, map: MapState, ensemble: Ensemble | None) -> NormalEquations | None:
-        return None if ensemble is None else self._unfolded_system(map, ensemble)
+    def _validation(
+        self, time: float, map: MapState, ensemble: Ensemble | None
+    ) -> NormalEquations | None:
+        return None if ensemble is None else self._unfolded_system(time, map, ensemble)
 
     def _for_step(
         self, state: State[WarmStart], velocity: Velocity, step_size: float
@@ -204,13 +207,13 @@ class PWGF:
         options ask for none."""
         return self._samples.held_out(map, step)
 
-    def system(self, map: MapState, ensemble: Ensemble) -> NormalEquations:
-        """Ĝη = −∇F of a map on given samples. Errors: `StepFailed` where the map folds or a value
-        is not finite."""
-        options = self.options
-        return assemble(
-            map.active(), ensemble, self.problem.energy, form=options.form, budget=options.budget
-        )
+    def system(
+        self, map: MapState, ensemble: Ensemble, time: float | None = None
+    ) -> NormalEquations:
+        """Ĝη = −∇F of a map on given samples at a time, by default that of the start. Errors:
+        `StepFailed` where the map folds or a value is not finite."""
+        options, flow = self.options, self.problem.at(time)
+        return assemble(map.active(), ensemble, flow, form=options.form, budget=options.budget)
 
     def advance(self, state: State[WarmStart], step_size: float) -> Trial[WarmStart]:
         begun: Velocity = state.entered
@@ -219,24 +222,24 @@ class PWGF:
         solver, stages = self.solver(state.map), [first]
         systems: list[NormalEquations] = []  # of the last stage
 
-        def rhs(theta: Tensor) -> Tensor:
-            map = state.map.moved(theta)
+        def rhs(theta: Tensor, after: float) -> Tensor:
+            map, time = state.map.moved(theta), state.time + after
             systems.clear()
-            systems.append(self.system(map, context.ensemble))
-            monitor = Monitor(self._validation(map, context.validation))
+            systems.append(self.system(map, context.ensemble, time))
+            monitor = Monitor(self._validation(time, map, context.validation))
             stages.append(solver.solve(systems[0], stages[-1].memory, monitor))
             return stages[-1].eta
 
         def norm(eta: Tensor) -> float:
             if not systems:  # no stage has been computed yet
-                systems.append(self.system(state.map, context.ensemble))
-            return systems[0].gram.square_norm(eta) ** 0.5
+                systems.append(self.system(state.map, context.ensemble, state.time))
+            return systems[0].gram.square_motion(eta) ** 0.5
 
         warm = state.memory or WarmStart(None, None)
         theta, error, remembered = self.scheme.advance(
             rhs, state.theta, first.eta, step_size,
             norm=norm, estimate=self.options.tolerance is not None, memory=warm.scheme,
-            resolvent=solver.resolvent(state.map, context.ensemble, self.problem.energy)
+            resolvent=solver.resolvent(state.map, context.ensemble, self.problem.at(state.time))
             if self.scheme.implicit else None,
         )  # fmt: skip
         wrong, moved = None, 0.0
@@ -263,13 +266,14 @@ class PWGF:
             moved=moved,
         )
 
-    def evaluate(self, map: MapState, ensemble: Ensemble) -> Velocity:
-        """η on given samples, by a solve that nothing precedes.
+    def evaluate(self, map: MapState, ensemble: Ensemble, time: float | None = None) -> Velocity:
+        """η on given samples at a time, by default that of the start, by a solve that nothing
+        precedes.
 
         Errors: `StepFailed` where the map folds, a value is not finite, or the solve fails.
         """
         solver = self.solver(map)
-        return self._mask_undefined(solver.solve(self.system(map, ensemble), None, Monitor()))
+        return self._mask_undefined(solver.solve(self.system(map, ensemble, time), None, Monitor()))
 
     def state_dict(self, state: State[WarmStart]) -> dict[str, np.ndarray]:
         return state_dict(state.memory, self.scheme)
@@ -277,8 +281,9 @@ class PWGF:
     def load_state_dict(self, arrays: Mapping[str, np.ndarray], map: MapState) -> WarmStart | None:
         solver = self.solver(map).solver
         return load_state_dict(
-            arrays, self.scheme, solver, map.map, lambda step: self.samples(map, step)
-        )
+            arrays, self.scheme, solver, map.map, self.problem.at(),
+            lambda step: self.samples(map, step),
+        )  # fmt: skip
 
 
 def _figures(

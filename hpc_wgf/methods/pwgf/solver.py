@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,13 +13,15 @@ from ...choices import Form, Preconditioning, Solver
 from ...ensemble import Ensemble
 from ...krylov import EarlyStopping, SolveStats, Status, lsmr, minres
 from ...maps import PushForward
+from ...matrix_field import MatrixField
 from ...metric import (
     JacobianRows,
     PreconditionerBuild,
     build_for,
     default_preconditioner,
 )
-from .normal_equations import NormalEquations
+from ...problems import Flow
+from .normal_equations import NormalEquations, roots_at
 from .options import PWGFOptions
 from .solver_memory import Memory, Origin
 
@@ -93,11 +95,13 @@ class MetricSolver:
         return self._iterate(system, memory, None, self._options.max_products, rtol)
 
     def rebuild(
-        self, map: PushForward, ensemble: Ensemble, origin: Origin, shift: float, *,
+        self, map: PushForward, ensemble: Ensemble, flow: Flow, origin: Origin, shift: float, *,
         first_count: int | None, extra_total: int, second_extra: int | None,
     ) -> Memory:  # fmt: skip
-        """The memory of another process; collective. `ensemble`: of its origin's step."""
-        built = self.build(map.at(origin.theta), ensemble, origin.shift)
+        """The memory of another process; collective. `ensemble`, `flow`: of its origin's step and
+        of the problem."""
+        roots = roots_at(map.at(origin.theta), ensemble, flow)
+        built = self.build(map, ensemble, origin.shift, roots)
         memory = self._with_shift(origin, built, shift)
         return replace(
             memory, first_count=first_count, extra_total=extra_total, second_extra=second_extra
@@ -132,13 +136,19 @@ class MetricSolver:
             return memory
         return replace(self._made(map, system, memory.shift), second_extra=memory.second_extra)
 
-    def build(self, map: PushForward, ensemble: Ensemble, shift: float) -> PreconditionerBuild:
-        """What this kind of preconditioner knows of Ĝ, from a subsample; collective."""
-        return build_for(map, ensemble, self.kind, shift)
+    def build(
+        self, map: PushForward, ensemble: Ensemble, shift: float,
+        roots: Sequence[MatrixField] | None = None,
+    ) -> PreconditionerBuild:  # fmt: skip
+        """What this kind of preconditioner knows of Ĝ, from a subsample; collective. `roots`: see
+        `GramOperator`."""
+        return build_for(map, ensemble, self.kind, shift, roots)
 
     def _made(self, map: PushForward, system: NormalEquations, shift: float) -> Memory:
         origin = Origin(map.get_theta(), system.ensemble.step, shift)
-        return self._with_shift(origin, self.build(map, system.ensemble, shift), shift)
+        return self._with_shift(
+            origin, self.build(map, system.ensemble, shift, system.gram.roots), shift
+        )
 
     def _with_shift(self, origin: Origin, built: PreconditionerBuild, shift: float) -> Memory:
         epsilon = shift * built.model.norm
@@ -164,7 +174,7 @@ class MetricSolver:
         # A look makes the host wait, but those of held-out samples decide where a solve ends.
         check_every = 10 if b.is_cuda and memory is None and validation is None else 1
         if options.solver is Solver.LSMR:
-            rows = JacobianRows(system.gram.chunks, system.ensemble)
+            rows = JacobianRows(system.gram.chunks, system.ensemble, system.gram.roots)
             return lsmr(
                 rows, system.rows, rtol=rtol, max_steps=most, shift=epsilon,
                 preconditioner=precondition, check_every=check_every,

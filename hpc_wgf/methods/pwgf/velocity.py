@@ -12,7 +12,7 @@ from ...errors import StepFailed
 from ...integrators import Resolvent
 from ...maps import MapState, PushForward
 from ...parallel import tree_sum
-from ...problems import SumOfEnergies
+from ...problems import Flow
 from .direct import DirectSolver, ParameterSolver
 from .normal_equations import NormalEquations
 from .options import PWGFOptions
@@ -49,9 +49,10 @@ class Velocity:
     eta: Tensor
     """η, (p,)."""
     energy_rate: float
-    """−ηᵀĜη: dF/dt along the flow."""
+    """dF/dt along the flow: −ηᵀĜη, with a drift E[bᵀP⁻¹Jη] more, and ∂ₜF (see `Motion.power`)."""
     projection_error: float
-    """δ = E|Jη + f|²: what the map cannot follow of the force [PWGF (3.27)]."""
+    """δ = E|Jη + f|²: what the map cannot follow of the force [PWGF (3.27)]. With mobility and
+    drift P f − b is in the place of f, here and below."""
     force_square: float
     """E|f|²."""
     products: int
@@ -96,10 +97,10 @@ class VelocitySolver:
         """Whether the map is linear in θ and its solves are direct."""
         return isinstance(self.solver, DirectSolver)
 
-    def resolvent(self, map: MapState, ensemble: Ensemble, energy: SumOfEnergies) -> Resolvent:
+    def resolvent(self, map: MapState, ensemble: Ensemble, flow: Flow) -> Resolvent:
         """See `DirectSolver.resolvent`, for an implicit scheme."""
         assert isinstance(self.solver, DirectSolver)
-        return self.solver.resolvent(map.active(), ensemble, energy)
+        return self.solver.resolvent(map.active(), ensemble, flow)
 
     def solve(self, system: NormalEquations, memory: Memory | None, monitor: Monitor) -> Velocity:
         """η of a system. `memory`: of the solve before. Errors: `StepFailed` where the solve
@@ -147,11 +148,11 @@ class VelocitySolver:
                 f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
                 f"none: {stats.status} Raise method.rtol or method.samples."
             )
-        moved, residual, bent, misfit = self._residuals(system, eta, monitor.probe_step)
+        moved, residual, bent, misfit, power = self._residuals(system, eta, monitor.probe_step)
         validation = None if monitor.validation is None else monitor.validation.ensemble
         return Velocity(
             eta=eta,
-            energy_rate=-moved,
+            energy_rate=power + system.energy_drift,
             projection_error=residual,
             force_square=system.force_square,
             products=stats.products,
@@ -168,21 +169,24 @@ class VelocitySolver:
         self, system: NormalEquations, eta: Tensor, probe_step: float | None
     ) -> list[float]:
         """E|Jη|², E|Jη + f|² and, with u = (T_{θ+hη} − T_θ)/h and h that step, E|u − Jη|² and
-        E|u + f|², but for the rounding of u; one all-reduce."""
+        E|u + f|², but for the rounding of u; and dF/dt without ∂ₜF. One all-reduce."""
         theta, ensemble = self.map.get_theta(), system.ensemble
         if probe_step:
             self.map.at(torch.add(theta, eta, alpha=probe_step))
-        chunks = zip(system.gram.chunks, system.points, system.images, system.forces, strict=True)
+        chunks = zip(system.gram.chunks, system.points, system.images, system.motions, strict=True)
         sums = []
-        for k, (J, z, x, force) in enumerate(chunks):
-            moved = J.jvp(eta)
+        for k, (J, z, x, motion) in enumerate(chunks):
+            moved, force = J.jvp(eta), motion.opposite
             u = (self.map(z) - x).div_(probe_step) if probe_step else moved
             parts = (moved, moved + force, u - moved, u + force, x)
-            sums.append(torch.stack([ensemble.square(k, part) for part in parts]))
+            squares = [ensemble.square(k, part) for part in parts]
+            if not motion.is_plain:
+                squares.append(ensemble.weighted(k, motion.power(moved).double()).sum())
+            sums.append(torch.stack(squares))
         self.map.at(theta)
-        moved, residual, bent, misfit, size = ensemble.mean(tree_sum(sums)).tolist()
+        moved, residual, bent, misfit, size, *power = ensemble.mean(tree_sum(sums)).tolist()
         if probe_step:
             # Near a steady state hη is below the last digits of T, and u is nothing but rounding.
             rounding = (_ROUNDING * torch.finfo(theta.dtype).eps / probe_step) ** 2 * size
             bent, misfit = max(0.0, bent - rounding), max(0.0, misfit - rounding)
-        return [moved, residual, bent, misfit]
+        return [moved, residual, bent, misfit, power[0] if power else -moved]

@@ -11,10 +11,12 @@ from hpc_wgf.config.imports import load_object
 
 NAMES = [
     "aggregation-2d", "aggregation-2d-paper", "aggregation-diffusion-2d", "aggregation-log",
-    "double-well-1d", "double-well-2d", "fp-four-10d", "fp-two-to-four-2d", "gmm-13d", "gmm-8d",
-    "gmm-two-moons", "heat-4d", "heat-merging-1d", "heat-merging-2d", "keller-segel-2d", "mog-10d",
-    "moons-by-samples", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso", "ou-scaling",
-    "periodic-2d", "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d",
+    "anisotropic-gauss", "double-well-1d", "double-well-2d", "fp-four-10d", "fp-two-to-four-2d",
+    "gmm-13d", "gmm-8d", "gmm-two-moons", "heat-4d", "heat-merging-1d", "heat-merging-2d",
+    "kalman-elliptic", "kalman-elliptic-near", "kalman-gauss", "keller-segel-2d", "linear-drift-5d",
+    "mobility-fermi", "mobility-fermi-1d", "mobility-nonlocal", "mog-10d", "moons-by-samples",
+    "moving-trap", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso", "ou-scaling", "periodic-2d",
+    "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d",
     "porous-5d-paper", "porous-confined", "porous-deep-10d", "porous-deep-2d", "porous-deep-6d",
     "porous-mixture-10d",
     "porous-mixture-10d-paper", "porous-uniform-5d", "porous-uniform-5d-paper", "rosenbrock-10d",

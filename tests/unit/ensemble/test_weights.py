@@ -15,7 +15,7 @@ from hpc_wgf.methods.pwgf.normal_equations import assemble
 from hpc_wgf.metric import FeatureGram, GramOperator, build_for
 from hpc_wgf.metric.rows import JacobianRows
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.problems import Quadratic, SumOfEnergies
+from hpc_wgf.problems import Flow, Quadratic, SumOfEnergies
 
 N = 600
 
@@ -71,7 +71,7 @@ def test_the_right_hand_side_is_that_of_the_weighted_energy(ensemble, map, form)
     against Σ wᵢ Jᵢᵀfᵢ, with LSMR's rows in the same sum."""
     z, weights = whole(ensemble)
     energy = SumOfEnergies([wgf.PotentialEnergy(Quadratic(2)), wgf.InternalEnergy(2.0)])
-    system = assemble(map, ensemble, energy, form=form)
+    system = assemble(map, ensemble, Flow(energy), form=form)
     forces = torch.cat(list(system.forces))
     J = dense(map, z)
     by_force = torch.einsum("nip,ni,n->p", J, forces, weights) / N

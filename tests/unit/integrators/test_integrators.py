@@ -10,7 +10,7 @@ import torch
 from hpc_wgf.integrators import TABLEAUX, FixedStep, PIController, Tableau, runge_kutta_step
 
 
-def pendulum(y: torch.Tensor) -> torch.Tensor:
+def pendulum(y: torch.Tensor, after: float = 0.0) -> torch.Tensor:
     return torch.stack([y[1], -torch.sin(y[0])])
 
 

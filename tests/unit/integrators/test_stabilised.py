@@ -20,7 +20,7 @@ from hpc_wgf.integrators import (
 )
 
 
-def pendulum(y: Tensor) -> Tensor:
+def pendulum(y: Tensor, after: float = 0.0) -> Tensor:
     return torch.stack([y[1], -torch.sin(y[0])])
 
 
@@ -80,11 +80,11 @@ def test_stable_up_to_the_largest_step_and_not_much_beyond():
     rates = torch.linspace(0.0, 1.0, 4001)
     for stages in range(2, 51):
         y, h = torch.ones_like(rates), largest_step(stages, 1.0)
-        after = chebyshev_step(lambda v: -rates * v, y, -rates * y, h, stages)
+        after = chebyshev_step(lambda v, _: -rates * v, y, -rates * y, h, stages)
         assert float(after.abs().max()) <= 1.0
         if stages > 2:
             assert float(after[h * rates > 3.0].abs().max()) <= 0.96
-        beyond = chebyshev_step(lambda v: -v, y, -y, 1.3 * h, stages)
+        beyond = chebyshev_step(lambda v, _: -v, y, -y, 1.3 * h, stages)
         assert float(beyond.abs().max()) > 1.3
 
 
@@ -94,7 +94,7 @@ def test_many_steps_at_the_largest_one_and_at_more(stages):
     for factor in (1.0, 1.1):
         y, h = torch.ones_like(rates), factor * largest_step(stages, 1.0)
         for _ in range(100):
-            y = chebyshev_step(lambda v: -rates * v, y, -rates * y, h, stages)
+            y = chebyshev_step(lambda v, _: -rates * v, y, -rates * y, h, stages)
         assert (float(y.abs().max()) <= 1.0) == (factor == 1.0)
 
 
@@ -108,7 +108,7 @@ def test_heat_equation_takes_the_automatic_number_of_stages(h):
     stages = stages_for(h, sigma)
     assert stages == math.ceil(math.sqrt(1.54 * h * sigma + 1))
     for _ in range(20):
-        y = chebyshev_step(lambda v: A @ v, y, A @ y, h, stages)
+        y = chebyshev_step(lambda v, _: A @ v, y, A @ y, h, stages)
     assert norm(y - exact) <= (0.15 * h / 2e-3) ** 2 * norm(exact)
 
 
@@ -135,7 +135,7 @@ def test_the_number_of_stages_at_the_ends():
 def test_holds_five_vectors_whatever_the_number_of_stages(stages):
     held = []
 
-    def rhs(v: Tensor) -> Tensor:
+    def rhs(v: Tensor, after: float = 0.0) -> Tensor:
         held.append(sum(type(o) is Tensor and o.numel() == 1237 for o in gc.get_objects()))
         return -v
 
@@ -152,7 +152,7 @@ def test_arguments_are_left_alone_and_failures_pass_through():
     assert torch.equal(y, before)
     assert torch.equal(first, pendulum(before))
 
-    def fails(v: Tensor) -> Tensor:
+    def fails(v: Tensor, after: float = 0.0) -> Tensor:
         raise ArithmeticError("folded")
 
     with pytest.raises(ArithmeticError, match="folded"):
@@ -166,7 +166,7 @@ def test_rounding_is_that_of_the_step_and_not_that_of_y():
     rates, stages = torch.logspace(-2, 4, 500), 50
     y, h = 5 + torch.randn(500), largest_step(50, 1e4)
 
-    def rhs(v: Tensor) -> Tensor:
+    def rhs(v: Tensor, after: float = 0.0) -> Tensor:
         return -rates.to(v) * (v - 5)
 
     exact = chebyshev_step(rhs, y.float().double(), rhs(y.float().double()), h, stages)
@@ -198,14 +198,14 @@ def test_spectral_radius_is_neither_missed_nor_far_exceeded(name, noise, start):
     values, vectors = torch.linalg.eigh(A)
     radius = float(values.abs().max())
 
-    def rhs(v: Tensor) -> Tensor:
+    def rhs(v: Tensor, after: float = 0.0) -> Tensor:
         slope = A @ v
         error = torch.randn(200)
         return slope + noise * norm(slope) * error / norm(error)
 
     calls = []
 
-    def counted(v: Tensor) -> Tensor:
+    def counted(v: Tensor, after: float = 0.0) -> Tensor:
         calls.append(1)
         return rhs(v)
 
@@ -224,7 +224,7 @@ def test_a_good_guess_needs_three_evaluations(name):
     values, vectors = torch.linalg.eigh(A)
     calls = []
 
-    def rhs(v: Tensor) -> Tensor:
+    def rhs(v: Tensor, after: float = 0.0) -> Tensor:
         calls.append(1)
         return A @ v
 
@@ -237,7 +237,7 @@ def test_a_good_guess_needs_three_evaluations(name):
 def test_evaluations_are_capped():
     A, y, calls = symmetric("uniform"), torch.randn(200), []
 
-    def rhs(v: Tensor) -> Tensor:
+    def rhs(v: Tensor, after: float = 0.0) -> Tensor:
         calls.append(1)
         return A @ v
 
@@ -250,7 +250,7 @@ def test_an_eigenvector_as_start_does_not_hide_a_larger_eigenvalue():
     A = symmetric("heat")
     values, vectors = torch.linalg.eigh(A)
     y = vectors[:, -1].clone()
-    sigma, _ = spectral_radius(lambda v: A @ v, y, A @ y, norm)
+    sigma, _ = spectral_radius(lambda v, _: A @ v, y, A @ y, norm)
     assert sigma >= 0.97 * float(values.abs().max())
 
 
@@ -260,7 +260,7 @@ def test_near_y_equal_to_zero_the_step_sets_the_perturbation(scale):
     A = symmetric("uniform")
     shift = torch.randn(200)
 
-    def rhs(v: Tensor) -> Tensor:
+    def rhs(v: Tensor, after: float = 0.0) -> Tensor:
         slope = A @ v + shift
         return slope * (1 + 1e-4 * torch.randn(200))
 
@@ -274,7 +274,7 @@ def test_spectral_radius_in_other_settings(name):
     """A nonlinear f, and a norm other than the Euclidean in which f' is symmetric."""
     y = torch.linspace(0.5, 1.0, 50)
     if name == "cubic":  # −3y² on the diagonal, of curvature comparable with itself
-        sigma, _ = spectral_radius(lambda v: -(v**3), y, -(y**3), norm, step=1.0)
+        sigma, _ = spectral_radius(lambda v, _: -(v**3), y, -(y**3), norm, step=1.0)
         assert 0.9 * 3 <= sigma <= 1.25 * 3
         return
     G = torch.logspace(0, -4, 50)
@@ -282,7 +282,7 @@ def test_spectral_radius_in_other_settings(name):
     H = (Q * torch.linspace(0.1, 1, 50)) @ Q.T * (G.sqrt()[:, None] * G.sqrt())
     radius = float(torch.linalg.eigvals(H / G[:, None]).abs().max())
     sigma, _ = spectral_radius(
-        lambda v: -(H @ v) / G, y, -(H @ y) / G, lambda v: float((G * v * v).sum().sqrt())
+        lambda v, _: -(H @ v) / G, y, -(H @ y) / G, lambda v: float((G * v * v).sum().sqrt())
     )
     assert 0.97 * radius <= sigma <= 1.24 * radius
 
@@ -290,11 +290,11 @@ def test_spectral_radius_in_other_settings(name):
 def test_spectral_radius_is_deterministic_and_takes_odd_inputs():
     A = symmetric("uniform")
     y = torch.randn(200)
-    runs = [spectral_radius(lambda v: A @ v, y, A @ y, norm) for _ in range(2)]
+    runs = [spectral_radius(lambda v, _: A @ v, y, A @ y, norm) for _ in range(2)]
     assert runs[0][0] == runs[1][0]
     assert torch.equal(runs[0][1], runs[1][1])
     constant = torch.ones(200)
-    assert spectral_radius(lambda v: constant, y, constant, norm)[0] == 0.0
+    assert spectral_radius(lambda v, _: constant, y, constant, norm)[0] == 0.0
     zero = torch.zeros(200)
-    assert spectral_radius(lambda v: A @ v, zero, zero, norm)[0] == pytest.approx(1.1, abs=0.13)
-    assert math.isnan(spectral_radius(lambda v: v * math.nan, y, y, norm)[0])
+    assert spectral_radius(lambda v, _: A @ v, zero, zero, norm)[0] == pytest.approx(1.1, abs=0.13)
+    assert math.isnan(spectral_radius(lambda v, _: v * math.nan, y, y, norm)[0])

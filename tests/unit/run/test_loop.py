@@ -86,7 +86,7 @@ def test_the_controller_shortens_accepted_steps():
             return None
 
     seen = SimpleNamespace(displacement=0.3)
-    judge = SimpleNamespace(look=lambda map, velocity, since: seen)
+    judge = SimpleNamespace(look=lambda map, velocity, since, time: seen)
     controller = PIController(2e-3, order=2, least_scale=1e-3)
     for every, expected in ((10.0, 0.091), (0.01, 0.091)):
         loop = Loop(Scripted(), judge, None, Schedule(0.0, 10.0, every), [])
@@ -243,7 +243,7 @@ def test_order_on_the_parameters():
     options = wgf.PWGFOptions(samples=300, rtol=1e-13)
     runner = PWGF.on(problem, map, options, LocalCommunicator())
 
-    def rhs(theta):
+    def rhs(theta, after=0.0):
         return runner.evaluate(
             runner.start().map.moved(theta), runner.setting.evaluation.ensemble
         ).eta

@@ -142,7 +142,7 @@ def test_the_resolvent_is_that_of_the_dense_matrices():
     G = dense_gram(runner, state)
     v = torch.randn(6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     a = 0.3
-    found = solver.resolvent(state.map, ensemble, SMOOTH.energy)(a, v)
+    found = solver.resolvent(state.map, ensemble, SMOOTH.at())(a, v)
     assert torch.allclose(found, torch.linalg.solve(G + a * whole, G @ v), rtol=1e-6)
 
 

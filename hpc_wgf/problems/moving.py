@@ -1,0 +1,148 @@
+"""Potentials V(x, t) that move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..cloud import Cloud
+from ..errors import InputError
+from ..user_code import called, check_values, takes_time
+from .potentials import Potential
+
+
+class PotentialAt(Potential):
+    """V(·, t) at one time t."""
+
+    def __init__(self, moving: MovingPotential, time: float) -> None:
+        self.moving, self.time, self.dimension = moving, time, moving.dimension
+
+    def __repr__(self) -> str:
+        return f"{self.moving} at t = {self.time:g}"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.moving(x, x.new_tensor(self.time))
+
+    def hessian(self) -> Tensor | None:
+        return self.moving.hessian()
+
+
+class MovingPotential:
+    """V(x, t). A subclass defines V; a function of a user is given to `UserMovingPotential`."""
+
+    dimension: int | None = None
+    """d, or None if V is defined for all."""
+
+    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
+        """V(x, t), (n, d) and a tensor without dimensions → (n,), differentiable in both."""
+        raise NotImplementedError
+
+    def hessian(self) -> Tensor | None:
+        """∇²V, (d, d), if it is the same everywhere and at all times; else None."""
+        return None
+
+    def time_derivative(self, x: Tensor, time: float) -> Tensor:
+        """∂ₜV(x, t), (n, d) → (n,)."""
+        at = x.new_tensor(time)
+        with torch.enable_grad():
+            found = torch.func.jvp(lambda t: self(x, t), (at,), (torch.ones_like(at),))
+        return found[1].detach()
+
+
+class UserMovingPotential(MovingPotential):
+    """V(x, t) given by a torch function."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str | None = None):
+        """`function`: V, of x, (n, d), and t, a tensor without dimensions in the precision of x:
+        (n,), differentiable in both by torch. `name`: what descriptions call it.
+
+        Errors: `InputError` if it does not take x and t."""
+        self.function = function
+        self.name = name or getattr(function, "__qualname__", repr(function))
+        if not takes_time(function, f"the potential {self.name}"):
+            raise InputError(
+                f"the potential {self.name} takes x alone: a potential that moves is a function of "
+                'x and t. Give it as UserPotential, in run files with kind = "user"'
+            )
+
+    def __repr__(self) -> str:
+        return f"UserMovingPotential({self.name})"
+
+    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
+        what = f"the potential {self.name}"
+        value = called(what, self.function, x.clone(), time)
+        check_values(what, value, x, x.shape[:1], "one value per sample")
+        return value
+
+
+@dataclass(frozen=True)
+class MovingPotentialEnergy:
+    """F(t) = ∫ V(x, t) ρ, f = ∇V(·, t): as any energy, at the time that it holds."""
+
+    potential: MovingPotential
+    """V."""
+    time: float = 0.0
+    """t."""
+    factor: float = 1.0
+    """Of V."""
+    needs_density = False
+
+    def __repr__(self) -> str:
+        # The time is that of the moment, and tells no two flows apart.
+        return f"MovingPotentialEnergy({self.potential}, factor={self.factor})"
+
+    def at(self, time: float) -> MovingPotentialEnergy:
+        """The energy at another time."""
+        return replace(self, time=time)
+
+    @property
+    def present(self) -> Potential:
+        """V(·, t), without the factor."""
+        return PotentialAt(self.potential, self.time)
+
+    def integrand(self, x: Tensor, log_density: Tensor) -> Tensor:
+        return self.factor * self.present(x)
+
+    def force(self, cloud: Cloud) -> Tensor:
+        return self.factor * self.present.gradient(cloud.x)
+
+    def time_derivative(self, x: Tensor) -> Tensor:
+        """∂ₜφ at x, (n, d) → (n,)."""
+        return self.factor * self.potential.time_derivative(x, self.time)
+
+
+class MovingTrap(MovingPotential):
+    """V(x, t) = ½ Σᵢ |xᵢ − c(t)|² − (α/4N) Σᵢⱼ |xᵢ − xⱼ|² for N particles xᵢ of the plane that
+    repel each other in a trap which goes round, c(t) = r (cos ωt, sin ωt); x = (x₁, …, x_N)."""
+
+    def __init__(
+        self, particles: int, repulsion: float = 0.5, radius: float = 2.0,
+        frequency: float = torch.pi,
+    ):  # fmt: skip
+        """`particles`: N ≥ 1. `repulsion`: α. `radius`: r. `frequency`: ω."""
+        if particles < 1:
+            raise InputError(f"a trap needs a particle at least, got {particles}")
+        self.particles, self.dimension = particles, 2 * particles
+        self.repulsion, self.radius, self.frequency = repulsion, radius, frequency
+
+    def __repr__(self) -> str:
+        return (
+            f"MovingTrap(particles={self.particles}, repulsion={self.repulsion}, "
+            f"radius={self.radius}, frequency={self.frequency})"
+        )
+
+    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
+        each, phase = x.view(len(x), -1, 2), self.frequency * time
+        centre = self.radius * torch.stack([torch.cos(phase), torch.sin(phase)])
+        spread = (each - each.mean(1, keepdim=True)).square().sum((1, 2))
+        # Σᵢⱼ |xᵢ − xⱼ|² = 2N Σᵢ |xᵢ − x̄|²
+        return 0.5 * (each - centre).square().sum((1, 2)) - 0.5 * self.repulsion * spread
+
+    def hessian(self) -> Tensor:
+        N = self.particles
+        relative = torch.eye(N, dtype=torch.float64) - 1.0 / N
+        shape = torch.eye(N, dtype=torch.float64) - self.repulsion * relative
+        return torch.kron(shape, torch.eye(2, dtype=torch.float64))
