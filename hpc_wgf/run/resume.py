@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,10 +91,10 @@ def _otherwise_configured(
 
 
 def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
-    """Whether the map and the energy give at the last stored row what they gave then: names do not
-    tell whether a user's function is still the same. Collective.
+    """Whether map, energy, mobility and drift give at the last stored row what they gave then:
+    names do not tell whether a user's function is still the same. Collective.
 
-    Errors: `InputError` where particles or energy differ by more than rounding."""
+    Errors: `InputError` where particles, energy or E|P f − b|² differ by more than rounding."""
     if stored.rows == 0:
         return
     communicator = given.setting.communicator
@@ -102,11 +103,12 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         kept = stored.particles(stored.rows - 1, given.setting.evaluation.span)
         before = float(stored.last("energy"))
     try:
-        look = judge.look(map, time=float(stored.last("time")))
+        look = judge.look(map, torch.zeros_like(map.theta), time=float(stored.last("time")))
     except StepFailed as failure:
         raise InputError(_other_values(stored, f"there {failure}")) from failure
     positions = given.setting.evaluation.ensemble.spread(look.x)
     energies = judge.energy_spread(look)
+    squares = given.setting.evaluation.ensemble.spread(look.force_squares[:, None])
     with agreed(communicator):
         options = given.options
         tf32 = getattr(options, "tf32", False)
@@ -123,12 +125,21 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
             raise InputError(
                 _other_values(stored, f"its energy was {before:.12g} and now is {look.energy:.12g}")
             )
+        # The energy tells nothing of mobility and drift.
+        moved, plain = float(stored.last("force_square_fresh")), given.setting.problem.at().is_plain
+        close = abs(look.force_square - moved) <= rounding(precision, squares, abs(moved))
+        if not (plain or estimated or math.isnan(moved) or close):
+            raise InputError(
+                _other_values(
+                    stored, f"E|P f − b|² was {moved:.12g} and now is {look.force_square:.12g}"
+                )
+            )
 
 
 def _other_values(stored: StoredRun, found: str) -> str:
     return (
         f"{stored.path} holds another run: at its last row, t = {float(stored.last('time')):g}, "
-        f"{found}. Give the map, the energy and the start with which it began"
+        f"{found}. Give the map, the energy, the start, mobility and drift with which it began"
     )
 
 

@@ -11,8 +11,9 @@ from ...checks import check_cloud, check_virial
 from ...choices import Form, InnerProduct, Route, Sampling
 from ...cloud import Cloud
 from ...errors import InputError
+from ...integrators import SCHEMES
 from ...maps import MapState, PushForward, SoftmaxGates
-from ...problems import Density, Problem, is_known, jump_of
+from ...problems import CovarianceMobility, Density, Problem, is_known, jump_of
 from .options import PWGFOptions
 
 _LEAST = {torch.float64: 1e-14, torch.float32: 1e-10}  # where preconditioned solves still hold
@@ -39,8 +40,9 @@ def checks(
     return found
 
 
-def check_options(problem: Problem, options: PWGFOptions) -> None:
-    """Errors: `InputError` where the samples or the form of the options do not fit the problem."""
+def check_options(problem: Problem, options: PWGFOptions, particles: int) -> None:
+    """Errors: `InputError` where the samples, the scheme or the form of the options do not fit the
+    problem, or the `particles` of the evaluation sample do not."""
     jump = jump_of(problem.start)
     at_a_jump = jump is not None and problem.energy.needs_density
     if at_a_jump and options.form is Form.FORCE:
@@ -61,12 +63,30 @@ def check_options(problem: Problem, options: PWGFOptions) -> None:
             "the energy form knows ∇F, and the plain inner product of a mobility asks for E[JᵀPf]: "
             'use problem.mobility.inner_product = "natural", or method.form = "force"'
         )
+    if plain and SCHEMES[options.scheme].implicit:
+        raise InputError(
+            f"scheme {options.scheme} takes the derivative of the velocity from the curvature of "
+            "the energy, and the plain inner product of a mobility has none: use "
+            'problem.mobility.inner_product = "natural", or another scheme (rkc2 for stiff flows)'
+        )
+    if isinstance(problem.mobility, CovarianceMobility):
+        _check_covariance(problem.dimension, options.samples, "method.samples")
+        _check_covariance(problem.dimension, particles, "output.particles")
     routes = [part.route_for(options.samples) for part in problem.energy.interactions]
     if options.sampling is Sampling.SOBOL and Route.BATCHES in routes:
         raise InputError(
             "random batches take consecutive samples as independent, and Sobol points keep apart "
             'from each other: sums over pairs would be wrong. Use method.sampling = "random", or '
             "another route than batches for the interaction"
+        )
+
+
+def _check_covariance(dimension: int, samples: int, key: str) -> None:
+    """Errors: `InputError` where samples are too few for a covariance that is not singular."""
+    if samples <= dimension:
+        raise InputError(
+            f"the mobility is the covariance of {samples} samples, which in {dimension} dimensions "
+            f"is singular: take more than {dimension} ({key}), a few times as many at least"
         )
 
 

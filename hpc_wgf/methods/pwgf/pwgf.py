@@ -68,7 +68,7 @@ class PWGF:
         """Errors: `InputError` where the method cannot solve the problem."""
         self.setting, self.options = setting, options
         self.problem, self.communicator = setting.problem, setting.communicator
-        check_options(self.problem, options)
+        check_options(self.problem, options, setting.evaluation.ensemble.total)
         self._residual_is_defined = residual_is_defined(setting.problem)
         self.scheme = SCHEMES[options.scheme]
         if self.communicator.device.type == "cuda":

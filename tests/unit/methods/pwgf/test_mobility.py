@@ -150,6 +150,30 @@ def test_the_energy_form_has_the_gradient_of_the_energy():
         method(problem(MOBILITIES["user"], inner_product="plain"), form="energy")
 
 
+def test_ros2_takes_the_resolvent_of_the_natural_form_alone():
+    """A stiff mobility: in the plain form its steps would blow up, as P is not in the curvature."""
+    flow, map, options = (
+        lambda inner_product: wgf.Problem(
+            wgf.PotentialEnergy(wgf.Quadratic(D)), wgf.Gaussian(D, 1.0), until=0.2,
+            mobility=MatrixMobility(D, 100.0), inner_product=inner_product,
+        ),
+        wgf.Affine(D),
+        wgf.PWGFOptions(samples=50, step_size=0.05, scheme="ros2"),
+    )  # fmt: skip
+    x = wgf.solve(flow("natural"), map, options).state(torch.ones(1, D))
+    assert float(x.norm()) < 0.1
+    with pytest.raises(wgf.InputError, match="scheme ros2 .*inner_product = .natural"):
+        wgf.solve(flow("plain"), map, options)
+
+
+def test_a_covariance_of_too_few_samples_is_refused():
+    flow = problem(CovarianceMobility())
+    with pytest.raises(wgf.InputError, match=r"2 samples, .* singular: .* method\.samples"):
+        wgf.solve(flow, wgf.Affine(D), wgf.PWGFOptions(samples=2))
+    with pytest.raises(wgf.InputError, match=r"2 samples, .* output\.particles"):
+        wgf.solve(flow, wgf.Affine(D), wgf.PWGFOptions(samples=100), wgf.Output(particles=2))
+
+
 @pytest.mark.parametrize("kind", ["saturating", "covariance"])
 def test_a_run_goes_on_bit_for_bit_and_keeps_the_energy_law(tmp_path, kind):
     flow, options = problem(MOBILITIES[kind], until=0.04), wgf.PWGFOptions(
