@@ -20,7 +20,7 @@ from .matrices import multiple_of_identity
 from .mobility import Saturating
 
 _CELLS = 1600
-_REACH = 7.0  # deviations of the start in which the cells lie
+_REACH = 6.0  # deviations, beyond √d where its samples lie, in which the cells lie
 _TRUSTED = 1e-11  # of the mass, within and beyond a face, from which on its quantile is known
 _RTOL = 1e-8
 
@@ -77,7 +77,9 @@ class FermiFlow:
     def faces(self) -> np.ndarray:
         """The radii between the cells, 0 and the last one included, (cells + 1,)."""
         # The density at rest reaches as far as k r² ~ 2β; it is narrower than most starts.
-        last = _REACH * max(self._deviation, (self.beta / self.rate) ** 0.5)
+        last = (self.start.dimension**0.5 + _REACH) * max(
+            self._deviation, (self.beta / self.rate) ** 0.5
+        )
         return np.linspace(0.0, last, self.cells + 1)
 
     @cached_property
@@ -119,6 +121,8 @@ class FermiFlow:
             rate, (0.0, t), begun, "LSODA", lband=1, uband=1, rtol=_RTOL,
             atol=1e-6 * _RTOL * begun.max(),
         )  # fmt: skip
+        if not path.success:
+            return np.full_like(begun, np.nan)
         return np.asarray(path.y[:, -1])
 
     def radius(self, r: np.ndarray, t: float) -> np.ndarray:

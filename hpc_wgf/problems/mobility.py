@@ -73,12 +73,13 @@ class MobilityFunction:
 
     def _over_density(self, log_density: Tensor) -> Tensor:
         """M(ρ)/ρ, (n,)."""
-        density = log_density.exp()
+        # Below, M(ρ)/ρ is what it is at the smallest density that has all its digits.
+        least = math.log(torch.finfo(log_density.dtype).tiny) + 1e-4
+        density = log_density.clamp(min=least).exp()
         value = called(f"the mobility {self.name}", self.function, density)
         check_values(f"the mobility {self.name}", value, density, density.shape,
                      "one value for each density")  # fmt: skip
-        # Where a density underflows, M(ρ)/ρ is near its limit for ρ → 0, the largest value.
-        return torch.where(density > 0, value / density, torch.inf)
+        return value / density
 
     def at(self, clouds: Sequence[Cloud], samples: Samples) -> list[MatrixField]:
         values = [self._over_density(cloud.log_density) for cloud in clouds]

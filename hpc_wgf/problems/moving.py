@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,8 +10,11 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..errors import InputError
-from ..user_code import called, check_values, takes_time
+from ..user_code import called, check_values, said, takes_time
 from .potentials import Potential
+
+_OFF = 1e-2  # of the largest ∂ₜV, which a derivative may be from a difference
+_OF_TIME = "Use torch functions of t: float(t), math.sin(t) and numpy hide the time from torch"
 
 
 class PotentialAt(Potential):
@@ -112,6 +115,43 @@ class MovingPotentialEnergy:
     def time_derivative(self, x: Tensor) -> Tensor:
         """∂ₜφ at x, (n, d) → (n,)."""
         return self.factor * self.potential.time_derivative(x, self.time)
+
+
+def check_rate(potential: MovingPotential, x: Tensor, times: Sequence[float]) -> None:
+    """Hold ∂ₜV to central differences at samples x, (n, d), and at `times`, which are best within
+    the run: at its start a potential that is switched on has a kink.
+
+    Errors: `InputError` where ∂ₜV cannot be found, or is not what V says by its values."""
+    for time in times:
+        try:
+            rate = potential.time_derivative(x, time).double()
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"∂ₜV of {potential} cannot be found: {said(error)}. {_OF_TIME}"
+            ) from (error)
+        known, apart = _difference(potential, x, time)
+        off = (rate - known).abs()
+        k = int((off - apart).argmax())
+        if not bool(off[k] <= apart[k] + _OFF * known.abs().max()):
+            raise InputError(
+                f"∂ₜV of {potential} is {float(rate[k]):.4g} by its derivative and "
+                f"{float(known[k]):.4g} by its values at t = {time:.4g}. {_OF_TIME}"
+            )
+
+
+def _difference(potential: MovingPotential, x: Tensor, time: float) -> tuple[Tensor, Tensor]:
+    """∂ₜV at x by a central difference, (n,), and how far it may be off: by rounding, and by what
+    two widths are apart."""
+    precision = torch.finfo(x.dtype).eps
+    width = precision ** (1 / 3) * max(1.0, abs(time))
+    values = [[potential(x, x.new_tensor(time + side * h)).detach().double() for side in (1, -1)]
+              for h in (width, width / 2)]  # fmt: skip
+    wide, narrow = ((after - before) / (2 * h) for (after, before), h in
+                    zip(values, (width, width / 2), strict=True))  # fmt: skip
+    rounded = 100 * precision * values[0][0].abs() / width
+    return narrow, rounded + 10 * (wide - narrow).abs()
 
 
 class MovingTrap(MovingPotential):

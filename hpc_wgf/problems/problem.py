@@ -27,8 +27,11 @@ from .fermi_flow import FermiFlow
 from .flow import Flow
 from .linear_flow import linear_map
 from .mobility import Mobility
+from .moving import MovingPotentialEnergy, check_rate
 from .saturating_flow import SaturatingFlow
 from .wrapped import wrapped
+
+_WITHIN = (0.382, 0.764)  # of the run: where rates in time are tried
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -207,6 +210,9 @@ class Problem:
             _check_part(part, own)
             if not torch.equal(own.x, z):
                 raise InputError(f"{part} {CHANGES_ITS_SAMPLES}")
+            if isinstance(part, MovingPotentialEnergy):
+                times = [self.start_time + at * (self.until - self.start_time) for at in _WITHIN]
+                check_rate(part.potential, z, times)
         if self.mobility is not None:
             self.mobility.check(cloud)
         if self.drift is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -78,6 +79,35 @@ def test_run_files_say_what_is_wrong(setting, message):
         wgf.load_problem("ou-2d", setting)
 
 
+@pytest.mark.parametrize("hidden", [math.sin, np.sin, lambda t: torch.sin(t).item()])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_potential_that_hides_the_time_is_refused(hidden, dtype):
+    def potential(x, t):
+        return x[:, 0].square() * hidden(t)
+
+    energy = MovingPotentialEnergy(UserMovingPotential(potential, "V"))
+    problem = wgf.Problem(energy, wgf.Gaussian(2), until=1.0)
+    with pytest.raises(wgf.InputError, match=r"∂ₜV of .*V.*Use torch functions of t"):
+        problem.check(torch.randn(50, 2, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    "time",
+    [
+        lambda t: torch.sin(300 * t),
+        lambda t: torch.relu(t).clamp(max=0.5),
+        torch.ones_like,
+        lambda t: 1e6 + t,
+    ],
+)
+def test_a_potential_that_moves_by_torch_is_taken(time, dtype):
+    """Fast, switched on at the start and kept, at rest, and beside a large constant."""
+    potential = UserMovingPotential(lambda x, t: x[:, 0].square() * time(t))
+    problem = wgf.Problem(MovingPotentialEnergy(potential), wgf.Gaussian(2), until=1.0)
+    problem.check(torch.randn(50, 2, dtype=dtype))
+
+
 def ensemble(x, log_density):
     cloud = Cloud(x, log_density, torch.zeros_like(x))
     return [cloud], Ensemble([cloud], [[len(x)]], LocalCommunicator())
@@ -91,6 +121,19 @@ def test_a_mobility_is_held_above_a_thousandth_of_its_largest_value():
     double = MobilityFunction(lambda r: 2 * r * (1 - r), "double")
     (P,) = double.at(clouds, samples)
     assert torch.allclose(P.values, torch.tensor([1.8, 1.8e-3, 1.0]))
+
+
+def test_a_density_that_underflows_has_the_mobility_of_the_smallest():
+    for dtype, low in ((torch.float64, -800.0), (torch.float32, -95.0)):
+        log_density = torch.tensor([low, math.log(0.5), -0.0], dtype=dtype)
+        clouds, samples = ensemble(torch.zeros(3, 2, dtype=dtype), log_density)
+        (P,) = MobilityFunction(lambda r: r.square(), "square").at(clouds, samples)
+        assert torch.allclose(P.values, torch.tensor([1e-3, 0.5, 1.0], dtype=dtype))
+        clouds, samples = ensemble(
+            torch.zeros(3, 2, dtype=dtype), torch.full_like(log_density, low)
+        )
+        (P,) = MobilityFunction(lambda r: r * (1 - r), "m").at(clouds, samples)
+        assert torch.allclose(P.values, torch.ones(3, dtype=dtype))
 
 
 def test_the_covariance_is_that_of_all_samples():

@@ -61,6 +61,14 @@ def test_fermions_come_to_rest_at_their_law(d, variance, a, height, second):
     assert np.abs(flow.radius(places, 0.5) - coarse.radius(places, 0.5)).max() < 1e-4
 
 
+@pytest.mark.parametrize("d", [2, 30])
+def test_samples_in_many_dimensions_lie_within_the_cells(d):
+    """They lie about √d σ from the centre; a moment after the start they are where they were."""
+    flow = FermiFlow(wgf.Gaussian(d, 0.0, 0.25), 1e40, 2.0, 0.1)
+    z = torch.randn(1000, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 2
+    assert float((flow(1e-6, z) - z).norm(dim=1).max()) < 1e-4
+
+
 def test_they_are_the_exact_maps_of_these_problems_alone():
     parabola = wgf.PotentialEnergy(wgf.Quadratic(2))
     for start, energy, limit, kind in (

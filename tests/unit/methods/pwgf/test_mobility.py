@@ -168,9 +168,9 @@ def test_ros2_takes_the_resolvent_of_the_natural_form_alone():
 
 def test_a_covariance_of_too_few_samples_is_refused():
     flow = problem(CovarianceMobility())
-    with pytest.raises(wgf.InputError, match=r"2 samples, .* singular: .* method\.samples"):
+    with pytest.raises(wgf.InputError, match=r"2 samples, .* singular: .*method\.samples"):
         wgf.solve(flow, wgf.Affine(D), wgf.PWGFOptions(samples=2))
-    with pytest.raises(wgf.InputError, match=r"2 samples, .* output\.particles"):
+    with pytest.raises(wgf.InputError, match=r"2 samples, .*output\.particles"):
         wgf.solve(flow, wgf.Affine(D), wgf.PWGFOptions(samples=100), wgf.Output(particles=2))
 
 
