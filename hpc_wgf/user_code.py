@@ -52,7 +52,8 @@ def takes_time(function: Callable[..., object], what: str) -> bool:
     if not callable(function):
         raise InputError(f"{what} is {function!r:.80}: give a function of x, or of x and t")
     try:
-        signature = inspect.signature(function)
+        # The call of a torch module takes anything, its forward what it is for.
+        signature = inspect.signature(getattr(function, "forward", function))
     except (TypeError, ValueError):  # a function without a signature, as one written in C
         return False
     for arguments in (1, 2):

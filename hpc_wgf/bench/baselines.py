@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
 from ..ensemble import Ensemble
+from ..errors import InputError
 from ..maps import MapState, PushForward, flatten
 from ..methods.pwgf import PWGF
 from ..methods.pwgf.normal_equations import NormalEquations
@@ -71,6 +72,11 @@ class TorchFuncPWGF(PWGF):
     def system(
         self, map: MapState, ensemble: Ensemble, time: float | None = None
     ) -> NormalEquations:
+        if self.problem.mobility is not None:
+            raise InputError(
+                "products by torch.func know the metric of P = I alone: time problems without a "
+                "mobility"
+            )
         system = super().system(map, ensemble, time)
         groups = self._grouped(system)
         gram = TorchFuncGram(system.gram.chunks, ensemble, map=map.map, groups=groups)

@@ -48,7 +48,7 @@ def plan(
         hardware = calibrated(hardware, calibration)
     found = _products(products, like)
     job = _job(name, settings)
-    if job.options.solves_directly(job.map):
+    if job.options.solves_directly(job.map, coupled=job.problem.couples_coordinates):
         found = _Products(0.0, "the map is linear in its parameters, and solves are direct")
     counts = Counts(found.number, _preconditioners(preconditioners, job))
     job.partition(ranks, hardware.torch_device)  # raises, before any work, for too many ranks

@@ -206,7 +206,8 @@ def _prepared(runner: PWGF, system: NormalEquations) -> PreconditionerCost | Non
     """
     on = SimulatedRank(1)
     solver = MetricSolver(runner.setting.map, runner.options, runner.reciprocal_condition)
-    direct = runner.options.solves_directly(runner.setting.map)
+    coupled = runner.problem.couples_coordinates
+    direct = runner.options.solves_directly(runner.setting.map, coupled=coupled)
     if direct or solver.kind is Preconditioning.NONE:
         return None
     wanted = subsample_size(runner.setting.map)

@@ -26,7 +26,7 @@ from .exact import ExactMap, exact_map
 from .fermi_flow import FermiFlow
 from .flow import Flow
 from .linear_flow import linear_map
-from .mobility import Mobility
+from .mobility import Mobility, MobilityFunction, Saturating
 from .moving import MovingPotentialEnergy, check_rate
 from .saturating_flow import SaturatingFlow
 from .wrapped import wrapped
@@ -143,6 +143,13 @@ class Problem:
     def is_plain(self) -> bool:
         """Whether it is the gradient flow of an energy that does not move, with P = I."""
         return self.at().is_plain and not self.energy.moves
+
+    @property
+    def couples_coordinates(self) -> bool:
+        """Whether the least squares of the velocity couple all coordinates: they are weighed by
+        P⁻¹, and P is no multiple of I."""
+        weighed = self.mobility is not None and self.inner_product is InnerProduct.NATURAL
+        return weighed and not isinstance(self.mobility, MobilityFunction | Saturating)
 
     @property
     def energy_may_rise(self) -> bool:

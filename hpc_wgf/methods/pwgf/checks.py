@@ -30,7 +30,7 @@ def checks(
     `reciprocal_condition`: of the start density (see `units`). `plain`: whether solves are without
     a preconditioner. `proposal`: what samples are drawn from in place of the start density."""
     found: list[Callable[[], None]] = [
-        lambda: check_features(map.map, options),
+        lambda: check_features(problem, map.map, options),
         lambda: check_first_samples(problem, options.samples, map, first_samples()),
         lambda: check_weights(first_samples()),
         lambda: check_units(problem.start, options, reciprocal_condition, plain=plain),
@@ -90,11 +90,12 @@ def _check_covariance(dimension: int, samples: int, key: str) -> None:
         )
 
 
-def check_features(map: PushForward, options: PWGFOptions) -> None:
+def check_features(problem: Problem, map: PushForward, options: PWGFOptions) -> None:
     """Errors: `InputError` where direct solves are to find more features than there are samples,
     and where gates are more than these."""
     sizes = map.features_and_coordinates()
-    if sizes is not None and options.solves_directly(map) and options.samples < sizes[0]:
+    direct = options.solves_directly(map, coupled=problem.couples_coordinates)
+    if sizes is not None and direct and options.samples < sizes[0]:
         raise InputError(
             f"{options.samples} samples cannot tell {sizes[0]} features of the map apart: take "
             "more samples (method.samples), a few times as many at least, or fewer features"

@@ -174,9 +174,10 @@ class PWGFOptions:
                 "validation samples end solves by minres only: leave them out, or use that solver"
             )
 
-    def solves_directly(self, map: PushForward) -> bool:
-        """Whether the solves for a map are direct. Errors: `InputError` where they cannot be as
-        wanted, by `solver` or by an implicit `scheme`."""
+    def solves_directly(self, map: PushForward, *, coupled: bool = False) -> bool:
+        """Whether the solves for a map are direct. `coupled`: whether a mobility couples all
+        coordinates, whose features then form one matrix. Errors: `InputError` where they cannot
+        be as wanted, by `solver` or by an implicit `scheme`."""
         from ...integrators import SCHEMES
         from ...metric import MOST_FEATURES
 
@@ -196,6 +197,8 @@ class PWGFOptions:
                     f"{'scheme (rkc2 for stiff flows)' if implicit else 'solver'}"
                 )
             size = sizes[0] * (sizes[1] if implicit else 1)
+            if coupled:
+                size = map.parameter_count()
             if size > MOST_FEATURES:
                 raise InputError(
                     f"{wanted} factors matrices of the map's features, here of {size} rows, and "
@@ -206,7 +209,9 @@ class PWGFOptions:
         if self.solver is not Solver.AUTOMATIC or not self._may_be_direct:
             return False
         sizes = map.features_and_coordinates()
-        return sizes is not None and sizes[0] <= min(MOST_FEATURES, self.samples)
+        if sizes is None or sizes[0] > self.samples:
+            return False
+        return (map.parameter_count() if coupled else sizes[0]) <= MOST_FEATURES
 
     @property
     def _may_be_direct(self) -> bool:

@@ -76,7 +76,7 @@ class PWGF:
         self.reciprocal_condition = reciprocal_condition(setting.problem.start)
         self._spread = float(start_frame(setting.problem.start).deviations.norm())
         self._samples = StepSamples(setting, options)
-        self._velocities = VelocitySolver(setting.map, options, self.reciprocal_condition)
+        self._velocities = self._solver_of(setting.map, self.reciprocal_condition)
         self._centre = CentreOfMass.kept(setting, self._samples.blocks, options.budget)
 
     @classmethod
@@ -128,8 +128,12 @@ class PWGF:
             # The images of the start density may lie further from the origin than it does itself.
             behind = partial(behind_stages, map.stages, like=map.theta)
             condition = reciprocal_condition(self.problem.start, behind if map.stages else None)
-            self._velocities = VelocitySolver(map.map, self.options, condition)
+            self._velocities = self._solver_of(map.map, condition)
         return self._velocities
+
+    def _solver_of(self, map: PushForward, reciprocal_condition: float) -> VelocitySolver:
+        coupled = self.problem.couples_coordinates
+        return VelocitySolver(map, self.options, reciprocal_condition, coupled=coupled)
 
     def enter(self, state: State[WarmStart]) -> State[WarmStart]:
         return replace(state, entered=self.velocity_at(state))

@@ -84,11 +84,14 @@ class Monitor:
 class VelocitySolver:
     """Solves for η at the present parameters of one map."""
 
-    def __init__(self, map: PushForward, options: PWGFOptions, reciprocal_condition: float) -> None:
+    def __init__(
+        self, map: PushForward, options: PWGFOptions, reciprocal_condition: float, *, coupled: bool
+    ) -> None:
+        """`coupled`: see `PWGFOptions.solves_directly`."""
         self.map = map
         self.solver: ParameterSolver = (
             DirectSolver(options, reciprocal_condition)
-            if options.solves_directly(map)
+            if options.solves_directly(map, coupled=coupled)
             else MetricSolver(map, options, reciprocal_condition)
         )
 

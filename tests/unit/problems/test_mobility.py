@@ -21,6 +21,7 @@ from hpc_wgf.problems import (
     MovingPotentialEnergy,
     MovingTrap,
     Saturating,
+    UserDrift,
     UserMobility,
     UserMovingPotential,
 )
@@ -106,6 +107,18 @@ def test_a_potential_that_moves_by_torch_is_taken(time, dtype):
     potential = UserMovingPotential(lambda x, t: x[:, 0].square() * time(t))
     problem = wgf.Problem(MovingPotentialEnergy(potential), wgf.Gaussian(2), until=1.0)
     problem.check(torch.randn(50, 2, dtype=dtype))
+
+
+def test_a_module_may_take_the_time():
+    class Wind(torch.nn.Module):
+        def forward(self, x, t):
+            return x * t
+
+    drift = UserDrift(Wind(), "wind")
+    assert torch.equal(drift(torch.ones(3, 2), 0.5), torch.full((3, 2), 0.5))
+    trap = torch.nn.Identity()
+    with pytest.raises(wgf.InputError, match="takes x alone"):
+        UserMovingPotential(trap, "trap")
 
 
 def ensemble(x, log_density):

@@ -10,6 +10,7 @@ import torch
 
 import hpc_wgf as wgf
 from hpc_wgf.analysis.stored_error import stored_errors
+from hpc_wgf.bench.baselines import TorchFuncPWGF
 from hpc_wgf.choices import Form, Preconditioning, Solver
 from hpc_wgf.config import RunSpec
 from hpc_wgf.methods.pwgf import PWGF
@@ -164,6 +165,32 @@ def test_ros2_takes_the_resolvent_of_the_natural_form_alone():
     assert float(x.norm()) < 0.1
     with pytest.raises(wgf.InputError, match="scheme ros2 .*inner_product = .natural"):
         wgf.solve(flow("plain"), map, options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "direct"), [("matrix", False), ("user", False), ("saturating", True)]
+)
+def test_features_of_coupled_coordinates_are_counted_together(kind, direct, monkeypatch):
+    """An affine map of the plane has 3 features and 6 parameters."""
+    monkeypatch.setattr("hpc_wgf.metric.MOST_FEATURES", 5)
+    found = method(problem(MOBILITIES[kind]), wgf.Affine(D)).description()["solver"]
+    assert (found == "direct") is direct
+    if not direct:
+        assert (
+            method(problem(MOBILITIES[kind], inner_product="plain"), wgf.Affine(D)).description()[
+                "solver"
+            ]
+            == "direct"
+        )
+        with pytest.raises(wgf.InputError, match="here of 6 rows"):
+            method(problem(MOBILITIES[kind]), wgf.Affine(D), solver="direct")
+
+
+def test_the_baseline_of_other_products_refuses_a_mobility():
+    options, ranks = wgf.PWGFOptions(samples=50), LocalCommunicator()
+    runner = TorchFuncPWGF.on(problem(MOBILITIES["matrix"]), wgf.Affine(D), options, ranks)
+    with pytest.raises(wgf.InputError, match="P = I alone"):
+        runner.system(runner.start().map, runner.samples(runner.start().map, 0))
 
 
 def test_a_covariance_of_too_few_samples_is_refused():
