@@ -24,7 +24,8 @@ class InnerProduct(StrEnum):
     """In which mean square the velocity of a flow with mobility P is fitted."""
 
     NATURAL = "natural"
-    """E|P^{−½}(Jη + P f)|²: the energy falls with any map, and ∇F is that of P = I."""
+    """E|P^{−½}(Jη + P f)|²: ∇F is that of P = I, and where there is no drift and V does not
+    move the energy falls with any map."""
     PLAIN = "plain"
     """E|Jη + P f|², in units of the samples' motion: the energy may rise."""
 

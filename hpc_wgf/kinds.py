@@ -5,8 +5,12 @@ from __future__ import annotations
 import operator
 import reprlib
 from collections.abc import Sequence
+from enum import Enum
+from typing import TypeVar
 
 from .errors import InputError
+
+Choice = TypeVar("Choice", bound=Enum)
 
 
 def check_kind(value: object, kind: str, needs: Sequence[str], remedy: str) -> None:
@@ -31,6 +35,21 @@ def check_number(value: object, what: str) -> None:
         float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{shown(value)} was given as {what}: expected a number") from error
+
+
+def check_choice(value: object, choices: type[Choice], what: str) -> Choice:
+    """The choice of this name. Errors: `InputError` if `value`, given as `what`, is none."""
+    try:
+        return choices(value)
+    except ValueError as error:
+        names = ", ".join(str(each.value) for each in choices)
+        raise InputError(f"{shown(value)} was given as {what}: expected one of {names}") from error
+
+
+def check_function(value: object, what: str) -> None:
+    """Errors: `InputError` if `value`, given as `what`, cannot be called."""
+    if not callable(value):
+        raise InputError(f"{shown(value)} was given as {what}: expected a function")
 
 
 def check_whole(value: object, what: str) -> None:

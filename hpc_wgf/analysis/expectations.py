@@ -28,8 +28,8 @@ def expectations(problem: Problem, cloud: Cloud, time: float) -> Expectations:
     potential, beta = problem.energy.potential(), problem.energy.beta()
     if not problem.tends_to_minimum or potential is None or not beta > 0:
         raise InputError(
-            "expectations of the stationary density need an energy ∫Vρ + β∫ρ log ρ with β > 0, and "
-            "no drift: for other flows none is known"
+            "expectations of the stationary density need an energy ∫Vρ + β∫ρ log ρ with β > 0, no "
+            "drift, and no mobility but a matrix or the covariance: for other flows none is known"
         )
     known = cloud.unfolded & cloud.log_density.isfinite()
     cloud = cloud.at(known)

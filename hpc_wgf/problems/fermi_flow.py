@@ -32,8 +32,9 @@ class FermiFlow:
     `Saturating`. It comes to rest at u = 1/(1 + e^{(k|x|²/2 − a)/β}).
 
     Central fluxes on equal shells, of second order, which conserve the mass exactly; in time LSODA
-    to 10⁻⁸. Particles keep the mass within them, z ↦ z R/|z|: R is interpolated between the faces
-    as a function of the quantile of the start at this mass, which at t = 0 is |z|/σ itself."""
+    to 10⁻⁸; not a number where that fails. Particles keep the mass within them, z ↦ z R/|z|: R is
+    interpolated between the faces as a function of the quantile of the start at this mass, which at
+    t = 0 is |z|/σ itself."""
 
     start: Gaussian
     """N(c, σ²I)."""
@@ -128,6 +129,8 @@ class FermiFlow:
     def radius(self, r: np.ndarray, t: float) -> np.ndarray:
         """Where those particles are that were at r at the start, distances from the centre."""
         masses = np.clip(self.masses(t), 0.0, None)
+        if np.isnan(masses).any():
+            return np.full_like(r, np.nan)
         below = np.append(0.0, np.cumsum(masses))
         above = np.append(np.cumsum(masses[::-1])[::-1], 0.0)
         d = self.start.dimension

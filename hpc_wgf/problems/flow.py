@@ -8,7 +8,8 @@ E[JᵀP⁻¹J] η = −E[Jᵀ(f − P⁻¹b)], with which
     dF/dt = −E|P^{−½}Jη|² + E[bᵀP⁻¹Jη] + ∂ₜF;
 
 and in the *plain* form E|Jη − u|², with dF/dt = E[f·Jη] + ∂ₜF, which has no sign. Without drift the
-natural form decreases F with any map, and its right-hand side is that of P = I.
+right-hand side of the natural form is that of P = I, and where V does not move either, F decreases
+with any map.
 """
 
 from __future__ import annotations

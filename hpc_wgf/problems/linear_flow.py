@@ -23,6 +23,7 @@ from .mobility import CovarianceMobility, MatrixMobility
 from .moving import MovingPotentialEnergy
 
 _RTOL, _ATOL = 1e-11, 1e-13
+_STIFF = 300  # unknowns, of 12 dimensions, up to which the Jacobian of an implicit step is formed
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class LinearFlow:
 
         m' = A m + a,   C' = AC + CAᵀ + 2D,   x = m + M (z − m₀) with M' = (A + D C⁻¹) M, M(0) = I.
 
-    Integrated by DOP853 to 10⁻¹¹."""
+    Integrated to 10⁻¹¹: by LSODA, which takes stiff flows, or in many dimensions, where its
+    Jacobian is too large, by DOP853. Not a number where that fails."""
 
     rates: Callable[[float], tuple[Tensor, Tensor]]
     """t ↦ A(t), (d, d), and a(t), (d,), t the time itself."""
@@ -87,10 +89,13 @@ class LinearFlow:
             parts = (A @ m + a[:, None], grown + grown.T + 2 * self.diffusion, A @ M + turned)
             return torch.cat(parts, 1).numpy().ravel()
 
+        small, known = begun.numel() <= _STIFF, scipy.integrate
+        method = known.LSODA if small else known.DOP853
         path = scipy.integrate.solve_ivp(
-            rate, (0.0, t), begun.numpy().ravel(), "DOP853", rtol=_RTOL, atol=_ATOL
+            rate, (0.0, t), begun.numpy().ravel(), method, rtol=_RTOL, atol=_ATOL
         )
-        m, C, M = torch.from_numpy(path.y[:, -1].reshape(d, -1).copy()).split([1, d, d], 1)
+        end = path.y[:, -1] if path.success else np.full(begun.numel(), np.nan)
+        m, C, M = torch.from_numpy(end.reshape(d, -1).copy()).split([1, d, d], 1)
         return m[:, 0], 0.5 * (C + C.T), M
 
     def law(self, t: float) -> tuple[Tensor, Tensor]:

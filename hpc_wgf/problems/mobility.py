@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..errors import InputError
-from ..kinds import check_number
+from ..kinds import check_function, check_number
 from ..matrix_field import MatrixField
 from ..user_code import called, check_values
 from .descriptions import written
@@ -65,6 +65,9 @@ class MobilityFunction:
     name: str
     """What descriptions call it."""
     needs_density = True
+
+    def __post_init__(self) -> None:
+        check_function(self.function, f"the mobility {self.name}")
 
     def __repr__(self) -> str:
         # Values tell two functions of one name apart when a run is resumed.
@@ -180,11 +183,7 @@ class MatrixMobility:
         return [MatrixField(whole[None].to(cloud.x)) for cloud in clouds]
 
     def check(self, cloud: Cloud) -> None:
-        if cloud.x.shape[1] != self.dimension:
-            raise InputError(
-                f"the mobility matrix has dimension {self.dimension} but the problem has dimension "
-                f"{cloud.x.shape[1]}"
-            )
+        """Nothing: its entries are looked at where it is made."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +195,9 @@ class UserMobility:
     name: str
     """What descriptions call it."""
     needs_density = False
+
+    def __post_init__(self) -> None:
+        check_function(self.function, f"the mobility {self.name}")
 
     def __repr__(self) -> str:
         return f"UserMobility({self.name})"

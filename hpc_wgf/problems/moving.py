@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..errors import InputError
+from ..kinds import check_kind
 from ..user_code import called, check_values, said, takes_time
 from .potentials import Potential
 
@@ -92,6 +93,12 @@ class MovingPotentialEnergy:
     factor: float = 1.0
     """Of V."""
     needs_density = False
+
+    def __post_init__(self) -> None:
+        check_kind(
+            self.potential, "potential that moves", ("dimension", "hessian", "time_derivative"),
+            "give UserMovingPotential(…) of a function of x and t, or MovingTrap(…)",
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         # The time is that of the moment, and tells no two flows apart.

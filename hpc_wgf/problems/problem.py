@@ -15,7 +15,7 @@ from ..cloud import Cloud
 from ..errors import InputError
 from ..fields import is_plain_text
 from ..interactions import InteractionEnergy, Particles
-from ..kinds import check_kind, check_number
+from ..kinds import check_choice, check_kind, check_number
 from ..parallel import LocalCommunicator
 from ..periods import Periods
 from ..user_code import CHANGES_ITS_SAMPLES, called, check_values, said
@@ -26,7 +26,7 @@ from .exact import ExactMap, exact_map
 from .fermi_flow import FermiFlow
 from .flow import Flow
 from .linear_flow import linear_map
-from .mobility import Mobility, MobilityFunction, Saturating
+from .mobility import CovarianceMobility, MatrixMobility, Mobility, MobilityFunction, Saturating
 from .moving import MovingPotentialEnergy, check_rate
 from .saturating_flow import SaturatingFlow
 from .wrapped import wrapped
@@ -81,10 +81,12 @@ class Problem:
 
         If `exact` is not given, it is found automatically where `exact_map` knows it. With
         `periods` of the coordinates, 0 for none, the start density is wrapped (see `wrapped`).
+        `mobility`: P, of which `inner_product` says in which mean square velocities are fitted.
         `drift`: b, also a function of x or of x and t.
 
-        Errors: `InputError` if an object is no energy or no density, if dimensions differ, if
-        the times are not finite and increasing, or if the name is no line of text.
+        Errors: `InputError` if an object is no energy, density, mobility or drift, if dimensions
+        differ, if the times are not finite and increasing, if the name is no line of text, or if
+        `periods` are given beside a mobility, a drift or a potential that moves.
         """
         if not (isinstance(name, str) and is_plain_text(name)):
             raise InputError(f"the problem's name is {name!r:.80}: expected a line of text")
@@ -109,7 +111,10 @@ class Problem:
             )  # fmt: skip
         if drift is not None and not isinstance(drift, UserDrift | LinearDrift):
             drift = UserDrift(drift)
-        self._set(mobility=mobility, drift=drift, inner_product=InnerProduct(inner_product))
+        for part, what in ((mobility, "the mobility"), (drift, "the drift")):
+            check_dimension(getattr(part, "dimension", None), start.dimension, what)
+        inner_product = check_choice(inner_product, InnerProduct, "the inner product")
+        self._set(mobility=mobility, drift=drift, inner_product=inner_product)
         self._set(energy=total.at(self.start_time), start=start)
         if periods is not None and not self.is_plain:
             raise InputError(
@@ -201,8 +206,10 @@ class Problem:
     @property
     def tends_to_minimum(self) -> bool:
         """Whether this is a flow of ∫Vρ + β∫ρ log ρ without drift, which for β > 0 comes to rest at
-        e^{−V/β}/Z, whatever the mobility."""
-        return self.energy.is_fokker_planck and self.drift is None
+        e^{−V/β}/Z and nowhere else: with a mobility that is known to be definite, as where P → 0
+        (a density at its limit) the flow stops too."""
+        definite = isinstance(self.mobility, MatrixMobility | CovarianceMobility | None)
+        return self.energy.is_fokker_planck and self.drift is None and definite
 
     def check(self, z: Tensor) -> None:
         """Evaluate the start density, the energy, its force, the mobility and the drift once at
@@ -267,15 +274,18 @@ def _check_dimensions(energy: SumOfEnergies, dimension: int) -> None:
     """Errors: `InputError` if a potential or a kernel does not allow the dimension of the start
     density."""
     for part in energy.parts:
-        if isinstance(part, PotentialEnergy):
-            own = part.potential.dimension
-            if own is not None and own != dimension:
-                raise InputError(
-                    f"the potential has dimension {own} but the start density has dimension "
-                    f"{dimension}"
-                )
+        if isinstance(part, PotentialEnergy | MovingPotentialEnergy):
+            check_dimension(part.potential.dimension, dimension, "the potential")
     for interaction in energy.interactions:
         interaction.kernel.check_dimension(dimension)
+
+
+def check_dimension(own: int | None, dimension: int, what: str) -> None:
+    """Errors: `InputError` where `what` has a dimension, and the start density another."""
+    if own is not None and own != dimension:
+        raise InputError(
+            f"{what} has dimension {own} but the start density has dimension {dimension}"
+        )
 
 
 def _check_density(problem: Problem) -> None:

@@ -85,6 +85,43 @@ def test_without_diffusion_the_kalman_flow_has_its_limit():
     assert torch.allclose(at.law(0.7)[1], torch.eye(2) / 2.4, atol=1e-12)  # C' = −2C²
 
 
+def test_a_stiff_flow_takes_few_evaluations(monkeypatch):
+    """Variances of N(0, I) in V = x₁²/2 + 10⁴x₂²/2 with P = diag(1, 2) and β = ½: an explicit
+    method takes about 10⁵ evaluations."""
+    potential = wgf.PotentialEnergy(wgf.Quadratic(2, 0.0, [1.0, 1e-4]))
+    problem = wgf.Problem(
+        [potential, wgf.Entropy(0.5)], wgf.Gaussian(2), until=1.0,
+        mobility=MatrixMobility(2, [1.0, 2.0]),
+    )  # fmt: skip
+    counted, integrate = [], scipy.integrate.solve_ivp
+
+    def counting(*arguments, **options):
+        counted.append(integrate(*arguments, **options))
+        return counted[-1]
+
+    monkeypatch.setattr(scipy.integrate, "solve_ivp", counting)
+    C = problem.exact.law(0.05)[1]
+    slow, fast = (0.5 * r + (1 - 0.5 * r) * math.exp(-2 * k * 0.05)
+                  for r, k in ((1.0, 1.0), (1e-4, 2e4)))  # fmt: skip
+    assert torch.allclose(C, torch.diag(torch.tensor([slow, fast])), rtol=1e-8, atol=1e-11)
+    M = problem.exact(0.05, torch.eye(2))
+    assert torch.allclose(M, C.sqrt(), rtol=1e-7, atol=1e-9)
+    assert counted[0].nfev < 3000
+
+
+@pytest.mark.parametrize("name", ["anisotropic-gauss", "mobility-fermi"])
+def test_what_cannot_be_integrated_is_not_a_number(name, monkeypatch):
+    exact, integrate = flow(name).exact, scipy.integrate.solve_ivp
+
+    def failing(*arguments, **options):
+        path = integrate(*arguments, **options)
+        path.success = False
+        return path
+
+    monkeypatch.setattr(scipy.integrate, "solve_ivp", failing)
+    assert bool(exact(1e-3, torch.ones(1, 2)).isnan().all())
+
+
 def test_the_moving_trap_has_its_modes():
     """Means follow m' = −(m − c(t)); the centre's mode has the variance s' = −2s + 2β, relative
     modes s' = −2(1 − α)s + 2β."""

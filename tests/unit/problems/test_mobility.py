@@ -39,7 +39,7 @@ def solved(**more):
     [
         (lambda: {"mobility": MatrixMobility(2, [[1.0, 2.0], [2.0, 1.0]])},
          "not positive definite"),
-        (lambda: {"mobility": MatrixMobility(3, 1.0)}, "dimension 3 but the problem has"),
+        (lambda: {"mobility": MatrixMobility(3, 1.0)}, "dimension 3 but the start density has"),
         (lambda: {"mobility": Saturating(0.2)}, r"limit 0.2 .* below the density of the start"),
         (lambda: {"mobility": Saturating(-1.0)}, "give a density above 0"),
         (lambda: {"mobility": MobilityFunction(lambda r: r - 0.2, "m")}, "m is negative .* M = -"),
@@ -56,6 +56,12 @@ def solved(**more):
          "takes x and t"),
         (lambda: {"energy": MovingPotentialEnergy(UserMovingPotential(lambda x: x[:, 0]))},
          "takes x alone"),
+        (lambda: {"energy": MovingPotentialEnergy(MovingTrap(50))}, "potential has dimension 100"),
+        (lambda: {"energy": MovingPotentialEnergy(lambda x, t: x[:, 0])}, "no potential that mov"),
+        (lambda: {"drift": LinearDrift(3, 1.0)}, "the drift has dimension 3"),
+        (lambda: {"mobility": Saturating(1.0), "inner_product": "foo"}, "one of natural, plain"),
+        (lambda: {"mobility": MobilityFunction(3, "a")}, "the mobility a: expected a function"),
+        (lambda: {"mobility": UserMobility(3, "a")}, "the mobility a: expected a function"),
         (lambda: {"energy": FermiEntropy(0.1, 0.2)}, "not finite at .* start samples"),
         (lambda: {"energy": FermiEntropy(0.1, -1.0)}, "limit of a fermi entropy must be positive"),
     ],
@@ -196,6 +202,8 @@ def test_what_the_flow_comes_to_rest_at():
     """Mobility leaves the stationary density e^{−V/β}/Z; a drift, or a potential that moves, does
     not, and then no KL to it is given."""
     assert solved(mobility=CovarianceMobility()).summary.kl_divergence is not None
+    filled = solved(mobility=Saturating(1.0)).summary  # It keeps to densities below its limit.
+    assert (filled.kl_divergence, filled.log_z) == (None, None)
     assert solved(drift=LinearDrift(2, [[0.0, 1.0], [-1.0, 0.0]])).summary.kl_divergence is None
     energy = [MovingPotentialEnergy(MovingTrap(1)), wgf.Entropy(0.5)]
     moving = solved(energy=energy).summary
