@@ -41,11 +41,12 @@ class Sizes:
     forces: float
     """The force f at the image, in its parts: of positions, and of the density."""
     force: float
-    """The sum of these parts, where it is a tensor of its own."""
+    """P f − b, with mobility and drift, where these are tensors of their own; of f its sum."""
     system: float
-    """Image and force as the system Ĝη = −∇F keeps them."""
+    """Image, force and mobility as the system Ĝη = −∇F keeps them."""
     seen_forces: float
-    """The force and the integrand of the energy at an image of the evaluation sample."""
+    """Force, mobility, drift and the integrand of the energy at an image of the evaluation
+    sample."""
     seen: float
     """What a stored row holds of the evaluation sample: position and log density."""
     linearised: float
@@ -130,12 +131,13 @@ def memory_model(job: Job, runner: PWGF, system: NormalEquations) -> MemoryModel
 def _sizes(runner: PWGF, system: NormalEquations) -> Sizes:
     """Bytes of the tensors of a step, over its samples."""
     n = system.total
-    map, energy = runner.setting.map, runner.problem.energy
+    map, energy, flow = runner.setting.map, runner.problem.energy, runner.problem.at()
     ensemble, score = runner.setting.evaluation.ensemble, energy.needs_density
-    pushed = ensemble.push(map, density=False, score=score)
+    pushed = ensemble.push(map, density=flow.needs_density, score=score)
     forces = ensemble.forces(energy, pushed)
     seen = ensemble.push(map, density=True, score=score)
-    totals = [force.total for force in forces]
+    motions = ensemble.motions(flow, pushed, forces)
+    valued = ensemble.forces(energy, seen, values=True)
     linearizer = map.linearizer()
     z = torch.cat(ensemble.points)
     linearised = linearizer.linearize(z, budget=n * linearizer.bytes_per_sample)
@@ -145,9 +147,9 @@ def _sizes(runner: PWGF, system: NormalEquations) -> Sizes:
         reference=held_bytes(ensemble.chunks) / n,
         pushed=held_bytes(pushed, beside=[ensemble.chunks]) / n,
         forces=held_bytes(forces, beside=[pushed]) / n,
-        force=held_bytes(totals, beside=[forces]) / n,
-        system=held_bytes(system.images, system.forces) / n,
-        seen_forces=held_bytes(ensemble.forces(energy, seen, values=True), beside=[seen]) / n,
+        force=held_bytes(motions, beside=[forces]) / n,
+        system=held_bytes(system.images, system.motions) / n,
+        seen_forces=held_bytes(ensemble.motions(flow, seen, valued), beside=[seen]) / n,
         seen=held_bytes(row.x, row.log_density) / n,
         linearised=linearizer.bytes_per_sample,
         buffers=linearizer.workspace.nbytes / n,

@@ -10,13 +10,15 @@ import torch
 from processes import cli
 from typer.testing import CliRunner
 
+import hpc_wgf as wgf
 from hpc_wgf.cli import app
 from hpc_wgf.config import build, load
 from hpc_wgf.errors import InputError
-from hpc_wgf.parallel import tree_sum
+from hpc_wgf.methods.pwgf import PWGF
+from hpc_wgf.parallel import LocalCommunicator, tree_sum
 from hpc_wgf.planning.calibration import calibrated
 from hpc_wgf.planning.devices import DEVICES, Link, device_named
-from hpc_wgf.planning.memory_model import TransientMemory
+from hpc_wgf.planning.memory_model import TransientMemory, memory_model
 from hpc_wgf.planning.partition import Job
 from hpc_wgf.planning.plan import Planner
 from hpc_wgf.planning.seconds import Counts, Nodes, all_reduce
@@ -80,6 +82,21 @@ def test_memory_is_what_tensors_of_a_run_take(planner):
         solve(job.problem, job.map, job.options, job.output)
     planned = planner.memory(1, COUNTS).total - CPU.base
     assert planned == pytest.approx(trace.peak, rel=0.1)
+
+
+def test_matrices_of_a_mobility_are_counted():
+    """A system keeps x, f in its two parts, P f and the matrices P, R and P⁻¹ of a sample."""
+    d, options = 3, wgf.PWGFOptions(samples=1024, step_size=0.01, solver="minres")
+    mobility = wgf.UserMobility(lambda x: torch.eye(d).to(x) + x[:, :, None] * x[:, None], "P")
+    problem = wgf.Problem(
+        [wgf.PotentialEnergy(wgf.Quadratic(d)), wgf.Entropy(0.5)], wgf.Gaussian(d), until=0.01,
+        mobility=mobility,
+    )  # fmt: skip
+    job = Job(problem, wgf.Affine(d), options, wgf.Output(every=0.01))
+    runner = PWGF.on(problem, job.map, options, LocalCommunicator())
+    map = runner.start().map
+    model = memory_model(job, runner, runner.system(map, runner.samples(map, 0)))
+    assert model.sizes.system == 8 * (4 * d + 3 * d**2)
 
 
 def test_the_largest_sample_fits_and_a_larger_one_does_not(planner):
