@@ -69,3 +69,6 @@ def test_few_samples_and_samples_on_a_plane():
     z[:, 1] = z[:, 0]
     with pytest.raises(wgf.InputError, match="the samples lie on a plane"):
         SampleTarget(z)
+    z[:, 1] = 1e200 * torch.rand(300, dtype=torch.float64)
+    with pytest.raises(wgf.InputError, match="so that their variances overflow"):
+        SampleTarget(z)
