@@ -123,8 +123,9 @@ def _opened(source: str | Path, array: str) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"there is no file of samples {path}") from error
     except Exception as error:  # Readers have errors of their own.
+        said = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"cannot read samples from {path}: {' '.join(str(error).split()).rstrip('.'):.200}. Expected a "
+            f"cannot read samples from {path}: {said:.200}. Expected a "
             ".npy, .npz or Zarr array of numbers (N, d)"
         ) from error
     if array:
