@@ -103,6 +103,14 @@ class Wrapped:
         ]
         return torch.stack([log for log, _ in parts]).sum(0), torch.cat([s for _, s in parts], 1)
 
+    def factors(self) -> list[Density] | None:
+        """The densities λ_j of independent coordinates, wrapped; None where they depend on each
+        other."""
+        if self._factors is None:
+            return None
+        pairs = zip(self._factors, self.periods.lengths, strict=True)
+        return [Wrapped(part, Periods((L,))) if L else part for part, L in pairs]
+
     def jump(self) -> str | None:
         """That of λ₀, unless it is a box whose faces lie whole periods apart."""
         jump = jump_of(self.density)
