@@ -39,7 +39,7 @@ from .run.accuracy import Accuracy, choose
 from .run.layout import Layout
 from .run.loop import ERROR_STATE, Loop
 from .run.provenance import Identity, extended
-from .run.resume import check_same_run, check_same_values, last_checkpoint, state_at
+from .run.resume import check_same_run, check_same_values, last_checkpoint, resumed_notes, state_at
 from .run.schedule import Schedule
 from .run.staging import StagesByRule, Staging, check_stages, stops
 from .stages import Stages
@@ -154,6 +154,7 @@ def solve(
             *start_warnings(problem, evaluation.z),
             *gate_warnings(problem, run.setting.map),
             *sample_notes(problem),
+            *([] if stored is None else resumed_notes(stored, run)),
         ]
     check_same_samples(problem, communicator)
     check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)

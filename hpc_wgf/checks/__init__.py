@@ -4,7 +4,7 @@ from .arguments import check_arguments, check_communicator, check_map, output_of
 from .bounded import start_warnings
 from .density import VIRIAL_SAMPLES, check_mass, check_virial
 from .functions import check_density
-from .learned import check_same_samples, sample_notes
+from .learned import check_same_samples, learned_digest, sample_notes
 from .left_over import MOST_LEFT_OVER, force_left_over, gate_warnings
 from .map import check_identity
 from .module import copied
@@ -32,6 +32,7 @@ __all__ = [
     "copied",
     "force_left_over",
     "gate_warnings",
+    "learned_digest",
     "output_of",
     "rounding",
     "sample_notes",

@@ -29,16 +29,22 @@ def check_same_samples(problem: Problem, communicator: Communicator) -> None:
     of_samples = _of_samples(problem)
     if not of_samples:
         return
-    digest = hashlib.sha256()
-    for each in of_samples:
-        digest.update(repr(each).encode())
-        for numbers in each.learned():
-            digest.update(numbers.numpy().tobytes())
-    if len(set(communicator.gather(digest.hexdigest()))) > 1:
+    found = f"{of_samples} {learned_digest(problem)}".encode()
+    if len(set(communicator.gather(hashlib.sha256(found).hexdigest()))) > 1:
         raise InputError(
             "the ranks do not find the same samples, or do not learn the same from them: put one "
             "file where all ranks see it, and use one kind of processor and number of threads"
         )
+
+
+def learned_digest(problem: Problem) -> str | None:
+    """A hash of all bits that are learned from samples, by which a run that is resumed knows them
+    again; None where nothing is."""
+    learned = [numbers for each in _of_samples(problem) for numbers in each.learned()]
+    digest = hashlib.sha256()
+    for numbers in learned:
+        digest.update(numbers.numpy().tobytes())
+    return digest.hexdigest() if learned else None
 
 
 def _of_samples(problem: Problem) -> list[SampleStart | SampleTarget]:

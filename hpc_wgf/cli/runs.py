@@ -144,7 +144,7 @@ def _run(
                 resume=resume,
                 show_progress=telling.show_progress,
                 observers=telling.observers(resumed=resume) if communicator.rank == 0 else (),
-                configuration=run_file.model_dump(mode="json"),
+                configuration=run_file.stored(),
                 stop=request,
             )
         except StoppedEarly as stopped:

@@ -242,7 +242,7 @@ class SampleTargetTable(PotentialTable):
     """Tag that selects this potential."""
     path: str | None = None
     """A .npy, .npz or Zarr file with a sample in every row, (N, d). Relative paths begin at the
-    working directory."""
+    working directory; a store keeps whole ones."""
     array: str = ""
     """Name of the array, where the file holds several."""
     draw_from: StartTable | None = None

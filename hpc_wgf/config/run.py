@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..fields import Number, Unit, Whole, is_plain_text, unexpected
+from ..fields import Number, Unit, Whole, is_plain_text, local_path, unexpected
 from ..methods.pwgf import PWGFOptions
 from ..output import Output
 from ..stages import Stages
@@ -37,6 +37,18 @@ def _without_path(table: Any) -> Any:
     if isinstance(table, dict) and "path" in table:
         raise ValueError("a run file does not say where its store lies: leave path out")
     return table
+
+
+def _with_whole_paths(tables: Any) -> Any:
+    """Tables whose files of samples have whole paths."""
+    if isinstance(tables, list):
+        return [_with_whole_paths(each) for each in tables]
+    if not isinstance(tables, dict):
+        return tables
+    whole = {key: _with_whole_paths(value) for key, value in tables.items()}
+    if tables.get("kind") == "samples" and tables.get("path") is not None:
+        whole["path"] = str(local_path(tables["path"]).absolute())
+    return whole
 
 
 class ProblemTable(Table):
@@ -101,6 +113,12 @@ class RunFile(Table):
     """What is stored of the run."""
     stages: Stages = Field(default_factory=Stages)
     """When the map is frozen and a new one goes on."""
+
+    def stored(self) -> dict[str, Any]:
+        """The tables as a store keeps them. Files of samples have their whole paths, so that the
+        run can be resumed and looked at from every working directory."""
+        tables: dict[str, Any] = _with_whole_paths(self.model_dump(mode="json"))
+        return tables
 
     def ending_at(self, until: float) -> RunFile:
         """The same run with another end time."""

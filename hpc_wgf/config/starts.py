@@ -151,7 +151,7 @@ class SamplesTable(Table):
     """Tag that selects this start."""
     path: str
     """A .npy, .npz or Zarr file with a sample in every row, (N, d). Relative paths begin at the
-    working directory."""
+    working directory; a store keeps whole ones."""
     array: str = ""
     """Name of the array, where the file holds several."""
     held_out: Annotated[Number, Field(gt=0, lt=1)] = 0.25

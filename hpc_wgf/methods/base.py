@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ..checks import copied
-from ..choices import Proposal, Sampling
+from ..choices import Form, Proposal, Sampling
 from ..columns import Column
 from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
 from ..integrators import Controller
 from ..maps import Frame, MapState, PushForward
 from ..parallel import Communicator, SampleBlocks, affordable, samples_to_check
-from ..problems import Density, Gaussian, Problem, moments_of, proposal_of
+from ..problems import Density, Gaussian, Problem, moments_of, proposal_of, round_circles
 
 M = TypeVar("M")
 
@@ -75,10 +75,12 @@ class Setting:
 
 
 def drawn_from(problem: Problem, options: SampleOptions) -> Density | None:
-    """The density from which samples are drawn with importance weights, see `proposal_of`; None for
-    the start density."""
+    """The density from which samples are drawn with importance weights, see `proposal_of` and, for
+    the energy form, `round_circles`; None for the start density."""
     if options.proposal is Proposal.NONE:
         return None
+    if getattr(options, "form", None) is Form.ENERGY and (wide := round_circles(problem)):
+        return wide
     return proposal_of(problem, partial(layout_samples, problem.start))
 
 

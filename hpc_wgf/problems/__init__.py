@@ -54,7 +54,7 @@ from .potentials import (
 )
 from .problem import Problem
 from .product import Product
-from .proposal import proposal_of
+from .proposal import proposal_of, round_circles
 from .residual import no_error_bound, residual_is_defined
 from .sample_start import SampleStart
 from .sample_target import SampleTarget
@@ -138,5 +138,6 @@ __all__ = [
     "potentials_of",
     "proposal_of",
     "residual_is_defined",
+    "round_circles",
     "with_hessian",
 ]

@@ -30,7 +30,8 @@ _TURNS = 3  # periods on either side of the first, up to which particles are fol
 
 class CircleFlow:
     """z ↦ M_t⁻¹(M_0(z)) from the wrapped N(m, σ²), of second order in the width of the cells. The
-    result is NaN where e^{−v/β} leaves the range of numbers."""
+    result is NaN where e^{−v/β} leaves the range of numbers, and for particles that go round more
+    than three times."""
 
     def __init__(
         self, v: Callable[[Tensor], Tensor], beta: float, mean: float, deviation: float,
@@ -38,7 +39,8 @@ class CircleFlow:
     ) -> None:  # fmt: skip
         """Potential `v`, (n,) → (n,), of period `length` L, diffusion coefficient `beta` > 0,
         `mean` m, `deviation` σ."""
-        self._law, self._length, self._width = (mean, deviation), length, length / cells
+        self._law = mean % length, deviation  # Turns of the mean change nothing.
+        self._length, self._width = length, length / cells
         self._faces = np.linspace(0.0, length, cells + 1)
         centres = 0.5 * (self._faces[1:] + self._faces[:-1])
         values = v(torch.from_numpy(centres)).numpy() / beta
@@ -74,7 +76,7 @@ class CircleFlow:
     def _start_mass(self, x: np.ndarray) -> np.ndarray:
         """M_0(x) for 0 ≤ x ≤ L."""
         mean, deviation = self._law
-        reach = (_IMAGES * deviation + abs(mean)) / self._length
+        reach = (_IMAGES * deviation + mean) / self._length
         total = np.zeros_like(x)
         for k in range(-int(reach) - 2, int(reach) + 3):
             low, high = ((end + k * self._length - mean) / deviation for end in (0.0, x))
@@ -102,6 +104,8 @@ class CircleFlow:
         faces = np.concatenate([self._faces[:-1] + k * self._length for k in turns])
         mass = np.concatenate([mass + k for k in turns])
         rising = np.concatenate([[True], np.diff(np.maximum.accumulate(mass)) > 0])
-        inverse = scipy.interpolate.PchipInterpolator(mass[rising], faces[rising])
+        inverse = scipy.interpolate.PchipInterpolator(
+            mass[rising], faces[rising], extrapolate=False
+        )
         images = inverse(self._start_mass(x - round_trips * self._length))
         return torch.from_numpy(images + round_trips * self._length)

@@ -80,6 +80,18 @@ def is_known(density: Density) -> bool:
     return bool(getattr(density, "density_is_known", True))
 
 
+def check_part(part: object, of: str) -> None:
+    """Errors: `InputError` where something is no density that can be part of another, `of` which
+    kind. Samples cannot: their order and what is held out of them would be lost."""
+    needs = ("dimension", "sample", "log_density", "score")
+    check_kind(part, f"density of a {of}", needs, "give Gaussian(…), Box(…) or another density")
+    if not is_known(part) or hasattr(part, "ordered"):  # type: ignore[arg-type]
+        raise InputError(
+            f"{shown(part)} is known by samples and cannot be part of a {of}: put all samples into "
+            "one file, and start from that"
+        )
+
+
 def components_of(density: Density) -> Sequence[Density]:
     """Those of a mixture, or the one density itself."""
     return density.components if isinstance(density, Mixture) else [density]
@@ -137,14 +149,14 @@ class Mixture:
         """`components`: the densities λ_k, of one dimension. `weights`: positive numbers, which are
         divided by their sum; equal by default.
 
-        Errors: `InputError` for no components, differing dimensions, or unfit weights."""
+        Errors: `InputError` for no components, samples among them, differing dimensions, or unfit
+        weights."""
         if not isinstance(components, Sequence):
             raise InputError(f"{shown(components)} is no list of densities: write Mixture([…])")
         if not components:
             raise InputError("a mixture needs at least one component")
-        needs = ("dimension", "sample", "log_density", "score")
         for each in components:
-            check_kind(each, "density", needs, "give densities, as Gaussian(dimension)")
+            check_part(each, "mixture")
         dimensions = {component.dimension for component in components}
         if len(dimensions) > 1:
             raise InputError(f"the components of a mixture differ in dimension: {dimensions}")

@@ -61,7 +61,7 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
         return None
     others = [part for part in energy.parts if not isinstance(part, InteractionEnergy)]
     alone = SumOfEnergies(others or [Entropy(0.0)])
-    if isinstance(start, Barenblatt):
+    if isinstance(start, Barenblatt) and not alone.is_fokker_planck:
         return _barenblatt_flow(alone, start, attraction)
     if not alone.is_fokker_planck:
         return None if attraction else _porous_flow(alone, start)

@@ -82,8 +82,13 @@ def _is_better(gains: Tensor) -> bool:
 
 def whitening(z: Tensor) -> Tensor:
     """The Cholesky factor of the covariance of samples, (n, d): (d, d). Errors: `InputError` where
-    they lie on a plane."""
+    they lie on a plane, and where it overflows."""
     covariance = z.T.cov().reshape(z.shape[1], z.shape[1])
+    if not bool(covariance.isfinite().all()):
+        raise InputError(
+            f"the samples are as large as {float(z.abs().max()):.3g}, so that their variances "
+            "overflow: give them in other units, or leave such rows out"
+        )
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if int(failed):
         raise InputError(

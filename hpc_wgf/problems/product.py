@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..kinds import check_kind
-from .densities import Density, Moments, jump_of, moments_of
+from .densities import Density, Moments, check_part, jump_of, moments_of
 from .matrices import dense
 
 
@@ -20,14 +19,11 @@ class Product:
     def __init__(self, parts: Sequence[Density]) -> None:
         """`parts`: the densities λ_k, whose dimensions add up.
 
-        Errors: `InputError` for no parts, or what is no density."""
+        Errors: `InputError` for no parts, or what is no density or known by samples."""
         if not parts:
             raise InputError("a product needs at least one density")
         for each in parts:
-            check_kind(
-                each, "density of a product", ("dimension", "sample", "log_density", "score"),
-                "give Gaussian(…), Box(…) or another density",
-            )  # fmt: skip
+            check_part(each, "product")
         self.parts = list(parts)
         self.dimension = sum(part.dimension for part in self.parts)
 

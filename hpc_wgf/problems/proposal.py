@@ -20,13 +20,17 @@ from torch import Tensor
 
 from ..cloud import Cloud
 from ..parallel import samples_to_check
+from .compact import Box
 from .densities import Density, Gaussian, Mixture, components_of
 from .energies import InternalEnergy
 from .problem import Problem
+from .product import Product
+from .wrapped import Wrapped
 
 _Part = tuple[float, Density]
 """A component of a mixture, with its weight."""
 _SHARES = (0.4, 0.3, 0.3)
+_MOST_CIRCLES = 16  # Their costs grow like the square.
 _SAMPLES = 4096  # from which shares are estimated
 _FEW = 0.1  # of the samples of λ carry E|f|² where a proposal is worth its weights
 
@@ -48,6 +52,29 @@ def proposal_of(problem: Problem, samples: Callable[[], Tensor]) -> Density | No
     if len(parts) > 1:
         weights = 0.5 * (weights + _shares(problem, Mixture(drawn, weights.tolist()), parts))
     return Mixture(drawn, weights.tolist())
+
+
+def round_circles(problem: Problem) -> Density | None:
+    """q = ½λ + (1/2J) Σ_j λ with a uniform density on circle j of J in place of its own, for the
+    energy form of the gradient: where the energy depends on the density, and the start is a wrapped
+    Gaussian with independent coordinates, of which up to 16 are circles; else None. Weights are
+    λ/q ≤ 2.
+
+    Opposite a narrow start λ and with it ∂T = λ/ρ(T) are tiny, and the energy form has means of
+    ∂φ/∂T: of samples of λ the few that come to lie there have all of the sum.
+    """
+    start = problem.start
+    if not isinstance(start, Wrapped) or not isinstance(start.density, Gaussian):
+        return None  # λ of a box may be 0, and its logarithm no number.
+    if problem.energy.interactions or not problem.energy.needs_density:
+        return None
+    circles, own = start.periods.circles, start.factors()
+    if own is None or len(circles) > _MOST_CIRCLES:
+        return None
+    wide = [
+        Product([*own[:j], Box(1, 0.0, start.periods.lengths[j]), *own[j + 1 :]]) for j in circles
+    ]
+    return Mixture([start, *wide], [1.0, *[1.0 / len(wide)] * len(wide)])
 
 
 def _shares(problem: Problem, proposal: Mixture, parts: Sequence[_Part]) -> Tensor:

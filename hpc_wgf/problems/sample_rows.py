@@ -45,9 +45,11 @@ class SampleRows:
             )
         self.name = "an array" if isinstance(source, np.ndarray) else str(source)
         """What messages and descriptions call it."""
+        if isinstance(source, np.ndarray) and array:
+            raise _has_no_name("an array of Python", array)
         self._values: Any = source if isinstance(source, np.ndarray) else _opened(source, array)
         shape, kind = tuple(self._values.shape), np.dtype(self._values.dtype).kind
-        if len(shape) not in (1, 2) or kind not in "fiu":
+        if len(shape) not in (1, 2) or kind not in "fiu" or shape[1:] == (0,):
             raise InputError(
                 f"{self.name} holds an array of shape {shape} and type {self._values.dtype}: "
                 "expected real numbers of shape (N, d), a sample in every row"
@@ -115,23 +117,39 @@ def _opened(source: str | Path, array: str) -> Any:
             return _in_zarr(path, array)
         if zipfile.is_zipfile(path):
             return _in_npz(path, array)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
     except InputError:
         raise
     except FileNotFoundError as error:
         raise InputError(f"there is no file of samples {path}") from error
     except Exception as error:  # Readers have errors of their own.
+        said = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"cannot read samples from {path}: {' '.join(str(error).split()):.200}. Expected a "
+            f"cannot read samples from {path}: {said:.200}. Expected a "
             ".npy, .npz or Zarr array of numbers (N, d)"
         ) from error
+    if array:
+        raise _has_no_name(str(path), array)
+    return values
+
+
+def _has_no_name(holder: str, array: str) -> InputError:
+    return InputError(f"{holder} is one array without a name: leave array = {array!r} out")
 
 
 def _in_zarr(path: Path, array: str) -> Any:
     import zarr
 
-    found = zarr.open(str(path), mode="r")
+    try:
+        found = zarr.open(str(path), mode="r")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is a directory that holds no Zarr array: expected a .npy, .npz or Zarr file "
+            "of samples"
+        ) from error
     if isinstance(found, zarr.Array):
+        if array:
+            raise _has_no_name(str(path), array)
         return found
     return found[_chosen(path, dict(found.arrays()), array)]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..kinds import check_kind, check_number, shown
 from ..parallel import RandomStream
-from .densities import Density, Moments, jump_of
+from .densities import Density, Moments, is_known, jump_of
 from .fitted_mixture import FittedMixture
 from .sample_rows import SampleRows, SampleSource
 
@@ -79,6 +79,11 @@ class SampleStart:
             return FittedMixture(self._first(_FITTED))
         needs = ("dimension", "sample", "log_density", "score")
         check_kind(given, "density", needs, 'give "fitted", or one as Gaussian(dimension)')
+        if not is_known(given) or isinstance(given, SampleStart):  # type: ignore[arg-type]
+            raise InputError(
+                f"{shown(given)} was given as the density of samples, but is itself known by "
+                'samples: give Gaussian(…) or another density, or "fitted"'
+            )
         density: Density = given  # type: ignore[assignment]
         if density.dimension != self.dimension:
             raise InputError(

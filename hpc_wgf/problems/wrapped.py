@@ -17,6 +17,7 @@ from .compact import Box, Paraboloid
 from .densities import Density, Gaussian, components_of, jump_of, moments_of
 from .inverse_transform import InverseTransform, inverse_transform
 from .matrices import diagonal_of
+from .sample_start import SampleStart
 
 _REACH = 9.0  # standard deviations from the mean within which images count
 _MOST_IMAGES = 4096
@@ -42,42 +43,37 @@ def wrapped(density: Density, periods: Periods) -> Density:
     for j in periods.circles:
         after = density.log_density(z + periods.shift(j, z))
         if not float((after - density.log_density(z)).abs().max()) <= _SAME:
+            remedy = "give λ(z + L e) = λ(z), or a Gaussian or box, which is wrapped"
+            if isinstance(density, SampleStart):
+                remedy = 'samples on circles: leave density out, with method.form = "energy"'
             raise InputError(
                 f"the start density {density} has not the period {periods.lengths[j]:g} of "
-                f"coordinate {j}: give λ(z + L e) = λ(z), or a Gaussian or box, which is wrapped"
+                f"coordinate {j}: {remedy}"
             )
     return density
 
 
 class Wrapped:
     """λ(z) = Σ_k λ₀(z + Σ_j k_j L_j e_j), k_j ∈ ℤ: the density of samples of λ₀ on circles. Images
-    more than nine standard deviations away do not count."""
+    more than nine standard deviations away, of a mixture those of each component, do not count."""
 
     def __init__(self, density: Density, periods: Periods) -> None:
         """`density`: λ₀, whose moments are known."""
         self.density, self.periods, self.dimension = density, periods, density.dimension
-        known = moments_of(density)
-        assert known is not None
-        mean, covariance = known
-        variance = covariance.diagonal() if covariance.ndim == 2 else covariance
-        reach = _REACH * variance.expand_as(mean).sqrt()
-        each = [
-            _images(length, *ends)
-            for length, *ends in zip(
-                periods.lengths, (mean - reach).tolist(), (mean + reach).tolist(), strict=True
-            )
-        ]
+        # A light component far from the others lies many deviations of the whole away from them.
+        met = [_met(part, periods) for part in components_of(density)]
         self._factors = _factors(density)
         self._images: list[list[tuple[float, ...]]]
         if self._factors is not None:
+            (each,) = met
             self._images = [[(image,) for image in images] for images in each]
             return
-        if (count := math.prod(map(len, each))) > _MOST_IMAGES:
+        if (count := sum(math.prod(map(len, each)) for each in met)) > _MOST_IMAGES:
             raise InputError(
                 f"the start density {density} meets {count} images of itself, more than can be "
                 "added up: take one with independent coordinates, or a narrower one"
             )
-        self._images = [list(product(*each))]
+        self._images = [sorted({image for each in met for image in product(*each)})]
 
     def __repr__(self) -> str:
         return f"Wrapped({self.density}, {self.periods})"
@@ -107,6 +103,14 @@ class Wrapped:
         ]
         return torch.stack([log for log, _ in parts]).sum(0), torch.cat([s for _, s in parts], 1)
 
+    def factors(self) -> list[Density] | None:
+        """The densities λ_j of independent coordinates, wrapped; None where they depend on each
+        other."""
+        if self._factors is None:
+            return None
+        pairs = zip(self._factors, self.periods.lengths, strict=True)
+        return [Wrapped(part, Periods((L,))) if L else part for part, L in pairs]
+
     def jump(self) -> str | None:
         """That of λ₀, unless it is a box whose faces lie whole periods apart."""
         jump = jump_of(self.density)
@@ -120,6 +124,17 @@ class Wrapped:
     def moments(self) -> None:
         """They are those of folded samples, and not known."""
         return
+
+
+def _met(part: Density, periods: Periods) -> list[list[float]]:
+    """The translations by which points of the first period meet a density, of every coordinate."""
+    known = moments_of(part)
+    assert known is not None
+    mean, covariance = known
+    variance = covariance.diagonal() if covariance.ndim == 2 else covariance
+    reach = _REACH * variance.expand_as(mean).sqrt()
+    ends = zip(periods.lengths, (mean - reach).tolist(), (mean + reach).tolist(), strict=True)
+    return [_images(length, low, high) for length, low, high in ends]
 
 
 def _images(length: float, low: float, high: float) -> list[float]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..checks import learned_digest
 from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge
 from ..maps import kinds_of
@@ -62,6 +63,7 @@ class Identity:
             **self.method.description(),
             "density_known": is_known(problem.start),
             "left_out_of_energy": problem.left_out_of_energy,
+            "learned_digest": learned_digest(problem),
             "layout": self.layout.as_attributes(),
             "configuration": None if self.configuration is None else dict(self.configuration),
             "objects": self.described(),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checks import rounding
+from ..checks import learned_digest, rounding
 from ..choices import Route
 from ..diagnostics import Judge
 from ..errors import InputError, StepFailed
@@ -65,6 +65,18 @@ def _other_figures(stored: StoredRun, given: Identity) -> list[str]:
     return [
         f"figures: stored without {sorted(present - kept)}, given without "
         f"{sorted(kept - present)}: resume it with the version that wrote it"
+    ]
+
+
+def resumed_notes(stored: StoredRun, given: Identity) -> list[str]:
+    """What a run that goes on is to be told: whether what is learned from the same samples has
+    other bits now. Earlier stores do not say what it was."""
+    kept = stored.attributes.get("learned_digest")
+    if kept in (None, learned_digest(given.setting.problem)):
+        return []
+    return [
+        "what is learned from samples differs in rounding from what the run began with, as on "
+        "another kind of machine: it goes on with slightly other numbers, not bit for bit"
     ]
 
 

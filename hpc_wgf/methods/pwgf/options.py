@@ -120,7 +120,8 @@ class PWGFOptions:
     """How samples are drawn: "random", or "sobol" for scrambled Sobol points."""
     proposal: Proposal = Field(default=Proposal.AUTOMATIC, kw_only=True)
     """Density from which samples are drawn: "auto", with importance weights where an internal
-    energy meets a peaked start density, or "none" for the start density."""
+    energy meets a peaked start density and, in the energy form, where it is wrapped round circles;
+    or "none" for the start density."""
     tolerance_unit: ToleranceUnit = Field(default=ToleranceUnit.DISPLACEMENT, kw_only=True)
     """Of the tolerance: "displacement", so that it is relative to how far the samples have come
     since the start, or "x", the absolute unit of x."""

@@ -57,9 +57,10 @@ def test_what_no_samples_tell_is_not_compared():
 
 
 def test_what_is_told_of_them():
-    first, second = sample_notes(problem(X))
+    first, second, third = sample_notes(problem(X))
     assert "energies are given without β∫λ log λ" in first
-    assert "held-out loss" in second
+    assert "E_μ[Q/μ]" in second
+    assert "400 samples are few" in third
     of_position = wgf.Problem(
         [wgf.PotentialEnergy(wgf.Quadratic(2))], wgf.SampleStart(X), until=1.0
     )

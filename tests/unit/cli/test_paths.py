@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import here
 
@@ -76,6 +77,23 @@ def test_a_tilde_is_the_home_folder(home):
     assert (drawn.returncode, (home / "run.png").exists()) == (0, True)
     assert wgf.open_run("~/deep/run.zarr").column("time")[-1] == 0.03
     assert list(Path().iterdir()) == []
+
+
+def test_a_run_from_files_of_samples_goes_on_in_every_working_directory(home, monkeypatch):
+    """The store keeps the whole path."""
+    np.save("x.npy", np.random.default_rng(0).standard_normal((400, 2)))
+    start = 'problem.start={kind="samples", path="x.npy", density="fitted"}'
+    given = ["--set", start, "--set", "method.form=energy"]
+    begun = here("run", "ou-2d", *SHORT, *given, "--out", "~/run")
+    assert begun.returncode == 0, begun.stderr
+    kept = str(Path("x.npy").absolute())
+    monkeypatch.chdir(home)
+    tables = wgf.open_run("run").attributes["configuration"]["problem"]
+    assert tables["start"]["path"] == kept
+    for command in (["resume", "run", "--until", "0.03"], ["report", "run", "--expectations"],
+                    ["sample", "run", "-n", "50", "--out", "s.npz"]):  # fmt: skip
+        done = here(*command)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_store_of_python_has_a_local_path(home):

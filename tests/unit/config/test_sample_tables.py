@@ -45,6 +45,16 @@ def test_a_target_takes_a_file_or_a_density_to_draw_from(file):
         built('problem.energy=[{kind="samples", draw_from={men=1}}]')
 
 
+def test_a_store_keeps_whole_paths(tmp_path, monkeypatch):
+    """Of all files of samples, wherever their table is."""
+    monkeypatch.chdir(tmp_path)
+    inner = '{kind="samples", draw_from={kind="samples", path="y.npy"}}'
+    energy = f'problem.energy=[{{kind="samples", path="x.npy"}}, {inner}]'
+    first, second = load("ou-2d", [energy]).stored()["problem"]["energy"]
+    assert first["path"] == str(tmp_path / "x.npy")
+    assert (second["path"], second["draw_from"]["path"]) == (None, str(tmp_path / "y.npy"))
+
+
 def test_a_distribution_of_ones_own_starts_a_run():
     setting = 'problem.start={kind="user", object="user_objects:NORMAL"}'
     start = built(setting).start

@@ -34,6 +34,24 @@ def test_heat_on_a_circle_is_the_wrapped_normal_density():
     assert np.abs(images - exact).max() < 2e-5
 
 
+def test_turns_of_the_mean_change_nothing():
+    """However many: they are not gone through one by one."""
+    z = torch.from_numpy(Z)
+    here, far = (
+        CircleFlow(torch.cos, 0.25, 0.25 + turns, 0.1, 1.0, 64)(0.3, z) for turns in (0, 10**9)
+    )
+    assert torch.allclose(far, here, atol=1e-8)
+
+
+def test_particles_beyond_the_turns_that_are_followed_are_none(monkeypatch):
+    flow = CircleFlow(torch.zeros_like, 0.25, 0.25, 0.1, 1.0, 64)
+    z = torch.tensor([0.5], dtype=torch.float64)
+    monkeypatch.setattr(flow, "_passed", lambda t: -2.0)
+    assert bool(flow(0.3, z).isfinite())
+    monkeypatch.setattr(flow, "_passed", lambda t: -9.0)
+    assert bool(flow(0.3, z).isnan())
+
+
 def test_particles_on_a_circle_follow_the_force():
     """x' = −v' − β ∂ₓ log ρ with ρ(t) a Fourier series: a current flows through 0."""
     beta, mean, deviation, t, modes = 0.25, 0.2, 0.15, 0.2, 24

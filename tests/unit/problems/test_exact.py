@@ -10,6 +10,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from hpc_wgf import (
+    Barenblatt,
     Entropy,
     Gaussian,
     InputError,
@@ -177,6 +178,10 @@ def test_problems_find_their_exact_map():
     assert isinstance(exact(StyblinskiTang(), Gaussian(2)), SeparableFlow)
     assert exact(StyblinskiTang(), Gaussian(2, 0.0, COVARIANCE)) is None
     assert isinstance(exact(StyblinskiTang(), Gaussian(2), beta=0.0), CharacteristicFlow)
+    profile = Barenblatt(2, m=2.0, time=1.0)
+    alone = Problem(PotentialEnergy(Quadratic(2)), profile, until=1.0).exact
+    assert isinstance(alone, CharacteristicFlow)
+    assert exact(Quadratic(2), profile) is None
 
 
 @pytest.mark.parametrize(("mean", "variance", "time"), [(0.0, 1.0, 0.3), (2.0, 0.01, 0.05)])

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
+from hpc_wgf.ensemble.sobol import sobol_points
 from hpc_wgf.methods.base import layout_samples
 from hpc_wgf.parallel import samples_to_check
-from hpc_wgf.problems import proposal_of
+from hpc_wgf.problems import inverse_transform, proposal_of, round_circles
 
 N = 40_000
 
@@ -92,3 +93,40 @@ def test_weights_of_one_sample_alone_are_refused():
     weights[3] = 5.0
     with pytest.raises(wgf.InputError, match="are those of 1: .* method.proposal"):
         check_weights([Cloud(z, z[:, 0], z, log_weight=weights)])
+
+
+def on_circles(start, energy=None):
+    energy = energy or wgf.Entropy(1.0)
+    return wgf.Problem(energy, start, until=1.0, periods=(1.0, 2.0, 0.0))
+
+
+def test_all_of_every_circle_is_met():
+    """Weights of mass 1 and at most 2; and E[1/λ₁] = L₁, which samples of λ do not know."""
+    problem = on_circles(wgf.Gaussian(3, 0.3, [0.01, 0.02, 0.5]))
+    q, start = round_circles(problem), problem.start
+    z = inverse_transform(q).samples(sobol_points(slice(0, 8192), 4, key=(0, 0, 0)))
+    weights = (start.log_density(z) - q.log_density(z)).exp()
+    assert float(weights.max()) <= 2 + 1e-12
+    assert float(weights.mean()) == pytest.approx(1.0, abs=0.01)
+    for j, length in ((0, 1.0), (1, 2.0)):
+        one = start.factors()[j].log_density(z[:, [j]]).exp()
+        assert float((weights / one).mean()) == pytest.approx(length, rel=0.05)
+        own = samples_to_check(start.sample, 8192)
+        plain = start.factors()[j].log_density(own[:, [j]]).neg().exp().mean()
+        assert float(plain) != pytest.approx(length, rel=0.05)
+    x = weights[:, None] * z
+    assert float(x.mean(0)[2]) == pytest.approx(0.3, abs=0.02)
+
+
+def test_what_is_not_met_all_round():
+    kernel = wgf.InteractionEnergy(wgf.GaussianKernel(1.0, 1.0))
+    position = wgf.PotentialEnergy(wgf.UserPotential(lambda x: torch.zeros_like(x[:, 0]), "0"))
+    correlated = [[0.02, 0.01, 0.0], [0.01, 0.02, 0.0], [0.0, 0.0, 1.0]]
+    for problem in (
+        on_circles(wgf.Box(3, 0.2, 0.6, 0.1)),
+        on_circles(wgf.Gaussian(3, 0.3, correlated)),
+        on_circles(wgf.Gaussian(3, 0.3, 0.01), [wgf.Entropy(1.0), kernel]),
+        on_circles(wgf.Gaussian(3, 0.3, 0.01), position),
+        wgf.Problem(wgf.Entropy(1.0), wgf.Gaussian(3), until=1.0),
+    ):
+        assert round_circles(problem) is None

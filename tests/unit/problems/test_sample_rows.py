@@ -72,6 +72,7 @@ def test_one_coordinate_may_be_a_vector():
         (np.where(X[7, 1] == X, np.nan, X), "row 7, counted from 0"),
         (X[None], "expected real numbers of shape (N, d)"),
         (X.astype(complex), "expected real numbers"),
+        (X[:, :0], "an array holds an array of shape (500, 0)"),
         ([[0.0]], "expected the path"),
         ("nowhere.npy", "there is no file of samples nowhere.npy"),
         ("s3://bucket/x.npy", "is a URL"),
@@ -84,14 +85,26 @@ def test_what_are_no_samples(source, said):
     assert "\n" not in str(caught.value)
 
 
+def test_what_has_no_name_is_not_asked_for_by_one(tmp_path):
+    for source in (written(tmp_path, "npy"), written(tmp_path, "zarr"), X):
+        with pytest.raises(InputError, match="is one array without a name: leave array = 'x' out"):
+            SampleRows(source, array="x")
+
+
+def test_a_directory_that_is_no_store(tmp_path):
+    with pytest.raises(InputError, match="is a directory that holds no Zarr array"):
+        SampleRows(tmp_path)
+
+
 def test_nothing_of_a_file_is_executed(tmp_path):
     """Pickled objects are refused, in both formats that may hold them."""
     objects = np.array([{"a": 1}], dtype=object)
     np.save(tmp_path / "o.npy", objects, allow_pickle=True)
     np.savez(tmp_path / "o.npz", objects)
     for name in ("o.npy", "o.npz"):
-        with pytest.raises(InputError, match="cannot read samples from"):
+        with pytest.raises(InputError, match="cannot read samples from") as caught:
             SampleRows(tmp_path / name)
+        assert ".. Expected" not in str(caught.value)
 
 
 def test_one_of_several_arrays_has_to_be_named(tmp_path):

@@ -11,6 +11,7 @@ import torch
 import hpc_wgf as wgf
 from hpc_wgf.ensemble import Sampler
 from hpc_wgf.parallel import LocalCommunicator, RandomStream, SampleBlocks
+from hpc_wgf.problems import Product
 from hpc_wgf.store import check
 
 MEAN, COVARIANCE = [1.0, -0.5], [[1.0, 0.3], [0.3, 0.5]]
@@ -193,6 +194,18 @@ def test_a_density_that_is_given_is_taken_and_has_to_fit_in_dimension():
         wgf.SampleStart(rows(100), density=wgf.Gaussian(3))
     with pytest.raises(wgf.InputError, match='expected "fitted"'):
         wgf.SampleStart(rows(100), density="fit")
+
+
+def test_samples_are_no_part_of_another_density():
+    """Which would say log λ = 0 in its name, and lose what is held out."""
+    unknown, gaussian = wgf.SampleStart(rows(300)), wgf.Gaussian(2)
+    fitted = wgf.SampleStart(rows(300), density=gaussian)
+    for samples in (unknown, fitted):
+        for whole in (wgf.Mixture, Product):
+            with pytest.raises(wgf.InputError, match="known by samples and cannot be part of a"):
+                whole([gaussian, samples])
+        with pytest.raises(wgf.InputError, match="is itself known by samples"):
+            wgf.SampleStart(rows(300), density=samples)
 
 
 def test_few_samples_and_a_share_of_none():

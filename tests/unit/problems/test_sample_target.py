@@ -55,6 +55,20 @@ def test_a_gaussian_in_ten_dimensions():
     assert abs(kl) < 0.15
 
 
+def test_how_good_the_fit_is_is_told(target):
+    """E_μ[Q/μ] = 1 for the exact ratio, and not known where the loss is lowest: with few samples in
+    many dimensions, which are easily told apart."""
+    mean, error = target.ratio
+    assert error < 0.05
+    assert abs(mean - 1) < 3 * error
+    (line,) = target.notes()
+    assert f"E_μ[Q/μ] = {mean:.3f} ± {error:.3f}" in line
+    few = SampleTarget.drawn_from(wgf.Gaussian(100), 300)
+    assert few.loss < target.loss
+    assert few.ratio[1] > 0.5
+    assert "300 samples are few for the 192 features" in few.notes()[1]
+
+
 def test_the_same_samples_and_seed_give_the_same_bits():
     first, again = (SampleTarget.drawn_from(TRUE, 500) for _ in range(2))
     assert torch.equal(again.theta, first.theta)
@@ -68,4 +82,7 @@ def test_few_samples_and_samples_on_a_plane():
         SampleTarget(z[:255])
     z[:, 1] = z[:, 0]
     with pytest.raises(wgf.InputError, match="the samples lie on a plane"):
+        SampleTarget(z)
+    z[:, 1] = 1e200 * torch.rand(300, dtype=torch.float64)
+    with pytest.raises(wgf.InputError, match="so that their variances overflow"):
         SampleTarget(z)

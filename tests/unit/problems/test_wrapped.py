@@ -101,3 +101,20 @@ def test_a_density_of_ones_own_needs_the_periods():
 def test_what_cannot_be_wrapped_is_refused(start, periods, message):
     with pytest.raises(wgf.InputError, match=message):
         wgf.Problem([wgf.Entropy(1.0)], start, 1.0, periods=periods)
+
+
+def test_a_light_component_far_away_keeps_its_mass():
+    """It lies ten deviations of the whole mixture from its mean."""
+    parts = [wgf.Gaussian(1, 0.0, 0.01), wgf.Gaussian(1, 20.5, 0.01)]
+    density = wrapped(wgf.Mixture(parts, [0.99, 0.01]), Periods((2.0,)))
+    x = torch.arange(400, dtype=torch.float64)[:, None] / 200
+    assert float(density.log_density(x).exp().mean()) * 2.0 == pytest.approx(1.0, abs=1e-12)
+    peak = float(density.log_density(x[100:101]))
+    assert peak == pytest.approx(float(np.log(0.01 / (0.02 * np.pi) ** 0.5)), abs=1e-3)
+
+
+def test_a_density_fitted_to_samples_has_no_periods():
+    z = np.random.default_rng(0).standard_normal((300, 1))
+    with pytest.raises(wgf.InputError, match="samples on circles: leave density out"):
+        wrapped(wgf.SampleStart(z, density="fitted"), Periods((1.0,)))
+    assert wrapped(wgf.SampleStart(z), Periods((1.0,))).density is None
