@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..cloud import Cloud, joined
+import torch
+
+from ..cloud import Cloud
 from ..ensemble import Ensemble
 from ..maps import PushForward
 from ..problems import Problem
@@ -30,7 +32,7 @@ def check_start(problem: Problem, map: PushForward, evaluation: Ensemble) -> Non
         *(partial(check_cloud, problem, map, cloud) for cloud in evaluation.chunks),
         partial(check_each_alone, problem, map, first.x),
         partial(check_gradients, problem, first.x),
-        partial(check_walls, problem, joined(evaluation.chunks).x),
+        partial(check_walls, problem, torch.cat([chunk.x for chunk in evaluation.chunks])),
         partial(check_module, map, first.x),
         partial(check_periods, problem, map, first.x),
         partial(check_differentiable, map, first),

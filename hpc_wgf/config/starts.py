@@ -156,7 +156,7 @@ class SamplesTable(Table):
     """Name of the array, where the file holds several."""
     held_out: Annotated[Number, Field(gt=0, lt=1)] = 0.25
     """Share of the samples that steps do not use, for the evaluation sample."""
-    density: Literal["none", "fitted"] = "none"
+    density: Literal["fitted"] | None = None
     """"fitted": a mixture of Gaussians fitted to the samples stands for the density of the start.
     Without it energies of position and, with method.form = "energy", entropy can be solved."""
 
@@ -164,8 +164,7 @@ class SamplesTable(Table):
         from ..problems import SampleStart
 
         return SampleStart(
-            self.path, dimension, array=self.array, held_out=self.held_out,
-            density="fitted" if self.density == "fitted" else None,
+            self.path, dimension, array=self.array, held_out=self.held_out, density=self.density
         )  # fmt: skip
 
 

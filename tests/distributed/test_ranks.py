@@ -10,7 +10,7 @@ from processes import SMALL, cli, script, solved
 
 from hpc_wgf import open_run
 
-PLAIN = ["problem.until=0.2", "method.samples=400", "output.every=0.05"]
+PLAIN = ["problem.until=0.1", "method.samples=400", "output.every=0.05"]
 FLOWS = {
     "planar": ['map=[{kind="planar", layers=12}]', "method.scheme=heun"],
     "module": [
@@ -36,7 +36,7 @@ FLOWS = {
         'map=[{kind="periodic", harmonics=3, width=4}]',
         "method.form=energy",
         "method.scheme=ros2",
-        "stages.when=[0.1]",
+        "stages.when=[0.05]",
     ],
     "adaptive": ["method.scheme=bosh32", "method.tolerance=2e-3"],
     "samples as start and target": [

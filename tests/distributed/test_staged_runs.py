@@ -40,15 +40,15 @@ def test_the_same_choices_for_an_accuracy_on_two_ranks_and_after_a_kill(tmp_path
     """A run that is resumed makes no pilot runs: it goes on as it was chosen."""
     runs = {}
     for ranks in (1, 2):
-        done = script("staged.py", tmp_path / f"{ranks}", 0.1, 0, "accurate", ranks=ranks)
+        done = script("staged.py", tmp_path / f"{ranks}", 0.05, 0, "accurate", ranks=ranks)
         assert done.returncode == 0, done.stderr
         runs[ranks] = open_run(tmp_path / f"{ranks}")
     assert runs[1].attributes["accuracy"] == runs[2].attributes["accuracy"]
     for name in (*ARRAYS, "error_estimate"):
         assert np.array_equal(runs[1].column(name), runs[2].column(name), equal_nan=True), name
     killed = tmp_path / "killed"
-    assert script("staged.py", killed, 0.1, runs[2].steps - 1, "accurate", ranks=2).returncode != 0
-    done = script("staged.py", killed, 0.1, 0, "accurate", ranks=2)
+    assert script("staged.py", killed, 0.05, runs[2].steps - 1, "accurate", ranks=2).returncode != 0
+    done = script("staged.py", killed, 0.05, 0, "accurate", ranks=2)
     assert done.returncode == 0, done.stderr
     assert_same(open_run(killed), runs[2])
 

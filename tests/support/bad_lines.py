@@ -117,8 +117,8 @@ SETTINGS: dict[str | tuple[str, ...], tuple[str, str]] = {
     'map=[{kind="block"}]': ("map.0.width: missing", "`hpc-wgf keys`"),
     'map=[{kind="module"}]': ("map.0.factory: missing", "`hpc-wgf keys`"),
     'problem.energy.0={kind="user"}': ("problem.energy.0.function: missing", "`hpc-wgf keys`"),
-    _KERNEL % "{}": ("problem.energy.0.kernel: needs a key kind", "Known: power-law"),
-    _KERNEL % '{kind="x"}': ("unknown kind 'x'", "Known: power-law, gaussian-kernel"),
+    _KERNEL % "{}": ("problem.energy.0.kernel: needs a key kind", "Known: power, power-law"),
+    _KERNEL % '{kind="x"}': ("unknown kind 'x'", "Known: power, power-law, gaussian-kernel"),
     _KERNEL % "3": ("problem.energy.0.kernel = 3", "expected a table"),
     # settings of another form
     "=3": ("--set '=3'", "a.b=value"),

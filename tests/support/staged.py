@@ -29,7 +29,7 @@ TIMES = (0.05, 0.15)
 RULE = wgf.Stages("auto", deformation=0.06)
 RULED = {
     "rule": {"sampling": "sobol"},
-    "accurate": {"sampling": "sobol", "accuracy": 0.02},
+    "accurate": {"sampling": "sobol", "accuracy": 0.05},
     "implicit": {"sampling": "sobol", "scheme": "ros2", "form": "energy", "redraw": "stage"},
 }
 """Options of runs whose stages begin by the rule."""
