@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -53,8 +54,10 @@ class MatrixField:
         """The matrices of the first samples."""
         return MatrixField(self.values[:count])
 
+    @cached_property
     def inverse_factors(self) -> tuple[MatrixField, MatrixField]:
-        """Rᵢ and Mᵢ⁻¹ = RᵢᵀRᵢ; not-a-number where Mᵢ is not symmetric positive definite."""
+        """Rᵢ and Mᵢ⁻¹ = RᵢᵀRᵢ; not-a-number where Mᵢ is not symmetric positive definite. Factored
+        once, as chunks share a field that is the same at all samples."""
         if self.values.ndim < 3:
             inverse = torch.where(self.values > 0, 1 / self.values, torch.nan)
             return MatrixField(inverse.sqrt()), MatrixField(inverse)

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from ..diagnostics import cubic
 from ..maps import MapState, PushForward
 from ..run.stored_maps import map_of_row, map_state
 from ..store import StoredRun
 
-Slopes = list[np.ndarray | None]
-"""θ' at both ends, (p,) each, where they are known."""
+
+@dataclass(frozen=True)
+class Interval:
+    """The path from a stored row to the next, in float64. It lies in one stage of the map."""
+
+    step: float
+    """The time from the one to the other."""
+    stage: int
+    """The stage of the next row, which may begin with the first."""
+    begins_stage: bool
+    """Whether it does."""
+    thetas: tuple[Tensor, Tensor]
+    """θ at both ends, (p,)."""
+    velocities: tuple[Tensor | None, Tensor | None]
+    """θ' there, where it is stored: not where a stage begins, nor of a method without."""
+
+    @classmethod
+    def of(cls, stored: StoredRun, row: int) -> Self:
+        """From `row` on."""
+        begun, ended = stored.column("time")[row : row + 2]
+        stage = stored.stage_of(row + 1)
+        begins = stored.stage_of(row) != stage
+        first = stored.initial_theta(stage) if begins else stored.theta(row)
+        return cls(
+            float(ended - begun), stage, begins,
+            (torch.from_numpy(first).double(), torch.from_numpy(stored.theta(row + 1)).double()),
+            (None if begins else _velocity(stored, row), _velocity(stored, row + 1)),
+        )  # fmt: skip
+
+
+def _velocity(stored: StoredRun, row: int) -> Tensor | None:
+    found = stored.velocity(row)
+    known = found is not None and bool(np.isfinite(found).all())
+    return torch.from_numpy(found).double() if known else None
 
 
 @dataclass(frozen=True)
@@ -30,46 +65,18 @@ class PathMap:
 def map_between(stored: StoredRun, first: PushForward, row: int, time: float) -> PathMap:
     """T(t) for a time from that of `row` up to that of the next. `first`: as for `map_of_row`.
 
-    A stage that begins with `row` has no stored velocity there, nor has any of a method without
-    velocities: the polynomial then has a degree less for each end that says nothing."""
-    begun, ended = stored.column("time")[row : row + 2]
-    step, stage = ended - begun, stored.stage_of(row + 1)
-    same = stored.stage_of(row) == stage
-    ends = (stored.theta(row) if same else stored.initial_theta(stage), stored.theta(row + 1))
-    slopes = [stored.velocity(row) if same else None, stored.velocity(row + 1)]
-    known: Slopes = [None if slope is None else slope.astype(float) for slope in slopes]
-    fine = _polynomial(ends[0].astype(float), ends[1].astype(float), known, step, time - begun)
+    The polynomial has a degree less for each end whose velocity is not stored."""
+    path = Interval.of(stored, row)
+    share = float(time - stored.column("time")[row]) / path.step
+    fine, _ = cubic(*path.thetas, path.velocities, path.step, share)
     # Of two slopes the first is left out: errors of a run grow with time.
-    fewer: Slopes = [None, known[1]] if known[0] is not None else [None, None]
-    coarse = _polynomial(ends[0].astype(float), ends[1].astype(float), fewer, step, time - begun)
-    if all(slope is None for slope in known):  # no degree less than that of a straight line
-        coarse = ends[int(time - begun > 0.5 * step)].astype(float)
-    return PathMap(
-        map_state(stored, first, stage, torch.from_numpy(fine)),
-        map_state(stored, first, stage, torch.from_numpy(coarse)),
-    )
+    fewer = [None, path.velocities[1]] if path.velocities[0] is not None else [None, None]
+    coarse, _ = cubic(*path.thetas, fewer, path.step, share)
+    if path.velocities == (None, None):  # no degree less than that of a straight line
+        coarse = path.thetas[int(share > 0.5)]
+    return PathMap(*(map_state(stored, first, path.stage, theta) for theta in (fine, coarse)))
 
 
 def map_at_row(stored: StoredRun, first: PushForward, row: int) -> PathMap:
     """T(t) at a stored time."""
     return PathMap(map_of_row(stored, first, row), None)
-
-
-def _polynomial(
-    first: np.ndarray, last: np.ndarray, slopes: Slopes, step: float, after: float
-) -> np.ndarray:
-    """The value at time `after` of the polynomial from `first` to `last` in a time `step`, with
-    those slopes at the ends that are known: a straight line and corrections that are 0 at both
-    ends."""
-    s, straight = after / step, (last - first) / step
-    value = first + after * straight
-    at_first, at_last = slopes
-    if at_first is not None and at_last is not None:
-        bends = (1 - s) * (at_first - straight) - s * (at_last - straight)
-    elif at_last is not None:
-        bends = straight - at_last
-    elif at_first is not None:
-        bends = at_first - straight
-    else:
-        return value
-    return value + step * s * (1 - s) * bends

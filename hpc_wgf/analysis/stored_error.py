@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from ..diagnostics import ErrorField, ErrorMonitor, PathPoint, between
 from ..errors import InputError
+from ..maps import MapState
 from ..problems import residual_is_defined
 from ..run.stored_maps import map_state
+from .between_rows import Interval
 from .trajectory import Trajectory
 
 _FEWEST, _MOST = 2, 16  # pieces in which the path between two rows is followed
@@ -60,53 +59,42 @@ def stored_errors(run: Trajectory, *, along_rows: bool = False) -> list[StoredEr
 
 
 def _resumed(run: Trajectory, monitor: ErrorMonitor) -> Iterator[StoredError]:
-    for time, row in zip(run.times, range(len(run.times)), strict=True):
+    for row, time in enumerate(run.times):
         state = run.run.error_state(row)
         assert state is not None
         map = run.map(time)
         monitor.resume(state, map)
-        yield _found(monitor, time, PathPoint(map, None, None))
+        yield _found(monitor, time, map)
 
 
 def _followed(run: Trajectory, monitor: ErrorMonitor) -> Iterator[StoredError]:
     taken = run.run.column("steps_taken")
-    reached = _point(run, 0)
-    yield _found(monitor, run.times[0], reached)
+    map = run.map(run.times[0])
+    yield _found(monitor, run.times[0], map)
     for row in range(1, len(run.times)):
-        begun = reached
-        if run.run.stage_of(row) != run.run.stage_of(row - 1):
-            begun = _stage_begun(run, run.run.stage_of(row))
-        reached = _point(run, row)
-        step = run.times[row] - run.times[row - 1]
+        path = Interval.of(run.run, row - 1)
+        if path.begins_stage:
+            map = map_state(run.run, run.first_map, path.stage, path.thetas[0])
+        begun, map = map, run.map(run.times[row])
+        ends = [
+            PathPoint(at, None if slope is None else slope.to(at.theta), None)
+            for at, slope in zip((begun, map), path.velocities, strict=True)
+        ]
         steps = taken[row] - taken[row - 1]
         pieces = int(min(max(_FEWEST, steps), _MOST)) if math.isfinite(steps) else _MOST
-        for first, last in between(begun, reached, step, pieces):
-            monitor.advance(first, last, step / pieces)
-        yield _found(monitor, run.times[row], reached)
+        for first, last in between(ends[0], ends[1], path.step, pieces):
+            monitor.advance(first, last, path.step / pieces)
+        yield _found(monitor, run.times[row], map)
 
 
-def _point(run: Trajectory, row: int) -> PathPoint:
-    map = run.map(run.times[row])
-    stored = run.run.velocity(row)
-    known = stored is not None and bool(np.isfinite(stored).all())
-    return PathPoint(map, map.theta.new_tensor(stored) if known else None, None)
-
-
-def _stage_begun(run: Trajectory, stage: int) -> PathPoint:
-    """Where a stage begins, whose velocity there is not stored."""
-    theta = torch.from_numpy(run.run.initial_theta(stage))
-    return PathPoint(map_state(run.run, run.first_map, stage, theta), None, None)
-
-
-def _found(monitor: ErrorMonitor, time: float, point: PathPoint) -> StoredError:
-    figures = monitor.figures(point.map)
-    field = monitor.estimated(point.map)
-    bound = figures["error_bound"]
+def _found(monitor: ErrorMonitor, time: float, map: MapState) -> StoredError:
+    field = monitor.estimated(map)
+    figures = monitor.figures_of(field)
     if field is not None and not math.isfinite(field.size):
         field = None
     return StoredError(
         time=time,
-        bound=bound if math.isfinite(bound) else None,
+        bound=bound if math.isfinite(bound := figures["error_bound"]) else None,
         estimate=None if field is None else field.size,
         field=field,
         convexity=kappa if math.isfinite(kappa := figures["convexity"]) else None,

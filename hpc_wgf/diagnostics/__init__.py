@@ -7,7 +7,7 @@ from .judge import Judge
 from .look import Look
 from .mass import LogMass, log_mass
 from .modes import mode_shares
-from .path import PathPoint, between
+from .path import PathPoint, between, cubic
 from .wasserstein import wasserstein_1d
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "PathPoint",
     "affine_law",
     "between",
+    "cubic",
     "estimate_bytes",
     "log_mass",
     "looks_between",

@@ -295,10 +295,14 @@ class ErrorMonitor:
 
     def figures(self, map: MapState) -> dict[str, float]:
         """The values of the columns at a map of the path."""
+        return self.figures_of(self.estimated(map))
+
+    def figures_of(self, error: ErrorField | None) -> dict[str, float]:
+        """The same where `estimated` has found this error."""
         known = self._given is not None or math.isfinite(self.convexity)
         return {
             "error_bound": self.bound if known else _NAN,
-            "error_estimate": _NAN if (error := self.estimated(map)) is None else error.size,
+            "error_estimate": _NAN if error is None else error.size,
             "convexity": self.convexity if known else _NAN,
         }
 

@@ -36,27 +36,36 @@ def hermite(
     return begun.map.moved(middle), (first, 1.5 * apart - 0.25 * (first + last), last)
 
 
+def cubic(
+    first: Tensor, last: Tensor, velocities: Sequence[Tensor | None], step: float, share: float
+) -> tuple[Tensor, Tensor]:
+    """Value and slope, (p,) each, after the `share` of a `step` of the cubic Hermite polynomial
+    from `first` to `last` with these velocities at its ends. One that is not known is that of the
+    parabola through the other; without both the polynomial is a straight line."""
+    apart = (last - first) / step
+    known = [velocity for velocity in velocities if velocity is not None]
+    other = 2 * apart - known[0] if known else apart
+    begun, ended = (other if velocity is None else velocity for velocity in velocities)
+    a, b = (1 - share) ** 2 * share, (1 - share) * share**2
+    value = first + step * (share**2 * (3 - 2 * share) * apart + a * begun - b * ended)
+    slope = (
+        6 * share * (1 - share) * apart
+        + (1 - share) * (1 - 3 * share) * begun
+        + share * (3 * share - 2) * ended
+    )
+    return value, slope
+
+
 def between(
     begun: PathPoint, reached: PathPoint, step: float, pieces: int
 ) -> Sequence[tuple[PathPoint, PathPoint]]:
-    """The cubic Hermite polynomial of a step, cut into equal pieces: where each begins and ends. A
-    velocity that is not known at one end is that of the parabola through the other."""
-    apart = (reached.map.theta - begun.map.theta) / step
-    known = [velocity for velocity in (begun.velocity, reached.velocity) if velocity is not None]
-    other = 2 * apart - known[0] if known else apart
-    first, last = (other if each.velocity is None else each.velocity for each in (begun, reached))
-
-    def at(share: float) -> PathPoint:
-        a, b = (1 - share) ** 2 * share, (1 - share) * share**2
-        bent = share**2 * (3 - 2 * share)
-        theta = begun.map.theta + step * (bent * apart + a * first - b * last)
-        slope = (
-            6 * share * (1 - share) * apart
-            + (1 - share) * (1 - 3 * share) * first
-            + share * (3 * share - 2) * last
-        )
-        return PathPoint(begun.map.moved(theta), slope, None)
-
+    """The polynomial of a step (see `cubic`), cut into equal pieces: where each begins and ends."""
+    thetas = begun.map.theta, reached.map.theta
+    velocities = begun.velocity, reached.velocity
+    first, last = (cubic(*thetas, velocities, step, end)[1] for end in (0.0, 1.0))
+    inner = []
+    for k in range(1, pieces):
+        theta, slope = cubic(*thetas, velocities, step, k / pieces)
+        inner.append(PathPoint(begun.map.moved(theta), slope, None))
     ends = replace(begun, velocity=first), replace(reached, velocity=last)
-    inner = [at(k / pieces) for k in range(1, pieces)]
     return list(pairwise([ends[0], *inner, ends[1]]))

@@ -186,9 +186,9 @@ class Ensemble:
         """The largest of `values`, (n_chunk,) for every chunk, over all ranks. Collective, one
         all-reduce."""
         each = torch.zeros(self.communicator.size, dtype=torch.float64, device=values[0].device)
-        each[self.communicator.rank] = max(
-            (float(part.max()) for part in values if len(part)), default=0.0
-        )
+        own = [part.max() for part in values if len(part)]
+        if own:
+            each[self.communicator.rank] = torch.stack(own).max()
         return float(self.communicator.sum(each).max())
 
     def sum_or_fail(

@@ -128,7 +128,7 @@ class Flow:
         mobility is."""
         if self.mobility is None or self.inner_product is InnerProduct.PLAIN:
             return None
-        return [field.inverse_factors()[0] for field in self.mobility.at(clouds, samples)]
+        return [field.inverse_factors[0] for field in self.mobility.at(clouds, samples)]
 
     def _motion(self, cloud: Cloud, force: ChunkForce, P: MatrixField | None) -> Motion:
         opposite = force.total if P is None else P.times(force.total)
@@ -137,5 +137,5 @@ class Flow:
             opposite = opposite - drift
         if P is None or self.inner_product is InnerProduct.PLAIN:
             return Motion(force, opposite, P, drift=drift)
-        root, inverse = P.inverse_factors()
+        root, inverse = P.inverse_factors
         return Motion(force, opposite, P, root, inverse, drift)

@@ -151,7 +151,7 @@ class CovarianceMobility:
         # Importance weights do not add up to n exactly.
         mass = samples.expectation([torch.ones_like(each[:, :1]) for each in x])
         C = samples.expectation(pairs).view(1, d, d) / mass
-        return [MatrixField((0.5 * (C + C.mT)).to(cloud.x)) for cloud in clouds]
+        return [MatrixField((0.5 * (C + C.mT)).to(clouds[0].x))] * len(clouds)
 
     def check(self, cloud: Cloud) -> None:
         n, d = cloud.x.shape
@@ -180,7 +180,7 @@ class MatrixMobility:
     def at(self, clouds: Sequence[Cloud], samples: Samples) -> list[MatrixField]:
         m, d = self.matrix, self.dimension
         whole = m if m.ndim == 2 else torch.diag(m.expand(d))
-        return [MatrixField(whole[None].to(cloud.x)) for cloud in clouds]
+        return [MatrixField(whole[None].to(clouds[0].x))] * len(clouds)
 
     def check(self, cloud: Cloud) -> None:
         """Nothing: its entries are looked at where it is made."""

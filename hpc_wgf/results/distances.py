@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..analysis import Trajectory
+from ..diagnostics import wasserstein_1d
 from ..errors import InputError
 from ..kinds import check_whole
 from ..parallel import LocalCommunicator
@@ -58,7 +59,7 @@ def sliced_w2(x: np.ndarray, y: np.ndarray, seed: int = 0) -> Distance:
     Errors: `InputError` where POT is not installed."""
     x, y = x.astype(float), y.astype(float)
     if x.shape[1] == 1:
-        value = float(np.sqrt(np.square(np.sort(x[:, 0]) - np.sort(y[:, 0])).mean()))
+        value = float(wasserstein_1d(torch.from_numpy(x), torch.from_numpy(y)))
         return Distance(value, "w2", None, len(x))
     try:
         import ot

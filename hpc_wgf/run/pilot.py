@@ -102,10 +102,10 @@ class Pilot:
 
 
 def _worst(column: dict[str, np.ndarray]) -> float:
+    displaced = displacement(column)
     for name in ("error_estimate", "error_bound"):
-        displaced = displacement(column)
-        # Where nothing has moved, an error has no size to be held against.
-        relative = (column[name] / displaced)[np.isfinite(displaced)]
         if np.isfinite(column[name]).any():
+            # Where nothing has moved, an error has no size to be held against.
+            relative = (column[name] / displaced)[np.isfinite(displaced)]
             return float(np.nan_to_num(relative, nan=np.inf).max(initial=0.0))
     return math.nan

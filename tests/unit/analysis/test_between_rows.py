@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from processes import solved
 
 import hpc_wgf as wgf
-from hpc_wgf.analysis.between_rows import _polynomial
+from hpc_wgf.diagnostics import cubic
 
 
 @pytest.mark.parametrize(
@@ -25,10 +26,12 @@ def test_polynomials_of_so_many_degrees_are_met(degree, known):
 
     first, last = 0.3, 1.0
     ends = zip((first, last), known, strict=True)
-    slopes = [slope(t) if is_known else None for t, is_known in ends]
+    slopes = [torch.from_numpy(slope(t)) if is_known else None for t, is_known in ends]
+    points = [torch.from_numpy(value(t)) for t in (first, last)]
     for t in (0.3, 0.55, 0.9, 1.0):
-        found = _polynomial(value(first), value(last), slopes, last - first, t - first)
+        found, its_slope = cubic(*points, slopes, last - first, (t - first) / (last - first))
         np.testing.assert_allclose(found, value(t), atol=1e-13)
+        np.testing.assert_allclose(its_slope, slope(t), atol=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from summaries import errors_after_start
 
 import hpc_wgf as wgf
 from hpc_wgf.analysis import stored_errors, with_bound, with_correction
@@ -34,13 +34,7 @@ def test_what_the_run_has_stored_is_found_again(stores):
 def test_from_rows_alone_the_bound_holds_and_the_estimate_is_near(stores):
     run = stores[False]
     summary = with_bound(Summary.of_store(run.run), run)
-    error, bound, estimate = (
-        np.array(values[1:], dtype=float)
-        for values in (
-            summary.map_error_relative, summary.error_bound_relative,
-            summary.error_estimate_relative,
-        )
-    )  # fmt: skip
+    error, bound, estimate = errors_after_start(summary)
     assert (bound >= error).all()
     assert (estimate >= 0.7 * error).all()
     assert (estimate <= 3 * error).all()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from summaries import errors_after_start
 
 import hpc_wgf as wgf
 from hpc_wgf.cloud import Cloud
@@ -177,13 +177,7 @@ def followed(name, *settings, **options):
 )
 def test_the_bound_holds_and_the_estimate_is_near(name, until, most):
     summary = followed(name, f"problem.until={until}", "method.samples=2000", every=0.12)
-    error, bound, estimate = (
-        np.array(values[1:], dtype=float)
-        for values in (
-            summary.map_error_relative, summary.error_bound_relative,
-            summary.error_estimate_relative,
-        )
-    )  # fmt: skip
+    error, bound, estimate = errors_after_start(summary)
     assert len(error) >= 2
     assert (bound >= error).all()
     assert (estimate >= 0.7 * error).all()

@@ -44,7 +44,7 @@ def exact(map, ensemble, kind):
     eye = torch.eye(map.parameter_count())
     J = torch.stack([map.linearize(z).jvp(each).clone() for each in eye], 2)
     inverse = torch.linalg.inv(field(kind, z).dense(N, D))
-    roots = [field(kind, part).inverse_factors()[0] for part in ensemble.points]
+    roots = [field(kind, part).inverse_factors[0] for part in ensemble.points]
     return torch.einsum("nip,nij,njr,n->pr", J, inverse, J, weights) / N, roots
 
 
@@ -107,7 +107,7 @@ def test_a_field_of_matrices_acts_as_its_matrices(kind):
     columns = v.T.contiguous()
     M.act_on_columns(columns)
     assert torch.allclose(columns.T, M.times(v))
-    root, inverse = M.inverse_factors()
+    root, inverse = M.inverse_factors
     assert torch.allclose(inverse.times(M.times(v)), v)
     assert torch.allclose(root.transposed.times(root.times(v)), inverse.times(v))
     rows = torch.randn(10, 4, D)
@@ -118,9 +118,9 @@ def test_a_field_of_matrices_acts_as_its_matrices(kind):
 
 def test_what_is_not_positive_definite_has_no_inverse():
     indefinite = torch.tensor([[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]])
-    inverse = MatrixField(indefinite).inverse_factors()[1].values
+    inverse = MatrixField(indefinite).inverse_factors[1].values
     assert inverse[0].isnan().all()
     assert torch.equal(inverse[1], torch.eye(2))
-    assert MatrixField(torch.tensor([1.0, -1.0])).inverse_factors()[0].values.isnan().tolist() == [
+    assert MatrixField(torch.tensor([1.0, -1.0])).inverse_factors[0].values.isnan().tolist() == [
         False, True,
     ]  # fmt: skip
