@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..diagnostics import ErrorField, ErrorMonitor, PathPoint, between
-from ..errors import InputError
 from ..maps import MapState
-from ..problems import residual_is_defined
 from ..run.stored_maps import map_state
 from .between_rows import Interval
 from .trajectory import Trajectory
@@ -42,15 +40,8 @@ def stored_errors(run: Trajectory, *, along_rows: bool = False) -> list[StoredEr
     This path is the cubic Hermite polynomial of the stored parameters and velocities; the theorem
     holds for any path, so that its bound is one too, but it is larger where rows are far apart.
 
-    Errors: `InputError` where the mean square of the force is infinite, and for flows of which
-    neither is known (see `no_error_bound`).
+    Errors: `InputError` for flows of which neither is known (see `no_error_bound`).
     """
-    problem = run.spec.problem
-    if not residual_is_defined(problem):
-        raise InputError(
-            "there is no bound and no estimate of the error: the mean square of the force is "
-            "infinite, or cannot be had from samples"
-        )
     monitor = ErrorMonitor.of(run.judge, run.setting.sampler)
     state = run.run.error_state(0)
     # Another version may have followed another number of samples.

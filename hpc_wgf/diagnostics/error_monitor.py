@@ -120,8 +120,8 @@ class ErrorMonitor:
 
     @classmethod
     def of(cls, judge: Judge, sampler: Sampler) -> Self:
-        """For the first members of the judge's evaluation sample, where E|r|² has a meaning (see
-        `residual_is_defined`). Errors: `InputError` for flows without bound and estimate."""
+        """For the first members of the judge's evaluation sample. Errors: `InputError` for flows
+        without bound and estimate (see `no_error_bound`)."""
         if reason := no_error_bound(judge.problem):
             raise InputError(f"there is no bound and no estimate of the error: {reason}")
         return cls(judge, sampler.leading(judge.evaluation.blocks, _most_samples(judge.problem)))

@@ -8,12 +8,16 @@ from .problem import Problem
 
 def no_error_bound(problem: Problem) -> str:
     """Why there is neither bound nor estimate of the error along a run; "" where there may be: both
-    rest on the contraction of the gradient flow of one energy in W₂."""
+    rest on the contraction of the gradient flow of one energy in W₂, and on E|Jη + f|²."""
     if problem.mobility is not None:
         return "they are known for the mobility P = I alone"
     if problem.drift is not None:
         return "a drift moves the particles, whose contraction the energy does not tell"
-    return "a potential depends on time" if problem.energy.moves else ""
+    if problem.energy.moves:
+        return "a potential depends on time"
+    if not residual_is_defined(problem):
+        return "the mean square of the force is infinite, or cannot be had from samples"
+    return ""
 
 
 def residual_is_defined(problem: Problem) -> bool:

@@ -13,7 +13,7 @@ from ..integrators import SCHEMES
 from ..maps import PushForward
 from ..methods.pwgf import PWGFOptions
 from ..parallel import Communicator
-from ..problems import Problem, no_error_bound, residual_is_defined
+from ..problems import Problem, no_error_bound
 from ..stages import Stages
 from .pilot import Pilot
 from .staging import LINEAR_DEFORMATION, Staging
@@ -93,12 +93,6 @@ def choose(
     Errors: `InputError` where the error is neither estimated nor bounded, and of `check`;
     `RunError` where no pilot came to its end; `StoppedEarly` where `stop` says so."""
     assert options.accuracy is not None
-    if not residual_is_defined(problem):
-        raise InputError(
-            "method.accuracy goes by the estimate of the error, and there is none for this "
-            "problem, as the mean square of the force is infinite or not known: give "
-            "method.samples and tolerance instead"
-        )
     if reason := no_error_bound(problem):
         raise InputError(
             f"method.accuracy goes by the estimate of the error, and there is none: {reason}. Give "

@@ -9,7 +9,7 @@ from typing import Any, Self
 from ..ensemble import default_pieces
 from ..methods.base import MethodOptions
 from ..output import Output
-from ..problems import Problem, no_error_bound, residual_is_defined
+from ..problems import Problem, no_error_bound
 from ..store import default_shards
 
 
@@ -40,7 +40,7 @@ class Layout:
             particles=particles,
             pieces=default_pieces(ranks),
             shards=output.shards or default_shards(row_bytes),
-            bound=output.bound and residual_is_defined(problem) and not no_error_bound(problem),
+            bound=output.bound and not no_error_bound(problem),
         )
 
     @classmethod

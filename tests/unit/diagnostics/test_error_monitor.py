@@ -10,6 +10,7 @@ import torch
 from summaries import errors_after_start
 
 import hpc_wgf as wgf
+from hpc_wgf.analysis import stored_errors
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.diagnostics.linearised_error import Galerkin, Hessians, Seen, roughness
 from hpc_wgf.diagnostics.ridge_basis import RidgeBasis
@@ -239,6 +240,20 @@ def test_where_nothing_is_known_nothing_is_said():
     ).summary
     assert unwanted.error_bound_relative is None
     assert unwanted.seconds_bound is None
+
+
+def test_where_the_force_has_no_mean_square_the_reason_is_given(tmp_path):
+    """At a jump of the start part of the force is concentrated."""
+    problem = wgf.Problem(wgf.Entropy(1.0), wgf.Box(1, -1.0, 1.0), 0.1)
+    options = wgf.PWGFOptions(samples=300, step_size=0.05, form="energy")
+    spec = wgf.RunSpec(problem, wgf.Affine(1), options)
+    summary = wgf.solve(*spec, wgf.Output(tmp_path / "run")).summary
+    assert summary.error_bound_relative is None
+    assert "mean square of the force" in summary.bound_left_out
+    with pytest.raises(wgf.InputError, match="mean square of the force"):
+        stored_errors(wgf.Trajectory.of(tmp_path / "run", spec))
+    with pytest.raises(wgf.InputError, match=r"mean square of the force.*method\.samples"):
+        wgf.solve(problem, wgf.Affine(1), replace(options, accuracy=1e-2))
 
 
 def test_what_cannot_be_told_does_not_end_a_run():
