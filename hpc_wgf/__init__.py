@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = names_on_demand(__name__, [
         "errors", "choices", "output", "stages", "methods.pwgf", "config", "problems",
-        "interactions", "maps", "parallel", "results", "store", "report", "solution", "analysis",
+        "interactions", "maps", "parallel", "report", "solution", "results", "store", "analysis",
     ])  # fmt: skip
 
 __all__ = [

@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +42,11 @@ FLAWED = [
 
 
 def cli(
-    *arguments: str | Path, ranks: int = 1, launcher: str = "torchrun", timeout: float = 240,
+    *arguments: str | Path, ranks: int = 1, launcher: str = "fork", timeout: float = 240,
     **environment: str,
 ):  # fmt: skip
-    """`hpc-wgf …` on one process or under a launcher; the finished process, never raising."""
+    """`hpc-wgf …` on ranks of their own, forked or under a launcher; the finished process, never
+    raising."""
     program = ["-m", "hpc_wgf", *map(str, arguments)]
     return _started(program, ranks, launcher, timeout, environment)
 
@@ -65,7 +68,7 @@ def here(*arguments: str | Path) -> subprocess.CompletedProcess:
 
 def flawed(
     folder: Path, function: str, *settings: str, ranks: int = 2, rank: int = 1,
-    launcher: str = "torchrun",
+    launcher: str = "fork",
 ):  # fmt: skip
     """A run into `folder`/run whose potential, of `support/user_objects.py`, goes wrong on one
     rank: the finished process, and the seconds that it went on for (nan where nothing did)."""
@@ -79,9 +82,9 @@ def flawed(
 
 
 def script(
-    name: str, *arguments: object, ranks: int = 1, launcher: str = "torchrun", timeout: float = 240
+    name: str, *arguments: object, ranks: int = 1, launcher: str = "fork", timeout: float = 240
 ):
-    """A script of `support/` on one process or under a launcher; the finished process."""
+    """A script of `support/` on ranks, forked or under a launcher; the finished process."""
     program = [str(_HERE / "support" / name), *map(str, arguments)]
     return _started(program, ranks, launcher, timeout, {})
 
@@ -177,6 +180,8 @@ DEEPSPEED = pytest.param("deepspeed", marks=needs("deepspeed", "deepspeed"))
 def _started(
     program: list[str], ranks: int, launcher: str, timeout: float, environment: dict[str, str]
 ):
+    if launcher == "fork":
+        return _forked(program, ranks, timeout, environment)
     command = _LAUNCHERS[launcher](ranks) if ranks > 1 else [sys.executable]
     if ranks > 1 and launcher == "deepspeed" and program[0] == "-m":
         program = ["--module", *program[1:]]
@@ -184,6 +189,55 @@ def _started(
         [*command, *program], env=_environment(environment),
         capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
     )  # fmt: skip
+
+
+def _forked(program: list[str], ranks: int, timeout: float, more: dict[str, str]):
+    """The program on forks of a process that has imported everything; see support/forked.py."""
+    environments = [_environment(more)]
+    if ranks > 1:
+        meet = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}  # fmt: skip
+        environments = [
+            _environment({**meet, "RANK": str(rank), "LOCAL_RANK": str(rank), **more})
+            for rank in range(ranks)
+        ]
+    with tempfile.TemporaryDirectory() as folder:
+        told = [Path(folder, name) for name in ("out", "err")]
+        for file in told:
+            file.touch()
+        statuses = _forks().run(
+            program=program, environments=environments, out=str(told[0]), err=str(told[1]),
+            timeout=timeout,
+        )  # fmt: skip
+        out, err = (file.read_text(errors="replace") for file in told)
+    status = statuses[0] if ranks == 1 else int(any(statuses))  # as torchrun's
+    return subprocess.CompletedProcess(program, status, out, err)
+
+
+class _Forks:
+    """A process whose forks are ranks; it ends with this one."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(_HERE / "support" / "forked.py")]
+        self._server = subprocess.Popen(
+            command, env=_environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, **job: Any) -> list[int]:
+        """The statuses of a job's ranks."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(job) + "\n")
+        self._server.stdin.flush()
+        statuses = json.loads(self._server.stdout.readline())
+        if statuses is None:
+            raise subprocess.TimeoutExpired(job["program"], job["timeout"])
+        return statuses
+
+
+@cache
+def _forks() -> _Forks:
+    return _Forks()
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
@@ -198,7 +252,7 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
 
 
 def solved(
-    *arguments: str | Path, ranks: int = 1, launcher: str = "torchrun", **environment: str
+    *arguments: str | Path, ranks: int = 1, launcher: str = "fork", **environment: str
 ) -> dict[str, Any]:
     """`hpc-wgf run/resume … --out PATH`, then what its report says. One rank is this process, as
     nothing of a process of its own is wanted: it would take longer to start than to solve."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
-from scipy.stats import genpareto
 from torch import Tensor
 
 from ..cloud import Cloud
@@ -105,4 +105,4 @@ def tail_index(log_weights: Tensor) -> float | None:
     excess = excess[excess > 0] / excess.mean() if excess.mean() > 0 else excess[:0]
     if len(excess) < _SMALLEST_TAIL:
         return None
-    return float(genpareto.fit(excess, floc=0)[0])
+    return float(scipy.stats.genpareto.fit(excess, floc=0)[0])
