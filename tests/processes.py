@@ -45,8 +45,8 @@ def cli(
     *arguments: str | Path, ranks: int = 1, launcher: str = "fork", timeout: float = 240,
     **environment: str,
 ):  # fmt: skip
-    """`hpc-wgf …` on ranks of their own, forked or under a launcher; the finished process, never
-    raising."""
+    """`hpc-wgf …` on ranks of their own, forked, under a launcher or, with "none", in a process that
+    may run beside others; the finished process, never raising."""
     program = ["-m", "hpc_wgf", *map(str, arguments)]
     return _started(program, ranks, launcher, timeout, environment)
 
@@ -162,7 +162,11 @@ def _deepspeed(ranks: int) -> list[str]:
     return [str(_BIN / "deepspeed"), "--num_gpus", str(ranks), *port]
 
 
-_LAUNCHERS = {"torchrun": _torchrun, "mpirun": _mpirun, "deepspeed": _deepspeed}
+def _none(ranks: int) -> list[str]:
+    return [sys.executable]
+
+
+_LAUNCHERS = {"torchrun": _torchrun, "mpirun": _mpirun, "deepspeed": _deepspeed, "none": _none}
 
 
 def needs(launcher: str, extra: str):

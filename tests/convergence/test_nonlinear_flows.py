@@ -221,8 +221,8 @@ IDENTITY = {
         'map=[{kind="affine"}, {kind="block", width=12, spread=1.5, centre=1.25}]',
     ],
     "aggregation-diffusion-2d": [
-        "problem.until=10.0",
-        "output.every=2.5",
+        "problem.until=5.0",
+        "output.every=1.25",
         "method.samples=10000",
         "method.rtol=1e-2",
         'map=[{kind="affine"}, {kind="block", width=16, spread=3.0}]',

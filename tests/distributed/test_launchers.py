@@ -52,7 +52,7 @@ def test_the_variables_of_srun_bring_two_processes_together(tmp_path, alone):
 
     def task(rank: int) -> subprocess.CompletedProcess:
         own = {"SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)}
-        return cli("run", "ou-2d", *FLOW, "--out", tmp_path / "run", **step, **own)
+        return cli("run", "ou-2d", *FLOW, "--out", tmp_path / "run", launcher="none", **step, **own)
 
     with ThreadPoolExecutor(2) as nodes:
         done = list(nodes.map(task, range(2)))

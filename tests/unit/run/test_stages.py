@@ -328,7 +328,7 @@ def test_stages_want_a_map_that_can_be_made_again():
     map = ModuleMap(2, torch.nn.Linear(2, 2, dtype=torch.float64), anchored=True)
     with pytest.raises(wgf.InputError, match="only the built-in maps"):
         wgf.solve(PROBLEM, map, OPTIONS, stages=wgf.Stages([0.1]))
-    short, strict = PROBLEM.replace(until=0.05), wgf.Stages("auto", deformation=1e-9)
+    short, strict = PROBLEM.replace(until=0.02), wgf.Stages("auto", deformation=1e-9)
     assert len(wgf.solve(short, map, OPTIONS, stages=strict).state.stages) == 0
     assert len(wgf.solve(short, wgf.BlockFlow(2, 6), OPTIONS, stages=strict).state.stages) > 0
 
