@@ -45,8 +45,8 @@ def cli(
     *arguments: str | Path, ranks: int = 1, launcher: str = "fork", timeout: float = 240,
     **environment: str,
 ):  # fmt: skip
-    """`hpc-wgf …` on ranks of their own, forked, under a launcher or, with "none", in a process that
-    may run beside others; the finished process, never raising."""
+    """`hpc-wgf …` on ranks of their own, forked, under a launcher or, with "none", in a process
+    that may run beside others; the finished process, never raising."""
     program = ["-m", "hpc_wgf", *map(str, arguments)]
     return _started(program, ranks, launcher, timeout, environment)
 

@@ -48,7 +48,8 @@ def serve() -> None:
         for environment in job["environments"]:
             child = os.fork()
             if child == 0:
-                return _run(job["program"], environment, job["out"], job["err"])
+                _run(job["program"], environment, job["out"], job["err"])
+                return
             ranks.append(child)
         print(json.dumps(_ended(ranks, time.monotonic() + job["timeout"])), flush=True)
 
