@@ -2,7 +2,8 @@
 
 from .blocks import RandomStream, SampleBlocks, affordable, samples_to_check
 from .communicator import Communicator, LocalCommunicator, agreed
-from .environment import communicator_from_environment, one_thread
+from .environment import communicator_from_environment
+from .gpus import Resource, in_words, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
 from .session import distributed
@@ -17,6 +18,7 @@ __all__ = [
     "MPICommunicator",
     "Place",
     "RandomStream",
+    "Resource",
     "SampleBlocks",
     "StopRequest",
     "TorchCommunicator",
@@ -27,6 +29,7 @@ __all__ = [
     "communicator_from_environment",
     "distributed",
     "find_place",
+    "in_words",
     "one_thread",
     "samples_to_check",
     "status_of_stop",

@@ -50,8 +50,6 @@ class Place:
     """The host where rank 0 can be met; None where the launcher does not tell."""
     port: int | None = None
     """The port there; None where the launcher does not tell."""
-    bound: bool = False
-    """Whether the process sees no GPUs but its own (`srun --gpus-per-task=1`)."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.rank < self.size and 0 <= self.local_rank < self.local_size):
@@ -60,12 +58,6 @@ class Place:
                 f"{self.local_rank} of {self.local_size}: ranks count from 0 and stay below their "
                 "number. Look for variables of another launcher in the environment."
             )
-
-    def gpu(self, visible: int) -> int | None:
-        """The number of this rank's GPU among the `visible` ones; None if there are too few."""
-        if self.bound and visible:
-            return 0
-        return self.local_rank if self.local_size <= visible else None
 
 
 def find_place(environment: Mapping[str, str]) -> Place:
@@ -150,8 +142,6 @@ def _slurm(environment: Mapping[str, str]) -> Place:
         local_rank,
         local_size,
         *_master(environment, head, "SLURM_JOB_ID", "SLURM_STEP_ID"),
-        # The value is "1" or, with the kind of the GPU, "a100:1".
-        bound=environment.get("SLURM_GPUS_PER_TASK", "").rpartition(":")[2] == "1",
     )
 
 

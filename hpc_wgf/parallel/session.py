@@ -16,10 +16,10 @@ from ..errors import (
     WgfError,
     error_line,
 )
-from ..log import LOG
 from .communicator import Communicator
 from .environment import communicator_from_environment
 from .launcher import find_place
+from .watch import say
 
 _EXIT_INPUT, _EXIT_RUN = 2, 1
 
@@ -74,7 +74,6 @@ def _say(communicator: Communicator, error: Exception) -> None:
     else:
         message = f"{where}{error_line(error)}"
     if communicator.report_failure(message):
-        print(f"error: {message}", file=sys.stderr, flush=True)
-        LOG.error(f"error: {message}")
+        say(message)
         if "HPC_WGF_TRACEBACK" in os.environ:
             traceback.print_exception(error)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import json
 import os
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
@@ -17,17 +19,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..errors import CommunicationError, InputError, MissingRankError, PlaceError
+from ..errors import CommunicationError, MissingRankError
+from .gpus import Resource, refuse_unfit
 from .launcher import Place
+from .meeting import Meeting
 from .pairwise import pairwise_sum
-from .patience import RENDEZVOUS, Patience
+from .patience import Patience
+from .peer import Process
+from .watch import FAILURE, LEFT, Finding, Watch, beat_of, process_of, say
 
-_FAILURE, _LEFT, _DEVICE = "hpc_wgf/failure", "hpc_wgf/left", "hpc_wgf/device"
+_ABORTED, _CLOSED = "hpc_wgf/left", "hpc_wgf/closed"
 _STARTED, _CONNECTED = "hpc_wgf/started", "hpc_wgf/connected"
 _CONNECTIONS = 5  # Attempts of gloo to connect with a rank.
-_ASKING = 0.05  # Seconds between two looks for others who have not come yet.
 _SETTLING = 0.05  # Seconds in which a thread of a closed group gets the interpreter's lock.
-_PATIENCE = 5.0  # Seconds in which others read reports, which the process of rank 0 may hold.
+_PATIENCE = 5.0  # Seconds in which others read what the process of rank 0 may hold.
 _R = TypeVar("_R")
 
 
@@ -35,10 +40,12 @@ class TorchCommunicator:
     """The `Communicator` of all ranks by the default process group of torch.distributed.
 
     `place`: that of this process, with the address and port at which the ranks meet. `device`:
-    where this rank computes. `patience`: how long it waits for the others.
+    where this rank computes. `patience`: how long it waits for the others. Where a rank is lost
+    and this process waits in a call that does not notice, a thread ends it (see `Watch`).
 
     Errors: `InputError` where the place has no address or port, the ranks do not meet, or their
-    devices differ in kind; `CommunicationError` in every collective after a rank has ended.
+    devices do not fit (see `refuse_unfit`); `CommunicationError` in every collective after a rank
+    has ended.
     """
 
     def __init__(
@@ -47,103 +54,51 @@ class TorchCommunicator:
         self.device = device
         self.rank, self.size = place.rank, place.size
         self.closed = False
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        self.capturable = backend == "nccl"
+        self.capturable = device.type == "cuda"
         self._place, self._patience = place, patience or Patience()
-        self._store = self._met()
+        self._meeting = Meeting(place, self._patience)
+        self._store = self._meeting.store
+        self._speaking, self._aborting = threading.Lock(), threading.Lock()
+        self._parts = 0  # collectives begun and ended
+        self._introduce()
+        self._connect()
+        # NCCL's own watch does not see collectives inside a graph, and does not wake the host.
+        self._connection_of_watch = self._meeting.another_connection()
+        self._watch = Watch(
+            self._connection_of_watch, self.rank, self.size, self._patience,
+            held=not self._meeting.held, end=self._given_up,
+            taken_part=(lambda: self._parts) if self.capturable else None,
+        )  # fmt: skip
+        self._process = os.getpid()
+        atexit.register(self._leave)
+
+    def _introduce(self) -> None:
+        """Tell the others who this is, and refuse what does not fit together."""
+        self._store.set(f"{_STARTED}/{self.rank}", json.dumps(asdict(Resource.of(self.device))))
+        self._store.set(process_of(self.rank), str(Process.own()))
+        self._store.set(beat_of(self.rank), "0")
         # Who has not started yet is waited for here, and not in a collective, whose patience is
         # that of a long step.
-        self._await_all(_STARTED)
-        self._agree_on_device()
+        self._meeting.await_all(_STARTED)
+        found = self._meeting.told([f"{_STARTED}/{rank}" for rank in range(self.size)])
+        refuse_unfit([Resource(**json.loads(each)) for each in found])
+
+    def _connect(self) -> None:
+        backend = "nccl" if self.capturable else "gloo"
         # All are there, so that connecting takes no time; gloo waits five times as long for one
         # that has ended meanwhile.
-        connecting = timedelta(seconds=self._patience.rendezvous / _CONNECTIONS)
+        attempts = 1 if self.capturable else _CONNECTIONS
+        connecting = timedelta(seconds=self._patience.rendezvous / attempts)
         try:
             dist.init_process_group(
-                backend, store=self._store, rank=self.rank, world_size=self.size, timeout=connecting
-            )
+                backend, store=self._store, rank=self.rank, world_size=self.size,
+                timeout=connecting, device_id=self.device if self.capturable else None,
+            )  # fmt: skip
         except RuntimeError as error:  # DistNetworkError, DistStoreError
-            raise MissingRankError(self._apart(_first_line(error))) from error
+            raise MissingRankError(self._meeting.apart(error)) from error
         dist.distributed_c10d._set_pg_timeout(timedelta(seconds=self._patience.collective))
         # A rank that fails from here on would else be mistaken for one that never came.
-        self._await_all(_CONNECTED)
-
-    def _met(self) -> Any:
-        """The store that rank 0 holds for all, or under torchrun the agent of the first node."""
-        address, port = _meeting_point(self._place)
-        held = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        if self.rank and not self._is_open(address, port):
-            raise MissingRankError(
-                self._waited("rank 0, which holds the meeting point, to open it")
-            )
-        try:
-            store = dist.TCPStore(  # type: ignore[attr-defined]
-                address, port, self.size, self.rank == 0 and not held,
-                timeout=timedelta(seconds=self._patience.rendezvous),
-                wait_for_workers=False, multi_tenant=not held,
-            )  # fmt: skip
-        except RuntimeError as error:  # DistNetworkError
-            raise InputError(self._apart(_first_line(error))) from error
-        # The agent's store outlives ranks that are started again, with all that they have said.
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        return dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
-
-    def _is_open(self, address: str, port: int) -> bool:
-        """Whether somebody listens there within our patience. The store itself would ask once more
-        after its time, and print a trace of its own."""
-        end = time.monotonic() + self._patience.rendezvous
-        while time.monotonic() < end:
-            try:
-                left = max(_ASKING, end - time.monotonic())
-                socket.create_connection((address, port), timeout=left).close()
-            except OSError:  # Refused, as rank 0 is late, or a name that is not known yet.
-                time.sleep(_ASKING)
-            else:
-                return True
-        return False
-
-    def _await_all(self, stage: str) -> None:
-        """Wait until all ranks have come to this `stage`."""
-        try:
-            here, end = self._store.add(stage, 1), time.monotonic() + self._patience.rendezvous
-            while here < self.size and time.monotonic() < end:
-                time.sleep(_ASKING)
-                here = self._store.add(stage, 0)
-        except RuntimeError as error:  # Rank 0, which holds the store, has ended, and has said why.
-            raise InputError(self._apart(_first_line(error))) from error
-        if here < self.size:
-            missing = f"{self.size - here} of {self.size} ranks, which did not come"
-            raise InputError(self._waited(missing))
-
-    def _waited(self, for_whom: str) -> str:
-        place, seconds = self._place, self._patience.rendezvous
-        return (
-            f"rank {self.rank} waited {seconds:g} s at {place.address}, port {place.port}, for "
-            f"{for_whom}: start all {self.size} ranks with the same MASTER_ADDR and MASTER_PORT, "
-            f"look for messages of those that ended, or set {RENDEZVOUS} to more seconds"
-        )
-
-    def _apart(self, cause: str) -> str:
-        return (
-            f"rank {self.rank} of {self.size} did not meet the others at {self._place.address}, "
-            f"port {self._place.port}: {cause} Either another job has that port (set MASTER_PORT "
-            "to a free one, the same on all ranks) or a rank has ended before"
-        )
-
-    def _agree_on_device(self) -> None:
-        """Refuse ranks on CPUs together with ranks on GPUs: gloo and NCCL cannot communicate."""
-        mine = self.device.type
-        if self.rank == 0:
-            self._store.set(_DEVICE, mine)
-        try:
-            first = self._store.get(_DEVICE).decode()
-        except RuntimeError as error:
-            raise InputError(self._apart(_first_line(error))) from error
-        if first != mine:
-            raise PlaceError(
-                f"rank {self.rank} runs on {mine}, but rank 0 on {first}: nodes differ in their "
-                "GPUs; use --device cpu, or nodes of one kind"
-            )
+        self._meeting.await_all(_CONNECTED)
 
     def sum(self, tensor: Tensor) -> Tensor:
         if tensor.device.type == "cpu":
@@ -173,23 +128,62 @@ class TorchCommunicator:
     def report_failure(self, message: str) -> bool:
         note = f"{self.rank}|{message}"
         try:
-            return bool(self._store.compare_set(_FAILURE, "", note).decode() == note)
-        except RuntimeError:  # The store's host has ended: no rank is left to read the report.
-            return True
+            first = bool(self._store.compare_set(FAILURE, "", note).decode() == note)
+        except RuntimeError:  # The store has gone, and with it whoever could say who is the first.
+            return self._speaks_alone()
+        return first and self._speaking.acquire(blocking=False)
+
+    def _speaks_alone(self) -> bool:
+        """Whether this rank says why it ends, once, where the store has gone: rank 0 was lost, for
+        which rank 1 speaks and the first rank of every node, or it had left before."""
+        wanted = self._watch.first_has_left or self.rank == 1 or self._place.local_rank == 0
+        return wanted and self._speaking.acquire(blocking=False)
 
     def reported_failure(self, wait: float) -> str | None:
         try:
             deadline = time.monotonic() + wait
-            while not self._store.check([_FAILURE]):
+            while not self._store.check([FAILURE]):
                 if time.monotonic() > deadline:
                     return None
                 time.sleep(0.05)
-            return str(self._store.get(_FAILURE).decode().partition("|")[2])
+            return str(self._store.get(FAILURE).decode().partition("|")[2])
         except RuntimeError:
             return None
 
+    def _given_up(self, found: Finding) -> None:
+        """End this process for what its watch has found."""
+        said = found.message
+        if said and (self._speaks_alone() if found.store_lost else self.report_failure(said)):
+            say(said)
+        elif self._speaking.locked():
+            return  # The main thread has the word, and ends the process when it has spoken.
+        self._abort(1, None if found.store_lost else self._connection_of_watch, found.lost)
+
     def close(self) -> None:
         self.closed = True
+        self._leave()
+        self._release()
+
+    def _leave(self) -> None:
+        """Tell the watches of the others that this rank ends as it should; rank 0, whose process
+        may hold the store, waits until all have."""
+        if self._process != os.getpid():  # A child of this process ends.
+            return
+        atexit.unregister(self._leave)
+        self._watch.stop()
+        with suppress(RuntimeError):  # The store's host may have ended.
+            self._store.set(beat_of(self.rank), LEFT)
+            self._await_others(self._store, _CLOSED, self._store.add(_CLOSED, 1))
+
+    def _await_others(self, store: Any, key: str, number: int) -> None:
+        """Rank 0 waits until all ranks have added to the `number` under a key."""
+        end = time.monotonic() + _PATIENCE
+        while self.rank == 0 and number < self.size and time.monotonic() < end:
+            time.sleep(0.01)
+            number = store.add(key, 0)
+
+    @staticmethod
+    def _release() -> None:
         dist.destroy_process_group()
         # A group kept alive by a reference cycle has threads, and one that frees its last tensor
         # while the interpreter ends would abort the process. Collecting the group joins them.
@@ -197,41 +191,29 @@ class TorchCommunicator:
         time.sleep(_SETTLING)
 
     def abort(self, status: int) -> NoReturn:
-        """End this process. The collectives of other ranks fail, or the launcher ends them."""
+        """End this process. The collectives of other ranks fail, or their watches or the launcher
+        end them."""
+        self._abort(status, self._store, 0)
+
+    def _abort(self, status: int, store: Any | None, lost: int) -> NoReturn:
+        """`store`: a connection that no other thread uses; None where it has gone. `lost`: ranks
+        that will not come here any more."""
+        self._aborting.acquire()  # For ever: another thread that comes here waits for the end.
         sys.stdout.flush()
         sys.stderr.flush()
-        with suppress(RuntimeError):  # The store's host may have ended.
-            left = self._store.add(_LEFT, 1)
-            if self.rank == 0 and left < self.size:
-                threading.Thread(target=self.close, daemon=True).start()  # Wakes the others.
-            end = time.monotonic() + _PATIENCE
-            while self.rank == 0 and left < self.size and time.monotonic() < end:
-                time.sleep(0.01)
-                left = self._store.add(_LEFT, 0)
+        if store is not None:
+            with suppress(RuntimeError):  # The store's host may have ended.
+                left = store.add(_ABORTED, 1 + lost)
+                if self.rank == 0 and left < self.size:
+                    threading.Thread(target=self._release, daemon=True).start()  # Wakes the others.
+                self._await_others(store, _ABORTED, left)
         os._exit(status)  # A clean-up would wait for the others.
 
-    @staticmethod
-    def _collective(call: Callable[..., _R], *arguments: Any) -> _R:
+    def _collective(self, call: Callable[..., _R], *arguments: Any) -> _R:
+        self._parts += 1
         try:
             return call(*arguments)
         except RuntimeError as error:  # torch raises DistBackendError, a RuntimeError
             raise CommunicationError(f"a collective failed: {error}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _meeting_point(place: Place) -> tuple[str, int]:
-    if place.address is not None and place.port is not None:
-        return place.address, place.port
-    missing = [
-        name
-        for name, value in (("MASTER_ADDR", place.address), ("MASTER_PORT", place.port))
-        if value is None
-    ]
-    raise InputError(
-        f"{place.launcher} does not tell where rank 0 of {place.size} can be met: set "
-        f"{' and '.join(missing)} to the host of rank 0 and a free port there, the same on "
-        "all ranks, or use --comm mpi"
-    )
+        finally:
+            self._parts += 1
