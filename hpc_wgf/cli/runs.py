@@ -128,12 +128,7 @@ def _run(
     from ..report import print_summary
     from ..solution import solve
 
-    if communicator.rank == 0:
-        name, version_ = run_file.problem.name, version("hpc-wgf")
-        LOG.info(
-            f"hpc-wgf {version_} {'goes on with' if resume else 'runs'} {name} on "
-            f"{communicator.size} rank(s) into {path}"
-        )
+    _tell_begin(run_file.problem.name, path, communicator, telling, resume=resume)
     with stop_request(speaks=communicator.rank == 0) as request, telling.warned():
         try:
             solution = solve(
@@ -160,6 +155,21 @@ def _run(
         go_on = f"hpc-wgf resume {shlex.quote(str(path))}{trust}"
         last = f"stopped on request at t = {solution.time:.6g}; go on with: {go_on}"
         _end_stopped(last, communicator)
+
+
+def _tell_begin(
+    name: str, path: Path, communicator: Communicator, telling: Telling, *, resume: bool
+) -> None:
+    """Say what runs, and on what: a GPU that is left idle is to be seen."""
+    from ..parallel import Resource, in_words
+
+    on = in_words(communicator.gather(Resource.of(communicator.device)))
+    if communicator.rank:
+        return
+    does = "goes on with" if resume else "runs"
+    LOG.info(f"hpc-wgf {version('hpc-wgf')} {does} {name} on {on} into {path}")
+    if telling.show_progress:
+        print(f"{name}: {on}", file=sys.stderr)
 
 
 def _end_stopped(last: str, communicator: Communicator) -> NoReturn:

@@ -100,25 +100,6 @@ def test_tasks_of_a_node(counts, node, expected):
 
 
 @pytest.mark.parametrize(
-    ("changed", "visible", "expected"),
-    [
-        ({}, 2, 1),
-        ({}, 4, 1),
-        ({}, 1, None),
-        ({}, 0, None),
-        ({"SLURM_GPUS_PER_TASK": "1"}, 1, 0),
-        ({"SLURM_GPUS_PER_TASK": "a100:1"}, 1, 0),
-        ({"SLURM_GPUS_PER_TASK": "1"}, 0, None),
-        ({"SLURM_GPUS_PER_TASK": "2"}, 2, 1),
-    ],
-)
-def test_the_gpu_of_a_rank(changed, visible, expected):
-    """Where Slurm showed each rank its own GPU alone, two ranks of a node saw one GPU and went to
-    the CPU."""
-    assert find_place(SRUN_HERE | changed).gpu(visible) == expected
-
-
-@pytest.mark.parametrize(
     ("environment", "message"),
     [
         (TORCHRUN | {"RANK": "first"}, "RANK=first: expected a whole number"),

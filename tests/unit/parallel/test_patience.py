@@ -15,9 +15,12 @@ from hpc_wgf.parallel.patience import Patience
 
 
 def test_a_minute_to_start_and_half_an_hour_in_a_step():
-    assert Patience.of({}) == Patience(60.0, 1800.0)
-    given = {"HPC_WGF_RENDEZVOUS_TIMEOUT": "300", "HPC_WGF_COLLECTIVE_TIMEOUT": "7.5"}
-    assert Patience.of(given) == Patience(300.0, 7.5)
+    assert Patience.of({}) == Patience(60.0, 1800.0, 60.0)
+    given = {
+        "HPC_WGF_RENDEZVOUS_TIMEOUT": "300", "HPC_WGF_COLLECTIVE_TIMEOUT": "7.5",
+        "HPC_WGF_HEARTBEAT_TIMEOUT": "9",
+    }  # fmt: skip
+    assert Patience.of(given) == Patience(300.0, 7.5, 9.0)
 
 
 @pytest.mark.parametrize("given", ["", "soon", "0", "-1", "nan", "inf", "1e12"])
