@@ -66,6 +66,8 @@ class Linearizer(ABC):
         # which lives on after a step until Python looks for cycles.
         self._key = object()
         self.kept_bytes = 0
+        self._budget = 0  # found with the first linearisation
+        self._is_full = False  # whether memory has been refused
         if places is not None:
             self._order = like.new_empty(sum(self.sizes), dtype=torch.int64)
             for part, place in zip(self.matrices(self._order), places, strict=True):
@@ -85,18 +87,25 @@ class Linearizer(ABC):
         """The linearisation at z, (n, d), for products with J and ∇T.
 
         What the products need is kept in memory if `kept_bytes` then does not exceed `budget`, and
-        recomputed in every product otherwise; the results are the same to the bit. The budget, in
-        bytes, is 2 GiB by default, on a GPU a quarter of its memory.
+        recomputed in every product otherwise, as also where memory is refused; the results are the
+        same to the bit, so that ranks need not agree on it. The budget, in bytes, is 2 GiB by
+        default, on a GPU a quarter of its memory, but at most half of what was free there when the
+        first one was made.
         """
-        n = z.shape[0]
-        nbytes = n * self.bytes_per_sample
-        if self.kept_bytes + nbytes > (default_budget(self.like) if budget is None else budget):
-            chunk = self.chunk(self.buffer("storage", self.rows, n))
-            return Linearization(self, chunk, z, nbytes=0)
-        chunk = self.chunk(self.like.new_empty(self.rows, n))
-        chunk.fill(z.T)
-        self.kept_bytes += nbytes
-        return Linearization(self, chunk, None, nbytes=nbytes)
+        if budget is None:
+            budget = self._budget = self._budget or default_budget(self.like)
+        nbytes = z.shape[0] * self.bytes_per_sample
+        if not self._is_full and self.kept_bytes + nbytes <= budget:
+            try:
+                chunk = self.chunk(self.like.new_empty(self.rows, z.shape[0]))
+                chunk.fill(z.T)
+            except torch.OutOfMemoryError:  # Of GPUs alone.
+                self._is_full = True
+            else:
+                self.kept_bytes += nbytes
+                return Linearization(self, chunk, None, nbytes=nbytes)
+        chunk = self.chunk(self.buffer("storage", self.rows, z.shape[0]))
+        return Linearization(self, chunk, z, nbytes=0)
 
     def direction(self, v: Tensor) -> Matrices:
         """v, (p,), packed for products with J; it may hold further columns that they need."""
@@ -192,7 +201,12 @@ def default_budget(like: Tensor) -> int:
     """Bytes that the linearisations of one θ may keep on the device of `like`, for each rank."""
     if not like.is_cuda:
         return budget_on(None)
-    return budget_on(torch.cuda.get_device_properties(like.device).total_memory)
+    free, total = torch.cuda.mem_get_info(like.device)
+    # What torch has taken from the GPU and does not use is free as well.
+    reserved, used = (
+        of(like.device) for of in (torch.cuda.memory_reserved, torch.cuda.memory_allocated)
+    )
+    return min(budget_on(total), (free + reserved - used) // 2)
 
 
 def budget_on(gpu_memory: int | None) -> int:

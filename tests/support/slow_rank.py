@@ -35,4 +35,7 @@ else:
         found["error"] = str(error)
     found["gave_up_after"] = time.monotonic() - begun
 Path(sys.argv[1]).write_text(json.dumps(found))
+other = Path(sys.argv[1]).with_name("1.json")
+while ranks.rank == 0 and not other.exists():  # Its watch would end the other for a lost rank.
+    time.sleep(0.1)
 os._exit(0)  # Nobody is left to part with.

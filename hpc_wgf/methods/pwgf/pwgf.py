@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ...choices import Preconditioning, Solver, ToleranceUnit
@@ -30,6 +29,7 @@ from .checks import check_options, checks
 from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
+from .precision import in_own_precision
 from .step_samples import StepSamples
 from .units import reciprocal_condition
 from .velocity import Monitor, StepContext, Velocity, VelocitySolver
@@ -71,8 +71,6 @@ class PWGF:
         check_options(self.problem, options, setting.evaluation.ensemble.total)
         self._residual_is_defined = residual_is_defined(setting.problem)
         self.scheme = SCHEMES[options.scheme]
-        if self.communicator.device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = options.tf32
         self.reciprocal_condition = reciprocal_condition(setting.problem.start)
         self._spread = float(start_frame(setting.problem.start).deviations.norm())
         self._samples = StepSamples(setting, options)
@@ -150,6 +148,7 @@ class PWGF:
             "force_square": found.force_square,
         }
 
+    @in_own_precision
     def velocity_at(self, state: State[WarmStart]) -> Velocity:
         """η on the samples of the step that begins at `state`, damped as the step wants it."""
         time, held_out = state.time, self.validation_samples(state.map, state.step)
@@ -211,6 +210,7 @@ class PWGF:
         options ask for none."""
         return self._samples.held_out(map, step)
 
+    @in_own_precision
     def system(
         self, map: MapState, ensemble: Ensemble, time: float | None = None
     ) -> NormalEquations:
@@ -219,6 +219,7 @@ class PWGF:
         options, flow = self.options, self.problem.at(time)
         return assemble(map.active(), ensemble, flow, form=options.form, budget=options.budget)
 
+    @in_own_precision
     def advance(self, state: State[WarmStart], step_size: float) -> Trial[WarmStart]:
         begun: Velocity = state.entered
         first, repeated = self._for_step(state, begun, step_size)
@@ -270,6 +271,7 @@ class PWGF:
             moved=moved,
         )
 
+    @in_own_precision
     def evaluate(self, map: MapState, ensemble: Ensemble, time: float | None = None) -> Velocity:
         """η on given samples at a time, by default that of the start, by a solve that nothing
         precedes.
