@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs hpc-wgf by mpirun, with ranks that talk by MPI; arguments go to hpc-wgf.
-# Usage: bash launch/mpirun.sh run ou-10d                         (two ranks here)
+# Usage: bash launch/mpirun.sh run ou-10d                         (a rank a GPU here, else two)
 #        RANKS=8 HOSTFILE=hosts bash launch/mpirun.sh run ou-10d  (RANKS: of all nodes together)
 # MPIRUN: the mpirun of the MPI library for which mpi4py is built [that of .venv, else of PATH];
 # MPIRUN_FLAGS: more options for it.
@@ -9,7 +9,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 bash "$root/launch/setup.sh"
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"   # one thread a rank: ranks are the parallelism
-ranks="${RANKS:-2}"
+source "$root/launch/gpus.sh"
+ranks="${RANKS:-$(default_ranks)}"
 mpirun="${MPIRUN:-$root/.venv/bin/mpirun}"
 [ -x "$mpirun" ] || mpirun=$(command -v mpirun) || {
   echo "error: no mpirun in .venv or PATH: set MPIRUN" >&2; exit 2; }

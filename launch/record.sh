@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 bash launch/setup.sh
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+source launch/gpus.sh
 mkdir -p data/runs data/pictures
 [ $# -gt 0 ] || set -- $(cd hpc_wgf/problems/catalogue && ls -- *.toml |
   sed 's/\.toml$//; s/^ou-scaling$/&:problem.dimension=2 &:problem.dimension=32/')
@@ -17,7 +18,7 @@ for job in "$@"; do
   name=${job%%:*}
   setting=${job#"$name"}
   record=$name${setting:+-${setting##*=}}
-  .venv/bin/torchrun --standalone --nproc-per-node "${RANKS:-2}" \
+  .venv/bin/torchrun --standalone --nproc-per-node "${RANKS:-$(default_ranks)}" \
     -m hpc_wgf run "$name" ${setting:+--set "${setting#:}"} --out "$work/$record" > /dev/null
   .venv/bin/hpc-wgf report "$work/$record" --json --picture "data/pictures/$record.png" \
     | .venv/bin/python -m json.tool > "$work/$record.json"

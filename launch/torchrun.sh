@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs hpc-wgf by torchrun, on this node or on several; arguments go to hpc-wgf.
-# Usage: bash launch/torchrun.sh run ou-10d                       (two ranks here)
+# Usage: bash launch/torchrun.sh run ou-10d                       (a rank a GPU here, else two)
 #        RANKS=4 bash launch/torchrun.sh resume runs/ou-10d.zarr  (RANKS: ranks on each node)
 # On several nodes start it once on each, with the same HEAD and its own NODE_RANK 0, 1, …:
 #        NNODES=2 NODE_RANK=0 HEAD=node1 bash launch/torchrun.sh run ou-10d
@@ -28,13 +28,16 @@ else
     --rdzv-conf "is_host=$([ "$number" = 0 ] && echo 1 || echo 0)")
 fi
 
+source "$root/launch/gpus.sh"
+mapfile -t near < <(numa_binding "$root/.venv/bin/torchrun")
+
 # A request to stop is for the ranks, which may not get it themselves; torchrun would die of it.
 source "$root/launch/signals.sh"
 set -m                                           # else what runs beside a script ignores Ctrl-C
 (
   trap '' USR1
-  exec "$root/.venv/bin/torchrun" --nnodes "$nodes" --nproc-per-node "${RANKS:-2}" \
-    --max-restarts "${RESTARTS:-0}" "${where[@]}" -m hpc_wgf "$@"
+  exec "$root/.venv/bin/torchrun" --nnodes "$nodes" --nproc-per-node "${RANKS:-$(default_ranks)}" \
+    --max-restarts "${RESTARTS:-0}" "${near[@]}" "${where[@]}" -m hpc_wgf "$@"
 ) &
 torchrun=$!
 # Again and again: ranks that are still starting do not hear it.

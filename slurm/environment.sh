@@ -12,7 +12,7 @@ source launch/signals.sh
 bash launch/setup.sh                           # SITE: once, by hand, where nodes see no network
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-# One rank a GPU; without GPUs one rank a core.
+# One rank a GPU; without GPUs one rank a core. Ranks that would share a GPU are refused.
 export RANKS="${RANKS:-${SLURM_GPUS_ON_NODE:-${SLURM_CPUS_ON_NODE:-1}}}"
 # What srun no longer takes over from sbatch by itself.
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"

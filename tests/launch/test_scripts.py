@@ -52,6 +52,34 @@ def test_a_script_hands_signals_on_and_ends_as_what_it_started(last):
         assert script.stdout.read() == ""  # what it started holds the pipe no more
 
 
+@pytest.mark.parametrize(
+    ("cards", "visible", "knows", "said"),
+    [
+        (0, None, True, ["0", "2"]),
+        (1, None, True, ["1", "1", "--numa-binding=node"]),
+        (4, None, False, ["4", "4"]),
+        (4, "0,2", True, ["2", "2", "--numa-binding=node"]),
+        (4, "", True, ["0", "2"]),
+    ],
+)
+def test_ranks_are_as_many_as_gpus_where_there_are_any(tmp_path, cards, visible, knows, said):
+    """Two ranks on one GPU are refused. torchrun before 2.9 knows no binding to cores."""
+    listed = "\\n".join(f"GPU {k}: H100" for k in range(cards)) + "\\n" * (cards > 0)
+    options = "--numa-binding {node}" if knows else ""
+    for name, prints in (("nvidia-smi", listed), ("torchrun", options), ("numactl", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\nprintf -- '{prints}'\n")
+        (tmp_path / name).chmod(0o755)
+    here = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c",
+         f'source "{ROOT}/launch/gpus.sh"; gpus; default_ranks; numa_binding torchrun'],
+        env={**here, "PATH": f"{tmp_path}:{here['PATH']}",
+             **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == said
+
+
 def test_restarts_are_not_for_batch_jobs(tmp_path):
     """There a run that has stopped would be begun again in the job that is to end."""
     (tmp_path / "launch").mkdir()

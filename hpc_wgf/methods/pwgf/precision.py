@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import update_wrapper
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
@@ -12,7 +12,8 @@ import torch
 from ...parallel import Communicator
 from .options import PWGFOptions
 
-_P, _R = ParamSpec("_P"), TypeVar("_R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class _Runner(Protocol):
@@ -42,11 +43,11 @@ def in_own_precision(
     """The method of a runner, in whose calls products are as its option `tf32` says. What measures
     a run is not among them: that is to see the map as whoever uses it afterwards."""
 
-    @wraps(method)
     def inside(self: _S, *arguments: _P.args, **named: _P.kwargs) -> _R:
         if self.communicator.device.type != "cuda":
             return method(self, *arguments, **named)
         with tensor_float(self.options.tf32):
             return method(self, *arguments, **named)
 
+    update_wrapper(inside, method)
     return inside
