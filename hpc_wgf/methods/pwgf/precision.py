@@ -43,7 +43,7 @@ def in_own_precision(
     """The method of a runner, in whose calls products are as its option `tf32` says. What measures
     a run is not among them: that is to see the map as whoever uses it afterwards."""
 
-    def inside(self: _S, *arguments: _P.args, **named: _P.kwargs) -> _R:
+    def inside(self: _S, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
         if self.communicator.device.type != "cuda":
             return method(self, *arguments, **named)
         with tensor_float(self.options.tf32):
