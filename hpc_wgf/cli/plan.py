@@ -35,6 +35,9 @@ def plan(
     execute: Annotated[
         bool, typer.Option("--dry-run", help="also execute a step of rank 0 on a fake group")
     ] = False,
+    weak: Annotated[
+        bool, typer.Option("--weak", help="fewer ranks have as many samples each, not in all")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
 ) -> None:
     """Memory, communication and seconds a step of a job, and the largest n that fits its memory.
@@ -56,5 +59,6 @@ def plan(
         preconditioners=preconditioners,
         calibration=calibration,
         execute=solve if execute else None,
+        weak=weak,
         as_json=as_json,
     )

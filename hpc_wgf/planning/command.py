@@ -31,7 +31,7 @@ from .table import print_plan, print_ran
 def plan(
     name: str, settings: Sequence[str], *, nodes: int, per_node: int, device: str,
     products: float | None, like: Path | None, preconditioners: float | None,
-    calibration: Path | None, execute: Callable[..., object] | None, as_json: bool,
+    calibration: Path | None, execute: Callable[..., object] | None, weak: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the plan of a run on `nodes` with `per_node` ranks each, as a table or as JSON.
 
@@ -39,6 +39,7 @@ def plan(
     products with Ĝ in a solve; `like`: a store or a report of a run to take them from.
     `preconditioners`: made in a step. `calibration`: a record for `calibrated`. `execute`:
     `hpc_wgf.solve`, by which a step is also executed (see `dry_run`); None for a plan alone.
+    `weak`: whether fewer ranks are planned with as many samples each, and not with as many in all.
 
     Errors: `InputError` for what does not fit.
     """
@@ -57,7 +58,7 @@ def plan(
     # The dry run comes first: its peak of memory is that of the process.
     ran = None if execute is None else dry_run(job, ranks, hardware, execute)
     planner = Planner(job, hardware, per_node)
-    planned = planner.plan(ranks, counts)
+    planned = planner.plan(ranks, counts, weak=weak)
     beside = None if ran is None else _beside(ran, planner, hardware)
     if as_json:
         print(json.dumps(_rows(planned, found, hardware, ran, beside)))

@@ -52,6 +52,9 @@ class Device:
     """Fraction of the peak rate that the solver's matrix products reach."""
     bandwidth: float
     """Bytes a second that operations other than matrix products read and write."""
+    product_bandwidth: float
+    """Bytes a second that matrix products read and write: on a GPU those of its memory, on a CPU
+    those of the cache, in which a chunk of samples lies."""
     matrices: float
     """Small matrices a second that are factored where their operations cost nothing."""
     matrix_share: float
@@ -87,7 +90,8 @@ class Device:
 
 # The CUDA context, the buffers of NCCL and the workspaces of cuBLAS take about 1.5 GiB of a GPU.
 _GPU_BASE = 3 * _GIB // 2
-_INFINIBAND_HDR, _INFINIBAND_NDR = Link(2e-5, 25e9), Link(2e-5, 50e9)  # 200, 400 Gbit/s a GPU
+# 200 and 400 Gbit/s a GPU; the latency is that of one level of NCCL's tree.
+_INFINIBAND_HDR, _INFINIBAND_NDR = Link(1e-5, 25e9), Link(1e-5, 50e9)
 
 
 def _gpu(
@@ -97,7 +101,8 @@ def _gpu(
     fp64, fp32, tf32 = rates
     return Device(
         name=name, memory=gib * _GIB, base=_GPU_BASE, fp64=fp64, fp32=fp32, tf32=tf32, share=0.6,
-        bandwidth=0.8 * bandwidth, matrices=1e8, matrix_share=0.05, call=5e-6,
+        bandwidth=0.8 * bandwidth, product_bandwidth=0.8 * bandwidth,
+        matrices=1e8, matrix_share=0.05, call=5e-6,
         inside=Link(1e-5, nvlink), between=between,
     )  # fmt: skip
 
@@ -118,6 +123,7 @@ _KNOWN = (
         tf32=72e9,
         share=0.9,
         bandwidth=8e9,  # In GB/s: tanh in a core's cache 2 to 3, sums there 100, main memory 16.
+        product_bandwidth=100e9,
         matrices=3e6,
         matrix_share=0.06,
         call=4e-6,

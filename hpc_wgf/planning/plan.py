@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .cost_model import CostModel, profile
@@ -39,7 +39,8 @@ class Line:
     seconds: float
     """Seconds of a step."""
     efficiency: float
-    """Seconds of one rank over P times the seconds of P ranks."""
+    """Seconds of one rank over P times the seconds of P ranks; where each has as many samples, over
+    the seconds of P ranks."""
     seconds_by_part: Mapping[str, float]
     """Seconds of a step by what they are spent on."""
 
@@ -56,6 +57,8 @@ class Plan:
     """Number p of parameters."""
     samples: int
     """Number n of samples in a step, of all ranks together."""
+    weak: bool
+    """Whether n is that of all ranks of the job, and fewer ranks have as many samples each."""
     preconditioner: bool
     """Whether the solves use a preconditioner."""
     counts: Counts
@@ -91,8 +94,9 @@ class Planner(Room):
         """The part of a step in which a rank holds most, with what it holds."""
         return self.peak(self.partition(self.job, ranks), counts.preconditioners)
 
-    def plan(self, ranks: int, counts: Counts) -> Plan:
-        """The plan of the job on `ranks` ranks, beside those on 1, 2, 4, … fewer.
+    def plan(self, ranks: int, counts: Counts, *, weak: bool = False) -> Plan:
+        """The plan of the job on `ranks` ranks, beside those on 1, 2, 4, … fewer: of the same n, or
+        where it is `weak` of as many samples a rank.
 
         Errors: `InputError` where there are more ranks than sample blocks.
         """
@@ -100,13 +104,21 @@ class Planner(Room):
         numbers = numbers if numbers[-1] == ranks else [*numbers, ranks]
         lines: list[Line] = []
         for number in numbers:
-            lines.append(self._line(number, counts, lines[0].seconds if lines else None))
+            job = self.job
+            if weak:
+                job = job.of_samples(max(1, job.options.samples * number // ranks))
+            line = self._line(job, number, counts)
+            if lines:
+                shared = 1 if weak else number
+                line = replace(line, efficiency=lines[0].seconds / shared / line.seconds)
+            lines.append(line)
         phase = self.memory(ranks, counts)
         return Plan(
             problem=self.job.problem.name,
             device=self.device.name,
             parameters=self.cost_model.parameters,
             samples=self.job.options.samples,
+            weak=weak,
             preconditioner=self.cost_model.preconditioner is not None,
             counts=counts,
             lines=lines,
@@ -121,13 +133,13 @@ class Planner(Room):
 
     def seconds(self, ranks: int, counts: Counts) -> Mapping[str, float]:
         """Seconds of a step, by what they are spent on."""
-        return self._seconds(self.partition(self.job, ranks), ranks, counts)
+        return self._seconds(self.job, self.partition(self.job, ranks), ranks, counts)
 
-    def _line(self, ranks: int, counts: Counts, alone: float | None) -> Line:
-        partition = self.partition(self.job, ranks)
+    def _line(self, job: Job, ranks: int, counts: Counts) -> Line:
+        """That of the only number of ranks."""
+        partition = self.partition(job, ranks)
         phase = self.peak(partition, counts.preconditioners)
-        parts = self._seconds(partition, ranks, counts)
-        seconds = sum(parts.values())
+        parts = self._seconds(job, partition, ranks, counts)
         sums = reduced_in_a_step(self.cost_model, counts, ranks)
         return Line(
             ranks=ranks,
@@ -139,14 +151,14 @@ class Planner(Room):
             bytes_per_step=sum(size * often for size, often in sums),
             all_reduces=sum(often for _, often in sums),
             products=counts.products_per_solve * self.cost_model.work.solves,
-            seconds=seconds,
-            efficiency=(seconds if alone is None else alone / ranks) / seconds,
+            seconds=sum(parts.values()),
+            efficiency=1.0,
             seconds_by_part=parts,
         )
 
-    def _seconds(self, partition: Partition, ranks: int, counts: Counts) -> Mapping[str, float]:
+    def _seconds(
+        self, job: Job, partition: Partition, ranks: int, counts: Counts
+    ) -> Mapping[str, float]:
         share = kept_share(self.cost_model, partition, self.limit)
         nodes = Nodes(ranks, self.per_node)
-        return seconds_of_step(
-            self.cost_model, partition, self.job, self.device, counts, nodes, share
-        )
+        return seconds_of_step(self.cost_model, partition, job, self.device, counts, nodes, share)

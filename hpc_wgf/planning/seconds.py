@@ -60,7 +60,8 @@ def seconds_of_step(
     """Seconds of a step, by what they are spent on.
 
     `partition`: the samples of the rank. `kept_share`: the share of them whose linearisation is
-    kept. Samples are drawn by the host, whatever the device.
+    kept. Samples are drawn by the host, whatever the device. A GPU computes while the host starts
+    what comes next: that takes time of its own only where it takes longer.
     """
     problem, n = job.problem, job.options.samples
     work, m, seen = cost_model.work, partition.step.samples, partition.evaluation.samples
@@ -77,11 +78,15 @@ def seconds_of_step(
     sums = reduced_in_a_step(cost_model, counts, nodes.ranks)
     ring = cost_model.communication.exchanged * m * (nodes.ranks - 1) if meet(problem, n) else 0.0
     further = pairs_a_sample(problem, n) - work.pairs
-    return {
+    computing = {
         "products": products * a_product,
         "samples and forces": m * of(work.step) + seen * of(work.measurement),
         "pairs of particles": (m * work.solves + seen) * further * of(work.pair),
-        "starting operations": calls,
+    }
+    hidden = sum(computing.values()) if device.is_gpu else 0.0
+    return {
+        **computing,
+        "starting operations": max(0.0, calls - hidden),
         "drawing samples": m * work.drawing,
         "preconditioners": counts.preconditioners * made,
         "all-reduces": sum(often * all_reduce(size, device, nodes) for size, often in sums),
@@ -100,7 +105,8 @@ def seconds_of_stage(
 def _seconds(work: Work, device: Device, rate: float) -> float:
     """Seconds of some work on a device of so many operations a second."""
     small = work.matrices / device.matrices + work.matrix_flops / (device.matrix_share * rate)
-    return work.flops / rate + work.moved / device.bandwidth + small
+    products = work.products.seconds(rate, device.product_bandwidth)
+    return products + work.moved / device.bandwidth + small
 
 
 def all_reduce(nbytes: float, device: Device, nodes: Nodes) -> float:

@@ -22,7 +22,8 @@ def print_plan(plan: Plan, source: str) -> None:
     """Print a plan; `source`: where the number of products of a solve comes from, in words."""
     console = output_console()
     console.print(
-        f"{plan.problem} on {plan.device}: {plan.samples:,} samples, {plan.parameters:,} "
+        f"{plan.problem} on {plan.device}: {plan.samples:,} samples"
+        f"{' on all ranks' * plan.weak}, {plan.parameters:,} "
         f"parameters, {plan.counts.products_per_solve:g} products a solve ({source})"
         + f", a preconditioner {plan.counts.preconditioners:g} times a step"
         * plan.preconditioner,

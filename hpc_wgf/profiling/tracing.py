@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -13,13 +13,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from .intensity import MatrixProducts
+
 
 @dataclass(frozen=True)
 class Work:
     """Work of tensor operations; a linear space, so that work a sample is a difference quotient."""
 
-    flops: float = 0.0
-    """Floating-point operations of matrix products."""
+    products: MatrixProducts = field(default_factory=MatrixProducts)
+    """Matrix products."""
     moved: float = 0.0
     """Bytes read and written by operations that are neither matrix products nor factorisations."""
     matrices: float = 0.0
@@ -28,6 +30,11 @@ class Work:
     """Floating-point operations for these matrices, 2 q³ for each of q rows."""
     calls: float = 0.0
     """Tensor operations started."""
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of matrix products."""
+        return self.products.flops
 
     def __add__(self, other: Work) -> Work:
         return Work(*(a + b for a, b in zip(self._values(), other._values(), strict=True)))
@@ -38,8 +45,8 @@ class Work:
     def __rmul__(self, factor: float) -> Work:
         return Work(*(factor * value for value in self._values()))
 
-    def _values(self) -> tuple[float, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, part.name) for part in fields(self))
 
 
 class Traced(TorchDispatchMode):
@@ -98,7 +105,9 @@ def _work(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result:
     """The work of one operation of torch."""
     packet = function._overloadpacket
     if packet in flop_registry:
-        return Work(flops=float(flop_registry[packet](*args, **kwargs, out_val=result)), calls=1)
+        flops = float(flop_registry[packet](*args, **kwargs, out_val=result))
+        nbytes = _bytes([args, result])  # and not `out`, which is the result
+        return Work(MatrixProducts.of(flops, nbytes), calls=1)
     if packet in _FACTORISATIONS:
         matrix = next(_tensors(args))
         side = matrix.shape[-1]
@@ -106,8 +115,7 @@ def _work(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result:
         return Work(matrices=number, matrix_flops=number * 2.0 * side**3, calls=1)
     if packet in _ALLOCATIONS:
         return Work()
-    moved = sum(t.numel() * t.element_size() for t in _tensors([args, kwargs, result]))
-    return Work(moved=float(moved), calls=1)
+    return Work(moved=_bytes([args, kwargs, result]), calls=1)
 
 
 _aten = torch.ops.aten
@@ -119,6 +127,10 @@ _FACTORISATIONS = {
     _aten.linalg_lu_solve,
 }
 _ALLOCATIONS = {_aten.empty, _aten.empty_like, _aten.new_empty, _aten.empty_strided}
+
+
+def _bytes(tree: Any) -> float:
+    return float(sum(tensor.numel() * tensor.element_size() for tensor in _tensors(tree)))
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:
@@ -141,7 +153,7 @@ def _storages(tree: object) -> dict[int, int]:
         return {storage._cdata: storage.nbytes()}
     parts: list[object] = []
     if is_dataclass(tree):
-        parts = [getattr(tree, field.name) for field in fields(tree)]
+        parts = [getattr(tree, part.name) for part in fields(tree)]
     elif isinstance(tree, Mapping):
         parts = list(tree.values())
     elif isinstance(tree, list | tuple):

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from jobs import job_of
 from processes import cli
 from typer.testing import CliRunner
 
 import hpc_wgf as wgf
 from hpc_wgf.cli import app
-from hpc_wgf.config import build, load
 from hpc_wgf.errors import InputError
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.parallel import LocalCommunicator, tree_sum
@@ -28,16 +28,11 @@ from hpc_wgf.solution import solve
 
 KEYS = {
     "problem", "device", "parameters", "samples", "counts", "lines", "memory_of_a_rank", "held",
-    "seconds_of_stage",
+    "seconds_of_stage", "weak",
     "phase", "largest_samples", "preconditioner", "products_from", "constants", "dry_run",
 }  # fmt: skip
 CPU = device_named("cpu")
 COUNTS = Counts(10.0, 1.0)
-
-
-def job_of(name: str, *settings: str) -> Job:
-    run_file = load(name, settings)
-    return Job(*build(run_file), run_file.output)
 
 
 @pytest.fixture(scope="module")
