@@ -1,10 +1,17 @@
-"""The command `bench` with its subcommands: product, solve, step, ring, store, scaling, recipe."""
+"""The command `bench` with its subcommands: product, solve, step, ring, store, device, scaling,
+recipe."""
 
 from __future__ import annotations
 
 import typer
 
-from .part_commands import product_command, ring_command, solve_command, store_command
+from .part_commands import (
+    device_command,
+    product_command,
+    ring_command,
+    solve_command,
+    store_command,
+)
 from .run_commands import recipe_command, scaling_command, step_command
 
 bench = typer.Typer(
@@ -17,5 +24,6 @@ bench.command("solve")(solve_command)
 bench.command("step")(step_command)
 bench.command("ring")(ring_command)
 bench.command("store")(store_command)
+bench.command("device")(device_command)
 bench.command("scaling")(scaling_command)
 bench.command("recipe")(recipe_command)

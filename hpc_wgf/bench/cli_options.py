@@ -33,13 +33,14 @@ def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]
     """Measure on the ranks of this launch, and show or write the rows on rank 0.
 
     `context`: the command and its options, which are written with the rows; among them are device,
-    comm, as_json and out. `measure`: makes the rows, on every rank.
+    as_json and out, and comm where several ranks make sense. `measure`: makes the rows, on every
+    rank.
     """
     from ..parallel import distributed
     from .record import record
 
     given: Mapping[str, Any] = context.params
-    with distributed(given["device"], given["comm"]) as communicator:
+    with distributed(given["device"], given.get("comm", "auto")) as communicator:
         rows = measure(communicator)
         if communicator.rank == 0:
             kept = {key: value for key, value in given.items() if key not in ("as_json", "out")}

@@ -1,4 +1,4 @@
-"""The commands of benchmarks of single parts: product, solve, ring, store."""
+"""The commands of benchmarks of single parts: product, solve, ring, store, device."""
 
 from __future__ import annotations
 
@@ -98,3 +98,21 @@ def store_command(
 
     sizes = samples or [10_000, 300_000]
     deliver(context, lambda on: store.rows(sizes, dimension, parameters, rounds, folder))
+
+
+def device_command(
+    context: typer.Context,
+    samples: Samples = None,
+    dtype: Dtype = Precision.FLOAT64,
+    rounds: Rounds = 5,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """What a step is made of, on one device, beside its ceilings and other ways to do it.
+
+    Example: `hpc-wgf bench device --device cuda --out device.json`
+    """
+    from . import device as parts
+
+    deliver(context, lambda on: parts.rows(samples, dtype, rounds, on.device))

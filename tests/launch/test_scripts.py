@@ -80,6 +80,26 @@ def test_ranks_are_as_many_as_gpus_where_there_are_any(tmp_path, cards, visible,
     assert done.stdout.split() == said
 
 
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [
+        ("'zarr', 'rich'", "lacks zarr rich: torch has to be the machine's own; for the others"),
+        ("", "sees no GPU here: set PYTHON to one whose torch does"),
+    ],
+)
+def test_a_machine_that_cannot_be_checked_is_told_what_it_lacks(tmp_path, hidden, said):
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nsys.modules.update(dict.fromkeys([{hidden}]))\n"
+    )
+    done = subprocess.run(
+        ["bash", ROOT / "launch" / "gpu_check.sh"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert said in done.stderr
+
+
 def test_restarts_are_not_for_batch_jobs(tmp_path):
     """There a run that has stopped would be begun again in the job that is to end."""
     (tmp_path / "launch").mkdir()

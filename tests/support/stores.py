@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc_wgf import StoredRun
 from hpc_wgf.columns import Column
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.store import RunWriter, Stage, StoreShape
+from hpc_wgf.store import RunWriter, Stage, StoredRun, StoreShape
 
 COLUMNS = (
     Column("steps_taken", "time", "steps before the row", "1", integer=True),
