@@ -5,14 +5,15 @@
 #        PYTHON=python3.12 WHEELS=wheels bash launch/gpu_check.sh
 #        bash launch/gpu_check.sh --wheels FOLDER           (where there is a package index)
 # It needs a Python with a torch that sees the GPU, and no package index: the torch is the machine's
-# own and may be older than that of pyproject.toml (2.11 has what is used). Other packages that it
-# lacks are taken from WHEELS, a folder that --wheels has filled beforehand, for Python 3.12 or the
-# version in PYTHON_VERSION; nothing is installed but in a temporary folder.
+# own and may be older than that of pyproject.toml, with which all was tested; the record says which
+# it was. Other packages that it lacks are taken from WHEELS, a folder that --wheels has filled
+# beforehand, for Python 3.12 or the version in PYTHON_VERSION; nothing is installed but in a
+# temporary folder. All of them take 290 MiB, unpacked.
 # SAMPLES: in place of a million in the step, and of the cases of products; ROUNDS [5]; TESTS: more
 # options for pytest. DEVICE=cpu with few of all rehearses it without a GPU. About ten minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-packages=(numpy scipy zarr numcodecs pydantic typer rich pytest)
+packages=(numpy scipy zarr numcodecs pydantic typer rich matplotlib pytest)
 python="${PYTHON:-python3}"
 
 if [ "${1:-}" = --wheels ]; then

@@ -50,7 +50,8 @@ def modules() -> dict[str, ast.Module]:
 _OF_TORCH = {
     "_linalg_slogdet", "_linalg_solve_ex", "_cdata", "_overloadpacket", "_set_pg_timeout",
 }  # fmt: skip
-_OF_PYTHON = {"_asdict", "_replace", "_exit"}  # public in spite of their names
+# Public in spite of their names.
+_OF_PYTHON = {"_asdict", "_replace", "_exit", "_current_frames"}
 MODULES = modules()
 _IS_PACKAGE = {name for name in MODULES if (_ROOT / name.replace(".", "/")).is_dir()}
 
