@@ -126,13 +126,16 @@ class _Sizes:
         g, a = self.made(_WIDTH, n), self.made(_DIMENSION + 1, n)
         parts = n // _SPLIT
 
-        def split() -> Tensor:
+        def whole() -> tuple[Tensor]:
+            return (g @ a.T,)
+
+        def split() -> tuple[Tensor]:
             left = g.view(_WIDTH, parts, _SPLIT).transpose(0, 1)
             right = a.view(_DIMENSION + 1, parts, _SPLIT).transpose(0, 1).transpose(1, 2)
-            return torch.bmm(left, right).sum(0)
+            return (torch.bmm(left, right).sum(0),)
 
-        ways = {"one product": lambda: g @ a.T, "split": split}
-        self.check("thin product", {name: lambda way=way: (way(),) for name, way in ways.items()})
+        ways = {"one product": whole, "split": split}
+        self.check("thin product", ways)
         nbytes = float(g.nbytes + a.nbytes)
         return {name: Way(way, nbytes, "bytes") for name, way in ways.items()}
 

@@ -128,7 +128,7 @@ def _run(
     from ..report import print_summary
     from ..solution import solve
 
-    _tell_begin(run_file.problem.name, path, communicator, telling, resume=resume)
+    on = _begun(run_file.problem.name, path, communicator, resume=resume)
     with stop_request(speaks=communicator.rank == 0) as request, telling.warned():
         try:
             solution = solve(
@@ -138,7 +138,7 @@ def _run(
                 communicator=communicator,
                 resume=resume,
                 show_progress=telling.show_progress,
-                observers=telling.observers(resumed=resume) if communicator.rank == 0 else (),
+                observers=telling.observers(on, resumed=resume) if communicator.rank == 0 else (),
                 configuration=run_file.stored(),
                 stop=request,
             )
@@ -157,19 +157,15 @@ def _run(
         _end_stopped(last, communicator)
 
 
-def _tell_begin(
-    name: str, path: Path, communicator: Communicator, telling: Telling, *, resume: bool
-) -> None:
-    """Say what runs, and on what: a GPU that is left idle is to be seen."""
+def _begun(name: str, path: Path, communicator: Communicator, *, resume: bool) -> str:
+    """What runs on what, in words: a GPU that is left idle is to be seen."""
     from ..parallel import Resource, in_words
 
     on = in_words(communicator.gather(Resource.of(communicator.device)))
-    if communicator.rank:
-        return
-    does = "goes on with" if resume else "runs"
-    LOG.info(f"hpc-wgf {version('hpc-wgf')} {does} {name} on {on} into {path}")
-    if telling.show_progress:
-        print(f"{name}: {on}", file=sys.stderr)
+    if communicator.rank == 0:
+        does = "goes on with" if resume else "runs"
+        LOG.info(f"hpc-wgf {version('hpc-wgf')} {does} {name} on {on} into {path}")
+    return f"{name} on {on}"
 
 
 def _end_stopped(last: str, communicator: Communicator) -> NoReturn:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, WgfWarning
 
 if TYPE_CHECKING:
-    from ..observers import Observer
+    from ..methods.base import State
+    from ..observers import Observer, Snapshot, StepRecord
+    from ..observers.base import Memory
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,36 @@ class Telling:
                     "you may write"
                 )
 
-    def observers(self, *, resumed: bool) -> list[Observer]:
-        """Those of rank 0. Errors: as `Metrics`."""
+    def observers(self, begun: str, *, resumed: bool) -> list[Observer]:
+        """Those of rank 0. `begun`: what runs on what, in words. Errors: as `Metrics`."""
         from ..observers import Metrics
 
-        return [] if self.metrics is None else [Metrics(self.metrics, resumed=resumed)]
+        wanted: list[Observer] = [_FirstLine(begun)] if self.show_progress else []
+        return wanted if self.metrics is None else [*wanted, Metrics(self.metrics, resumed=resumed)]
+
+
+class _FirstLine:
+    """Says what runs once it does, and nothing of what is refused."""
+
+    def __init__(self, line: str) -> None:
+        self._line: str | None = line
+
+    def on_row(self, row: Snapshot) -> None:
+        self._say()
+
+    def on_step(self, step: StepRecord) -> None:
+        self._say()
+
+    def on_stop(self, state: State[Any], memory: Memory, seconds: float) -> None:
+        return
+
+    def on_end(self) -> None:
+        return
+
+    def _say(self) -> None:
+        if self._line is not None and sys.stderr is not None:
+            print(self._line, file=sys.stderr, flush=True)
+        self._line = None
 
 
 def _can_be_written(path: Path) -> bool:

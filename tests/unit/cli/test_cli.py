@@ -87,6 +87,7 @@ def test_report_for_people_and_a_picture(tmp_path):
 
 def test_progress_is_plain_lines_in_a_log(tmp_path):
     done = cli("run", "ou-2d", *SMALL, "--out", tmp_path / "run")
+    assert done.stderr.splitlines()[0] == "ou-2d on 1 rank on the CPU"
     lines = [line for line in done.stderr.splitlines() if line.startswith("step")]
     assert len(lines) >= 5
     assert "\x1b" not in done.stderr
