@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hpc_wgf import StoredRun
 from hpc_wgf.columns import Column
@@ -70,7 +71,8 @@ def commit(
         {"time": times, "energy": [value] * steps},
         theta=np.full(parameters, value),
         velocity=np.full(parameters, -value),
-        particles=np.full((100, 2), value),
-        log_density=np.full(100, value),
+        particles=torch.full((100, 2), value, dtype=torch.float64),
+        log_density=torch.full((100,), value, dtype=torch.float64),
         stage=stage,
     )
+    store.finish()
