@@ -100,7 +100,10 @@ class RunWriter:
         self._metadata: StoreMetadata = self._communicator.gather(metadata)[0]
         self._entries = self._metadata.entries
         self._exchange = ShardExchange(self._communicator, span, self._metadata.samples_per_shard)
-        self._arrays = RowArrays(self.path, self._metadata)
+        try:
+            self._arrays = RowArrays(self.path, self._metadata)
+        except UNREADABLE as error:
+            raise damaged(self.path, f"no row can be added: {in_one_line(error)}") from error
         if self._communicator.rank == 0:
             self._place = os.stat(self.path)
 

@@ -29,7 +29,7 @@ from hpc_wgf.errors import InputError
 from hpc_wgf.store import check
 
 _RANKS, _PATIENCE = 2, 60.0
-_FLOW = [*SMALL, "--set", "output.every=0.02", "--set", "method.step=0.01"]
+_FLOW = [*SMALL, "--set", "output.every=0.01", "--set", "method.step=0.01"]  # rows at all steps
 _FORK = multiprocessing.get_context("fork")
 
 

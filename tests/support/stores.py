@@ -50,10 +50,10 @@ def assert_same(a: StoredRun, b: StoredRun) -> None:
         assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
 
 
-def small_store(path: Path) -> RunWriter:
-    """A store of `SHAPE` without a row."""
+def small_store(path: Path, shape: StoreShape = SHAPE) -> RunWriter:
+    """A store of `shape` without a row."""
     return RunWriter.create(
-        path, LocalCommunicator(), SPAN, shape=SHAPE, attributes=ATTRIBUTES,
+        path, LocalCommunicator(), SPAN, shape=shape, attributes=ATTRIBUTES,
         stage=Stage("the first map", 0.0, np.arange(5.0)),
     )  # fmt: skip
 
