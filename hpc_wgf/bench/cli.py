@@ -1,11 +1,12 @@
-"""The command `bench` with its subcommands: product, solve, step, ring, store, scaling, recipe."""
+"""The command `bench` with its subcommands: product, solve, step, ring, store, output,
+scaling, recipe."""
 
 from __future__ import annotations
 
 import typer
 
 from .part_commands import product_command, ring_command, solve_command, store_command
-from .run_commands import recipe_command, scaling_command, step_command
+from .run_commands import output_command, recipe_command, scaling_command, step_command
 
 bench = typer.Typer(
     no_args_is_help=True,
@@ -17,5 +18,6 @@ bench.command("solve")(solve_command)
 bench.command("step")(step_command)
 bench.command("ring")(ring_command)
 bench.command("store")(store_command)
+bench.command("output")(output_command)
 bench.command("scaling")(scaling_command)
 bench.command("recipe")(recipe_command)
