@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -50,7 +51,7 @@ def _row(
         without, within = [], []
         for store in stores[:-1]:
             without.append(_seconds(lambda: run(None)))
-            within.append(_seconds(lambda store=store: run(store)))
+            within.append(_seconds(partial(run, store)))
         stored = open_run(stores[0])
         written = sum(path.stat().st_size for path in stores[0].rglob("*") if path.is_file())
     seconds, seconds_without = (median(wall for wall, _ in each) for each in (within, without))

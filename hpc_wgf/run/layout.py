@@ -49,8 +49,8 @@ class Layout:
         dtype = np.dtype(output.particles_dtype or str(options.torch_dtype).removeprefix("torch."))
         if output.round_bits is not None and output.round_bits >= (has := np.finfo(dtype).nmant):
             raise InputError(
-                f"output.round_bits = {output.round_bits}: {dtype} has {has} bits of mantissa, give "
-                "fewer, or leave it out to keep all"
+                f"output.round_bits = {output.round_bits}: {dtype} has {has} bits of mantissa, "
+                "give fewer, or leave it out to keep all"
             )
         row_bytes = particles * problem.dimension * dtype.itemsize
         return cls(
@@ -60,7 +60,9 @@ class Layout:
             shards=output.shards or default_shards(row_bytes),
             bound=output.bound and not no_error_bound(problem),
             particles_every=output.particles_every,
-            particles_dtype=None if output.particles_dtype is None else output.particles_dtype.value,
+            particles_dtype=None
+            if output.particles_dtype is None
+            else output.particles_dtype.value,
             round_bits=output.round_bits,
             codec=output.codec.value,
         )

@@ -35,9 +35,7 @@ class RowPipeline:
     on all ranks alike (see `agreed`), at the next call; afterwards nothing more is written.
     """
 
-    def __init__(
-        self, communicator: Communicator, explained: AbstractContextManager[None]
-    ) -> None:
+    def __init__(self, communicator: Communicator, explained: AbstractContextManager[None]) -> None:
         self._communicator, self._explained = communicator, explained
         self._thread = ThreadPoolExecutor(1, "hpc-wgf-rows")
         self._rows: deque[_Row] = deque()

@@ -15,8 +15,8 @@
 | `sample`, `axis` | of the same name | coordinates, from 0 |
 
 Where not all rows have particles, `particles` and `log_density` lie along a dimension
-`particle_time` with a coordinate of that name, times of rows. A reader passes over arrays and columns that it
-does not know.
+`particle_time` with a coordinate of that name, times of rows. A reader passes over arrays and
+columns that it does not know.
 
 A row counts when the group's consolidated metadata show it: they are replaced in one atomic
 rename, after all ranks have written their shards.

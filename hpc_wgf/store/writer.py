@@ -18,14 +18,15 @@ from ..errors import InputError, LoopError, RunError, WgfError
 from ..parallel import Communicator, agreed
 from .checkpoint import CHECKPOINT, Checkpoint, StepColumns
 from .creation import StoreShape, create_store
+from .cutting_back import cut_back
 from .damage import UNREADABLE, damaged, in_one_line
-from .documents import array_document
+from .failed_write import FailedWrite, gone
 from .lock import StoreLock
 from .metadata import StoreMetadata
-from .opening import committed, open_run
+from .opening import open_run
 from .pending import PendingRow
 from .pipeline import RowPipeline
-from .rows import RowArrays, array_at
+from .rows import RowArrays
 from .shards import ShardExchange
 from .stages import Stage
 
@@ -41,7 +42,7 @@ class RunWriter:
         self.path = path
         self._communicator = communicator
         self._lock: StoreLock | None = None
-        self._pipeline = RowPipeline(communicator, _as_run_error(path))
+        self._pipeline = RowPipeline(communicator, FailedWrite(path))
         self._made = False
         self._steps = 0
         self.rows = 0
@@ -85,7 +86,7 @@ class RunWriter:
                 if communicator.rank == 0:
                     try:
                         writer._lock = StoreLock(path)
-                        metadata = _cut_back(path, rows, attributes)
+                        metadata = cut_back(path, rows, attributes)
                     except OSError as error:
                         raise InputError(
                             f"cannot write to the store {path}: {error.strerror}. Its committed "
@@ -115,7 +116,7 @@ class RunWriter:
         with suppress(OSError):
             if os.path.samestat(self._place, os.stat(self.path)):
                 return
-        raise RunError(_gone(self.path))
+        raise RunError(gone(self.path))
 
     def commit(
         self, time: float, figures: Mapping[str, float], steps: StepColumns, *,
@@ -134,7 +135,7 @@ class RunWriter:
         with this row. Errors also: those of rows before; `ValueError` for figures that are not
         declared.
         """
-        with agreed(self._communicator), _as_run_error(self.path):
+        with agreed(self._communicator), FailedWrite(self.path):
             self._check_place()
             tables = self._arrays.row_table(figures), self._arrays.step_table(steps)
         self._pipeline.make_room()
@@ -184,7 +185,7 @@ class RunWriter:
             self._metadata = self._metadata.with_attributes({CHECKPOINT: seal})
             self._metadata.publish(self.path)
 
-        with agreed(self._communicator), _as_run_error(self.path, "a checkpoint"):
+        with agreed(self._communicator), FailedWrite(self.path, "a checkpoint"):
             self._check_place()
             if self._communicator.rank == 0:
                 checkpoint.write(self.path, self.rows, announce)
@@ -252,64 +253,3 @@ def refuse_existing(path: Path) -> None:
                 f"will not write to {path}: there is no folder {before} to go back from. Give the "
                 "path without .."
             )
-
-
-def forget_checkpoint(path: Path) -> None:
-    """Take the checkpoint of the run at `path` away, whatever it is: the run goes on from its last
-    committed row. Errors: `InputError` where the store is damaged, in use or cannot be written."""
-    stored = open_run(path)
-    stored.check_resumable()
-    try:
-        lock = StoreLock(stored.path)
-        try:
-            committed(stored.path).with_attributes({CHECKPOINT: ""}).publish(stored.path)
-            Checkpoint.remove(stored.path)
-        finally:
-            lock.release()
-    except OSError as error:
-        raise InputError(f"cannot write to the store {path}: {error.strerror}") from error
-
-
-def _cut_back(path: Path, rows: int, attributes: Mapping[str, Any]) -> StoreMetadata:
-    """Take away what a killed process has left beyond the committed rows."""
-    stored = open_run(path)
-    stored.check_resumable()
-    if stored.rows != rows:
-        raise InputError(f"{path} grew while it was being opened: resume it again")
-    for name, document in stored.documents.items():
-        try:
-            found = array_document(path, name, document)
-        except UNREADABLE as error:
-            what = f"the metadata of {name} cannot be relied on: {in_one_line(error)}"
-            raise damaged(path, what) from error
-        if found["shape"] != document["shape"]:
-            array_at(path, name, found).resize(tuple(document["shape"]))
-    metadata = committed(path).with_attributes(attributes)
-    metadata.publish(path)
-    return metadata
-
-
-def _gone(path: Path) -> str:
-    return (
-        f"the store {path} is gone: it was moved or deleted while the run was writing to it. Where "
-        "it was moved, its committed rows are intact: resume it there"
-    )
-
-
-class _as_run_error:
-    """A failed write says which store, and that what was committed stays."""
-
-    def __init__(self, path: Path, part: str = "a row") -> None:
-        self._path, self._part = path, part
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and not os.path.lexists(self._path):
-            raise RunError(_gone(self._path)) from error
-        if isinstance(error, OSError | ValueError):
-            raise RunError(
-                f"cannot write {self._part} to {self._path}: {error}. All committed rows are "
-                f"intact; when the cause is mended: hpc-wgf resume {self._path}"
-            ) from error

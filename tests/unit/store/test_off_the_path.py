@@ -1,4 +1,4 @@
-"""Rows are written while the run goes on: the store is that of a run that waits for each of them."""
+"""Rows are written while the run goes on: the store is that of a run that waits for each."""
 
 from __future__ import annotations
 
