@@ -141,6 +141,17 @@ class Features(StrEnum):
     is a multiple of d, every coordinate has equally many."""
 
 
+class Codec(StrEnum):
+    """How the particles of a store are compressed, without loss. All have checksums."""
+
+    ZSTD = "zstd"
+    """Blosc's Zstandard of level 1 over shuffled bits."""
+    LZ4 = "lz4"
+    """Blosc's LZ4 over shuffled bits: faster, and larger."""
+    NONE = "none"
+    """Not at all."""
+
+
 class Precision(StrEnum):
     """Floating-point format of maps and samples."""
 

@@ -17,6 +17,11 @@ class RunError(WgfError, RuntimeError):
     readable."""
 
 
+class LoopError(RunError):
+    """The steps of a run cannot go on, as its ranks find out together: each of them raises this at
+    the same place."""
+
+
 class StoppedEarly(WgfError):
     """A run was asked to stop before it had begun, while pilots were looking for its settings."""
 

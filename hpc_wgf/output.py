@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from .choices import Codec, Precision
 from .fields import OPTIONS, Flag, Number, Unit, Whole, local_path, plain_errors, unexpected
 
 
@@ -36,6 +37,16 @@ class Output:
     shards: Annotated[Whole, Field(ge=1)] | None = None
     """Files of a row's particles, about, each written by one rank. Left out, such of a mebibyte or
     more, 16 at most; ranks beyond them hand their samples to those that write."""
+    particles_every: Annotated[Whole, Field(ge=1)] = Field(default=1, kw_only=True)
+    """Rows of which one has particles and their log ρ, from the first on; the last always has. All
+    rows have θ and figures."""
+    particles_dtype: Precision | None = Field(default=None, kw_only=True)
+    """Precision in which particles are stored; left out, that of the run."""
+    round_bits: Annotated[Whole, Field(ge=1)] | None = Field(default=None, kw_only=True)
+    """Bits of the mantissa to which stored particles are rounded, so that they compress better:
+    their relative error is 2^−(round_bits + 1). Left out, all are kept."""
+    codec: Codec = Field(default=Codec.ZSTD, kw_only=True)
+    """How stored particles are compressed."""
     bound: Flag = Field(default=True, kw_only=True)
     """Whether a bound and an estimate of the error are computed along the run, which takes one more
     evaluation of the map a step."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,7 @@ def solve(
                 errors.resume(_error_state(checkpoint, stored), state.map)
     memory = MemoryRecorder()
     seeing: list[Observer] = [memory, *observers]
+    writer: RunWriter | None = None
     source = None if errors is None else errors.convexity_source
     attributes = {
         **run.attributes(),
@@ -178,7 +180,10 @@ def solve(
     if output.path is not None:  # what the store keeps need not grow in memory too
         numbers = 0 if errors is None else errors.state_size
         writer = _writer(Path(output.path), run, attributes, stored, error_numbers=numbers)
-        seeing[0] = Recorder(writer, None if checkpoint is None else checkpoint.steps)
+        seeing[0] = Recorder(
+            writer, None if checkpoint is None else checkpoint.steps,
+            particles_every=run.layout.particles_every,
+        )  # fmt: skip
     if communicator.rank == 0:
         _warn(warned, show_progress)
         taken = 0 if checkpoint is None else checkpoint.step
@@ -189,9 +194,11 @@ def solve(
     if stored is not None and stored.rows:
         begun = float(stored.column("time")[stored.stages[-1].row])
     staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
-    last = Loop(run.method, judge, communicator, schedule, seeing, staging, errors).run(
-        state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
-    )
+    loop = Loop(run.method, judge, communicator, schedule, seeing, staging, errors)
+    with nullcontext() if writer is None else writer:
+        last = loop.run(
+            state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
+        )
     if output.path is None:
         summary = Summary.of(attributes, memory.columns())
         return Solution(summary, last.map, last.time, None)
@@ -306,6 +313,10 @@ def _writer(
             columns=run.columns,
             weighted=setting.sampler.proposal is not None,
             error_numbers=error_numbers,
+            particle_times=run.layout.particles_every > 1,
+            particles_dtype=run.layout.particles_dtype,
+            round_bits=run.layout.round_bits,
+            codec=run.layout.codec,
         ),
         attributes=attributes,
         stage=Stage(described(setting.map), setting.problem.start_time, theta),

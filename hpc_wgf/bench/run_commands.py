@@ -1,8 +1,9 @@
-"""The commands of benchmarks of steps and whole runs: step, scaling, recipe."""
+"""The commands of benchmarks of steps and whole runs: step, scaling, recipe, output."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -145,3 +146,28 @@ def recipe_command(
         context,
         lambda on: recipe.rows(names, steps, paper or [], settings or [], rounds, on),
     )
+
+
+def output_command(
+    context: typer.Context,
+    problem: Annotated[list[str] | None, typer.Option(help="a named problem; repeat")] = None,
+    samples: Samples = None,
+    settings: Settings = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="where to write; a temporary one"),
+    ] = None,
+    rounds: Rounds = 5,
+    device: Device = "cpu",
+    comm: Comm = "auto",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Whole runs with and without a store: the share of their seconds that it takes.
+
+    Example: `hpc-wgf bench output --problem ou-2d --samples 100000 --set output.every=0.07`
+    """
+    from . import output
+
+    own = [*(settings or []), *([f"method.samples={samples}"] if samples else [])]
+    deliver(context, lambda on: output.rows(problem or ["ou-2d"], own, rounds, folder, on))

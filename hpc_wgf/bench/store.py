@@ -44,11 +44,14 @@ class _Store:
         """Append the row, and a step before it."""
         figures = {column.name: 0.0 for column in along("time", _COLUMNS)}
         steps = {column.name: [float(self._rows)] for column in along("step", _COLUMNS)}
+        particles, log_density = (
+            torch.from_numpy(self.row[name]) for name in ("particles", "log_density")
+        )
         self.writer.commit(
             float(self._rows), figures, steps, theta=self.row["theta"],
-            velocity=self.row["velocity"], particles=self.row["particles"],
-            log_density=self.row["log_density"],
+            velocity=self.row["velocity"], particles=particles, log_density=log_density,
         )  # fmt: skip
+        self.writer.finish()
         self._rows += 1
 
     def save(self) -> None:

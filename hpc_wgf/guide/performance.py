@@ -23,6 +23,8 @@ _TITLES = {
     "scaling-samples": "A step as the samples grow",
     "scaling-dimension": "A step as the dimension grows",
     "store": "A row to the store, against numpy.save",
+    "output": "What the store takes of a run as the catalogue has it",
+    "output-large": "What the store takes of a run with a row at every step",
 }
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "product": {
@@ -39,6 +41,11 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "store": {
         "samples": "n", "dimension": "d", "megabytes": "MB a row", "files": "files a row",
         "seconds": "s a row", "seconds_numpy": "s, numpy.save", "ratio": "× numpy.save",
+    },
+    "output": {
+        "problem": "problem", "samples": "n", "rows": "rows", "steps": "steps", "megabytes": "MB",
+        "seconds": "s", "seconds_without": "s, without", "share": "share lost",
+        "share_of_work": "of processor time",
     },
     "step": {
         "problem": "problem", "scheme": "scheme", "samples": "n", "steps": "steps",

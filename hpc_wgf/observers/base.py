@@ -52,6 +52,9 @@ class Snapshot:
     error_state: np.ndarray | None = None
     """What the monitor of the error goes on with; None where there is none."""
 
+    last: bool = False
+    """Whether the run ends with this row."""
+
     new_stage: NewStage | None = None
     """The stage that begins here, from which the run goes on; None where none does."""
 

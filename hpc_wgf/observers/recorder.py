@@ -13,17 +13,22 @@ from .base import Memory, Snapshot, StepRecord
 
 
 class Recorder:
-    """Writes a row and the steps before it to the store in one commit. Steps wait in memory for
+    """Hands a row and the steps before it to the store in one commit. Steps wait in memory for
     the row that follows them; the store never holds half of them."""
 
-    def __init__(self, writer: RunWriter, steps: StepColumns | None = None) -> None:
-        """`steps`: those that a checkpoint has kept waiting."""
+    def __init__(
+        self, writer: RunWriter, steps: StepColumns | None = None, *, particles_every: int = 1
+    ) -> None:
+        """`steps`: those that a checkpoint has kept waiting. `particles_every`: rows of which one
+        has particles, beside the last."""
         self._writer = writer
         self._before = steps or {}
         self._steps: list[StepRecord] = []
+        self._every = particles_every
 
     def on_step(self, step: StepRecord) -> None:
         self._steps.append(step)
+        self._writer.settle()
 
     def _waiting(self) -> StepColumns:
         """The steps since the last row, those of the checkpoint first."""
@@ -38,19 +43,22 @@ class Recorder:
         stage = None
         if (new := row.new_stage) is not None:
             stage = Stage(new.map, row.state.time, new.theta.cpu().numpy())
+        has_particles = row.last or self._writer.rows % self._every == 0
         self._writer.commit(
             row.state.time,
             row.figures,
             self._waiting(),
             theta=row.state.theta.cpu().numpy(),
             velocity=velocity,
-            particles=row.particles.cpu().numpy(),
-            log_density=row.log_density.cpu().numpy(),
-            log_weight=None if row.log_weight is None else row.log_weight.cpu().numpy(),
+            particles=row.particles if has_particles else None,
+            log_density=row.log_density if has_particles else None,
+            log_weight=row.log_weight,
             error_state=row.error_state,
             stage=stage,
         )
         self._before, self._steps = {}, []
+        if row.last:
+            self._writer.finish()
 
     def on_stop(self, state: State[Any], memory: Memory, seconds: float) -> None:
         self._writer.keep(
@@ -67,7 +75,7 @@ class Recorder:
         )
 
     def on_end(self) -> None:
-        self._writer.close()
+        """Who has opened the store closes it."""
 
 
 class MemoryRecorder:

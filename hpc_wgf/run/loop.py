@@ -14,7 +14,7 @@ from ..checks import check_commutes, check_identity, check_same_stage
 from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge, Look, PathPoint
 from ..ensemble import SamplesFailed
-from ..errors import RunError, StepFailed
+from ..errors import LoopError, StepFailed
 from ..integrators import Controller
 from ..maps import described_built_in
 from ..methods.base import Method, State, Trial, begin_stage
@@ -114,7 +114,7 @@ class Loop:
         try:
             return self._entered(state)
         except StepFailed as failure:
-            raise RunError(f"at t = {state.time:g}, before the first step: {failure}") from failure
+            raise LoopError(f"at t = {state.time:g}, before the first step: {failure}") from failure
 
     def _entered(self, state: State[Any], since: Look | None = None) -> _Point:
         entered = self.method.enter(state)
@@ -166,6 +166,7 @@ class Loop:
             log_density=self.judge.log_density(look),
             log_weight=self.judge.evaluation.log_weight,
             velocity=velocity,
+            last=state.time >= self.schedule.until,
             error_state=None if self.errors is None else self.errors.state,
             figures={
                 **({} if self.errors is None else self.errors.figures(state.map)),
@@ -209,7 +210,7 @@ class Loop:
             for observer in self.observers:
                 observer.on_step(record)
             return reached, rejections.folds
-        raise RunError(rejections.explained(state.time))
+        raise LoopError(rejections.explained(state.time))
 
     def _followed(self, begun: _Point, reached: _Point) -> dict[str, float]:
         """The error's bound and estimate go along; their columns of the step."""
@@ -252,7 +253,7 @@ class Loop:
         except StepFailed as failure:
             factor = controller.after_failure()
             if factor is None:
-                raise RunError(
+                raise LoopError(
                     f"the step of {size:g} from t = {state.time:g} failed: {failure}. Shorten "
                     "method.step, or give method.tolerance so that steps shorten themselves"
                 ) from failure

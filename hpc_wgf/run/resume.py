@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ..checks import learned_digest, rounding
-from ..choices import Route
-from ..diagnostics import Judge
+from ..choices import Codec, Route
+from ..diagnostics import Judge, Look
 from ..errors import InputError, StepFailed
 from ..methods.base import State
 from ..parallel import agreed
@@ -80,6 +80,8 @@ def resumed_notes(stored: StoredRun, given: Identity) -> list[str]:
     ]
 
 
+_DEFAULT_LAYOUT = {"particles_every": 1, "codec": Codec.ZSTD.value}
+"""Keys of the output that older stores do not have, as they were written."""
 _MAY_DIFFER = (("problem", "until"), ("output", "bound"))
 """Keys of a run file: the end, and what the layout of the store keeps."""
 
@@ -90,12 +92,14 @@ def _otherwise_configured(
     """What is stored otherwise than a run file says, but for the end of the run."""
     if stored is None or given is None:
         return []
+    # Older stores know of no stages, and of fewer keys of their layout.
+    kept = {**stored, "output": {**_DEFAULT_LAYOUT, **stored["output"]}}
     other = [
-        f"{table}.{key}: stored {stored[table].get(key)}, given {value}"
+        f"{table}.{key}: stored {kept[table].get(key)}, given {value}"
         for table in ("problem", "method", "output", "stages")
-        if table in stored  # Older stores know of no stages.
+        if table in kept
         for key, value in given[table].items()
-        if (table, key) not in _MAY_DIFFER and stored[table].get(key) != value
+        if (table, key) not in _MAY_DIFFER and kept[table].get(key) != value
     ]
     if stored["map"] != given["map"]:
         other.append(f"map: stored {stored['map']}, given {given['map']}")
@@ -111,22 +115,21 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         return
     communicator = given.setting.communicator
     with agreed(communicator):
-        map = map_of_row(stored, given.setting.map, stored.rows - 1)
-        kept = stored.particles(stored.rows - 1, given.setting.evaluation.span)
+        last, with_particles = stored.rows - 1, int(stored.particle_rows[-1])
+        kept = stored.particles(-1, given.setting.evaluation.span)
         before = float(stored.last("energy"))
-    try:
-        look = judge.look(map, torch.zeros_like(map.theta), time=float(stored.last("time")))
-    except StepFailed as failure:
-        raise InputError(_other_values(stored, f"there {failure}")) from failure
-    positions = given.setting.evaluation.ensemble.spread(look.x)
+    look = _look_again(stored, given, judge, last)
+    x = look.x if with_particles == last else _look_again(stored, given, judge, with_particles).x
+    positions = given.setting.evaluation.ensemble.spread(x)
     energies = judge.energy_spread(look)
     squares = given.setting.evaluation.ensemble.spread(look.force_squares[:, None])
     with agreed(communicator):
         options = given.options
         tf32 = getattr(options, "tf32", False)
         precision = _TF32 if tf32 else torch.finfo(options.torch_dtype).eps
-        apart = np.abs(look.x.cpu().numpy() - kept).max(initial=0.0)
-        if not apart <= rounding(precision, positions, np.abs(kept).max(initial=0.0)):
+        apart = np.abs(x.cpu().numpy() - kept).max(initial=0.0)
+        coarse = max(precision, stored.particle_precision)
+        if not apart <= rounding(coarse, positions, np.abs(kept).max(initial=0.0)):
             raise InputError(
                 _other_values(stored, f"the map now puts its samples up to {apart:.3g} elsewhere")
             )
@@ -146,6 +149,16 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
                     stored, f"E|P f − b|² was {moved:.12g} and now is {look.force_square:.12g}"
                 )
             )
+
+
+def _look_again(stored: StoredRun, given: Identity, judge: Judge, row: int) -> Look:
+    """What the judge finds at a stored row. Collective. Errors: `InputError`."""
+    with agreed(given.setting.communicator):
+        map, time = map_of_row(stored, given.setting.map, row), float(stored.column("time")[row])
+    try:
+        return judge.look(map, torch.zeros_like(map.theta), time=time)
+    except StepFailed as failure:
+        raise InputError(_other_values(stored, f"there {failure}")) from failure
 
 
 def _other_values(stored: StoredRun, found: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import InputError, RunError
+from ..errors import InputError, LoopError
 
 _MOST_ROWS = 1_000_000
 _MOST_STEPS = 1e9
@@ -92,5 +92,5 @@ class Schedule:
         left = max(1, math.ceil((target - time) / proposal - slack))
         step = (target - time) / left
         if slack > _LOST:
-            raise RunError(self._lost(proposal, time))
+            raise LoopError(self._lost(proposal, time))
         return step, target if left == 1 else time + step

@@ -3,13 +3,14 @@
 from .check import Flaw, check, refuse_damaged
 from .checkpoint import Checkpoint, StepColumns
 from .creation import StoreShape
+from .cutting_back import forget_checkpoint
 from .map_file import load_map, save_map
 from .opening import open_run
 from .reader import StoredRun
 from .schema import SCHEMA_VERSION
 from .shards import blocks_per_shard, default_shards
 from .stages import Stage, StoredStage
-from .writer import RunWriter, forget_checkpoint, refuse_existing
+from .writer import RunWriter, refuse_existing
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -15,11 +15,21 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
+from ..choices import Codec
 from ..columns import Column, along
 from .attributes import encoded
 from .checkpoint import CHECKPOINT
 from .metadata import FILE, StoreMetadata
-from .schema import ARRAYS, FIGURES, FURTHER, SCHEMA_VERSION, STEP_FIGURES, labelled
+from .schema import (
+    ARRAYS,
+    FIGURES,
+    FURTHER,
+    PARTICLE_TIME,
+    ROUND_BITS,
+    SCHEMA_VERSION,
+    STEP_FIGURES,
+    labelled,
+)
 from .stages import STAGES, Stage
 
 _CHUNK_BYTES = 1 << 20
@@ -55,13 +65,28 @@ class StoreShape:
     weighted: bool = False
     """Whether the samples have importance weights."""
 
+    particle_times: bool = False
+    """Whether particles have times of their own, as not all rows have them."""
+
+    particles_dtype: str | None = None
+    """Of the particles, None for `dtype`."""
+
+    round_bits: int | None = None
+    """Bits of their mantissa that are kept, None for all."""
+
+    codec: str = Codec.ZSTD
+    """How they are compressed."""
+
     error_numbers: int = 0
     """What the estimate of the error goes on with takes so many numbers."""
 
     @property
     def further(self) -> list[str]:
         """The names of the arrays that only some runs have."""
-        named = {"log_weight": self.weighted, "error_state": self.error_numbers > 0}
+        named = {
+            "log_weight": self.weighted, "error_state": self.error_numbers > 0,
+            PARTICLE_TIME: self.particle_times,
+        }  # fmt: skip
         return [name for name, has in named.items() if has]
 
     @property
@@ -72,7 +97,8 @@ class StoreShape:
     @property
     def chunk(self) -> int:
         """Samples in a chunk, a divisor of the shard."""
-        block_bytes = self.block * self.dimension * np.dtype(self.dtype).itemsize
+        itemsize = np.dtype(self.particles_dtype or self.dtype).itemsize
+        block_bytes = self.block * self.dimension * itemsize
         most = max(1, _CHUNK_BYTES // block_bytes)
         divisors = (
             k for k in range(1, self.blocks_per_shard + 1) if self.blocks_per_shard % k == 0
@@ -120,10 +146,17 @@ def _filled(
 
 def _create_samples(group: Any, shape: StoreShape) -> None:
     n, dimension, shard, chunk = shape.samples, shape.dimension, shape.shard, shape.chunk
+    attributes = {} if shape.round_bits is None else {ROUND_BITS: shape.round_bits}
+    coded = {"particles": _coded("particles", attributes, codec=shape.codec),
+             "log_density": _coded("log_density")}  # fmt: skip
     for name, space in (("particles", (dimension,)), ("log_density", ())):
+        if shape.particle_times:
+            names = coded[name]["dimension_names"]
+            coded[name]["dimension_names"] = (PARTICLE_TIME, *names[1:])
+        dtype = (shape.particles_dtype or shape.dtype) if name == "particles" else shape.dtype
         group.create_array(
             name, shape=(0, n, *space), chunks=(1, chunk, *space), shards=(1, shard, *space),
-            dtype=np.dtype(shape.dtype), fill_value=np.nan, **_coded(name),
+            dtype=np.dtype(dtype), fill_value=np.nan, **coded[name],
         )  # fmt: skip
     if shape.weighted:
         group.create_array(
@@ -163,19 +196,28 @@ def _create_figures(group: Any, shape: StoreShape) -> None:
             name, shape=(0, width), chunks=(length, width), dtype="float64", fill_value=np.nan,
             **_coded(name, labelled(columns)),
         )  # fmt: skip
-    group.create_array(
-        "time", shape=(0,), chunks=(1024,), dtype="float64", fill_value=np.nan, **_coded("time")
-    )
+    for name in ("time", *([PARTICLE_TIME] if shape.particle_times else [])):
+        group.create_array(
+            name, shape=(0,), chunks=(1024,), dtype="float64", fill_value=np.nan, **_coded(name)
+        )
 
 
-def _coded(name: str, attributes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+_COMPRESSORS: Mapping[str, Sequence[BloscCodec]] = {
+    Codec.ZSTD: [BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle)],
+    Codec.LZ4: [BloscCodec(cname="lz4", clevel=1, shuffle=BloscShuffle.bitshuffle)],
+    Codec.NONE: [],
+}
+
+
+def _coded(
+    name: str, attributes: Mapping[str, Any] | None = None, *, codec: str = Codec.ZSTD
+) -> dict[str, Any]:
     """Labels and codecs of an array. The checksum lets a damaged chunk be found: a compressor
     alone may read it without a word."""
     label = ARRAYS[name]
-    zstd = BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle)
     return {
         "dimension_names": label.dimensions,
-        "compressors": (zstd, Crc32cCodec()),
+        "compressors": (*_COMPRESSORS[codec], Crc32cCodec()),
         "attributes": {
             "long_name": label.long_name, "units": label.units, **(attributes or {}),
         },

@@ -11,9 +11,9 @@ from typing import Any
 from .damage import UNREADABLE, in_one_line
 from .files import read_file
 from .metadata import FILE
-from .schema import PARAMETER, STAGE, STEP, TIME
+from .schema import PARAMETER, PARTICLE_TIME, STAGE, STEP, TIME
 
-_GROWING = {TIME, STEP, STAGE, PARAMETER}
+_GROWING = {TIME, STEP, STAGE, PARAMETER, PARTICLE_TIME}
 
 
 def array_document(path: Path, name: str, committed: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,11 @@ class StoreMetadata:
         """Samples in a shard of the particles, which one rank writes."""
         return int(self.arrays["particles"]["chunk_grid"]["configuration"]["chunk_shape"][1])
 
+    @property
+    def entries(self) -> int:
+        """At how many rows particles are stored."""
+        return int(self.arrays["particles"]["shape"][0])
+
     def write_arrays(self, path: Path, before: StoreMetadata | None = None) -> None:
         """Replace the documents of those arrays that are not as in `before`. Readers of the
         consolidated metadata do not look at them."""

@@ -16,7 +16,7 @@ from .checkpoint import CHECKPOINT, Checkpoint
 from .damage import UNREADABLE, damaged, in_one_line
 from .dataset import labelled_dataset
 from .older import OLDER, older_columns
-from .schema import FIGURES, PARTICLE_TIME, STEP, STEP_FIGURES, TIME, labels
+from .schema import FIGURES, PARTICLE_TIME, ROUND_BITS, STEP, STEP_FIGURES, TIME, labels
 from .soundness import flaw_of_figure, flaw_of_numbers, flaw_of_times
 from .stages import STAGES, StoredStage
 
@@ -227,7 +227,7 @@ class StoredRun:
         return None if np.isnan(values).all() else values
 
     def particles(self, row: int, samples: slice = slice(None)) -> np.ndarray:
-        """(samples, d), particles of one of `particle_times`."""
+        """(samples, d), particles of one of `particle_times`, whose number is `row`."""
         return self._finite("particles", (row, samples))
 
     def error_state(self, row: int) -> np.ndarray | None:
@@ -260,6 +260,18 @@ class StoredRun:
         """The times at which particles and their log ρ are stored: all rows', or fewer."""
         along = self._array("particles").metadata.dimension_names[0]
         return self.column(PARTICLE_TIME if along == PARTICLE_TIME else TIME)
+
+    @property
+    def particle_rows(self) -> np.ndarray:
+        """The rows of these times."""
+        return np.searchsorted(self.column(TIME), self.particle_times)
+
+    @property
+    def particle_precision(self) -> float:
+        """The relative precision ε of the stored particles, which may be less than the run's."""
+        array = self._array("particles")
+        bits = array.attrs.get(ROUND_BITS, np.finfo(array.dtype).nmant)
+        return float(2.0**-bits)
 
     def to_xarray(self) -> xarray.Dataset:
         """A labelled Dataset with one variable a figure; particles, their log ρ, parameters and

@@ -1,4 +1,4 @@
-"""The arrays of an open store, written through handles that stay open."""
+"""The arrays of an open store as rows are added to them."""
 
 from __future__ import annotations
 
@@ -8,71 +8,134 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numcodecs import BitRound
 from zarr.storage import StorePath
 
 from ..columns import Column
 from .checkpoint import StepColumns
+from .chunk_files import ChunkFiles
 from .files import PlainFiles
 from .metadata import StoreMetadata
-from .schema import FIGURES, STAGE, STEP, STEP_FIGURES, TIME, labels
+from .schema import FIGURES, PARTICLE_TIME, ROUND_BITS, STEP_FIGURES, TIME, labels
 from .stages import Stage
+from .tables import GrowingTable
 
-_ENDLESS = 1 << 40  # a handle's own length, so that it need not be opened anew for every row
+_A_FILE_EACH = ("theta", "velocity", "error_state")
+_SAMPLES = ("particles", "log_density")
+_TABLES = (TIME, PARTICLE_TIME, FIGURES, STEP_FIGURES)
 
 
 class RowArrays:
     """Writes rows, steps and stages into the arrays of a store, none of which counts before the
-    metadata that show it are published."""
+    metadata that show it are published. Errors of its methods: `OSError`, `ValueError`."""
 
     def __init__(self, path: Path, metadata: StoreMetadata) -> None:
-        endless = metadata.resized({TIME: _ENDLESS, STEP: _ENDLESS, STAGE: _ENDLESS}).arrays
-        self._arrays: dict[str, Any] = {
-            name: array_at(path, name, array) for name, array in endless.items()
+        documents = metadata.arrays
+        self._path = path
+        self._files = {
+            name: ChunkFiles(path, name, documents[name])
+            for name in (*_A_FILE_EACH, *_SAMPLES, *_TABLES)
+            if name in documents
         }
-        self._row_columns = labels(metadata.arrays[FIGURES]["attributes"])
-        self._step_columns = labels(metadata.arrays[STEP_FIGURES]["attributes"])
+        self._tables = {
+            name: GrowingTable(self._files[name], _Committed(path, name, documents[name]))
+            for name in _TABLES
+            if name in documents
+        }
+        self._row_columns = labels(documents[FIGURES]["attributes"])
+        self._step_columns = labels(documents[STEP_FIGURES]["attributes"])
+        bits = documents["particles"]["attributes"].get(ROUND_BITS)
+        self._round = None if bits is None else BitRound(bits)
+        self._weights = documents.get("log_weight")
 
     def write_samples(
-        self, row: int, span: slice, particles: np.ndarray, log_density: np.ndarray
+        self, entry: int, span: slice, particles: np.ndarray, log_density: np.ndarray
     ) -> None:
-        """The samples `span`, in whole shards."""
+        """The samples `span`, in whole shards, as the entry of that number."""
         for name, values in (("particles", particles), ("log_density", log_density)):
-            array = self._arrays[name]
-            shard = array.shards[1]
+            files = self._files[name]
+            shard = files.shape[1]
             # Of shards that are written at once all copies would be held at once.
             for first in range(0, len(values), shard):
                 part = values[first : first + shard]
-                begin = span.start + first
-                array[row, begin : begin + len(part)] = part
+                if name == "particles":
+                    part = self._as_stored(part, files.dtype)
+                place = (entry, (span.start + first) // shard, *[0] * (values.ndim - 1))
+                files.write(place, part[None])
+
+    def _as_stored(self, particles: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+        """In the precision and rounded to the bits in which they are kept."""
+        if dtype == particles.dtype and self._round is None:
+            return particles
+        with np.errstate(over="ignore"):
+            kept = particles.astype(dtype, copy=False)
+        if self._round is not None:
+            kept = self._round.encode(kept).view(dtype)
+        if not np.isfinite(kept).all():
+            largest = np.abs(particles).max()
+            raise ValueError(f"particles at distances up to {largest:.3g} do not fit into {dtype}")
+        return kept
 
     def write_weights(self, span: slice, log_weight: np.ndarray) -> None:
         """The weights of the samples `span`, in whole shards."""
-        self._arrays["log_weight"][span] = log_weight
+        assert self._weights is not None
+        array_at(self._path, "log_weight", self._weights)[span] = log_weight
+
+    def write_particle_time(self, entry: int, time: float) -> None:
+        """The time of the particles, in a store where not all rows have any."""
+        if PARTICLE_TIME in self._tables:
+            self._tables[PARTICLE_TIME].add(entry, np.array([time]))
+
+    def row_table(self, figures: Mapping[str, float]) -> np.ndarray:
+        """(1, columns), figures of a row. Errors: `ValueError` where they are not those that are
+        declared."""
+        return _table(self._row_columns, {name: [value] for name, value in figures.items()}, 1)
+
+    def step_table(self, steps: StepColumns) -> np.ndarray:
+        """(steps, columns), figures of steps. Errors: as for `row_table`."""
+        count = len(next(iter(steps.values()), ()))
+        if not count:
+            return np.empty((0, len(self._step_columns)))
+        return _table(self._step_columns, steps, count)
 
     def write_row(
-        self, row: int, time: float, figures: Mapping[str, float],
-        theta: np.ndarray, velocity: np.ndarray | None, error_state: np.ndarray | None = None,
+        self, row: int, time: float, figures: np.ndarray,
+        vectors: Mapping[str, np.ndarray | None],
     ) -> None:  # fmt: skip
-        """What all ranks know of a row. Errors: `ValueError` for figures that are not declared."""
-        columns = {name: [value] for name, value in figures.items()}
-        self._arrays[FIGURES][row] = _table(self._row_columns, columns, 1)[0]
-        self._arrays["time"][row] = time
-        self._arrays["theta"][row, : len(theta)] = theta
-        if velocity is not None:
-            self._arrays["velocity"][row, : len(velocity)] = velocity
-        if error_state is not None:
-            self._arrays["error_state"][row] = error_state
+        """What all ranks know of a row. `vectors`: theta, velocity and error_state, by name."""
+        self._tables[FIGURES].add(row, figures)
+        self._tables[TIME].add(row, np.array([time]))
+        for name, values in vectors.items():
+            if values is not None:
+                self._write_vector(name, row, values)
 
-    def write_steps(self, first: int, steps: StepColumns) -> None:
-        """The steps from number `first`. Errors: as for `write_row`."""
-        count = len(next(iter(steps.values()), ()))
-        if count:
-            table = _table(self._step_columns, steps, count)
-            self._arrays[STEP_FIGURES][first : first + count] = table
+    def _write_vector(self, name: str, row: int, values: np.ndarray) -> None:
+        """One of a stage with more parameters than the first takes several chunks."""
+        files = self._files[name]
+        width = files.shape[1]
+        for number, first in enumerate(range(0, len(values), width)):
+            files.write((row, number), values[None, first : first + width])
 
-    def write_stage(self, number: int, stage: Stage) -> None:
-        """The initial parameters of a stage."""
-        self._arrays["stage_theta"][number, : len(stage.theta)] = stage.theta
+    def write_steps(self, first: int, figures: np.ndarray) -> None:
+        """The figures of the steps from number `first`."""
+        self._tables[STEP_FIGURES].add(first, figures)
+
+    def write_stage(self, number: int, stage: Stage, metadata: StoreMetadata) -> None:
+        """The initial parameters of a stage, in a store of that metadata."""
+        array = array_at(self._path, "stage_theta", metadata.arrays["stage_theta"])
+        array[number, : len(stage.theta)] = stage.theta
+
+
+class _Committed:
+    """Rows of an array as they lie there."""
+
+    def __init__(self, path: Path, name: str, document: Mapping[str, Any]) -> None:
+        self._path, self._name, self._document = path, name, document
+
+    def __call__(self, first: int, last: int) -> np.ndarray:
+        shape = [last, *self._document["shape"][1:]]
+        array = array_at(self._path, self._name, {**self._document, "shape": shape})
+        return np.asarray(array[first:last])
 
 
 def array_at(path: Path, name: str, document: Mapping[str, Any]) -> Any:

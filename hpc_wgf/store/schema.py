@@ -11,11 +11,12 @@
 | `figures` | time, figure | columns named in its attribute `columns` |
 | `step_figures` | step, step_figure | one entry an accepted step before the last committed row |
 | `stage_theta` | stage, parameter | initial parameters of every stage |
+| `particle_time` | particle_time | where not all rows have particles |
 | `sample`, `axis` | of the same name | coordinates, from 0 |
 
-A writer may lay `particles` and `log_density` along a dimension `particle_time` with a coordinate
-of that name where they are stored at fewer times. A reader passes over arrays and columns that it
-does not know.
+Where not all rows have particles, `particles` and `log_density` lie along a dimension
+`particle_time` with a coordinate of that name, times of rows. A reader passes over arrays and
+columns that it does not know.
 
 A row counts when the group's consolidated metadata show it: they are replaced in one atomic
 rename, after all ranks have written their shards.
@@ -36,10 +37,12 @@ PARTICLE_TIME = "particle_time"
 FIGURES, STEP_FIGURES = "figures", "step_figures"
 OLDEST_ARRAYS = ("time", "theta", "particles", "log_density")
 """Arrays that stores of all schemas have."""
-OF_SOME_RUNS = ("log_weight", "error_state")
+OF_SOME_RUNS = ("log_weight", "error_state", PARTICLE_TIME)
 """Arrays that only some runs have,"""
 FURTHER = "further_arrays"
 """and the attribute that names those of a run."""
+ROUND_BITS = "round_bits"
+"""The attribute of the particles that names the bits of their mantissa, where not all are kept."""
 _COLUMNS = "columns"
 
 
@@ -83,6 +86,9 @@ ARRAYS: Mapping[str, ArrayLabel] = {
     "stage_theta": ArrayLabel((STAGE, PARAMETER), "initial parameters of the stage's map", "1"),
     "error_state": ArrayLabel(
         (TIME, "error_number"), "what the estimate of the error goes on with", "1"
+    ),
+    PARTICLE_TIME: ArrayLabel(
+        (PARTICLE_TIME,), "time of the row to which the particles belong", "t"
     ),
     "sample": ArrayLabel(("sample",), "number of the evaluation sample's member", "1"),
     "axis": ArrayLabel(("axis",), "axis of space", "1"),

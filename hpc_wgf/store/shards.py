@@ -6,10 +6,14 @@ shard writes all of it, and gets what is missing from the ranks after it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..parallel import Communicator, SampleBlocks
+from .host_copy import HostCopy
 
 _LEAST_BYTES = 1 << 20  # smaller files cost more than they spread
 _MOST = 16
@@ -49,6 +53,14 @@ class ShardExchange:
         """The samples that this rank writes, in whole shards; none where it writes none."""
         mine = self._written[self._communicator.rank]
         return slice(mine.start, mine.stop)
+
+    def sent(self, values: Tensor) -> Callable[[], np.ndarray]:
+        """A copy of this rank's samples on its way to the rank that writes them, the same bits;
+        what is returned waits for those that this one writes. Collective."""
+        if not self._distances:
+            return HostCopy(values).numpy
+        found = self.collect(values.cpu().numpy())
+        return lambda: found
 
     def collect(self, values: np.ndarray) -> np.ndarray:
         """This rank's samples (n_local, …) → those that it writes, the same bits. Collective."""

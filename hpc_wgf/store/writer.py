@@ -6,22 +6,27 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
+from torch import Tensor
 
-from ..errors import InputError, RunError
+from ..errors import InputError, LoopError, RunError, WgfError
 from ..parallel import Communicator, agreed
 from .checkpoint import CHECKPOINT, Checkpoint, StepColumns
 from .creation import StoreShape, create_store
+from .cutting_back import cut_back
 from .damage import UNREADABLE, damaged, in_one_line
-from .documents import array_document
+from .failed_write import FailedWrite, gone
 from .lock import StoreLock
 from .metadata import StoreMetadata
-from .opening import committed, open_run
-from .rows import RowArrays, array_at
-from .schema import STEP, TIME
+from .opening import open_run
+from .pending import PendingRow
+from .pipeline import RowPipeline
+from .rows import RowArrays
 from .shards import ShardExchange
 from .stages import Stage
 
@@ -37,8 +42,11 @@ class RunWriter:
         self.path = path
         self._communicator = communicator
         self._lock: StoreLock | None = None
+        self._pipeline = RowPipeline(communicator, FailedWrite(path))
         self._made = False
-        self._rows = self._steps = 0
+        self._steps = 0
+        self.rows = 0
+        """Rows that count, or are on their way."""
         self._place: os.stat_result | None = None
 
     @classmethod
@@ -72,13 +80,13 @@ class RunWriter:
         """The store at `path`, cut back to its committed `rows` and `steps`; `attributes` replace
         those of the same name."""
         writer, metadata = cls(path, communicator), None
-        writer._rows, writer._steps = rows, steps
+        writer.rows, writer._steps = rows, steps
         with writer._closed_on_failure():
             with agreed(communicator):
                 if communicator.rank == 0:
                     try:
                         writer._lock = StoreLock(path)
-                        metadata = _cut_back(path, rows, attributes)
+                        metadata = cut_back(path, rows, attributes)
                     except OSError as error:
                         raise InputError(
                             f"cannot write to the store {path}: {error.strerror}. Its committed "
@@ -91,85 +99,121 @@ class RunWriter:
         """Collective: rank 0 tells the others what it has written, as a file system may go on
         showing them that there is nothing."""
         self._metadata: StoreMetadata = self._communicator.gather(metadata)[0]
+        self._entries = self._metadata.entries
         self._exchange = ShardExchange(self._communicator, span, self._metadata.samples_per_shard)
-        self._arrays = RowArrays(self.path, self._metadata)
+        try:
+            self._arrays = RowArrays(self.path, self._metadata)
+        except UNREADABLE as error:
+            raise damaged(self.path, f"no row can be added: {in_one_line(error)}") from error
         if self._communicator.rank == 0:
             self._place = os.stat(self.path)
 
     def _check_place(self) -> None:
-        """One rank looks, before any writes. Errors: `RunError` where the store is gone: a writer
-        would make folders anew in its place."""
-        with agreed(self._communicator):
-            if self._place is None:
+        """Rank 0 looks. Errors: `RunError` where the store is gone: a writer would make folders
+        anew in its place."""
+        if self._place is None:
+            return
+        with suppress(OSError):
+            if os.path.samestat(self._place, os.stat(self.path)):
                 return
-            with suppress(OSError):
-                if os.path.samestat(self._place, os.stat(self.path)):
-                    return
-            raise RunError(
-                f"the store {self.path} is gone: it was moved or deleted while the run was writing "
-                "to it. Where it was moved, its committed rows are intact: resume it there"
-            )
+        raise RunError(gone(self.path))
 
     def commit(
         self, time: float, figures: Mapping[str, float], steps: StepColumns, *,
         theta: np.ndarray, velocity: np.ndarray | None,
-        particles: np.ndarray, log_density: np.ndarray, log_weight: np.ndarray | None = None,
+        particles: Tensor | None, log_density: Tensor | None, log_weight: Tensor | None = None,
         error_state: np.ndarray | None = None, stage: Stage | None = None,
     ) -> None:  # fmt: skip
-        """Append a row and the steps before it. Returns when every rank has written its part.
+        """Append a row and the steps before it. All is copied; the row counts once every rank has
+        written its part, which `settle` sees and `finish` waits for. Waits where too many rows are
+        on their way.
 
         `figures`, `steps`: by the names of their columns. `theta`, `velocity` (p,) with p of the
-        stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank, and where they
-        have weights `log_weight`, which the first row stores. `error_state`: what the estimate of
-        the error goes on with. `stage`: one that begins with this row. Errors also: `ValueError`
-        for figures that are not declared.
+        stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank, both None for a
+        row without particles, and where they have weights `log_weight`, which the first row
+        stores. `error_state`: what the estimate of the error goes on with. `stage`: one that begins
+        with this row. Errors also: those of rows before; `ValueError` for figures that are not
+        declared.
         """
+        with agreed(self._communicator), FailedWrite(self.path):
+            self._check_place()
+            tables = self._arrays.row_table(figures), self._arrays.step_table(steps)
+        self._pipeline.make_room()
+        sent, samples = self._exchange.sent, None
+        if particles is not None and log_density is not None:
+            samples = sent(particles), sent(log_density)
+        vectors = {"theta": theta, "velocity": velocity, "error_state": error_state}
+        row = PendingRow(
+            row=self.rows, first_step=self._steps, entry=self._entries, time=time,
+            figures=tables[0], step_figures=tables[1],
+            vectors={name: None if v is None else v.copy() for name, v in vectors.items()},
+            samples=samples,
+            log_weight=sent(log_weight) if log_weight is not None and self.rows == 0 else None,
+            stage=stage,
+        )  # fmt: skip
+        before, after = self._metadata, row.added_to(self._metadata)
+        self._pipeline.add(partial(self._write, row, after), partial(self._publish, before, after))
+        self._metadata, self.rows = after, row.row + 1
+        self._steps, self._entries = row.next_step, row.next_entry
+
+    def _write(self, row: PendingRow, after: StoreMetadata) -> None:
+        """This rank's part of a row, on the thread."""
+        row.write_samples(self._arrays, self._exchange.written)
+        if self._communicator.rank == 0:
+            row.write_figures(self._arrays, after)
+
+    def _publish(self, before: StoreMetadata, after: StoreMetadata) -> None:
+        """With this a row counts, on the thread of rank 0."""
         self._check_place()
-        row = self._rows
-        last_step = self._steps + len(next(iter(steps.values()), ()))
-        particles, log_density = map(self._exchange.collect, (particles, log_density))
-        if row > 0:
-            log_weight = None
-        elif log_weight is not None:
-            log_weight = self._exchange.collect(log_weight)
-        pending = self._metadata.resized({TIME: row + 1, STEP: last_step})
-        pending = pending.with_attributes({CHECKPOINT: ""})
-        if stage is not None:
-            pending = pending.with_stage(stage, row)
-            self._arrays = RowArrays(self.path, pending)
-        with agreed(self._communicator), _as_run_error(self.path):
-            self._arrays.write_samples(row, self._exchange.written, particles, log_density)
-            if log_weight is not None:
-                self._arrays.write_weights(self._exchange.written, log_weight)
-            if self._communicator.rank == 0:
-                self._arrays.write_row(row, time, figures, theta, velocity, error_state)
-                self._arrays.write_steps(self._steps, steps)
-                if stage is not None:
-                    self._arrays.write_stage(pending.stages - 1, stage)
-        with agreed(self._communicator), _as_run_error(self.path):
-            if self._communicator.rank == 0:
-                pending.write_arrays(self.path, self._metadata)
-                pending.publish(self.path)
-                Checkpoint.remove(self.path)
-        self._metadata, self._rows, self._steps = pending, row + 1, last_step
+        after.write_arrays(self.path, before)
+        after.publish(self.path)
+        Checkpoint.remove(self.path)
+
+    def settle(self) -> None:
+        """See how far the rows are that are on their way; collective. Errors: theirs."""
+        self._pipeline.settle()
+
+    def finish(self) -> None:
+        """All rows count when this returns; collective. Errors: theirs."""
+        self._pipeline.settle(at_most=0)
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint beside the committed rows; it lasts until the next one."""
-        self._check_place()
+        self.finish()
 
         def announce(seal: str) -> None:
             self._metadata = self._metadata.with_attributes({CHECKPOINT: seal})
             self._metadata.publish(self.path)
 
-        with agreed(self._communicator), _as_run_error(self.path, "a checkpoint"):
+        with agreed(self._communicator), FailedWrite(self.path, "a checkpoint"):
+            self._check_place()
             if self._communicator.rank == 0:
-                checkpoint.write(self.path, self._rows, announce)
+                checkpoint.write(self.path, self.rows, announce)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes. Rows that are on their way are written first where all ranks are known to have
+        come here."""
+        alone = self._communicator.size == 1 and isinstance(error, Exception)
+        try:
+            if error is None:
+                self.finish()
+            elif alone or isinstance(error, LoopError):
+                with suppress(WgfError):  # The first error says more.
+                    self.finish()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let others write. A store that was made here and has got no row, as the run failed
         before its first one, is taken away: it holds nothing, and would be in the way."""
+        self._pipeline.close()
         if self._lock is not None:
-            if self._made and self._rows == 0 and self._is_empty():
+            if self._made and self._is_empty():
                 shutil.rmtree(self.path, ignore_errors=True)
             self._lock.release()
             self._lock = None
@@ -209,55 +253,3 @@ def refuse_existing(path: Path) -> None:
                 f"will not write to {path}: there is no folder {before} to go back from. Give the "
                 "path without .."
             )
-
-
-def forget_checkpoint(path: Path) -> None:
-    """Take the checkpoint of the run at `path` away, whatever it is: the run goes on from its last
-    committed row. Errors: `InputError` where the store is damaged, in use or cannot be written."""
-    stored = open_run(path)
-    stored.check_resumable()
-    try:
-        lock = StoreLock(stored.path)
-        try:
-            committed(stored.path).with_attributes({CHECKPOINT: ""}).publish(stored.path)
-            Checkpoint.remove(stored.path)
-        finally:
-            lock.release()
-    except OSError as error:
-        raise InputError(f"cannot write to the store {path}: {error.strerror}") from error
-
-
-def _cut_back(path: Path, rows: int, attributes: Mapping[str, Any]) -> StoreMetadata:
-    """Take away what a killed process has left beyond the committed rows."""
-    stored = open_run(path)
-    stored.check_resumable()
-    if stored.rows != rows:
-        raise InputError(f"{path} grew while it was being opened: resume it again")
-    for name, document in stored.documents.items():
-        try:
-            found = array_document(path, name, document)
-        except UNREADABLE as error:
-            what = f"the metadata of {name} cannot be relied on: {in_one_line(error)}"
-            raise damaged(path, what) from error
-        if found["shape"] != document["shape"]:
-            array_at(path, name, found).resize(tuple(document["shape"]))
-    metadata = committed(path).with_attributes(attributes)
-    metadata.publish(path)
-    return metadata
-
-
-class _as_run_error:
-    """A failed write says which store, and that what was committed stays."""
-
-    def __init__(self, path: Path, part: str = "a row") -> None:
-        self._path, self._part = path, part
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | ValueError):
-            raise RunError(
-                f"cannot write {self._part} to {self._path}: {error}. All committed rows are "
-                f"intact; when the cause is mended: hpc-wgf resume {self._path}"
-            ) from error

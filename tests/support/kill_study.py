@@ -1,4 +1,4 @@
-"""SIGKILL of one of two ranks that no launcher watches, at many random moments after they have met.
+"""SIGKILL of one of two ranks that no launcher watches, or of both, at many random moments.
 
 Usage: kill_study.py [KILLS] [--out FILE]. Ranks are forked from this process, which has imported
 all that they need: to start them anew would take ten times longer than the run. FILE gets what was
@@ -29,7 +29,7 @@ from hpc_wgf.errors import InputError
 from hpc_wgf.store import check
 
 _RANKS, _PATIENCE = 2, 60.0
-_FLOW = [*SMALL, "--set", "output.every=0.02", "--set", "method.step=0.01"]
+_FLOW = [*SMALL, "--set", "output.every=0.01", "--set", "method.step=0.01"]  # rows at all steps
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -73,24 +73,27 @@ def _rows(store: Path) -> int:
 
 
 def _killed(folder: Path, chance: random.Random, takes: float, rows: int) -> dict[str, Any]:
-    """One kill, after a random time; what was found."""
-    store, said, lost = folder / "run", folder / "said", chance.randrange(_RANKS)
+    """One kill of one rank or of both, at a random moment of a random row; what was found."""
+    store, said = folder / "run", folder / "said"
+    lost, wanted = chance.choice([(0,), (1,), (0, 1)]), chance.randrange(rows - 1)
     ranks = _started(said, "run", "ou-2d", *_FLOW, "--out", str(store))
-    while not store.exists() and ranks[0].exitcode is None:  # until they have met
-        time.sleep(0.01)
-    time.sleep(chance.uniform(0.0, takes))
+    while ranks[0].exitcode is None and not (store.exists() and _rows(store) >= wanted):
+        time.sleep(0.001)  # until they have met, and come so far
+    time.sleep(chance.uniform(0.0, takes / rows))
     before, begun = _rows(store), time.monotonic()
     alive = all(rank.exitcode is None for rank in ranks)
-    ranks[lost].kill()
-    survivor = ranks[1 - lost]
-    survivor.join(_PATIENCE)
+    for rank in lost:
+        ranks[rank].kill()
+    for rank in ranks:
+        rank.join(_PATIENCE)
     took = time.monotonic() - begun
-    assert survivor.exitcode is not None, f"the survivor goes on after {took:.0f} s"
+    assert all(rank.exitcode is not None for rank in ranks), f"one goes on after {took:.0f} s"
     # A rank that is killed when all has been written is not missed.
-    assert survivor.exitcode != 0 or _rows(store) == rows, said.read_text()
+    spared = [rank.exitcode for number, rank in enumerate(ranks) if number not in lost]
+    assert 0 not in spared or _rows(store) == rows, said.read_text()
     assert "Traceback" not in said.read_text(), said.read_text()
-    found = {"alive": alive, "rows before": before, "rows after": _rows(store),
-             "survivor's seconds": round(took, 2)}  # fmt: skip
+    found = {"killed": list(lost), "alive": alive, "rows before": before,
+             "rows after": _rows(store), "survivor's seconds": round(took, 2)}  # fmt: skip
     assert found["rows after"] >= before
     return found
 

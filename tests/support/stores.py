@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hpc_wgf.columns import Column
 from hpc_wgf.parallel import LocalCommunicator
@@ -48,10 +49,10 @@ def assert_same(a: StoredRun, b: StoredRun) -> None:
         assert np.array_equal(a.column(name), b.column(name), equal_nan=True), name
 
 
-def small_store(path: Path) -> RunWriter:
-    """A store of `SHAPE` without a row."""
+def small_store(path: Path, shape: StoreShape = SHAPE) -> RunWriter:
+    """A store of `shape` without a row."""
     return RunWriter.create(
-        path, LocalCommunicator(), SPAN, shape=SHAPE, attributes=ATTRIBUTES,
+        path, LocalCommunicator(), SPAN, shape=shape, attributes=ATTRIBUTES,
         stage=Stage("the first map", 0.0, np.arange(5.0)),
     )  # fmt: skip
 
@@ -69,7 +70,8 @@ def commit(
         {"time": times, "energy": [value] * steps},
         theta=np.full(parameters, value),
         velocity=np.full(parameters, -value),
-        particles=np.full((100, 2), value),
-        log_density=np.full(100, value),
+        particles=torch.full((100, 2), value, dtype=torch.float64),
+        log_density=torch.full((100,), value, dtype=torch.float64),
         stage=stage,
     )
+    store.finish()

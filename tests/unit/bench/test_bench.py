@@ -164,6 +164,15 @@ def test_store_rows(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_output_rows(tmp_path):
+    short = ["--samples", 100, "--set", "problem.until=0.2", "--set", "output.every=0.1"]
+    (row,) = bench("output", *short, "--rounds", 1, "--folder", tmp_path)
+    assert (row["samples"], row["rows"]) == (100, 3)
+    assert row["share"] == pytest.approx(1 - row["seconds_without"] / row["seconds"])
+    assert row["share_of_work"] < 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("over", ["samples", "dimension"])
 def test_scaling_rows(over):
     sizes = ["--value", 64, "--value", 32, "--width", 4, "--rounds", 1]

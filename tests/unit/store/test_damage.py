@@ -205,7 +205,8 @@ def test_a_store_that_is_moved_away_under_a_run_ends_it_in_one_line(tmp_path, wh
 
 
 class Full:
-    """From its third row on no file may be longer than so many bytes, as on a full disk."""
+    """Once the loop has handed over its second row no file may be longer than so many bytes, as on
+    a full disk: the thread that writes may be at that row still."""
 
     def __init__(self, longest: int) -> None:
         self.longest, self.rows = longest, 0
@@ -231,7 +232,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path, longest):
     with pytest.raises(wgf.RunError, match="File too large.*rows are intact") as caught:
         wgf.solve(*spec, output, observers=[full])
     assert "\n" not in str(caught.value)
-    assert wgf.open_run(tmp_path / "run").rows == 2
+    assert wgf.open_run(tmp_path / "run").rows in (1, 2)
     assert check(wgf.open_run(tmp_path / "run")) == []
     assert wgf.solve(*spec, output, resume=True).summary.finished
 

@@ -82,9 +82,9 @@ def test_figures_are_read_by_their_keys(tmp_path):
 )
 def test_figures_are_those_that_are_declared(tmp_path, figures, said):
     store = small_store(tmp_path / "run")
-    arrays = {"theta": np.zeros(5), "velocity": None, "log_density": np.zeros(100)}
+    arrays = {"theta": np.zeros(5), "velocity": None, "log_density": torch.zeros(100)}
     with pytest.raises(wgf.RunError, match=said):
-        store.commit(0.0, figures, {}, particles=np.zeros((100, 2)), **arrays)
+        store.commit(0.0, figures, {}, particles=torch.zeros(100, 2), **arrays)
     store.close()
 
 
