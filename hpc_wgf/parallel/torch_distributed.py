@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import CommunicationError, InputError, MissingRankError, PlaceError
+from ..recordings import drop_all
 from .launcher import Place
 from .pairwise import pairwise_sum
 from .patience import RENDEZVOUS, Patience
@@ -190,6 +191,7 @@ class TorchCommunicator:
 
     def close(self) -> None:
         self.closed = True
+        drop_all()
         dist.destroy_process_group()
         # A group kept alive by a reference cycle has threads, and one that frees its last tensor
         # while the interpreter ends would abort the process. Collecting the group joins them.

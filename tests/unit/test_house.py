@@ -15,7 +15,7 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # From the ground up: a package imports those before it only. Those in one row know nothing of each
 # other.
 _FLOORS = [
-    "errors choices cloud columns names_on_demand integrators log matrix_field",
+    "errors choices cloud columns names_on_demand integrators log matrix_field recordings",
     "periods memory user_code kinds fields krylov parallel references streams",
     "maps",
     "output stages interactions store profiling",
