@@ -50,9 +50,11 @@ class Iteration:
         """`like`: a vector of the size, dtype and device of right-hand sides."""
         self._precondition = preconditioner or _identity
         self.state = Lanczos.like(like)
-        parts = A, self.state, self._precondition, _steps_on(like.device)
-        self.advance: Callable[[], None] = partial(_advance, *parts)
-        if recorded:
+        steps = _steps_on(like.device)
+        self.advance: Callable[[], None] = partial(
+            _advance, A, self.state, self._precondition, steps
+        )
+        if recorded and steps is not recurrence:  # whose σ is a number of Python
             self.advance = Replayed(self.advance, like.device)
 
     def begin(self, b: Tensor, shift: float) -> None:

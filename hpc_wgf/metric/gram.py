@@ -13,9 +13,13 @@ import torch
 from torch import Tensor
 
 from ..ensemble import Ensemble
+from ..krylov import Iteration
 from ..maps import Linearization
 from ..matrix_field import MatrixField
-from ..parallel import TreeBuffers, tree_sum
+from ..parallel import tree_sum
+from .preconditioner import Preconditioner
+from .product import GramProduct
+from .standing import StandingGram
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,19 @@ class GramOperator:
     """The samples of all ranks."""
     roots: Sequence[MatrixField] | None = None
     """R at every chunk; None for I."""
+    standing: StandingGram | None = None
+    """Where the linearisations lie, if their addresses serve further operators."""
+
+    def __post_init__(self) -> None:
+        if self.standing is not None:
+            self.standing.lend(self, self._weights, self.ensemble)
 
     @cached_property
-    def _tree(self) -> TreeBuffers:
-        return TreeBuffers(self.chunks[0].linearizer.packed)
+    def _product(self) -> GramProduct:
+        if self.standing is not None:
+            return self.standing.product
+        ensemble = self.ensemble
+        return GramProduct(self.chunks, self._weights, ensemble.communicator, ensemble.total)
 
     @cached_property
     def _weights(self) -> list[MatrixField | None]:
@@ -46,12 +59,12 @@ class GramOperator:
 
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,); collective."""
-        linearizer = self.chunks[0].linearizer
-        direction = linearizer.direction(v)
-        for J, weights in zip(self.chunks, self._weights, strict=True):
-            J.gram(direction, self._tree.next(), weights)
-            self._tree.add()
-        return self.ensemble.mean(linearizer.unpacked(self._tree.total()))
+        return self._product.matvec(v)
+
+    def iteration(self, b: Tensor, preconditioner: Preconditioner | None) -> Iteration | None:
+        """The recorded iteration of MINRES for right-hand sides like b; None where there is
+        none."""
+        return None if self.standing is None else self.standing.iteration(b, preconditioner)
 
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|R J v|², v: (p,). Collective, one all-reduce of a number; summed in float64."""

@@ -18,7 +18,7 @@ from ...choices import Form
 from ...ensemble import Ensemble, energy_gradient, unusable
 from ...maps import Linearization, PushForward
 from ...matrix_field import MatrixField
-from ...metric import GramOperator
+from ...metric import GramOperator, StandingGram
 from ...parallel import TreeSum
 from ...problems import Flow, Motion
 
@@ -85,18 +85,25 @@ class _Chunk:
 
 def assemble(
     map: PushForward, ensemble: Ensemble, flow: Flow, *, form: Form,
-    budget: int | None = None,
+    budget: int | None = None, standing: StandingGram | None = None,
 ) -> NormalEquations:  # fmt: skip
     """The system at the map's present parameters; collective. `budget`: bytes that linearisations
-    may keep (see `Linearizer.linearize`).
+    may keep (see `Linearizer.linearize`). `standing`: where they may lie, if it is free.
 
     Errors: `StepFailed` where the map folds or a value is not finite.
     """
     pushed = ensemble.push(map, density=flow.needs_density, score=flow.energy.needs_density)
     motions = ensemble.motions(flow, pushed, ensemble.forces(flow.energy, pushed))
-    linearizer, own, chunks = map.linearizer(), TreeSum(), []
+    if standing is not None and not standing.prepare(map, ensemble):
+        standing = None
+    linearizer = map.linearizer() if standing is None else None
+    own, chunks = TreeSum(), []
     for k, (cloud, motion) in enumerate(zip(pushed, motions, strict=True)):
-        jacobian = linearizer.linearize(ensemble.chunks[k].x, budget=budget)
+        z = ensemble.chunks[k].x
+        if linearizer is None:
+            jacobian = standing.linearize(k, z, budget)
+        else:
+            jacobian = linearizer.linearize(z, budget=budget)
         # What is not a number in P⁻¹ is it in P⁻¹(P f − b).
         failed = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
         chunks.append(_Chunk(jacobian, motion, failed))
@@ -105,7 +112,7 @@ def assemble(
     roots = [motion.root for motion in motions if motion.root is not None]
     return NormalEquations(
         ensemble=ensemble,
-        gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble, roots or None),
+        gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble, roots or None, standing),
         b=ensemble.averaged(sums[:-1].to(pushed[0].x.dtype)),
         images=[cloud.x for cloud in pushed],
         motions=[chunk.motion for chunk in chunks],

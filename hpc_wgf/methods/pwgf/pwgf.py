@@ -22,6 +22,7 @@ from ...ensemble import Ensemble, SamplesFailed
 from ...errors import StepFailed
 from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward, behind_stages
+from ...metric import StandingGram
 from ...parallel import Communicator
 from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial, start_frame
@@ -77,6 +78,9 @@ class PWGF:
         self._spread = float(start_frame(setting.problem.start).deviations.norm())
         self._samples = StepSamples(setting, options)
         self._velocities = self._solver_of(setting.map, self.reciprocal_condition)
+        # A graph pays where solves are by MINRES; on a CPU there is none.
+        on_gpu = self.communicator.device.type == "cuda"
+        self._standing = StandingGram() if on_gpu and self._iterative is Solver.MINRES else None
         self._centre = CentreOfMass.kept(setting, self._samples.blocks, options.budget)
 
     @classmethod
@@ -217,7 +221,10 @@ class PWGF:
         """Ĝη = −∇F of a map on given samples at a time, by default that of the start. Errors:
         `StepFailed` where the map folds or a value is not finite."""
         options, flow = self.options, self.problem.at(time)
-        return assemble(map.active(), ensemble, flow, form=options.form, budget=options.budget)
+        return assemble(
+            map.active(), ensemble, flow, form=options.form, budget=options.budget,
+            standing=self._standing,
+        )  # fmt: skip
 
     def advance(self, state: State[WarmStart], step_size: float) -> Trial[WarmStart]:
         begun: Velocity = state.entered
@@ -255,7 +262,7 @@ class PWGF:
         map, products, solves = state.map.moved(theta), 0, 0
         if self._centre is not None:
             map, products, solves = self._centre.restored(
-                map, context.ensemble, solver.solver, stages[-1].memory
+                map, context.ensemble, solver.solver, stages[-1].memory, self._standing
             )
         # A preconditioner is made anew where it could not be made again from the step's number.
         left = None if context.ensemble.left_out else stages[-1].memory
