@@ -7,7 +7,7 @@ a value that the host reads, a copy from or to it, autograd.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -15,7 +15,6 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 
 class EmulatedGraph:
@@ -33,24 +32,31 @@ class EmulatedGraph:
     def replay(self) -> None:
         EmulatedGraph.replays += 1
         for function, args, kwargs, results in self._calls:
-            again = [each for each in tree_leaves(function(*args, **kwargs)) if _is(each)]
+            again = [each for each in leaves(function(*args, **kwargs)) if _is(each)]
             for old, new in zip(results, again, strict=True):
                 if old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
     def run(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Run an operation on held tensors and record it."""
-        given = [each for each in tree_leaves((args, kwargs)) if _is(each)]
+        given = [each for each in leaves((args, kwargs)) if _is(each)]
         for place, argument in enumerate(function._schema.arguments):
             value = args[place] if place < len(args) else kwargs.get(argument.name)
             if argument.alias_info is not None and argument.alias_info.is_write and _is(value):
                 self._save(value)
         result = function(*args, **kwargs)
-        results = [each for each in tree_leaves(result) if _is(each)]
+        results = [each for each in leaves(result) if _is(each)]
         old = {_address(each) for each in given}
         self._made |= {_address(each) for each in results} - old
         self._calls.append((function, args, kwargs, results))
         return result
+
+    def record(self, call: Callable[[], Any], written: Sequence[Tensor]) -> None:
+        """Run and record a kernel that is no operation of torch."""
+        for value in written:
+            self._save(value)
+        call()
+        self._calls.append((lambda: call(), (), {}, []))
 
     def _save(self, value: Tensor) -> None:
         place = _address(value)
@@ -63,6 +69,15 @@ class EmulatedGraph:
         for storage, numbers in self._before.values():
             storage.copy_(numbers)
         self._before.clear()
+
+
+def leaves(value: Any) -> list[Any]:
+    """What lies in lists, tuples and dictionaries of arguments."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [leaf for each in value for leaf in leaves(each)]
+    return [value]
 
 
 def _is(value: Any) -> bool:

@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from emulated_graph import EmulatedGraph, emulated_graphs, refuse
+from emulated_graph import EmulatedGraph, emulated_graphs, leaves, refuse
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from hpc_wgf.krylov import fused, recurrence
-from hpc_wgf.krylov.recurrence import Lanczos
+from hpc_wgf.krylov.recurrence import Lanczos, Scalars
 from hpc_wgf.parallel import LocalCommunicator
 
 _CPU, _GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -35,6 +35,7 @@ _READ = {
 }  # fmt: skip
 _aten = torch.ops.aten
 _WAITING = {_aten.nonzero.default, _aten.masked_select.default, _aten.equal.default}
+_INDEXED = {_aten.index.Tensor, _aten.index_put_.default, _aten._index_put_impl_.default}
 _UPLOADING = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
 
 
@@ -74,6 +75,7 @@ def _upload() -> None:
     COUNTS.uploads += 1
 
 
+@cache
 def _makes_kernel(function: Any) -> bool:
     """Whether an operation computes anything, rather than looking at a tensor otherwise."""
     returns = function._schema.returns
@@ -105,6 +107,15 @@ class OnGPU(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl
 
 
+def mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """The same arguments with a function of every leaf in its place."""
+    if isinstance(value, dict):
+        return {name: mapped(function, each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([mapped(function, each) for each in value])
+    return function(value)
+
+
 def _held(value: Any) -> Any:
     return value.held if isinstance(value, OnGPU) else value
 
@@ -115,7 +126,7 @@ def _is_gpu(device: Any) -> bool:
 
 def _computed(function, args, kwargs):
     """An operation on the numbers; on the GPU where one of its tensors is."""
-    tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+    tensors = [value for value in leaves((args, kwargs)) if isinstance(value, Tensor)]
     own = [tensor for tensor in tensors if isinstance(tensor, OnGPU)]
     if not own:
         return function(*args, **kwargs)
@@ -127,9 +138,11 @@ def _computed(function, args, kwargs):
     else:
         COUNTS.kernels += _makes_kernel(function)
     others = [tuple(each.shape) for each in tensors if not isinstance(each, OnGPU) and each.dim()]
-    if others and not moves:
+    if function in _INDEXED and others and isinstance(args[0], OnGPU):
+        _upload()  # Places that the host tells, as in x[[0, 2]].
+    elif others and not moves:
         raise RuntimeError(f"{function} of tensors on cuda:0 and, of shapes {others}, on the CPU")
-    held = tree_map(_held, args), tree_map(_held, kwargs)
+    held = mapped(_held, args), mapped(_held, kwargs)
     graph = EmulatedGraph.recording
     result = function(*held[0], **held[1]) if graph is None else graph.run(function, *held)
     if moves:
@@ -141,7 +154,7 @@ def _computed(function, args, kwargs):
             return value
         return known[id(value)] if id(value) in known else OnGPU(value)
 
-    return tree_map(wrapped, result)
+    return mapped(wrapped, result)
 
 
 class _Operations(TorchDispatchMode):
@@ -251,12 +264,19 @@ def _orthogonalise(s: Lanczos, y: Tensor) -> None:
 
 
 def _as_one(step: Callable[..., None]) -> Callable[..., None]:
-    """A step that counts as one kernel."""
+    """A step that is one kernel."""
 
-    def run(*arguments: Any) -> None:
-        before = COUNTS.kernels
-        step(*arguments)
-        COUNTS.kernels = before + 1
+    def run(s: Lanczos, *tensors: Tensor) -> None:
+        parts = {name: _held(value) for name, value in vars(s).items()}
+        parts["scalars"] = Scalars(*map(_held, vars(s.scalars).values()))
+        held = Lanczos(**parts), *map(_held, tensors)
+        COUNTS.kernels += 1
+        graph = EmulatedGraph.recording
+        if graph is None:
+            step(*held)
+        else:
+            written = [value for value in parts.values() if isinstance(value, Tensor)]
+            graph.record(partial(step, *held), [*written, parts["scalars"].beta, *held[1:]])
 
     return run
 
