@@ -141,9 +141,7 @@ def _identity(v: Tensor) -> Tensor:
     return v
 
 
-def _advance(
-    A: LinearOperator, s: Lanczos, precondition: Preconditioner, steps: Steps
-) -> None:
+def _advance(A: LinearOperator, s: Lanczos, precondition: Preconditioner, steps: Steps) -> None:
     """One iteration: a Lanczos step, a plane rotation, and the update of x; one product."""
     steps.normalise(s)
     y = A.matvec(s.v)

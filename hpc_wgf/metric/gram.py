@@ -71,13 +71,22 @@ class GramOperator:
         if self.roots is None:
             return self.square_motion(v)
         pairs = zip(self.chunks, self.roots, strict=True)
-        return self._mean_square([root.times(J.jvp(v)) for J, root in pairs])
+        return self._mean_squares([[root.times(J.jvp(v))] for J, root in pairs])[0]
 
     def square_motion(self, v: Tensor) -> float:
         """E|J v|², v: (p,), the mean squared velocity of the samples for θ' = v, whatever the
         mobility. Collective, as `square_norm`."""
-        return self._mean_square(J.jvp(v) for J in self.chunks)
+        return self.square_motions(v)[0]
 
-    def _mean_square(self, values: Iterable[Tensor]) -> float:
-        parts = [self.ensemble.square(k, each) for k, each in enumerate(values)]
-        return float(self.ensemble.mean(torch.stack([tree_sum(parts)])))
+    def square_motions(self, *vectors: Tensor) -> list[float]:
+        """`square_motion` of several vectors; one all-reduce, one look of the host."""
+        return self._mean_squares([J.jvp(v) for v in vectors] for J in self.chunks)
+
+    def _mean_squares(self, values: Iterable[Sequence[Tensor]]) -> list[float]:
+        """The means of |a|² for several a, (n_chunk, d) each at every chunk."""
+        parts = [
+            torch.stack([self.ensemble.square(k, each) for each in one])
+            for k, one in enumerate(values)
+        ]
+        found: list[float] = self.ensemble.mean(tree_sum(parts)).tolist()
+        return found

@@ -68,9 +68,7 @@ class StandingGram:
             self._chunks[k].refill(z)
         return self._chunks[k]
 
-    def lend(
-        self, operator: object, weights: list[MatrixField | None], ensemble: Ensemble
-    ) -> None:
+    def lend(self, operator: object, weights: list[MatrixField | None], ensemble: Ensemble) -> None:
         """Lend the place to an operator, as long as it lives. `weights`: those of its chunks."""
         self._lent = ref(operator)
         if self._signature != signature(weights):

@@ -7,19 +7,15 @@ import torch
 from every_map import MAPS, D
 from oracles import perturb
 from pretended_gpu import pretended_gpu
-from torch import nn
 
 from hpc_wgf import Gaussian, PWGFOptions
-from hpc_wgf.choices import Form, Preconditioning, Solver
+from hpc_wgf.choices import Form, Preconditioning
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.ensemble import Ensemble
-from hpc_wgf.krylov.graph import Replayed
-from hpc_wgf.maps import Composition, ModuleMap
 from hpc_wgf.methods.pwgf.normal_equations import assemble
 from hpc_wgf.methods.pwgf.solver import MetricSolver
 from hpc_wgf.metric import StandingGram
 from hpc_wgf.problems import Flow, PotentialEnergy, Quadratic, SumOfEnergies
-from hpc_wgf.recordings import drop_all
 
 BUILT_IN = [name for name in MAPS if "module" not in name]
 KINDS = ["none", "dense", "outputs", "kronecker", "nystrom"]

@@ -1,5 +1,5 @@
-"""A CUDA graph for machines without a GPU: Python runs once, and its operations are run again at the
-same addresses.
+"""A CUDA graph for machines without a GPU: Python runs once, and its operations are run again at
+the same addresses.
 
 As on a GPU nothing is computed while a graph is recorded, and what may not be recorded is refused:
 a value that the host reads, a copy from or to it, autograd.

@@ -108,7 +108,8 @@ def assemble(
         failed = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
         chunks.append(_Chunk(jacobian, motion, failed))
         own.add(_contribution(map, ensemble, k, jacobian, motion, flow, form))
-    sums = ensemble.sum_or_fail([own.total()], [chunk.failed for chunk in chunks], pushed)
+    failed = [chunk.failed for chunk in chunks]
+    sums, (force_square,) = ensemble.sum_or_fail([own.total()], failed, pushed, told=1)
     roots = [motion.root for motion in motions if motion.root is not None]
     return NormalEquations(
         ensemble=ensemble,
@@ -116,7 +117,7 @@ def assemble(
         b=ensemble.averaged(sums[:-1].to(pushed[0].x.dtype)),
         images=[cloud.x for cloud in pushed],
         motions=[chunk.motion for chunk in chunks],
-        force_square=float(ensemble.averaged(sums[-1])),
+        force_square=force_square / ensemble.total,
         energy_drift=ensemble.energy_drift(flow.energy, pushed),
     )
 

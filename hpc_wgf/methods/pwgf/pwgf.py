@@ -237,27 +237,27 @@ class PWGF:
             map, time = state.map.moved(theta), state.time + after
             systems.clear()
             systems.append(self.system(map, context.ensemble, time))
-            monitor = Monitor(self._validation(time, map, context.validation))
+            monitor = Monitor(self._validation(time, map, context.validation), measures=False)
             stages.append(solver.solve(systems[0], stages[-1].memory, monitor))
             return stages[-1].eta
 
-        def norm(eta: Tensor) -> float:
+        def norms(*vectors: Tensor) -> list[float]:
             if not systems:  # no stage has been computed yet
                 systems.append(self.system(state.map, context.ensemble, state.time))
-            return systems[0].gram.square_motion(eta) ** 0.5
+            return [square**0.5 for square in systems[0].gram.square_motions(*vectors)]
 
         warm = state.memory or WarmStart(None, None)
         theta, error, remembered = self.scheme.advance(
             rhs, state.theta, first.eta, step_size,
-            norm=norm, estimate=self.options.tolerance is not None, memory=warm.scheme,
+            norm=lambda eta: norms(eta)[0], estimate=self.options.tolerance is not None, memory=warm.scheme,
             resolvent=solver.resolvent(state.map, context.ensemble, self.problem.at(state.time))
             if self.scheme.implicit else None,
         )  # fmt: skip
         wrong, moved = None, 0.0
         if error is not None:
-            wrong = norm(error)
-            if self.options.tolerance_unit is ToleranceUnit.DISPLACEMENT:
-                moved = norm(theta - state.theta)
+            relative = self.options.tolerance_unit is ToleranceUnit.DISPLACEMENT
+            wrong, *further = norms(error, *[theta - state.theta] * relative)
+            moved = sum(further)
         systems.clear()  # its linearisations are by far the largest thing in memory
         map, products, solves = state.map.moved(theta), 0, 0
         if self._centre is not None:

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from hpc_wgf.krylov import DenseOperator, Iteration, minres, recurrence
+from hpc_wgf.krylov import DenseOperator, Iteration, recurrence
 from hpc_wgf.krylov.minres import _advance
 
 triton = pytest.importorskip("triton")
