@@ -249,7 +249,8 @@ class PWGF:
         warm = state.memory or WarmStart(None, None)
         theta, error, remembered = self.scheme.advance(
             rhs, state.theta, first.eta, step_size,
-            norm=lambda eta: norms(eta)[0], estimate=self.options.tolerance is not None, memory=warm.scheme,
+            norm=lambda eta: norms(eta)[0], memory=warm.scheme,
+            estimate=self.options.tolerance is not None,
             resolvent=solver.resolvent(state.map, context.ensemble, self.problem.at(state.time))
             if self.scheme.implicit else None,
         )  # fmt: skip
