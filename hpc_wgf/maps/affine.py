@@ -39,7 +39,8 @@ class Affine(PushForward):
         gradient = self._gradient()
         if score is not None and z.is_cuda:
             factors = Factors.of(gradient)
-            (log_det, positive), score = factors.volume(), factors.solve_transposed(score.T).T
+            log_det, positive = factors.log_abs, factors.positive
+            score = factors.solve_transposed(score.T).T
         else:
             log_det, positive = signed_volume(gradient)
             if score is not None:

@@ -43,7 +43,7 @@ def _with_score(
         fixed = gradient.detach()
         if z.is_cuda:
             factors = Factors.of(fixed)
-            log_det, positive = factors.volume()
+            log_det, positive = factors.log_abs, factors.positive
             bent = (factors.inverse().mT * gradient).sum()  # has the slope of log|det ∇T|
         else:
             log_det, positive = signed_volume(gradient)
