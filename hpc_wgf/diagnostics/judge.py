@@ -150,8 +150,9 @@ class Judge:
             folded = ~pushed[k].unfolded if counts else failed[-1][0]
             square = ensemble.square(k, _without(folded, moved))
             sums.append(torch.stack([square, folded.sum().double()]))
-        square, folded = ensemble.sum_or_fail(sums, failed, pushed, told=2, few_folds=True)[1]
-        return float(square / (ensemble.total - folded)) ** 0.5
+        summed = ensemble.sum_or_fail(sums, failed, pushed, told=2, few_folds=True)[1]
+        mean: float = summed[0] / (ensemble.total - summed[1])
+        return mean**0.5
 
     def _sums(
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],

@@ -56,19 +56,19 @@ def _launch(kernel: Any, like: Tensor, *arguments: Tensor) -> None:
 
 
 @triton.jit
-def _inverse(a):  # type: ignore[no-untyped-def]
+def _inverse(a):
     return tl.where(a == 0, a, 1.0 / tl.where(a == 0, 1.0, a))
 
 
 @triton.jit
-def _hypot(a, b):  # type: ignore[no-untyped-def]
+def _hypot(a, b):
     most = tl.maximum(tl.abs(a), tl.abs(b))
     ratio = tl.minimum(tl.abs(a), tl.abs(b)) * _inverse(most)
     return most * tl.sqrt(1.0 + ratio * ratio)
 
 
 @triton.jit
-def normalise_kernel(y, v, c, p, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def normalise_kernel(y, v, c, p, BLOCK: tl.constexpr):
     """v ← y/β."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < p
@@ -78,7 +78,7 @@ def normalise_kernel(y, v, c, p, BLOCK: tl.constexpr):  # type: ignore[no-untype
 
 
 @triton.jit
-def orthogonalise_kernel(y, v, r1, c, p, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def orthogonalise_kernel(y, v, r1, c, p, BLOCK: tl.constexpr):
     """y ← y + σv − (β/β') r1."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < p
@@ -91,7 +91,7 @@ def orthogonalise_kernel(y, v, r1, c, p, BLOCK: tl.constexpr):  # type: ignore[n
 
 
 @triton.jit
-def exchange_kernel(y, r1, r2, alpha, c, p, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def exchange_kernel(y, r1, r2, alpha, c, p, BLOCK: tl.constexpr):
     """(r1, r2) ← (r2, y − (α/β) r2)."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < p
@@ -103,7 +103,7 @@ def exchange_kernel(y, r1, r2, alpha, c, p, BLOCK: tl.constexpr):  # type: ignor
 
 
 @triton.jit
-def rotate_kernel(alpha, square, c, eps):  # type: ignore[no-untyped-def]
+def rotate_kernel(alpha, square, c, eps):
     """All scalars, by one program. A β that is not a number stays one."""
     a, found = tl.load(alpha), tl.load(square)
     beta = tl.where(found < 0, 0.0, tl.sqrt(tl.where(found < 0, 0.0, found)))
@@ -136,7 +136,7 @@ def rotate_kernel(alpha, square, c, eps):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def move_kernel(x, r, r2, v, w, w2, c, p, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def move_kernel(x, r, r2, v, w, w2, c, p, BLOCK: tl.constexpr):
     """w ← (v − ε w2 − δ w)/γ, x ← x + φ w, r ← s² r − (c φ̄/β) r2."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < p

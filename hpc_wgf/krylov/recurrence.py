@@ -97,8 +97,8 @@ class Lanczos:
     @classmethod
     def like(cls, b: Tensor) -> Self:
         """Uninitialised, for right-hand sides like b, (p,)."""
-        vectors = [torch.empty_like(b) for _ in range(8)]
-        return cls(*vectors, Scalars.on(b.device))
+        x, r, r1, r2, y, v, w, w2 = (torch.empty_like(b) for _ in range(8))
+        return cls(x, r, r1, r2, y, v, w, w2, Scalars.on(b.device))
 
     def begin(self, b: Tensor, y: Tensor, beta: Tensor, norm_b: Tensor, shift: float) -> None:
         """At x = 0 for b, (p,). `y`: M⁻¹b. `beta`: (bᵀM⁻¹b)^½. `norm_b`: ‖b‖². `shift`: σ."""

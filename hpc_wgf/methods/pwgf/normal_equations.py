@@ -8,7 +8,7 @@ form P f − b (see `Flow`). Samples with importance weights enter all sums with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -96,17 +96,11 @@ def assemble(
     motions = ensemble.motions(flow, pushed, ensemble.forces(flow.energy, pushed))
     if standing is not None and not standing.prepare(map, ensemble):
         standing = None
-    linearizer = map.linearizer() if standing is None else None
-    own, chunks = TreeSum(), []
-    for k, (cloud, motion) in enumerate(zip(pushed, motions, strict=True)):
-        z = ensemble.chunks[k].x
-        if linearizer is None:
-            jacobian = standing.linearize(k, z, budget)
-        else:
-            jacobian = linearizer.linearize(z, budget=budget)
+    own, chunks, found = TreeSum(), [], _linearizations(map, ensemble, budget, standing)
+    for k, (cloud, motion, jacobian) in enumerate(zip(pushed, motions, found, strict=True)):
         # What is not a number in P⁻¹ is it in P⁻¹(P f − b).
-        failed = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
-        chunks.append(_Chunk(jacobian, motion, failed))
+        bad = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
+        chunks.append(_Chunk(jacobian, motion, bad))
         own.add(_contribution(map, ensemble, k, jacobian, motion, flow, form))
     failed = [chunk.failed for chunk in chunks]
     sums, (force_square,) = ensemble.sum_or_fail([own.total()], failed, pushed, told=1)
@@ -120,6 +114,17 @@ def assemble(
         force_square=force_square / ensemble.total,
         energy_drift=ensemble.energy_drift(flow.energy, pushed),
     )
+
+
+def _linearizations(
+    map: PushForward, ensemble: Ensemble, budget: int | None, standing: StandingGram | None
+) -> Iterator[Linearization]:
+    """J on each chunk of this rank's samples, see `assemble`; `standing` has been prepared."""
+    if standing is not None:
+        yield from (standing.linearize(k, z, budget) for k, z in enumerate(ensemble.points))
+        return
+    linearizer = map.linearizer()
+    yield from (linearizer.linearize(z, budget=budget) for z in ensemble.points)
 
 
 def roots_at(map: PushForward, ensemble: Ensemble, flow: Flow) -> Sequence[MatrixField] | None:
