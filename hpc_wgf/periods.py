@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from .constants import numbers, places
 from .errors import InputError
 
 
@@ -80,6 +81,6 @@ class Periods:
     def rotations(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """sin(2πz_j/L) L/2π, which stretches a circle here and compresses it there, and its
         derivatives, (n, k) each, for the k coordinates on circles."""
-        rates = 2 * math.pi / z.new_tensor(self.lengths)[self.circles]
-        angles = rates * z[:, self.circles]
+        rates = 2 * math.pi / numbers([self.lengths[j] for j in self.circles], z)
+        angles = rates * z[:, places(self.circles, z)]
         return angles.sin() / rates, angles.cos()

@@ -18,6 +18,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--record", default=None, help="a file for what these runs were found to leave behind"
     )
+    parser.addoption(
+        "--every", action="store_true", help="all maps with all preconditioners, where few will do"
+    )
     parser.addoption("--gpu", action="store_true", help="let tests see the GPUs of this machine")
 
 

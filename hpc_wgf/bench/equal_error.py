@@ -69,7 +69,6 @@ class Solves:
             early_stopping=early_stopping,
             rtol=max(_TIGHT, 10 * torch.finfo(b.dtype).eps),
             preconditioner=model.shifted(epsilon, b.dtype),
-            graph=self.runner.communicator.capturable,
         )
 
     def as_good(

@@ -100,10 +100,12 @@ class Judge:
         motions = ensemble.motions(flow, pushed, forces)
         eta = torch.zeros_like(map.theta) if velocity is None else velocity
         sums, failed = self._sums(map, ensemble, pushed, motions, eta, since)
-        summed = ensemble.sum_or_fail(sums, failed, pushed, few_folds=True)
-        counted = ensemble.total - (int(summed[-1]) if flow.needs_density else 0)
-        summed[:-1] /= counted
-        energy, change_square, error, square, displaced, work, folded = summed.tolist()
+        *summed, folded = ensemble.sum_or_fail(
+            sums, failed, pushed, told=len(sums[0]), few_folds=True
+        )[1]
+        counted = ensemble.total - (int(folded) if flow.needs_density else 0)
+        means = [each / counted for each in summed]
+        energy, change_square, error, square, displaced, work = means
         change_error = _NAN
         if since is not None:
             change_error = ensemble.standard_error(energy - since.energy, change_square)
@@ -148,8 +150,9 @@ class Judge:
             folded = ~pushed[k].unfolded if counts else failed[-1][0]
             square = ensemble.square(k, _without(folded, moved))
             sums.append(torch.stack([square, folded.sum().double()]))
-        square, folded = ensemble.sum_or_fail(sums, failed, pushed, few_folds=True).tolist()
-        return float(square / (ensemble.total - folded)) ** 0.5
+        summed = ensemble.sum_or_fail(sums, failed, pushed, told=2, few_folds=True)[1]
+        mean: float = summed[0] / (ensemble.total - summed[1])
+        return mean**0.5
 
     def _sums(
         self, map: MapState, ensemble: Ensemble, pushed: Sequence[Cloud],

@@ -193,9 +193,10 @@ class Ensemble:
 
     def sum_or_fail(
         self, sums: Sequence[Tensor], failed: Sequence[Tensor], pushed: Sequence[Cloud], *,
-        few_folds: bool = False,
-    ) -> Tensor:  # fmt: skip
-        """The sum of `sums`, (k,) for each chunk in float64, over all chunks and ranks: (k,).
+        told: int, few_folds: bool = False,
+    ) -> tuple[Tensor, list[float]]:  # fmt: skip
+        """The sum of `sums`, (k,) for each chunk in float64, over all chunks and ranks: (k,). The
+        last `told` of them also as numbers of the host, which looks once for all.
 
         `failed`, (3, n_chunk) for each chunk, are the samples that `unusable` finds among the
         images `pushed`. Their numbers are reduced together with the sums. Collective, one
@@ -206,14 +207,15 @@ class Ensemble:
         mine = tree_sum(list(sums))
         counts = tree_sum([each.sum(1) for each in failed]).to(mine)
         total = self.communicator.sum(torch.cat([mine, counts]))
-        for cause, count in enumerate(total[mine.numel() :].tolist()):
+        numbers = total[mine.numel() - told :].tolist()
+        for cause, count in enumerate(numbers[told:]):
             borne = MOST_FOLDED * self.total if few_folds and cause == FOLDED else 0.0
             if count > borne:
                 of_cause = [each[cause] for each in failed]
                 raise SamplesFailed(
                     FailedSamples.found(cause, of_cause, self.chunks, pushed, self.communicator)
                 )
-        return total[: mine.numel()]
+        return total[: mine.numel()], numbers[:told]
 
 
 def _along(weights: Tensor, values: Tensor) -> Tensor:

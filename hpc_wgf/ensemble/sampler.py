@@ -106,13 +106,12 @@ class Sampler:
 
     def evaluation_chunks(self, blocks: SampleBlocks, pieces: int, rank: int) -> Sequence[range]:
         """The blocks of each chunk of `rank` for the evaluation sample in at least `pieces` pieces.
-        A chunk lies within one piece and has at most 2048 samples, on a GPU 65 536."""
-        most = _GPU_CHUNK if self._communicator.device.type == "cuda" else _CPU_CHUNK
-        return [
-            chunk
-            for piece in blocks.pieces(pieces, rank, self._communicator.size)
-            for chunk in blocks.grouped(piece, most)
-        ]
+        A chunk lies within one piece and has at most 2048 samples. On a GPU, which small ones
+        would leave idle, chunks of at most 65 536 samples cross the edges of pieces."""
+        own = blocks.pieces(pieces, rank, self._communicator.size)
+        if self._communicator.device.type == "cuda":
+            return blocks.grouped(range(own[0].start, own[-1].stop), _GPU_CHUNK)
+        return [chunk for piece in own for chunk in blocks.grouped(piece, _CPU_CHUNK)]
 
     def evaluation_parts(self, blocks: SampleBlocks, pieces: int) -> Parts:
         """The chunks of every rank for the evaluation sample, as `evaluation_chunks` has them."""

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .tiles import SummedKernel, pair_sums
 
-_GROUP = 1 << 17  # number of pairs that are summed together
+# Numbers of pairs that are summed together: so many stay in cache, or keep a GPU busy.
+_CPU_GROUP, _GPU_GROUP = 1 << 17, 1 << 23
 
 
 def batch_means(kernel: SummedKernel, x: Tensor, batch: int, *, potential: bool) -> Tensor:
@@ -26,9 +27,9 @@ def batch_means(kernel: SummedKernel, x: Tensor, batch: int, *, potential: bool)
     batches = max(1, len(x) // batch)
     length, longer = divmod(len(x), batches)
     cut = longer * (length + 1)
-    parts = []
+    parts, pairs = [], _GPU_GROUP if x.is_cuda else _CPU_GROUP
     for piece, size in ((x[:cut], length + 1), (x[cut:], length)):
-        for group in piece.split(max(1, _GROUP // size**2) * size):
+        for group in piece.split(max(1, pairs // size**2) * size):
             y = group.view(-1, size, x.shape[1])
             sums = pair_sums(kernel, y, y, same=True, potential=potential)
             parts.append(sums.flatten(0, 1) / (size - 1))

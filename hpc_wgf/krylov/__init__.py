@@ -1,13 +1,14 @@
 """MINRES and LSMR for operators given by products with plain vectors; no ranks, no maps."""
 
 from .lsmr import lsmr
-from .minres import minres
+from .minres import Iteration, minres
 from .operator import DenseOperator, LeastSquaresOperator, LinearOperator, SplitPreconditioner
 from .stats import EarlyStopping, SolveStats, Status, check_rtol
 
 __all__ = [
     "DenseOperator",
     "EarlyStopping",
+    "Iteration",
     "LeastSquaresOperator",
     "LinearOperator",
     "SolveStats",

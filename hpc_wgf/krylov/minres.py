@@ -9,16 +9,20 @@ recurrence as in S.-C. T. Choi, C. C. Paige, M. A. Saunders, SIAM J. Sci. Comput
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .graph import replayed
+from . import recurrence
+from .graph import Replayed
 from .operator import LinearOperator
+from .recurrence import PLACES, Lanczos, Steps
 from .stats import EarlyStopping, SolveStats, Status, check_rtol, dot
 
 Preconditioner = Callable[[Tensor], Tensor]
@@ -31,54 +35,32 @@ Preconditioner = Callable[[Tensor], Tensor]
 _LEAST_SQUARES_LIMIT = {torch.float64: 1.5e-8, torch.float32: 1e-4}
 
 
-@dataclass
-class _Scalars:
-    """0-d float64 tensors on the device of b, so that an iteration reads nothing back."""
+class Iteration:
+    """The iteration of MINRES for one operator and preconditioner: a step, and its state.
 
-    beta: Tensor
-    """β of the last Lanczos step."""
-    old_beta: Tensor
-    """β of the step before."""
-    dbar: Tensor
-    """δ̄ of the last rotation."""
-    epsln: Tensor
-    """ε of the last rotation."""
-    phibar: Tensor
-    """φ̄, the norm of the residual in the norm of the iteration."""
-    cs: Tensor
-    """The cosine of the last rotation."""
-    sn: Tensor
-    """The sine of the last rotation."""
-    norm_ar: Tensor
-    """‖A r‖ of the previous iterate, in the norm of the iteration."""
-    norm_a: Tensor
-    """The largest column of the tridiagonal matrix, an estimate of ‖A‖ from below."""
-    residual: Tensor
-    """‖r‖ in the Euclidean norm."""
+    It may serve solves one after another while both keep their addresses, however their numbers
+    change. With `recorded` it is replayed as a CUDA graph, which pays from a few solves on: both
+    must then be recordable.
+    """
 
+    def __init__(
+        self, A: LinearOperator, like: Tensor, preconditioner: Preconditioner | None = None, *,
+        recorded: bool = False,
+    ) -> None:  # fmt: skip
+        """`like`: a vector of the size, dtype and device of right-hand sides."""
+        self._precondition = preconditioner or _identity
+        self.state = Lanczos.like(like)
+        steps = _steps_on(like.device)
+        self.advance: Callable[[], None] = partial(
+            _advance, A, self.state, self._precondition, steps
+        )
+        if recorded and steps is not recurrence:  # whose σ is a number of Python
+            self.advance = Replayed(self.advance, like.device)
 
-@dataclass
-class _Lanczos:
-    """The state of the recurrences, vectors (p,); updated in place, so that no address changes."""
-
-    x: Tensor
-    """The iterate."""
-    r: Tensor
-    """The residual b − (A + σI) x by its recurrence."""
-    r1: Tensor
-    """The Lanczos vector before the last, times its β."""
-    r2: Tensor
-    """The last Lanczos vector, times its β."""
-    y: Tensor
-    """M⁻¹ r2."""
-    v: Tensor
-    """M⁻¹ times the last Lanczos vector; also scratch space."""
-    w: Tensor
-    """The last direction in which x moved."""
-    w2: Tensor
-    """The direction before it; also scratch space."""
-    scalars: _Scalars
-    """The scalars of the recurrences."""
+    def begin(self, b: Tensor, shift: float) -> None:
+        """Start at x = 0 for (A + σI) x = b."""
+        y = self._precondition(b)
+        self.state.begin(b, y, dot(b, y).sqrt(), dot(b, b), shift)
 
 
 def minres(
@@ -91,7 +73,7 @@ def minres(
     preconditioner: Preconditioner | None = None,
     check_every: int = 1,
     early_stopping: EarlyStopping | None = None,
-    graph: bool = False,
+    iteration: Iteration | None = None,
 ) -> tuple[Tensor, SolveStats]:
     """Solve (A + σI) x = b to ‖b − (A + σI) x‖ ≤ rtol ‖b‖, from x = 0.
 
@@ -99,7 +81,8 @@ def minres(
     Euclidean norm all the same. `max_steps`: the largest number of products with A, those of
     checks included. `check_every`: iterations between two checks of the residual, which alone make
     the host wait. `early_stopping`: updated at every check; it may end the iteration, and x is then
-    the best iterate that it has been given. `graph`: on a GPU, replay iterations as a CUDA graph.
+    the best iterate that it has been given. `iteration`: one of A and the preconditioner that has
+    served other solves; by default a new one.
 
     A solve that has converged by its recurrences is checked by recomputing the residual, at one
     product; where that is above the tolerance, the iteration goes on to a smaller target.
@@ -111,24 +94,25 @@ def minres(
     check_rtol(rtol, b.dtype)
     if max_steps < 2 or check_every < 1:
         raise InputError("max_steps must be at least 2, and check_every at least 1")
-    precondition = preconditioner or _identity
-    norm_b = float(dot(b, b).sqrt())
-    if norm_b == 0.0:
-        return torch.zeros_like(b), SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
-    state = _start(b, precondition)
-    advance = replayed(lambda: _advance(A, state, shift, precondition), b.device, wanted=graph)
+    own = iteration or Iteration(A, b, preconditioner)
+    own.begin(b, shift)
+    state = own.state
     target, best, steps, products = rtol, float("inf"), 0, 0
 
     def end(status: Status, claimed: float, true: float) -> tuple[Tensor, SolveStats]:
-        return state.x, SolveStats(status, products, claimed, true)
+        x = state.x if iteration is None else state.x.clone()
+        return x, SolveStats(status, products, claimed, true)
 
     while True:
-        advance()
+        own.advance()
         steps, products = steps + 1, products + 1
         exhausted = products >= max_steps - 1
         if steps % check_every and not exhausted:
             continue
         seen = _look(state)
+        norm_b = seen.norm_b
+        if norm_b == 0.0:
+            return torch.zeros_like(b), SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
         claimed = seen.residual / norm_b
         if not (claimed < float("inf") and seen.beta < float("inf")):
             return end(Status.NOT_FINITE, claimed, float("nan"))
@@ -157,66 +141,26 @@ def _identity(v: Tensor) -> Tensor:
     return v
 
 
-def _start(b: Tensor, precondition: Preconditioner) -> _Lanczos:
-    y = precondition(b).clone()
-    beta = dot(b, y).sqrt()
-    one = torch.ones_like(beta)
-    zeros = {name: torch.zeros_like(beta) for name in _Scalars.__annotations__}
-    scalars = _Scalars(**{**zeros, "beta": beta, "phibar": beta.clone(), "cs": -one})
-    blank = {name: torch.zeros_like(b) for name in ("x", "v", "w", "w2")}
-    return _Lanczos(r=b.clone(), r1=b.clone(), r2=b.clone(), y=y, scalars=scalars, **blank)
-
-
-def _advance(A: LinearOperator, s: _Lanczos, shift: float, precondition: Preconditioner) -> None:
+def _advance(A: LinearOperator, s: Lanczos, precondition: Preconditioner, steps: Steps) -> None:
     """One iteration: a Lanczos step, a plane rotation, and the update of x; one product."""
-    c, dtype = s.scalars, s.x.dtype
-    torch.mul(s.y, _inverse(c.beta).to(dtype), out=s.v)
+    steps.normalise(s)
     y = A.matvec(s.v)
-    if shift:
-        y.add_(s.v, alpha=shift)
-    y.addcmul_(s.r1, (c.beta * _inverse(c.old_beta)).to(dtype), value=-1)
+    steps.orthogonalise(s, y)
     alpha = dot(s.v, y)
-    y.addcmul_(s.r2, (alpha * _inverse(c.beta)).to(dtype), value=-1)
-    s.r1.copy_(s.r2)
-    s.r2.copy_(y)
+    steps.exchange(s, y, alpha)
     s.y.copy_(precondition(s.r2))
-    delta, old_epsln, gamma, phi = _rotate(c, alpha, dot(s.r2, s.y).clamp_min(0.0).sqrt(), dtype)
-    # w ← (v − ε w2 − δ w)/γ is built in w2, whose direction is not needed any more.
-    s.w2.mul_(old_epsln.neg().to(dtype)).add_(s.v).addcmul_(s.w, delta.to(dtype), value=-1)
-    s.w2.mul_(_inverse(gamma).to(dtype))
-    s.x.addcmul_(s.w2, phi.to(dtype))
-    s.v.copy_(s.w)
-    s.w.copy_(s.w2)
-    s.w2.copy_(s.v)
-    # r ← s² r − c φ̄ r2/β is the Euclidean residual in a preconditioned iteration, too.
-    s.r.mul_((c.sn * c.sn).to(dtype))
-    s.r.addcmul_(s.r2, (c.phibar * c.cs * _inverse(c.beta)).to(dtype), value=-1)
-    c.residual.copy_(dot(s.r, s.r).sqrt())
+    steps.rotate(s, alpha, dot(s.r2, s.y))
+    steps.move(s)
+    s.scalars.residual.copy_(dot(s.r, s.r))
 
 
-def _rotate(
-    c: _Scalars, alpha: Tensor, beta: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The next plane rotation: δ, ε of the step before, γ and φ."""
-    coupled = torch.where(c.old_beta > 0, c.beta, torch.zeros_like(c.beta))
-    c.old_beta.copy_(c.beta)
-    c.norm_a.copy_(torch.maximum(c.norm_a, (coupled**2 + alpha**2 + beta**2).sqrt()))
-    # In an exhausted Krylov space β is 0 but for rounding errors, and is then set to 0.
-    noise = torch.finfo(dtype).eps * c.norm_a
-    # A β that is not a number must not be: `beta <= noise` is false for it.
-    c.beta.copy_(torch.where(beta <= noise, torch.zeros_like(beta), beta))
-    old_epsln = c.epsln.clone()
-    delta = c.cs * c.dbar + c.sn * alpha
-    gbar = c.sn * c.dbar - c.cs * alpha
-    c.epsln.copy_(c.sn * c.beta)
-    c.dbar.copy_(-c.cs * c.beta)
-    c.norm_ar.copy_(c.phibar * torch.hypot(gbar, c.dbar))
-    gamma = torch.hypot(gbar, c.beta)
-    c.cs.copy_(gbar * _inverse(gamma))
-    c.sn.copy_(c.beta * _inverse(gamma))
-    phi = c.cs * c.phibar
-    c.phibar.mul_(c.sn)
-    return delta, old_epsln, gamma, phi
+def _steps_on(device: torch.device) -> Steps:
+    """Those that are one kernel each, where there is a GPU with Triton."""
+    if device.type == "cuda" and find_spec("triton") is not None:
+        from . import fused
+
+        return fused
+    return recurrence
 
 
 class _Seen(NamedTuple):
@@ -226,17 +170,18 @@ class _Seen(NamedTuple):
     """‖r‖ in the Euclidean norm."""
     beta: float
     """β of the last Lanczos step; not finite where a product is not."""
+    norm_b: float
+    """‖b‖."""
     at_least_squares: bool
     """Whether ‖A r‖ ≪ ‖A‖‖r‖, so that the residual falls in no direction any more."""
 
 
-def _look(s: _Lanczos) -> _Seen:
+def _look(s: Lanczos) -> _Seen:
     """The state of the iteration on the host, by one synchronisation."""
-    c = s.scalars
-    read = torch.stack([c.residual, c.beta, c.norm_ar, c.norm_a, c.phibar]).tolist()
-    residual, beta, norm_ar, norm_a, phibar = read
-    limit = _LEAST_SQUARES_LIMIT[s.x.dtype]
-    return _Seen(residual, beta, norm_ar <= limit * norm_a * phibar and phibar > 0.0)
+    read = dict(zip(PLACES, s.scalars.vector.tolist(), strict=True))
+    norm_ar, norm_a, phibar = read["norm_ar"], read["norm_a"], read["phibar"]
+    stalled = norm_ar <= _LEAST_SQUARES_LIMIT[s.x.dtype] * norm_a * phibar and phibar > 0.0
+    return _Seen(math.sqrt(read["residual"]), read["beta"], math.sqrt(read["norm_b"]), stalled)
 
 
 def _true_residual(A: LinearOperator, x: Tensor, b: Tensor, shift: float) -> float:
@@ -244,8 +189,3 @@ def _true_residual(A: LinearOperator, x: Tensor, b: Tensor, shift: float) -> flo
     if shift:
         r.sub_(x, alpha=shift)
     return float(dot(r, r).sqrt())
-
-
-def _inverse(a: Tensor) -> Tensor:
-    """1/a, and 0 for a = 0, so that an exhausted Krylov space adds nothing."""
-    return torch.where(a == 0, a, 1 / a)

@@ -100,4 +100,5 @@ def check_rtol(rtol: float, dtype: torch.dtype) -> None:
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Σ a_i b_i in float64, 0-d, on the device of a; a, b: (p,)."""
-    return torch.dot(a.double(), b.double())
+    wide = a.double()
+    return torch.dot(wide, wide if a is b else b.double())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .base import PushForward, Transported, identity_like, signed_volume
 from .chunk import Chunk, Matrices, Workspace
+from .factors import Factors
 from .layer import ParameterLayer, samples_first, weight_index
 from .linear import LinearFeatures
 from .linearization import Linearizer
@@ -36,9 +37,14 @@ class Affine(PushForward):
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         gradient = self._gradient()
-        log_det, positive = signed_volume(gradient)
-        if score is not None:
-            score = torch.linalg.solve_ex(gradient.T, score.T).result.T
+        if score is not None and z.is_cuda:
+            factors = Factors.of(gradient)
+            log_det, positive = factors.log_abs, factors.positive
+            score = factors.solve_transposed(score.T).T
+        else:
+            log_det, positive = signed_volume(gradient)
+            if score is not None:
+                score = torch.linalg.solve_ex(gradient.T, score.T).result.T
         n = z.shape[0]
         return Transported(self(z), log_det.expand(n), positive.expand(n), score)
 

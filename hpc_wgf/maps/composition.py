@@ -78,6 +78,7 @@ class _ChainLinearizer(Linearizer):
     def __init__(self, maps: Sequence[PushForward], workspace: Workspace) -> None:
         self.parts = [map.linearizer(workspace) for map in maps]
         self.counts = [map.parameter_count() for map in maps]
+        self.capturable = all(part.capturable for part in self.parts)
         super().__init__(
             maps[0].dimension,
             self.parts[0].like,

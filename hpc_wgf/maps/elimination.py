@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .base import signed_volume
+from .factors import Factors
 
 _LARGEST = 24  # For larger k, LAPACK is as fast.
 _MOST_BYTES = 4 << 20  # Matrices that are eliminated together should stay in cache.
@@ -31,6 +32,9 @@ def volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 def inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A⁻¹, (k, k, n), and log|det A| and det A > 0 as of `volume`, of n matrices A, (k, k, n)."""
+    if matrices.is_cuda:
+        factors = Factors.of(matrices.permute(2, 0, 1))
+        return factors.inverse().permute(1, 2, 0), factors.log_abs, factors.positive
     if not _fits(matrices):
         whole = matrices.permute(2, 0, 1)
         inverses = torch.linalg.inv_ex(whole).inverse.permute(1, 2, 0)

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..constants import places
 from . import elimination
 from .base import PushForward, Transported, identity_like
 from .chunk import Chunk, Matrices, Workspace
@@ -86,11 +87,11 @@ class FeatureMap(PushForward):
         eye = torch.eye(d, dtype=c.dtype, device=c.device)
         if len(self._linear) == d:
             return A + eye
-        return eye.index_add(1, torch.tensor(self._linear, dtype=torch.int64, device=c.device), A)
+        return eye.index_add(1, places(self._linear, c), A)
 
     def linear_coordinates(self, z: Tensor) -> Tensor:
         """Those of the coordinates z, (d, n), in which the map may be linear."""
-        return z if len(self._linear) == len(z) else z[self._linear]
+        return z if len(self._linear) == len(z) else z[places(self._linear, z)]
 
     def _joined(self, z: Tensor, values: Tensor) -> Tensor:
         """(φ, z, 1), (q + d + 1, n), for z: (n, d)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +21,12 @@ from .chunk import Chunk, Matrices, Workspace
 from .layer import ParameterLayer, samples_first
 
 _CACHE = 1 << 31  # Bytes that the linearisations of one θ may keep on a CPU, for each rank.
+
+
+class _Linearizable(Protocol):
+    """A map."""
+
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer: ...
 
 
 class Linearizer(ABC):
@@ -47,6 +54,8 @@ class Linearizer(ABC):
     """The buffers of the products."""
     kept_bytes: int
     """Memory of all linearisations that have been kept, in bytes."""
+    capturable: bool = True
+    """Whether products can be recorded in a CUDA graph: they ask nothing of autograd."""
 
     def __init__(
         self,
@@ -107,6 +116,20 @@ class Linearizer(ABC):
         chunk = self.chunk(self.buffer("storage", self.rows, z.shape[0]))
         return Linearization(self, chunk, z, nbytes=0)
 
+    @torch.no_grad()
+    def refill(self, map: _Linearizable) -> None:
+        """Take over the present parameters of a map of the same build, at the same addresses; then
+        every linearisation is to be refilled, too."""
+        self._take(map.linearizer(Workspace()))
+
+    def _take(self, other: Linearizer) -> None:
+        for name, value in vars(other).items():
+            mine = getattr(self, name)
+            if isinstance(value, Tensor) and value.is_floating_point():
+                mine.copy_(value)
+            elif isinstance(value, list):
+                _take_all(mine, value)
+
     def direction(self, v: Tensor) -> Matrices:
         """v, (p,), packed for products with J; it may hold further columns that they need."""
         return self.matrices(v.index_select(0, self._order))
@@ -156,6 +179,15 @@ class Linearization:
         self.linearizer, self.nbytes = linearizer, nbytes
         self._chunk, self._z = chunk, z
 
+    @torch.no_grad()
+    def refill(self, z: Tensor) -> None:
+        """The linearisation at other samples, (n, d), and at what `linearizer` holds now, at the
+        same addresses."""
+        if self._z is None:
+            self._chunk.fill(z.T)
+        else:
+            self._z.copy_(z)
+
     def _filled(self) -> Chunk:
         if self._z is not None:
             self._chunk.fill(self._z.T)
@@ -195,6 +227,14 @@ class Linearization:
         `directions`: (n, number of directions, d); eᵀ∇T has the same shape.
         """
         return self._filled().layers(directions)
+
+
+def _take_all(mine: list[object], others: list[object]) -> None:
+    for held, new in zip(mine, others, strict=True):
+        if isinstance(held, Linearizer) and isinstance(new, Linearizer):
+            held._take(new)
+        elif isinstance(held, Tensor) and isinstance(new, Tensor) and new.is_floating_point():
+            held.copy_(new)
 
 
 def default_budget(like: Tensor) -> int:

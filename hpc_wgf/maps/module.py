@@ -118,7 +118,9 @@ def cannot_be_evaluated(z: Tensor, error: Exception) -> InputError:
 
 class _ModuleLinearizer(Linearizer):
     """Keeps the autograd graph of one evaluation, from which every Jᵀu is made; θ is packed as it
-    is."""
+    is. Every product goes through a graph of the stream on which the module was evaluated."""
+
+    capturable = False
 
     def __init__(self, map: ModuleMap, workspace: Workspace | None) -> None:
         self.map = map

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from ..constants import places
 from ..errors import InputError
 from ..periods import Periods
 from .feature_map import FeatureMap
@@ -102,9 +103,9 @@ class PeriodicMap(FeatureMap):
 
     def curvature_times(self, z: Tensor, values: Tensor, w: Tensor) -> Tensor:
         width, harmonics = len(self.b), self._harmonics(z)
-        own = w[width:][torch.arange(len(harmonics.axis)), harmonics.axis]
-        places = torch.tensor(harmonics.axis, device=z.device)
-        total = torch.zeros_like(z).index_add(0, places, harmonics.curvature * own)
+        axis = places(harmonics.axis, z)
+        own = w[width:][torch.arange(len(axis), device=z.device), axis]
+        total = torch.zeros_like(z).index_add(0, axis, harmonics.curvature * own)
         if not width:
             return total
         a, w, along = values[:width], w[:width], self._along(z)
@@ -131,11 +132,12 @@ class PeriodicMap(FeatureMap):
     def _embedded(self, z: Tensor) -> _Jet:
         """e(z)."""
         parts = [self._waves(z, j, 1) for j in self.periods.circles]
-        lines = self.periods.lines
+        axis = self.periods.lines
+        lines = places(axis, z)
         scale = self.scale[lines].to(z)[:, None]
         value = (z[lines] - self.centre[lines].to(z)[:, None]) / scale
         slope = torch.ones_like(value) / scale
-        return _joined([*parts, _Jet(value, slope, torch.zeros_like(value), lines)])
+        return _joined([*parts, _Jet(value, slope, torch.zeros_like(value), axis)])
 
     def _waves(self, z: Tensor, j: int, count: int) -> _Jet:
         """cos and sin(2πk z_j/L), k = 1, …, `count`."""
@@ -169,5 +171,6 @@ def _gradients(derivatives: Tensor, axis: list[int], dimension: int) -> Tensor:
     """Derivatives of functions of single coordinates, (k, n), as gradients, (k, d, n)."""
     k, n = derivatives.shape
     gradients = derivatives.new_zeros(k, dimension, n)
-    gradients[torch.arange(k), axis] = derivatives
+    each = torch.arange(k, device=derivatives.device)
+    gradients[each, places(axis, derivatives)] = derivatives
     return gradients

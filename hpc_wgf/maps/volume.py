@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .base import Transported, signed_volume
+from .factors import Factors
 
 # z ↦ (T(z), ∇T(z)): (n, d) → (n, d), (n, d, d)
 WithGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -39,9 +40,19 @@ def _with_score(
     with torch.enable_grad():
         point = z.detach().requires_grad_()
         x, gradient = with_gradient(point)
-        log_det, positive = signed_volume(gradient)
+        fixed = gradient.detach()
+        if z.is_cuda:
+            factors = Factors.of(fixed)
+            log_det, positive = factors.log_abs, factors.positive
+            bent = (factors.inverse().mT * gradient).sum()  # has the slope of log|det ∇T|
+        else:
+            log_det, positive = signed_volume(gradient)
+            bent = log_det.sum()
         # Where T is linear, log|det ∇T| does not depend on z, and its gradient is made to be 0.
-        (slope,) = torch.autograd.grad(log_det.sum(), point, materialize_grads=True)
+        (slope,) = torch.autograd.grad(bent, point, materialize_grads=True)
     inner = (score - slope)[:, :, None]
-    carried = torch.linalg.solve_ex(gradient.detach().mT, inner).result[:, :, 0]
+    if z.is_cuda:
+        carried = factors.solve_transposed(inner)[:, :, 0]
+    else:
+        carried = torch.linalg.solve_ex(fixed.mT, inner).result[:, :, 0]
     return x.detach(), log_det.detach(), positive, carried

@@ -11,6 +11,7 @@ from .feature_gram import MOST_FEATURES, FeatureGram, features_of
 from .gram import GramOperator
 from .preconditioner import Preconditioner
 from .rows import JacobianRows
+from .standing import StandingGram
 from .subsample import Subsample
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "JacobianRows",
     "Preconditioner",
     "PreconditionerBuild",
+    "StandingGram",
     "Subsample",
     "build",
     "build_for",

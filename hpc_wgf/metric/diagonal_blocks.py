@@ -6,14 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .preconditioner import Preconditioner
 
 # By measurement, values from 200 to 2000 are about equally good for q/m from 0.1 to 0.3.
 _NOISE = 500.0
+_STEP = 16  # Blocks are filled up to a multiple of this, so that shapes change seldom.
+_PADDED = 2.0  # So many times the numbers of all blocks may be stored for one product of all.
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class DiagonalBlocks:
             stacked = torch.stack([self.matrices[k] for k in group])
             inverses.append(_inverse_factors(stacked, shift * self._damping(size), dtype))
             indices.append(torch.stack([self.indices[k] for k in group]))
+        largest = -(-max(groups) // _STEP) * _STEP
+        stored = sum(inverse.numel() for inverse in inverses)
+        padded = len(self.matrices) * largest**2
+        if inverses[0].is_cuda and padded <= _PADDED * stored:
+            return _PaddedCholesky.of(inverses, indices, largest)
         return _BlockCholesky(inverses, indices)
 
     def _damping(self, size: int) -> float:
@@ -79,6 +88,46 @@ class _BlockCholesky:
             # Vectors are rows, as products with a batch of columns take MKL four times as long.
             result[index] = (v[index][:, None, :] @ matrix.mT)[:, 0]
         return result
+
+
+@dataclass(frozen=True)
+class _PaddedCholesky:
+    """The same by one product of all blocks, for a GPU: those of fewer parameters are filled up
+    with zeros."""
+
+    inverse: Tensor
+    """L⁻¹ of the blocks, (number, q, q), q the parameters of the largest."""
+    source: Tensor
+    """Their places in θ, (number, q); any where they are filled up."""
+    target: Tensor
+    """The same, but p there."""
+
+    @classmethod
+    def of(cls, inverses: Sequence[Tensor], indices: Sequence[Tensor], size: int) -> Self:
+        """`inverses`, `indices`: see `_BlockCholesky`. `size`: q."""
+        p = sum(index.numel() for index in indices)
+        wider = [
+            (size - index.shape[1], i, index) for i, index in zip(inverses, indices, strict=True)
+        ]
+        return cls(
+            torch.cat([pad(inverse, (0, more, 0, more)) for more, inverse, _ in wider]),
+            torch.cat([pad(index, (0, more)) for more, _, index in wider]),
+            torch.cat([pad(index, (0, more), value=p) for more, _, index in wider]),
+        )
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.solve_upper(self.solve_lower(v))
+
+    def solve_upper(self, v: Tensor) -> Tensor:
+        return self._apply(v, self.inverse)
+
+    def solve_lower(self, v: Tensor) -> Tensor:
+        return self._apply(v, self.inverse.mT)
+
+    def _apply(self, v: Tensor, matrices: Tensor) -> Tensor:
+        result = v.new_empty(len(v) + 1)
+        result[self.target] = (v[self.source][:, None, :] @ matrices)[:, 0]
+        return result[:-1]
 
 
 def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:

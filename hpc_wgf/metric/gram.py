@@ -13,9 +13,13 @@ import torch
 from torch import Tensor
 
 from ..ensemble import Ensemble
+from ..krylov import Iteration
 from ..maps import Linearization
 from ..matrix_field import MatrixField
-from ..parallel import TreeBuffers, tree_sum
+from ..parallel import tree_sum
+from .preconditioner import Preconditioner
+from .product import GramProduct
+from .standing import StandingGram
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,19 @@ class GramOperator:
     """The samples of all ranks."""
     roots: Sequence[MatrixField] | None = None
     """R at every chunk; None for I."""
+    standing: StandingGram | None = None
+    """Where the linearisations lie, if their addresses serve further operators."""
+
+    def __post_init__(self) -> None:
+        if self.standing is not None:
+            self.standing.lend(self, self._weights, self.ensemble)
 
     @cached_property
-    def _tree(self) -> TreeBuffers:
-        return TreeBuffers(self.chunks[0].linearizer.packed)
+    def _product(self) -> GramProduct:
+        if self.standing is not None:
+            return self.standing.product
+        ensemble = self.ensemble
+        return GramProduct(self.chunks, self._weights, ensemble.communicator, ensemble.total)
 
     @cached_property
     def _weights(self) -> list[MatrixField | None]:
@@ -46,25 +59,34 @@ class GramOperator:
 
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,); collective."""
-        linearizer = self.chunks[0].linearizer
-        direction = linearizer.direction(v)
-        for J, weights in zip(self.chunks, self._weights, strict=True):
-            J.gram(direction, self._tree.next(), weights)
-            self._tree.add()
-        return self.ensemble.mean(linearizer.unpacked(self._tree.total()))
+        return self._product.matvec(v)
+
+    def iteration(self, b: Tensor, preconditioner: Preconditioner | None) -> Iteration | None:
+        """The recorded iteration of MINRES for right-hand sides like b; None where there is
+        none."""
+        return None if self.standing is None else self.standing.iteration(b, preconditioner)
 
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|R J v|², v: (p,). Collective, one all-reduce of a number; summed in float64."""
         if self.roots is None:
             return self.square_motion(v)
         pairs = zip(self.chunks, self.roots, strict=True)
-        return self._mean_square([root.times(J.jvp(v)) for J, root in pairs])
+        return self._mean_squares([[root.times(J.jvp(v))] for J, root in pairs])[0]
 
     def square_motion(self, v: Tensor) -> float:
         """E|J v|², v: (p,), the mean squared velocity of the samples for θ' = v, whatever the
         mobility. Collective, as `square_norm`."""
-        return self._mean_square(J.jvp(v) for J in self.chunks)
+        return self.square_motions(v)[0]
 
-    def _mean_square(self, values: Iterable[Tensor]) -> float:
-        parts = [self.ensemble.square(k, each) for k, each in enumerate(values)]
-        return float(self.ensemble.mean(torch.stack([tree_sum(parts)])))
+    def square_motions(self, *vectors: Tensor) -> list[float]:
+        """`square_motion` of several vectors; one all-reduce, one look of the host."""
+        return self._mean_squares([J.jvp(v) for v in vectors] for J in self.chunks)
+
+    def _mean_squares(self, values: Iterable[Sequence[Tensor]]) -> list[float]:
+        """The means of |a|² for several a, (n_chunk, d) each at every chunk."""
+        parts = [
+            torch.stack([self.ensemble.square(k, each) for each in one])
+            for k, one in enumerate(values)
+        ]
+        found: list[float] = self.ensemble.mean(tree_sum(parts)).tolist()
+        return found

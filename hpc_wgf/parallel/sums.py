@@ -55,6 +55,10 @@ class TreeBuffers:
         self._buffers: list[Tensor] = []
         self._levels: list[int] = []  # buffer k holds the sum of 2^level parts
 
+    def restart(self) -> None:
+        """Begin a new sum, also where the one before was broken off."""
+        self._levels.clear()
+
     def next(self) -> Tensor:
         """The buffer into which the next part is to be written, before `add` is called."""
         if len(self._levels) == len(self._buffers):

@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import CommunicationError, MissingRankError
+from ..recordings import drop_all
 from .gpus import Resource, refuse_unfit
 from .launcher import Place
 from .meeting import Meeting
@@ -161,6 +162,7 @@ class TorchCommunicator:
 
     def close(self) -> None:
         self.closed = True
+        drop_all()
         self._leave()
         self._release()
 

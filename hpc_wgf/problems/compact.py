@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..constants import beside
 from ..errors import InputError
 from .descriptions import written
 from .matrices import VectorLike, centred, vector
@@ -173,7 +174,7 @@ class Box:
             return torch.zeros_like(z)
         height = self._height(z)
         on_ramp = (height > 0) & (height < 1)
-        middle = (0.5 * (self.low + self.high)).to(z.device)
+        middle = 0.5 * (beside(self.low, z) + beside(self.high, z))
         inwards = torch.where(z.double() < middle, 1.0, -1.0).to(z.dtype)
         return torch.where(on_ramp, inwards / (self.ramp * height), 0.0)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..constants import like
 from ..errors import InputError
 from ..kinds import check_kind, shown
 from .descriptions import written
@@ -169,6 +170,7 @@ class Mixture:
                 f"positive weights, got {given}"
             )
         self.weights = torch.tensor(given, dtype=torch.float64) / sum(given)
+        self._log_weights = self.weights.log()
 
     def __repr__(self) -> str:
         return f"Mixture({self.components}, weights={self.weights.tolist()})"
@@ -183,7 +185,7 @@ class Mixture:
     def _joint(self, z: Tensor) -> Tensor:
         """log(π_k λ_k(z)), (n, components)."""
         logs = [part.log_density(z) for part in self.components]
-        return torch.stack(logs, 1) + self.weights.log().to(z)
+        return torch.stack(logs, 1) + like(self._log_weights, z)
 
     def log_density(self, z: Tensor) -> Tensor:
         return torch.logsumexp(self._joint(z), 1)

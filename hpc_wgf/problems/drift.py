@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..constants import beside, like
 from ..errors import InputError
 from ..user_code import CHANGES_ITS_SAMPLES, called, check_values, said, takes_time
 
@@ -45,8 +46,9 @@ class LinearDrift:
         return self.matrix + torch.sin(self.matrix.new_tensor(time)) * self.sine, self.vector
 
     def __call__(self, x: Tensor, time: float) -> Tensor:
-        A, a = self.linear(time)
-        return x @ A.T.to(x) + a.to(x)
+        sine = torch.sin(torch.full((), time, dtype=torch.float64, device=x.device))
+        A = beside(self.matrix, x) + sine * beside(self.sine, x)
+        return x @ A.T.to(x) + like(self.vector, x)
 
 
 class UserDrift:

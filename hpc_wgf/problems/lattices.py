@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..constants import beside, like
 from ..errors import InputError
 from .descriptions import written
 from .matrices import VectorLike, vector
@@ -44,7 +45,7 @@ class Cosine(Potential):
 
     def _terms(self, x: Tensor, own: int | slice) -> Tensor:
         a, length, c, k = (
-            part[own].to(x)
+            like(part, x)[own]
             for part in (self.amplitude, self.wavelength, self.centre, self.stiffness)
         )
         arm = x - c
@@ -95,11 +96,11 @@ class Walls(Potential):
 
     def beyond(self, x: Tensor) -> Tensor:
         """Whether x lies beyond a wall, (n, d) → (n, d)."""
-        outside = (x < self.low.to(x)) | (x > self.high.to(x))
-        return outside & (self.stiffness > 0).to(x.device)
+        outside = (x < like(self.low, x)) | (x > like(self.high, x))
+        return outside & (beside(self.stiffness, x) > 0)
 
     def _terms(self, x: Tensor, own: int | slice) -> Tensor:
-        low, high, k = (part[own].to(x) for part in (self.low, self.high, self.stiffness))
+        low, high, k = (like(part, x)[own] for part in (self.low, self.high, self.stiffness))
         return 0.5 * k * (torch.relu(low - x).square() + torch.relu(x - high).square())
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..constants import beside, like
 from ..errors import InputError
 
 MatrixLike = float | Sequence[float] | Sequence[Sequence[float]] | Tensor
@@ -43,7 +44,7 @@ def vector(value: VectorLike, dimension: int, what: str) -> Tensor:
 def centred(x: Tensor, centre: Tensor) -> Tensor:
     """x − c in the precision of x, (n, d), for a centre c, (d,) in float64, that is not rounded to
     it: far from the origin, ε|c| may be more than the spread of x."""
-    return (x.double() - centre.to(x.device)).to(x.dtype)
+    return (x.double() - beside(centre, x)).to(x.dtype)
 
 
 def spd_matrix(value: MatrixLike, dimension: int, what: str) -> Tensor:
@@ -85,7 +86,7 @@ def _symmetric(m: Tensor, what: str) -> Tensor:
 
 def times(x: Tensor, m: Tensor) -> Tensor:
     """x M for rows `x`, (n, d) or (d,), in the precision of x."""
-    return x @ m.to(x) if m.ndim == 2 else x * m.to(x)
+    return x @ like(m, x) if m.ndim == 2 else x * like(m, x)
 
 
 def dense(m: Tensor, dimension: int) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..cloud import Cloud
+from ..constants import like
 from ..errors import InputError
 from ..kinds import check_function, check_number
 from ..matrix_field import MatrixField
@@ -178,9 +179,9 @@ class MatrixMobility:
         return f"MatrixMobility({written(self.matrix)})"
 
     def at(self, clouds: Sequence[Cloud], samples: Samples) -> list[MatrixField]:
-        m, d = self.matrix, self.dimension
+        m, d = like(self.matrix, clouds[0].x), self.dimension
         whole = m if m.ndim == 2 else torch.diag(m.expand(d))
-        return [MatrixField(whole[None].to(clouds[0].x))] * len(clouds)
+        return [MatrixField(whole[None])] * len(clouds)
 
     def check(self, cloud: Cloud) -> None:
         """Nothing: its entries are looked at where it is made."""

@@ -28,7 +28,7 @@ class PotentialAt(Potential):
         return f"{self.moving} at t = {self.time:g}"
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.moving(x, x.new_tensor(self.time))
+        return self.moving(x, x.new_full((), self.time))
 
     def hessian(self) -> Tensor | None:
         return self.moving.hessian()
@@ -50,7 +50,7 @@ class MovingPotential:
 
     def time_derivative(self, x: Tensor, time: float) -> Tensor:
         """∂ₜV(x, t), (n, d) → (n,)."""
-        at = x.new_tensor(time)
+        at = x.new_full((), time)
         with torch.enable_grad():
             found = torch.func.jvp(lambda t: self(x, t), (at,), (torch.ones_like(at),))
         return found[1].detach()

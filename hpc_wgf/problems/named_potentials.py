@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..constants import beside, like
 from ..errors import InputError
 from .descriptions import written
 from .matrices import (
@@ -44,7 +45,7 @@ class Quadratic(Potential):
         return f"Quadratic(mean={written(self.mean)}, covariance={written(self.covariance)})"
 
     def __call__(self, x: Tensor) -> Tensor:
-        centred = x - self.mean.to(x)
+        centred = x - like(self.mean, x)
         return 0.5 * (times(centred, self.precision) * centred).sum(1)
 
     def hessian(self) -> Tensor:
@@ -167,6 +168,7 @@ class GaussianMixture(Potential):
         if len(given) != count or not all(w > 0 for w in given):
             raise InputError(f"{count} components need as many positive weights, got {given}")
         self.weights = torch.tensor(given, dtype=torch.float64)
+        self._log_weights = self.weights.log()
 
     def __repr__(self) -> str:
         return (
@@ -178,7 +180,7 @@ class GaussianMixture(Potential):
         """x, (n, d), and the μ_k, (components, d), about the mean of the μ_k, in float64: squares
         of distances are differences of products, which lose the digits of all that they have in
         common."""
-        means = self.means.to(x.device)
+        means = beside(self.means, x)
         centre = means.mean(0)
         return x.double() - centre, means - centre
 
@@ -186,7 +188,7 @@ class GaussianMixture(Potential):
         """log a_k − ½ |x − μ_k|²/σ², (n, components) in float64."""
         x, means = self._centred(x)
         squares = (x * x).sum(1, keepdim=True) - 2 * x @ means.T + (means * means).sum(1)
-        return self.weights.log().to(x) - squares / (2 * self.variance)
+        return like(self._log_weights, x) - squares / (2 * self.variance)
 
     def __call__(self, x: Tensor) -> Tensor:
         return -torch.logsumexp(self._logits(x), 1).to(x.dtype)

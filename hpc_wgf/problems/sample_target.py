@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ..constants import like
 from ..errors import InputError
 from .densities import Density
 from .fitted_mixture import whitening
@@ -122,7 +123,7 @@ class SampleTarget(Potential):
 
     def _whitened(self, x: Tensor) -> Tensor:
         arm = centred(x, self.mean)
-        return torch.linalg.solve_triangular(self._factor.to(x), arm.T, upper=False).T
+        return torch.linalg.solve_triangular(like(self._factor, x), arm.T, upper=False).T
 
     def _rows(self, y: Tensor) -> Tensor:
         """The features and both constants, (n, K + 2)."""
@@ -130,7 +131,7 @@ class SampleTarget(Potential):
         return torch.cat([window * self._tanh(y), window, torch.ones_like(window)], 1)
 
     def _tanh(self, y: Tensor) -> Tensor:
-        return torch.tanh(torch.addmm(self._offsets.to(y), y, self._slopes.to(y).T))
+        return torch.tanh(torch.addmm(like(self._offsets, y), y, like(self._slopes, y).T))
 
     def _window(self, y: Tensor) -> Tensor:
         return torch.exp2(-(y.square().sum(1) / self._radius_square).square())
@@ -139,7 +140,7 @@ class SampleTarget(Potential):
         y = self._whitened(x)
         log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi)
         constant = log_norm + float(self._factor.diagonal().log().sum())
-        return constant - self._log_parts(y).logsumexp(1) - self._rows(y) @ self.theta.to(x)
+        return constant - self._log_parts(y).logsumexp(1) - self._rows(y) @ like(self.theta, x)
 
     def _log_parts(self, y: Tensor) -> Tensor:
         """Logarithms of both parts of μ but for a constant, (n, 2)."""
@@ -150,15 +151,15 @@ class SampleTarget(Potential):
 
     def gradient(self, x: Tensor) -> Tensor:
         y = self._whitened(x)
-        features, theta = self._tanh(y), self.theta[:-_FREE].to(x)
-        height = features @ theta + self.theta[-_FREE].to(x)
+        features, theta = self._tanh(y), like(self.theta, x)[:-_FREE]
+        height = features @ theta + like(self.theta, x)[-_FREE]
         near, far = self._log_parts(y).softmax(1).split(1, 1)
         inner = (near + far / _FAR**2) * y
-        within = ((1 - features * features) * theta) @ self._slopes.to(x)
+        within = ((1 - features * features) * theta) @ like(self._slopes, x)
         slope = 4 * math.log(2) * y.square().sum(1) / self._radius_square**2
         outward = (slope * height)[:, None] * y
         inner = inner - self._window(y)[:, None] * (within - outward)
-        return torch.linalg.solve_triangular(self._factor.to(x), inner, upper=False, left=False)
+        return torch.linalg.solve_triangular(like(self._factor, x), inner, upper=False, left=False)
 
     def learned(self) -> Sequence[Tensor]:
         """The numbers that have been learned from the samples."""

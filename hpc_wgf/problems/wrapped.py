@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..constants import numbers
 from ..errors import InputError
 from ..parallel import samples_to_check
 from ..periods import Periods
@@ -161,7 +162,7 @@ def _sum_of_images(
     density: Density, images: Sequence[Sequence[float]], z: Tensor
 ) -> tuple[Tensor, Tensor]:
     """log Σ λ₀(z + image) and its gradient."""
-    points = [z + z.new_tensor(image) for image in images]
+    points = [z + numbers(image, z) for image in images]
     joint = torch.stack([density.log_density(there) for there in points])
     # Where all images are 0 the shares are 0/0; the score is 0 there.
     shares = torch.softmax(joint, 0).nan_to_num()

@@ -16,6 +16,7 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # other.
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators log matrix_field",
+    "constants in_place recordings",
     "periods memory user_code kinds fields krylov parallel references streams",
     "maps",
     "output stages interactions store profiling",
@@ -49,6 +50,7 @@ def modules() -> dict[str, ast.Module]:
 # Names of torch, which has no public ones for what they do.
 _OF_TORCH = {
     "_linalg_slogdet", "_linalg_solve_ex", "_cdata", "_overloadpacket", "_set_pg_timeout",
+    "_base", "_version",
 }  # fmt: skip
 # Public in spite of their names.
 _OF_PYTHON = {"_asdict", "_replace", "_exit", "_current_frames"}

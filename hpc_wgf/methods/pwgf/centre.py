@@ -25,6 +25,7 @@ from ...choices import Form
 from ...cloud import Cloud
 from ...ensemble import Ensemble
 from ...maps import MapState
+from ...metric import StandingGram
 from ...parallel import RandomStream, SampleBlocks, tree_sum
 from ...problems import Flow, SumOfEnergies
 from ..base import Setting
@@ -91,10 +92,12 @@ class CentreOfMass:
         ensemble: Ensemble,
         solver: ParameterSolver,
         memory: Memory | None,
+        standing: StandingGram | None = None,
     ) -> tuple[MapState, int, int]:
         """The state with its centre brought back, and the products and solves that it took.
 
-        `ensemble`, `memory`: the samples of the step, and what its last solve left. The state stays
+        `ensemble`, `memory`: the samples of the step, and what its last solve left. `standing`: see
+        `assemble`. The state stays
         as it is where the centre is off by less than 1e-4 of the spread, and where the map cannot
         follow half of a translation. By Newton's method: a translation is linear in θ only where it
         is short beside the features of the map. Collective. Errors: `StepFailed`."""
@@ -104,13 +107,17 @@ class CentreOfMass:
             if not float(drift.norm()) > _HELD * spread:
                 break
             back = Flow(SumOfEnergies([_Linear(drift)]))  # its force is the drift everywhere
-            system = assemble(map.active(), ensemble, back, form=Form.FORCE, budget=self.budget)
+            system = assemble(
+                map.active(), ensemble, back, form=Form.FORCE, budget=self.budget,
+                standing=standing,
+            )  # fmt: skip
             change, stats = solver.iterate(map.map, system, memory, rtol=_RTOL)
             products, solves = products + stats.products, solves + 1
             followed = torch.dot(system.b.double(), change.double())  # of |drift|², c·Ĝc
             if not float(followed) >= _FOLLOWED * float(drift.square().sum()):
                 break
             map = map.moved(map.theta + change)
+            del system  # It occupies the place of the next.
         return map, products, solves
 
     def _sum(self, k: int, values: Tensor) -> Tensor:

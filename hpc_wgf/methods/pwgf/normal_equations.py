@@ -8,7 +8,7 @@ form P f − b (see `Flow`). Samples with importance weights enter all sums with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from ...choices import Form
 from ...ensemble import Ensemble, energy_gradient, unusable
 from ...maps import Linearization, PushForward
 from ...matrix_field import MatrixField
-from ...metric import GramOperator
+from ...metric import GramOperator, StandingGram
 from ...parallel import TreeSum
 from ...problems import Flow, Motion
 
@@ -85,33 +85,46 @@ class _Chunk:
 
 def assemble(
     map: PushForward, ensemble: Ensemble, flow: Flow, *, form: Form,
-    budget: int | None = None,
+    budget: int | None = None, standing: StandingGram | None = None,
 ) -> NormalEquations:  # fmt: skip
     """The system at the map's present parameters; collective. `budget`: bytes that linearisations
-    may keep (see `Linearizer.linearize`).
+    may keep (see `Linearizer.linearize`). `standing`: where they may lie, if it is free.
 
     Errors: `StepFailed` where the map folds or a value is not finite.
     """
     pushed = ensemble.push(map, density=flow.needs_density, score=flow.energy.needs_density)
     motions = ensemble.motions(flow, pushed, ensemble.forces(flow.energy, pushed))
-    linearizer, own, chunks = map.linearizer(), TreeSum(), []
-    for k, (cloud, motion) in enumerate(zip(pushed, motions, strict=True)):
-        jacobian = linearizer.linearize(ensemble.chunks[k].x, budget=budget)
+    if standing is not None and not standing.prepare(map, ensemble):
+        standing = None
+    own, chunks, found = TreeSum(), [], _linearizations(map, ensemble, budget, standing)
+    for k, (cloud, motion, jacobian) in enumerate(zip(pushed, motions, found, strict=True)):
         # What is not a number in P⁻¹ is it in P⁻¹(P f − b).
-        failed = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
-        chunks.append(_Chunk(jacobian, motion, failed))
+        bad = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
+        chunks.append(_Chunk(jacobian, motion, bad))
         own.add(_contribution(map, ensemble, k, jacobian, motion, flow, form))
-    sums = ensemble.sum_or_fail([own.total()], [chunk.failed for chunk in chunks], pushed)
+    failed = [chunk.failed for chunk in chunks]
+    sums, (force_square,) = ensemble.sum_or_fail([own.total()], failed, pushed, told=1)
     roots = [motion.root for motion in motions if motion.root is not None]
     return NormalEquations(
         ensemble=ensemble,
-        gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble, roots or None),
+        gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble, roots or None, standing),
         b=ensemble.averaged(sums[:-1].to(pushed[0].x.dtype)),
         images=[cloud.x for cloud in pushed],
         motions=[chunk.motion for chunk in chunks],
-        force_square=float(ensemble.averaged(sums[-1])),
+        force_square=force_square / ensemble.total,
         energy_drift=ensemble.energy_drift(flow.energy, pushed),
     )
+
+
+def _linearizations(
+    map: PushForward, ensemble: Ensemble, budget: int | None, standing: StandingGram | None
+) -> Iterator[Linearization]:
+    """J on each chunk of this rank's samples, see `assemble`; `standing` has been prepared."""
+    if standing is not None:
+        yield from (standing.linearize(k, z, budget) for k, z in enumerate(ensemble.points))
+        return
+    linearizer = map.linearizer()
+    yield from (linearizer.linearize(z, budget=budget) for z in ensemble.points)
 
 
 def roots_at(map: PushForward, ensemble: Ensemble, flow: Flow) -> Sequence[MatrixField] | None:

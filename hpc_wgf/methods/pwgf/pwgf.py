@@ -21,6 +21,7 @@ from ...ensemble import Ensemble, SamplesFailed
 from ...errors import StepFailed
 from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward, behind_stages
+from ...metric import StandingGram
 from ...parallel import Communicator
 from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial, start_frame
@@ -75,6 +76,9 @@ class PWGF:
         self._spread = float(start_frame(setting.problem.start).deviations.norm())
         self._samples = StepSamples(setting, options)
         self._velocities = self._solver_of(setting.map, self.reciprocal_condition)
+        # A graph pays where solves are by MINRES; on a CPU there is none.
+        on_gpu = self.communicator.device.type == "cuda"
+        self._standing = StandingGram() if on_gpu and self._iterative is Solver.MINRES else None
         self._centre = CentreOfMass.kept(setting, self._samples.blocks, options.budget)
 
     @classmethod
@@ -217,7 +221,10 @@ class PWGF:
         """Ĝη = −∇F of a map on given samples at a time, by default that of the start. Errors:
         `StepFailed` where the map folds or a value is not finite."""
         options, flow = self.options, self.problem.at(time)
-        return assemble(map.active(), ensemble, flow, form=options.form, budget=options.budget)
+        return assemble(
+            map.active(), ensemble, flow, form=options.form, budget=options.budget,
+            standing=self._standing,
+        )  # fmt: skip
 
     @in_own_precision
     def advance(self, state: State[WarmStart], step_size: float) -> Trial[WarmStart]:
@@ -231,32 +238,33 @@ class PWGF:
             map, time = state.map.moved(theta), state.time + after
             systems.clear()
             systems.append(self.system(map, context.ensemble, time))
-            monitor = Monitor(self._validation(time, map, context.validation))
+            monitor = Monitor(self._validation(time, map, context.validation), measures=False)
             stages.append(solver.solve(systems[0], stages[-1].memory, monitor))
             return stages[-1].eta
 
-        def norm(eta: Tensor) -> float:
+        def norms(*vectors: Tensor) -> list[float]:
             if not systems:  # no stage has been computed yet
                 systems.append(self.system(state.map, context.ensemble, state.time))
-            return systems[0].gram.square_motion(eta) ** 0.5
+            return [square**0.5 for square in systems[0].gram.square_motions(*vectors)]
 
         warm = state.memory or WarmStart(None, None)
         theta, error, remembered = self.scheme.advance(
             rhs, state.theta, first.eta, step_size,
-            norm=norm, estimate=self.options.tolerance is not None, memory=warm.scheme,
+            norm=lambda eta: norms(eta)[0], memory=warm.scheme,
+            estimate=self.options.tolerance is not None,
             resolvent=solver.resolvent(state.map, context.ensemble, self.problem.at(state.time))
             if self.scheme.implicit else None,
         )  # fmt: skip
         wrong, moved = None, 0.0
         if error is not None:
-            wrong = norm(error)
-            if self.options.tolerance_unit is ToleranceUnit.DISPLACEMENT:
-                moved = norm(theta - state.theta)
+            relative = self.options.tolerance_unit is ToleranceUnit.DISPLACEMENT
+            wrong, *further = norms(error, *[theta - state.theta] * relative)
+            moved = sum(further)
         systems.clear()  # its linearisations are by far the largest thing in memory
         map, products, solves = state.map.moved(theta), 0, 0
         if self._centre is not None:
             map, products, solves = self._centre.restored(
-                map, context.ensemble, solver.solver, stages[-1].memory
+                map, context.ensemble, solver.solver, stages[-1].memory, self._standing
             )
         # A preconditioner is made anew where it could not be made again from the step's number.
         left = None if context.ensemble.left_out else stages[-1].memory

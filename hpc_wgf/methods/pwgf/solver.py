@@ -183,7 +183,7 @@ class MetricSolver:
             system.gram, b, rtol=rtol, max_steps=most, shift=epsilon,
             preconditioner=precondition, check_every=check_every,
             early_stopping=None if validation is None else EarlyStopping(quadratic(validation)),
-            graph=system.ensemble.communicator.capturable,
+            iteration=system.gram.iteration(b, precondition),
         )  # fmt: skip
 
     def _plain_shift(self, system: NormalEquations) -> float:

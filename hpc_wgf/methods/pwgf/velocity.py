@@ -21,6 +21,7 @@ from .solver_memory import Memory
 
 _MOST_NONLINEAR = 0.5  # of a step, above which η is taken for too large
 _LARGEST_SHIFT = 1e-2
+_NAN = float("nan")
 _ROUNDING = 8.0  # of T(z), in epsilons of its size
 _MOST_MISFIT = 0.25  # of E|f|², that the bending of a step may leave over
 
@@ -79,6 +80,8 @@ class Monitor:
     """The system of other samples, which ends the iteration when these gain no more."""
     probe_step: float | None = None
     """The length of the step over which the nonlinearity of η is measured."""
+    measures: bool = True
+    """Whether rate and projection error are wanted, as they are where a step begins."""
 
 
 class VelocitySolver:
@@ -151,7 +154,9 @@ class VelocitySolver:
                 f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "
                 f"none: {stats.status} Raise method.rtol or method.samples."
             )
-        moved, residual, bent, misfit, power = self._residuals(system, eta, monitor.probe_step)
+        moved, residual, bent, misfit, power = [_NAN] * 5
+        if monitor.measures:
+            moved, residual, bent, misfit, power = self._residuals(system, eta, monitor.probe_step)
         validation = None if monitor.validation is None else monitor.validation.ensemble
         return Velocity(
             eta=eta,

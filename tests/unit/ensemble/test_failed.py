@@ -71,7 +71,7 @@ def summed(image: Cloud) -> FailedSamples:
     ensemble = Ensemble([cloud(slice(0, N))], [[N]], LocalCommunicator())
     failed = unusable(image, image.x, folded_count=True)
     with pytest.raises(SamplesFailed) as failure:
-        ensemble.sum_or_fail([torch.zeros(1, dtype=torch.float64)], [failed], [image])
+        ensemble.sum_or_fail([torch.zeros(1, dtype=torch.float64)], [failed], [image], told=1)
     assert str(failure.value) == str(failure.value.samples)
     return failure.value.samples
 

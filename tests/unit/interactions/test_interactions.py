@@ -266,7 +266,7 @@ def test_kernels_of_the_wrong_kind_are_refused_in_one_line(make, message):
 def test_random_batches_are_unbiased(monkeypatch):
     """Over all draws of the batches the mean force on one particle is that of all pairs: within
     four standard errors, which are small against the force."""
-    monkeypatch.setattr(batches, "_GROUP", 500)
+    monkeypatch.setattr(batches, "_CPU_GROUP", 500)
     energy = InteractionEnergy(GaussianKernel(), route=Route.BATCHES, batch=7)
     x = torch.randn(65, 2)
     exact, _ = fields(InteractionEnergy(GaussianKernel(), route=Route.PAIRS, self_pairs=False), x)

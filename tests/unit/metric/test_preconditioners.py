@@ -15,7 +15,7 @@ from hpc_wgf.krylov import DenseOperator, minres
 from hpc_wgf.maps import Affine, BlockFlow, Composition, PlanarFlow, ResidualPerceptron
 from hpc_wgf.metric import Subsample, build, default_preconditioner
 from hpc_wgf.metric.block_gram import blocks_by_output, gram, mean_energies, probed_grams
-from hpc_wgf.metric.diagonal_blocks import DiagonalBlocks
+from hpc_wgf.metric.diagonal_blocks import DiagonalBlocks, _PaddedCholesky
 from hpc_wgf.metric.kronecker import KroneckerFactors
 from hpc_wgf.metric.layer_gram import gram_of_layers
 from hpc_wgf.metric.nystrom import LowRank, gram_product
@@ -245,6 +245,26 @@ def test_one_singular_block_of_equal_ones_is_shifted_alone():
         model.shifted(1e-20, torch.float64)(v)[6:],
         DiagonalBlocks(matrices[1:], [torch.arange(6)]).shifted(1e-20, torch.float64)(v[6:]),
     )
+
+
+def test_blocks_that_are_filled_up_are_those_of_each_size():
+    """Blocks of 2, 5 and 3 parameters, whose places in θ are mixed."""
+    generator = torch.Generator().manual_seed(4)
+    places = torch.randperm(10, generator=generator).split([2, 5, 3])
+    matrices = []
+    for index in places:
+        rows = torch.randn(20, len(index), generator=generator)
+        matrices.append(rows.T @ rows)
+    each = DiagonalBlocks(matrices, places).shifted(0.1, torch.float64)
+    whole = _PaddedCholesky.of(each.inverses, each.indices, 5)
+    v = torch.randn(10, generator=generator)
+    for name in ("solve_upper", "solve_lower", "__call__"):
+        found = getattr(whole, name)(v)
+        assert torch.allclose(found, getattr(each, name)(v), rtol=1e-13, atol=1e-13)
+    dense = torch.zeros(10, 10)
+    for index, matrix in zip(places, matrices, strict=True):
+        dense[index[:, None], index] = matrix + 0.1 * torch.eye(len(index))
+    assert torch.allclose(dense @ whole(v), v, atol=1e-12)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
