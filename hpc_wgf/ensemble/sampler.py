@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..choices import Sampling
+from ..choices import Sampling, Stream
 from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
 from ..problems import Density, SampleStart, inverse_transform
 from .ensemble import Ensemble
+from .numbered import NumberedSamples
 from .sobol import MOST_UNIFORMS, sobol_points
 
 _RUN = (RandomStream.STEP, RandomStream.VALIDATION, RandomStream.EVALUATION)
@@ -68,14 +70,16 @@ class Sampler:
 
     def __init__(
         self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype,
-        sampling: Sampling = Sampling.RANDOM, proposal: Density | None = None,
+        sampling: Sampling = Sampling.RANDOM, stream: Stream = Stream.NUMPY,
+        proposal: Density | None = None,
     ) -> None:  # fmt: skip
         """Samples of `start` are made in precision `dtype` on the device of `communicator`.
         `sampling`: of the samples of steps and of the evaluation; all others are independent.
-        `proposal`: the density q from which these are drawn, with weights λ/q; λ itself by default.
+        `stream`: of random numbers. `proposal`: the density q from which samples of steps and of
+        the evaluation are drawn, with weights λ/q; λ itself by default.
 
-        Errors: `InputError` for Sobol points of a density without inverse transform, or of one
-        that takes more coordinates than there are."""
+        Errors: `InputError` for Sobol points and the philox stream of a density without inverse
+        transform, and for Sobol points of one that takes more coordinates than there are."""
         self._start, self._communicator = start, communicator
         self.proposal = proposal
         """q; None where it is λ."""
@@ -86,6 +90,9 @@ class Sampler:
                 f"a sample of the start density takes {self._inverse.uniforms} coordinates, and "
                 f'Sobol points have at most {MOST_UNIFORMS}: use method.sampling = "random"'
             )
+        numbered = partial(NumberedSamples.of, device=communicator.device, seed=seed)
+        wanted = (start, proposal) if stream is Stream.PHILOX else (None, None)
+        self._numbered, self._numbered_proposal = map(numbered, wanted)
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
@@ -160,11 +167,14 @@ class Sampler:
     def _drawn(
         self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int, place: int
     ) -> Tensor:
-        proposed = self.proposal if stream in _RUN else None
-        source = proposed or self._start
+        source, numbered = self._start, self._numbered
+        if stream in _RUN and self.proposal is not None:
+            source, numbered = self.proposal, self._numbered_proposal
         if isinstance(source, SampleStart):
             span = blocks.span(part)
             return source.ordered(span, blocks.total, seed=self._seed, stream=stream, place=place)
+        if numbered is not None:
+            return numbered.of_blocks(blocks, part, stream, step)
         return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)
 
     def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:

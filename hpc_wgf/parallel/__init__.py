@@ -5,6 +5,7 @@ from .communicator import Communicator, LocalCommunicator, agreed
 from .environment import communicator_from_environment, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
+from .philox import uniforms
 from .session import distributed
 from .signals import StopRequest, status_of_stop, stop_request
 from .sums import TreeBuffers, TreeSum, tree_sum
@@ -32,4 +33,5 @@ __all__ = [
     "status_of_stop",
     "stop_request",
     "tree_sum",
+    "uniforms",
 ]

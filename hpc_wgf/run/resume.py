@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..checks import learned_digest, rounding
-from ..choices import Route
+from ..choices import Route, Stream
 from ..diagnostics import Judge
 from ..errors import InputError, StepFailed
 from ..methods.base import State
@@ -82,6 +82,8 @@ def resumed_notes(stored: StoredRun, given: Identity) -> list[str]:
 
 _MAY_DIFFER = (("problem", "until"), ("output", "bound"))
 """Keys of a run file: the end, and what the layout of the store keeps."""
+_BEFORE: Mapping[tuple[str, str], object] = {("method", "stream"): Stream.NUMPY.value}
+"""What keys were before there were such."""
 
 
 def _otherwise_configured(
@@ -91,11 +93,12 @@ def _otherwise_configured(
     if stored is None or given is None:
         return []
     other = [
-        f"{table}.{key}: stored {stored[table].get(key)}, given {value}"
+        f"{table}.{key}: stored {stored[table].get(key, _BEFORE.get((table, key)))}, given {value}"
         for table in ("problem", "method", "output", "stages")
         if table in stored  # Older stores know of no stages.
         for key, value in given[table].items()
-        if (table, key) not in _MAY_DIFFER and stored[table].get(key) != value
+        if (table, key) not in _MAY_DIFFER
+        and stored[table].get(key, _BEFORE.get((table, key))) != value
     ]
     if stored["map"] != given["map"]:
         other.append(f"map: stored {stored['map']}, given {given['map']}")

@@ -1,0 +1,7 @@
+"""Kernels for CUDA devices, written in Triton, and whether they are used: on such a device, where
+Triton is installed and works. Nothing here imports Triton before a first kernel is wanted."""
+
+from .availability import usable
+from .kernels import uniforms
+
+__all__ = ["uniforms", "usable"]
