@@ -189,9 +189,12 @@ def solve(
     if stored is not None and stored.rows:
         begun = float(stored.column("time")[stored.stages[-1].row])
     staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
-    last = Loop(run.method, judge, communicator, schedule, seeing, staging, errors).run(
-        state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
-    )
+    try:
+        last = Loop(run.method, judge, communicator, schedule, seeing, staging, errors).run(
+            state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
+        )
+    finally:
+        run.setting.sampler.close()
     if output.path is None:
         summary = Summary.of(attributes, memory.columns())
         return Solution(summary, last.map, last.time, None)

@@ -1,5 +1,6 @@
 """The counter-based uniform numbers of `parallel.philox` as a Triton kernel."""
 
+# mypy: disable-error-code="import-untyped, untyped-decorator, no-untyped-def"
 from __future__ import annotations
 
 import triton

@@ -1,4 +1,4 @@
-"""The kernels of `hpc_wgf.gpu` without a GPU: in Triton's interpreter, and compiled ahead of time."""
+"""The kernels of `hpc_wgf.gpu` without a GPU: interpreted, and compiled ahead of time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MODULES: list[ModuleType] = [random_numbers]
 
 @contextmanager
 def interpreted() -> Iterator[None]:
-    """All kernels run on the CPU inside, as TRITON_INTERPRET=1 would have it for a whole process."""
+    """All kernels run on the CPU inside, as with TRITON_INTERPRET=1 in a whole process."""
     with ExitStack() as stack:
         for module in _MODULES:
             for name, value in vars(module).copy().items():
