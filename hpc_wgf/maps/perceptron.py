@@ -18,12 +18,16 @@ from .linearization import Linearizer
 from .volume import transport_by_gradient
 
 
+_KEPT = 4  # (d, width) matrices of a layer that its second derivative keeps
+
+
 class ResidualPerceptron(PushForward):
     """T(z) = z + W_L tanh(… tanh(W_0 z + b_0) …) + b_L with hidden layers of the given `widths`.
 
     θ = (W_0, b_0, …, W_L, b_L). Only the last layer is 0 at the start: were all of them 0, only
     its bias would have a gradient that is not 0. The options are those of `initial_features` for
-    the first layer. `chunk`: samples whose scores are computed together, which bounds the memory.
+    the first layer. `chunk`: samples whose scores are computed together on a CPU, which bounds the
+    memory; on a GPU a share of its memory does.
 
     Errors: `InputError` for no hidden layer, or features that do not fit the dimension.
     """
@@ -90,7 +94,11 @@ class ResidualPerceptron(PushForward):
         return x, gradient + identity_like(z)
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        return transport_by_gradient(self._with_gradient, z, score, chunk=self.chunk)
+        widths = sum(len(W) for W in self.weights[:-1])
+        return transport_by_gradient(
+            self._with_gradient, z, score, chunk=self.chunk,
+            bytes_per_sample=_KEPT * self.dimension * widths * z.element_size(),
+        )  # fmt: skip
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _PerceptronLinearizer(self, workspace)
