@@ -2,6 +2,6 @@
 Triton is installed and works. Nothing here imports Triton before a first kernel is wanted."""
 
 from .availability import usable
-from .kernels import uniforms
+from .kernels import LinearizedBlock, LinearizedChain, gram, sum_of_products, uniforms
 
-__all__ = ["uniforms", "usable"]
+__all__ = ["LinearizedBlock", "LinearizedChain", "gram", "sum_of_products", "uniforms", "usable"]

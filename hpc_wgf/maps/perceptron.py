@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import PushForward, Transported, identity_like
-from .chunk import Chunk, Matrices, Workspace, damp_
+from .chunk import Chunk, Matrices, Workspace, damp_, sum_over_samples
 from .features import FeatureOptions, initial_features, lay_out
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
 from .volume import transport_by_gradient
-
 
 _KEPT = 4  # (d, width) matrices of a layer that its second derivative keeps
 
@@ -166,10 +165,10 @@ class _PerceptronChunk:
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
         g, weights = u, self.shared.weights
         for k in range(len(weights) - 1, 0, -1):
-            torch.mm(g, self.inputs[k].T, out=grads[k])
+            sum_over_samples(g, self.inputs[k], grads[k])
             g = torch.mm(weights[k].T, g, out=self.changes[k - 1])
             damp_(g, self.activations[k])
-        torch.mm(g, self.inputs[0].T, out=grads[0])
+        sum_over_samples(g, self.inputs[0], grads[0])
         return torch.addmm(u, weights[0].T, g, out=self.back) if inputs else None
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
