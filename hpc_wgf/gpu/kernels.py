@@ -103,9 +103,8 @@ def gram(
     partial = packed.new_empty(programs, len(packed))
     for given, found in ((v_linear, g_linear), (v_inner, g_inner), (v_outer, g_outer)):
         assert given.stride() == found.stride()
-    places = [
-        each.storage_offset() - packed.storage_offset() for each in (g_linear, g_inner, g_outer)
-    ]
+    begin = packed.storage_offset()
+    places = [each.storage_offset() - begin for each in (g_linear, g_inner, g_outer)]
     products.gram_kernel[(programs, -(-units // products.UNITS))](
         partial, rows, inner.inputs, inner.activations, rows if weights is None else weights,
         v_linear, v_inner, v_outer, inner.W, inner.U,

@@ -178,7 +178,8 @@ class Linearization:
         if gpu.usable(packed.device) and (weights is None or weights.values.ndim == 1):
             chain = chain_of(chunk)
             if chain is not None and chain.fits(self.linearizer.dimension):
-                gpu.gram(chain, direction, packed, grads, weights and weights.values)
+                numbers = None if weights is None else weights.values
+                gpu.gram(chain, direction, packed, grads, numbers)
                 return
         moved = chunk.push(direction, None)
         if weights is not None:

@@ -24,12 +24,12 @@ def test_a_gpu_takes_as_many_as_its_memory_holds(monkeypatch):
     assert volume.samples_together(torch.zeros(3, 2), 512, 2**16) == 512
 
 
-@pytest.mark.parametrize(
-    "map", [
-        lambda: ResidualPerceptron(3, (20, 10)),
-        lambda: ModuleMap(3, nn.Sequential(nn.Linear(3, 20), nn.Tanh(), nn.Linear(20, 3)), anchored=True),
-    ], ids=["perceptron", "module"],
-)  # fmt: skip
+def module() -> ModuleMap:
+    net = nn.Sequential(nn.Linear(3, 20), nn.Tanh(), nn.Linear(20, 3))
+    return ModuleMap(3, net, anchored=True)
+
+
+@pytest.mark.parametrize("map", [lambda: ResidualPerceptron(3, (20, 10)), module])
 def test_the_memory_that_is_reckoned_with_is_about_what_is_held(map, monkeypatch):
     map, told = map(), []
     monkeypatch.setattr(
