@@ -41,6 +41,17 @@ class Sampling(StrEnum):
     power of two."""
 
 
+class Stream(StrEnum):
+    """Where the random numbers of samples come from."""
+
+    NUMPY = "numpy"
+    """numpy's generators on the host, one for every block of samples."""
+    PHILOX = "philox"
+    """A counter-based stream: a number for every seed, purpose, step, sample and coordinate, the
+    same on CPUs and GPUs and on any number of ranks, carried to the start density by its inverse
+    transform (normal numbers by Φ⁻¹). On a GPU samples are drawn there, and nothing is copied."""
+
+
 class Proposal(StrEnum):
     """The density from which the samples of steps, and those of the evaluation, are drawn."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,7 @@ def solve(
         begun = float(stored.column("time")[stored.stages[-1].row])
     staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
     loop = Loop(run.method, judge, communicator, schedule, seeing, staging, errors)
-    with nullcontext() if writer is None else writer:
+    with closing(run.setting.sampler), nullcontext() if writer is None else writer:
         last = loop.run(
             state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
         )

@@ -163,8 +163,9 @@ class Trajectory:
             )
         options, blocks = self.spec.method, SampleBlocks.automatic(count)
         sampler = Sampler(
-            self.spec.problem.start, communicator, seed=options.seed, dtype=options.torch_dtype
-        )
+            self.spec.problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
+            stream=options.stream,
+        )  # fmt: skip
         map, least = map.on(communicator.device), map.map.chunk_size()
         for part in sampler.chunks(blocks, least, communicator.rank):
             # Drawn one by one: all together may be more than memory holds.

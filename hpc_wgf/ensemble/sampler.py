@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..choices import Sampling
+from ..choices import Sampling, Stream
 from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
 from ..problems import Density, SampleStart, inverse_transform
+from .ahead import DrawnAhead, are_drawn_ahead, may_be_drawn_aside
 from .ensemble import Ensemble
+from .numbered import NumberedSamples
 from .sobol import MOST_UNIFORMS, sobol_points
 
 _RUN = (RandomStream.STEP, RandomStream.VALIDATION, RandomStream.EVALUATION)
@@ -68,14 +71,16 @@ class Sampler:
 
     def __init__(
         self, start: Density, communicator: Communicator, *, seed: int, dtype: torch.dtype,
-        sampling: Sampling = Sampling.RANDOM, proposal: Density | None = None,
+        sampling: Sampling = Sampling.RANDOM, stream: Stream = Stream.NUMPY,
+        proposal: Density | None = None,
     ) -> None:  # fmt: skip
         """Samples of `start` are made in precision `dtype` on the device of `communicator`.
         `sampling`: of the samples of steps and of the evaluation; all others are independent.
-        `proposal`: the density q from which these are drawn, with weights λ/q; λ itself by default.
+        `stream`: of random numbers. `proposal`: the density q from which samples of steps and of
+        the evaluation are drawn, with weights λ/q; λ itself by default.
 
-        Errors: `InputError` for Sobol points of a density without inverse transform, or of one
-        that takes more coordinates than there are."""
+        Errors: `InputError` for Sobol points and the philox stream of a density without inverse
+        transform, and for Sobol points of one that takes more coordinates than there are."""
         self._start, self._communicator = start, communicator
         self.proposal = proposal
         """q; None where it is λ."""
@@ -86,6 +91,12 @@ class Sampler:
                 f"a sample of the start density takes {self._inverse.uniforms} coordinates, and "
                 f'Sobol points have at most {MOST_UNIFORMS}: use method.sampling = "random"'
             )
+        numbered = partial(NumberedSamples.of, device=communicator.device, seed=seed)
+        wanted = (start, proposal) if stream is Stream.PHILOX else (None, None)
+        self._numbered, self._numbered_proposal = map(numbered, wanted)
+        aside = may_be_drawn_aside(proposal or start) and self._numbered is None
+        ahead = are_drawn_ahead(communicator.device) and aside
+        self._ahead = DrawnAhead(communicator.device, dtype) if ahead else None
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
@@ -127,19 +138,46 @@ class Sampler:
         they begin in the order of a start density that has its samples in one (`SampleStart`), by
         default behind those of the steps before."""
         mine = parts[self._communicator.rank]
+        key = (blocks, tuple(mine), step, place)
+        drawn = None if self._ahead is None else self._ahead.take(stream, key)
+        if drawn is None:
+            drawn = self._points(blocks, mine, stream, step, place)
+        chunks = [self._cloud(z, weighted=stream in _RUN) for z in drawn]
+        return Ensemble(chunks, _sizes(blocks, parts), self._communicator, step)
+
+    def draw_ahead(
+        self, blocks: SampleBlocks, parts: Parts, stream: RandomStream, step: int,
+        *, place: int | None = None,
+    ) -> None:  # fmt: skip
+        """Begin to draw what `draw` will be asked for next of this stream, where that pays."""
+        if self._ahead is None:
+            return
+        rank = self._communicator.rank
+        mine, sizes = parts[rank], _sizes(blocks, parts)[rank]
+        self._ahead.begin(
+            stream, (blocks, tuple(mine), step, place),
+            [(size, self._start.dimension) for size in sizes],
+            partial(self._points, blocks, mine, stream, step, place),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Wait for what is drawn ahead and will not be asked for."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def _points(
+        self, blocks: SampleBlocks, mine: Sequence[range], stream: RandomStream, step: int,
+        place: int | None,
+    ) -> list[Tensor]:  # fmt: skip
+        """The samples in every chunk of this rank, (n_chunk, d) each, in float64 on the CPU, or on
+        the device that has drawn them."""
         if self._inverse is not None and stream in _RUN:
             span = blocks.span(range(mine[0].start, mine[-1].stop))
             key = (self._seed, int(stream), step)
             z = self._inverse.samples(sobol_points(span, self._inverse.uniforms, key=key))
-            lengths = [blocks.span(part).stop - blocks.span(part).start for part in mine]
-            drawn = list(z.split(lengths))
-        else:
-            begin = step * blocks.total if place is None else place
-            drawn = [self._drawn(blocks, part, stream, step, begin) for part in mine]
-        chunks = [self._cloud(z, weighted=stream in _RUN) for z in drawn]
-        spans = [[blocks.span(part) for part in rank] for rank in parts]
-        sizes = [[span.stop - span.start for span in rank] for rank in spans]
-        return Ensemble(chunks, sizes, self._communicator, step)
+            return list(z.split([span.stop - span.start for span in map(blocks.span, mine)]))
+        begin = step * blocks.total if place is None else place
+        return [self._drawn(blocks, part, stream, step, begin) for part in mine]
 
     def evaluation(self, blocks: SampleBlocks, pieces: int) -> Evaluation:
         """The evaluation sample in `blocks`, cut into at least `pieces` pieces."""
@@ -159,11 +197,14 @@ class Sampler:
     def _drawn(
         self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int, place: int
     ) -> Tensor:
-        proposed = self.proposal if stream in _RUN else None
-        source = proposed or self._start
+        source, numbered = self._start, self._numbered
+        if stream in _RUN and self.proposal is not None:
+            source, numbered = self.proposal, self._numbered_proposal
         if isinstance(source, SampleStart):
             span = blocks.span(part)
             return source.ordered(span, blocks.total, seed=self._seed, stream=stream, place=place)
+        if numbered is not None:
+            return numbered.of_blocks(blocks, part, stream, step)
         return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)
 
     def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:
@@ -172,3 +213,9 @@ class Sampler:
         if weighted and self.proposal is not None:
             log_weight = log_density - self.proposal.log_density(z)
         return Cloud(z, log_density, self._start.score(z), log_weight=log_weight)
+
+
+def _sizes(blocks: SampleBlocks, parts: Parts) -> list[list[int]]:
+    """The number of samples in every chunk of every rank."""
+    spans = [[blocks.span(part) for part in rank] for rank in parts]
+    return [[span.stop - span.start for span in rank] for rank in spans]

@@ -7,8 +7,6 @@ that every rank makes those of its own samples.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
@@ -25,11 +23,9 @@ def sobol_points(span: slice, coordinates: int, *, key: tuple[int, ...]) -> Tens
     float64, in the open unit cube."""
     random = np.random.default_rng(np.random.SeedSequence(key))
     points = scipy.stats.qmc.Sobol(coordinates, scramble=True, bits=_BITS, rng=random)
-    if span.start:
-        points.fast_forward(span.start)
-    with warnings.catch_warnings():
-        # It warns that n is no power of two, which is for the user to choose.
-        warnings.simplefilter("ignore", UserWarning)
-        u = points.random(span.stop - span.start)
+    # Numbers of points that are no power of two, which are for the user to choose, are warned of
+    # where they begin with the first one; filters of warnings are not for threads.
+    first = points.random(1) if span.start == 0 else points.fast_forward(span.start).random(1)
+    u = np.concatenate([first, points.random(span.stop - span.start - 1)])
     # They are multiples of 2⁻³² from 0 on; quantile functions want neither 0 nor 1.
     return torch.from_numpy(u + 2.0 ** -(_BITS + 1))

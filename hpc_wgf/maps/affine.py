@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..gpu import LinearizedChain
 from .base import PushForward, Transported, identity_like, signed_volume
-from .chunk import Chunk, Matrices, Workspace
+from .chunk import Chunk, Matrices, Workspace, sum_over_samples
 from .factors import Factors
 from .layer import ParameterLayer, samples_first, weight_index
 from .linear import LinearFeatures
@@ -101,8 +102,12 @@ class _AffineChunk:
         return dx if dz is None else dx.addmm_(self.shared.gradient, dz)
 
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
-        torch.mm(u, self.input.T, out=grads[0])
+        sum_over_samples(u, self.input, grads[0])
         return torch.mm(self.shared.gradient.T, u, out=self.back) if inputs else None
+
+    def chain(self) -> LinearizedChain:
+        """What a fused product needs."""
+        return LinearizedChain(self.input, None)
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
         layer = ParameterLayer(directions, samples_first(self.input), self.shared.places)

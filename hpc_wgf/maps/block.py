@@ -9,14 +9,16 @@ O(min(d, h)³):
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
+from ..gpu import LinearizedBlock, LinearizedChain
 from . import elimination
 from .base import PushForward, Transported
-from .chunk import Chunk, Matrices, Workspace, damp_
+from .chunk import Chunk, Matrices, Workspace, damp_, sum_over_samples
 from .features import FeatureOptions, initial_features, lay_out
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
@@ -122,6 +124,11 @@ class _BlockLinearizer(Linearizer):
             workspace=workspace,
         )
 
+    @cached_property
+    def rows_of_U(self) -> Tensor:
+        """U, row by row in memory."""
+        return self.U.contiguous()
+
     def chunk(self, storage: Tensor) -> Chunk:
         return _BlockChunk(self, storage)
 
@@ -152,10 +159,15 @@ class _BlockChunk:
         return dx if dz is None else dx.add_(dz)
 
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
-        torch.mm(u, self.a.T, out=grads[1])
+        sum_over_samples(u, self.a, grads[1])
         g = damp_(torch.mm(self.shared.U.T, u, out=self.change), self.a)
-        torch.mm(g, self.input.T, out=grads[0])
+        sum_over_samples(g, self.input, grads[0])
         return torch.addmm(u, self.shared.W.T, g, out=self.back) if inputs else None
+
+    def chain(self) -> LinearizedChain:
+        """What a fused product needs."""
+        W, U = self.shared.W, self.shared.rows_of_U
+        return LinearizedChain(None, LinearizedBlock(self.input, self.a, W, U))
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
         a = samples_first(self.a)

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .. import gpu
+from ..gpu import LinearizedChain
 from .layer import ParameterLayer
 
 Matrices = Sequence[Tensor]
@@ -64,3 +66,35 @@ class Workspace:
 def damp_(change: Tensor, a: Tensor) -> Tensor:
     """change ∘ (1 − a²), in place: the product with tanh'(s), a = tanh(s), in one operation."""
     return torch.ops.aten.tanh_backward.grad_input(change, a, grad_input=change)
+
+
+def chain_of(chunk: Chunk) -> LinearizedChain | None:
+    """What a fused product of a chunk needs, from its method `chain`; None where it has none."""
+    own = getattr(chunk, "chain", None)
+    chain: LinearizedChain | None = None if own is None else own()
+    return chain
+
+
+_TOGETHER = 1024  # samples whose products are summed first, on a GPU without Triton
+
+
+def sum_over_samples(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """`out` ← a bᵀ for a: (h, n) and b: (k, n), few rows of many samples. On a GPU the samples are
+    cut into parts: a library would give all of them to the few tiles of the result."""
+    n = a.shape[1]
+    if _few(a):
+        torch.mm(a, b.T, out=out)
+    elif gpu.usable(a.device):
+        gpu.sum_of_products(a, b, out)
+    else:
+        whole = n - n % _TOGETHER
+        left, right = (
+            each[:, :whole].unflatten(1, (-1, _TOGETHER)).transpose(0, 1) for each in (a, b)
+        )
+        rest = torch.mm(a[:, whole:], b[:, whole:].T)
+        torch.add(torch.bmm(left, right.mT).sum(0), rest, out=out)
+
+
+def _few(a: Tensor) -> bool:
+    """Whether a library's product of a, (h, n), does as well."""
+    return not a.is_cuda or a.shape[1] < 2 * _TOGETHER

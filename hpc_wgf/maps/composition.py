@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..gpu import LinearizedChain
 from ..kinds import check_kind, shown
 from .base import PushForward, Transported
-from .chunk import Chunk, Matrices, Workspace
+from .chunk import Chunk, Matrices, Workspace, chain_of
 from .frame import Frame
 from .layer import ParameterLayer
 from .linearization import Linearizer
@@ -138,6 +139,15 @@ class _ChainChunk:
             assert back is not None
             back = self.parts[k].pull(back, grads[self.own[k]], inputs=inputs or k > 0)
         return back
+
+    def chain(self) -> LinearizedChain | None:
+        """What a fused product needs, of a linear map and a block; None for others."""
+        if len(self.parts) != 2:
+            return None
+        first, last = map(chain_of, self.parts)
+        if first is None or last is None or first.block is not None or last.features is not None:
+            return None
+        return LinearizedChain(first.features, last.block)
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
         layers: list[ParameterLayer] = []

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ..constants import places
+from ..gpu import LinearizedChain
 from . import elimination
 from .base import PushForward, Transported, identity_like
-from .chunk import Chunk, Matrices, Workspace
+from .chunk import Chunk, Matrices, Workspace, sum_over_samples
 from .layer import ParameterLayer, samples_first, weight_index
 from .linear import LinearFeatures
 from .linearization import Linearizer
@@ -172,11 +173,15 @@ class _FeatureChunk:
         return dx.addmm_(self.shared.linear, dz).addmm_(self.weights, (self._slopes() * dz).sum(1))
 
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
-        torch.mm(u, self.input.T, out=grads[0])
+        sum_over_samples(u, self.input, grads[0])
         if not inputs:
             return None
         back = torch.mm(self.shared.linear.T, u, out=self.back)
         return back.add_((self._slopes() * (self.weights.T @ u)[:, None]).sum(0))
+
+    def chain(self) -> LinearizedChain:
+        """What a fused product needs."""
+        return LinearizedChain(self.input, None)
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
         layer = ParameterLayer(directions, samples_first(self.input), self.shared.places)

@@ -16,8 +16,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .. import gpu
 from ..matrix_field import MatrixField
-from .chunk import Chunk, Matrices, Workspace
+from .chunk import Chunk, Matrices, Workspace, chain_of
 from .layer import ParameterLayer, samples_first
 
 _CACHE = 1 << 31  # Bytes that the linearisations of one θ may keep on a CPU, for each rank.
@@ -214,11 +215,17 @@ class Linearization:
         No memory is allocated whose size grows with the number of samples, but where modules and
         gates are computed anew, and for matrices.
         """
-        chunk = self._filled()
+        chunk, grads = self._filled(), self.linearizer.matrices(packed)
+        if gpu.usable(packed.device) and (weights is None or weights.values.ndim == 1):
+            chain = chain_of(chunk)
+            if chain is not None and chain.fits(self.linearizer.dimension):
+                numbers = None if weights is None else weights.values
+                gpu.gram(chain, direction, packed, grads, numbers)
+                return
         moved = chunk.push(direction, None)
         if weights is not None:
             weights.act_on_columns(moved)
-        chunk.pull(moved, self.linearizer.matrices(packed), inputs=False)
+        chunk.pull(moved, grads, inputs=False)
 
     @torch.no_grad()
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:

@@ -23,9 +23,9 @@ class ModuleMap(PushForward):
     """T(z) = N_θ(z) for a `module` N: (n, d) → (n, d) that acts on each sample alone.
 
     With `anchored`, T(z) = z + N_θ(z) − N_θ₀(z), θ₀ being the initial parameters, which is the
-    identity at the start whatever N is. `chunk`: samples whose scores are computed together, which
-    bounds the memory. It is slower than the built-in maps, since J v evaluates the module again,
-    and every product allocates memory.
+    identity at the start whatever N is. `chunk`: samples whose scores are computed together on a
+    CPU, which bounds the memory; on a GPU a share of its memory does. It is slower than the
+    built-in maps, since J v evaluates the module again, and every product allocates memory.
 
     Errors: `InputError` for what is no `nn.Module`, for a scripted one, for a module without
     parameters, with frozen ones, or with ones that are not real or have no shape yet, and for batch
@@ -102,7 +102,16 @@ class ModuleMap(PushForward):
         return self(z), gradient
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        return transport_by_gradient(self._with_gradient, z, score, chunk=self.chunk)
+        return transport_by_gradient(
+            self._with_gradient, z, score, chunk=self.chunk,
+            bytes_per_sample=self._second_order_bytes if z.is_cuda and score is not None else 0,
+        )  # fmt: skip
+
+    @cached_property
+    def _second_order_bytes(self) -> int:
+        """Memory of a derivative of ∇T for each sample, about: d gradients, each with three numbers
+        for one of the module's graph."""
+        return 3 * self.dimension * self.linearizer().bytes_per_sample
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _ModuleLinearizer(self, workspace)

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import PushForward, Transported, identity_like
-from .chunk import Chunk, Matrices, Workspace, damp_
+from .chunk import Chunk, Matrices, Workspace, damp_, sum_over_samples
 from .features import FeatureOptions, initial_features, lay_out
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
 from .volume import transport_by_gradient
+
+_KEPT = 4  # (d, width) matrices of a layer that its second derivative keeps
 
 
 class ResidualPerceptron(PushForward):
@@ -23,7 +25,8 @@ class ResidualPerceptron(PushForward):
 
     θ = (W_0, b_0, …, W_L, b_L). Only the last layer is 0 at the start: were all of them 0, only
     its bias would have a gradient that is not 0. The options are those of `initial_features` for
-    the first layer. `chunk`: samples whose scores are computed together, which bounds the memory.
+    the first layer. `chunk`: samples whose scores are computed together on a CPU, which bounds the
+    memory; on a GPU a share of its memory does.
 
     Errors: `InputError` for no hidden layer, or features that do not fit the dimension.
     """
@@ -90,7 +93,11 @@ class ResidualPerceptron(PushForward):
         return x, gradient + identity_like(z)
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        return transport_by_gradient(self._with_gradient, z, score, chunk=self.chunk)
+        widths = sum(len(W) for W in self.weights[:-1])
+        return transport_by_gradient(
+            self._with_gradient, z, score, chunk=self.chunk,
+            bytes_per_sample=_KEPT * self.dimension * widths * z.element_size(),
+        )  # fmt: skip
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _PerceptronLinearizer(self, workspace)
@@ -158,10 +165,10 @@ class _PerceptronChunk:
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
         g, weights = u, self.shared.weights
         for k in range(len(weights) - 1, 0, -1):
-            torch.mm(g, self.inputs[k].T, out=grads[k])
+            sum_over_samples(g, self.inputs[k], grads[k])
             g = torch.mm(weights[k].T, g, out=self.changes[k - 1])
             damp_(g, self.activations[k])
-        torch.mm(g, self.inputs[0].T, out=grads[0])
+        sum_over_samples(g, self.inputs[0], grads[0])
         return torch.addmm(u, weights[0].T, g, out=self.back) if inputs else None
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .chunk import Chunk, Matrices, Workspace, damp_
+from .chunk import Chunk, Matrices, Workspace, damp_, sum_over_samples
 from .layer import ParameterLayer, weight_index
 from .linearization import Linearizer
 
@@ -98,11 +98,11 @@ class _PlanarChunk:
 
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
         g, d = self._pulled(u), len(u)
-        torch.mm(g, self.inputs.T, out=self.grad)
+        sum_over_samples(g, self.inputs, self.grad)
         mixed = self.grad[:, d + 1 :].tril_(-1)
         torch.addmm(self.grad[:, :d], mixed, self.shared.U, out=grads[0][:, :d])
         grads[0][:, d].copy_(self.grad[:, d])
-        torch.mm(self.a, u.T, out=grads[1])
+        sum_over_samples(self.a, u, grads[1])
         grads[1].addmm_(mixed.T, self.shared.W)
         return torch.addmm(u, self.shared.W.T, g, out=self.back) if inputs else None
 

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..kinds import check_number, check_whole
 from . import radial_spline
 from .base import PushForward, Transported
-from .chunk import Chunk, Matrices, Workspace
+from .chunk import Chunk, Matrices, Workspace, sum_over_samples
 from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
@@ -278,7 +278,7 @@ class _RadialChunk:
     def pull(self, u: Tensor, grads: Matrices, *, inputs: bool) -> Tensor | None:
         torch.mul(self.arm, u, out=self.product)
         torch.sum(self.product, 0, keepdim=True, out=self.row)
-        torch.mm(self.row, self.basis.T, out=grads[0])
+        sum_over_samples(self.row, self.basis, grads[0])
         if not inputs:
             return None
         back = torch.mul(self.across, u, out=self.back)

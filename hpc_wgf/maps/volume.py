@@ -14,23 +14,42 @@ from .factors import Factors
 WithGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
+_LEAST_ON_GPU = 16384  # samples, with which kernels are longer than their launches
+_OF_GPU = 16  # The share of its memory that differentiating may take is one over that.
+
+
 def transport_by_gradient(
-    with_gradient: WithGradient, z: Tensor, score: Tensor | None, *, chunk: int
+    with_gradient: WithGradient,
+    z: Tensor,
+    score: Tensor | None,
+    *,
+    chunk: int,
+    bytes_per_sample: int,
 ) -> Transported:
     """`PushForward.transport` of a map that can evaluate ∇T.
 
     `with_gradient`: z ↦ (T(z), ∇T(z)), (n, d) → (n, d), (n, d, d), differentiable in z. `chunk`:
-    samples whose scores are computed together; to differentiate log|det ∇T|, (chunk, d, width)
-    numbers are kept for every layer.
+    samples whose scores are computed together on a CPU. To differentiate log|det ∇T|,
+    (chunk, d, width) numbers are kept for every layer, about `bytes_per_sample` of all layers.
     """
     if score is None:
         x, gradient = with_gradient(z)
         return Transported(x, *signed_volume(gradient), None)
+    together = samples_together(z, chunk, bytes_per_sample)
     pieces = [
         _with_score(with_gradient, part, part_score)
-        for part, part_score in zip(z.split(chunk), score.split(chunk), strict=True)
+        for part, part_score in zip(z.split(together), score.split(together), strict=True)
     ]
     return Transported(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
+
+
+def samples_together(z: Tensor, chunk: int, bytes_per_sample: int) -> int:
+    """Samples whose scores are computed together: `chunk` on a CPU, and on a GPU as many as a 16th
+    of its memory holds, at least 16 384."""
+    if not z.is_cuda:
+        return chunk
+    memory = torch.cuda.get_device_properties(z.device).total_memory
+    return max(_LEAST_ON_GPU, memory // _OF_GPU // max(1, bytes_per_sample))
 
 
 def _with_score(

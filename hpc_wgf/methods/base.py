@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..checks import copied
-from ..choices import Form, Proposal, Sampling
+from ..choices import Form, Proposal, Sampling, Stream
 from ..columns import Column
 from ..ensemble import Evaluation, Sampler, default_pieces
 from ..errors import InputError
@@ -62,7 +62,8 @@ class Setting:
         first = laid_out(map, problem.start)
         sampler = Sampler(
             problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
-            sampling=options.sampling, proposal=drawn_from(problem, options),
+            sampling=options.sampling, stream=options.stream,
+            proposal=drawn_from(problem, options),
         )  # fmt: skip
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
         return cls(
@@ -137,6 +138,11 @@ class SampleOptions(Protocol):
     @property
     def sampling(self) -> Sampling:
         """How those of steps are drawn."""
+        ...
+
+    @property
+    def stream(self) -> Stream:
+        """Where their random numbers come from."""
         ...
 
     @property

@@ -6,6 +6,7 @@ from .environment import communicator_from_environment
 from .gpus import Resource, in_words, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
+from .philox import uniforms
 from .session import distributed
 from .signals import StopRequest, status_of_stop, stop_request
 from .sums import TreeBuffers, TreeSum, tree_sum
@@ -35,4 +36,5 @@ __all__ = [
     "status_of_stop",
     "stop_request",
     "tree_sum",
+    "uniforms",
 ]

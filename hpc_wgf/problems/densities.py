@@ -13,6 +13,7 @@ from torch import Tensor
 from ..constants import like
 from ..errors import InputError
 from ..kinds import check_kind, shown
+from .constants import Constant
 from .descriptions import written
 from .matrices import (
     MatrixLike,
@@ -112,6 +113,7 @@ class Gaussian:
         # Small matrices are written out: samples and scores are then the same bits for all forms.
         small = dimension <= _AFFORDABLE
         self._factor = cholesky(dense(self.covariance, dimension) if small else self.covariance)
+        self._on_devices = Constant(self.mean), Constant(self._factor)
         self._precision = cholesky_inverse(self._factor)
         scales = self._factor.diagonal() if self._factor.ndim == 2 else self._factor
         log_det = 2 * float(scales.log().expand(dimension).contiguous().sum())
@@ -124,10 +126,12 @@ class Gaussian:
         return self.from_normal(torch.from_numpy(random.standard_normal((count, self.dimension))))
 
     def from_normal(self, normal: Tensor) -> Tensor:
-        """m + L y with C = LLᵀ for standard normal y, (n, d) → (n, d), which is overwritten."""
-        if self._factor.ndim == 2:
-            return torch.addmm(self.mean, normal, self._factor.T)
-        return normal.mul_(self._factor).add_(self.mean)
+        """m + L y with C = LLᵀ for standard normal y, (n, d) → (n, d), which is overwritten; on
+        any device."""
+        mean, factor = (each.on(normal.device) for each in self._on_devices)
+        if factor.ndim == 2:
+            return torch.addmm(mean, normal, factor.T)
+        return normal.mul_(factor).add_(mean)
 
     def log_density(self, z: Tensor) -> Tensor:
         arm = centred(z, self.mean)

@@ -85,7 +85,9 @@ class Wrapped:
     def inverse_transform(self) -> InverseTransform:
         """That of λ₀, whose samples are folded."""
         inner = inverse_transform(self.density)
-        return InverseTransform(inner.uniforms, lambda u: self.periods.folded(inner.samples(u)))
+        return InverseTransform(
+            inner.uniforms, lambda u: self.periods.folded(inner.samples(u)), inner.on_devices
+        )
 
     def log_density(self, z: Tensor) -> Tensor:
         return self._summed(z)[0]

@@ -82,6 +82,8 @@ class Pilot:
                     "method.accuracy: nothing is stored yet"
                 )
             found = cls._of(memory.columns())
+        finally:
+            setting.sampler.close()
         # Estimates are computed by every rank alone: on unlike machines their last bits differ.
         return cast(Self, communicator.gather(found)[0])
 

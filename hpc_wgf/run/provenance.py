@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..checks import learned_digest
+from ..choices import Stream
 from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge
 from ..maps import kinds_of
@@ -86,6 +87,8 @@ class Identity:
         beyond: dict[str, object] = {"mobility": problem.mobility, "drift": problem.drift}
         if problem.mobility is not None:
             beyond["inner product"] = problem.inner_product
+        if self.options.stream is not Stream.NUMPY:
+            beyond["stream"] = self.options.stream
         return {
             "energy": repr(problem.energy),
             "start density": repr(problem.start),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..checks import learned_digest, rounding
-from ..choices import Codec, Route
+from ..choices import Codec, Route, Stream
 from ..diagnostics import Judge, Look
 from ..errors import InputError, StepFailed
 from ..methods.base import State
@@ -80,8 +80,11 @@ def resumed_notes(stored: StoredRun, given: Identity) -> list[str]:
     ]
 
 
-_DEFAULT_LAYOUT = {"particles_every": 1, "codec": Codec.ZSTD.value}
-"""Keys of the output that older stores do not have, as they were written."""
+_BEFORE: Mapping[str, Mapping[str, object]] = {
+    "output": {"particles_every": 1, "codec": Codec.ZSTD.value},
+    "method": {"stream": Stream.NUMPY.value},
+}
+"""Keys that older stores do not have, by table, as it was before there were such."""
 _MAY_DIFFER = (("problem", "until"), ("output", "bound"))
 """Keys of a run file: the end, and what the layout of the store keeps."""
 
@@ -92,8 +95,8 @@ def _otherwise_configured(
     """What is stored otherwise than a run file says, but for the end of the run."""
     if stored is None or given is None:
         return []
-    # Older stores know of no stages, and of fewer keys of their layout.
-    kept = {**stored, "output": {**_DEFAULT_LAYOUT, **stored["output"]}}
+    # Older stores know of no stages, and of fewer keys.
+    kept = {**stored, **{table: {**keys, **stored[table]} for table, keys in _BEFORE.items()}}
     other = [
         f"{table}.{key}: stored {kept[table].get(key)}, given {value}"
         for table in ("problem", "method", "output", "stages")

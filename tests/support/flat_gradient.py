@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hpc_wgf.choices import Form, Proposal, Sampling
+from hpc_wgf.choices import Form, Proposal, Sampling, Stream
 from hpc_wgf.columns import Column
 from hpc_wgf.integrators import FixedStep
 from hpc_wgf.maps import MapState
@@ -24,6 +24,7 @@ class FlatOptions:
     block: int | None = None
     kind: str = "flat"
     sampling: Sampling = Sampling.RANDOM
+    stream: Stream = Stream.NUMPY
     proposal: Proposal = Proposal.NONE
     torch_dtype: torch.dtype = torch.float64
 

@@ -303,6 +303,7 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
             patch("torch.cuda.memory_reserved", lambda device=None: 0),
             patch.multiple(fused, **{name: _as_one(step) for name, step in _KERNELS.items()}),
             emulated_graphs(),
+            patch("hpc_wgf.gpu.usable", lambda device: False),
             _Operations(),
             _Calls(),
         ):

@@ -17,7 +17,8 @@ _ROOT = Path(hpc_wgf.__file__).parent
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators log matrix_field",
     "constants in_place recordings",
-    "periods memory user_code kinds fields krylov parallel references streams",
+    "gpu periods memory user_code kinds fields krylov references streams",
+    "parallel",
     "maps",
     "output stages interactions store profiling",
     "problems report",

@@ -64,3 +64,12 @@ def test_stars_and_dir_see_the_public_names():
     assert set(hpc_wgf.__all__) <= set(names)
     assert set(hpc_wgf.__all__) <= set(dir(hpc_wgf))
     assert callable(hpc_wgf.solve)
+
+
+def test_triton_is_not_imported_with_the_package():
+    """It takes a compiler to work, and is for GPUs alone."""
+    code = (
+        "import hpc_wgf, hpc_wgf.gpu, hpc_wgf.maps, hpc_wgf.ensemble, hpc_wgf.methods.pwgf, sys\n"
+        "assert 'triton' not in sys.modules"
+    )
+    assert torch_after(code)

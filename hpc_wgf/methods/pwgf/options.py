@@ -15,6 +15,7 @@ from ...choices import (
     Redraw,
     Sampling,
     Solver,
+    Stream,
     ToleranceUnit,
 )
 from ...errors import InputError
@@ -118,6 +119,10 @@ class PWGFOptions:
     """Largest factor by which a step with a tolerance may be longer than the one before."""
     sampling: Sampling = Field(default=Sampling.RANDOM, kw_only=True)
     """How samples are drawn: "random", or "sobol" for scrambled Sobol points."""
+    # Stores that were written before there was a choice are recognised by their descriptions.
+    stream: Stream = Field(default=Stream.NUMPY, kw_only=True, repr=False)
+    """Random numbers of samples: "numpy", drawn on the host, or "philox", a counter-based stream
+    that is the same on CPUs and GPUs, for starts with an inverse transform; on a GPU the faster."""
     proposal: Proposal = Field(default=Proposal.AUTOMATIC, kw_only=True)
     """Density from which samples are drawn: "auto", with importance weights where an internal
     energy meets a peaked start density and, in the energy form, where it is wrapped round circles;

@@ -58,6 +58,9 @@ class StepSamples:
         drawn = drawn.carried(map.stages, score=self._score)
         if self._for_stage:
             self._known[stream] = map.stages, drawn
+        else:
+            place = self._place(stream, step + 1)
+            sampler.draw_ahead(blocks, parts, stream, step + 1, place=place)
         self._seconds += clock.monotonic() - begun
         return drawn
 

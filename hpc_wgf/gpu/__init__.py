@@ -1,0 +1,7 @@
+"""Kernels for CUDA devices, written in Triton, and whether they are used: on such a device, where
+Triton is installed and works. Nothing here imports Triton before a first kernel is wanted."""
+
+from .availability import usable
+from .kernels import LinearizedBlock, LinearizedChain, gram, sum_of_products, uniforms
+
+__all__ = ["LinearizedBlock", "LinearizedChain", "gram", "sum_of_products", "uniforms", "usable"]
