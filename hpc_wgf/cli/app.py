@@ -20,6 +20,7 @@ from .problems import keys, list_problems, show
 from .runs import resume, run
 from .samples import sample
 from .stores import check_store, report
+from .sweep import sweep
 from .usage import UsageError, usage_line
 
 _EPILOG = """
@@ -84,6 +85,7 @@ app.command()(compare)
 app.command()(picture)
 app.command()(sample)
 app.command()(consolidate)
+app.command()(sweep)
 app.command()(plan)
 app.command("guide")(guide_command)
 app.add_typer(bench, name="bench")

@@ -39,13 +39,13 @@ def _without_path(table: Any) -> Any:
     return table
 
 
-def _with_whole_paths(tables: Any) -> Any:
+def with_whole_paths(tables: Any) -> Any:
     """Tables whose files of samples have whole paths."""
     if isinstance(tables, list):
-        return [_with_whole_paths(each) for each in tables]
+        return [with_whole_paths(each) for each in tables]
     if not isinstance(tables, dict):
         return tables
-    whole = {key: _with_whole_paths(value) for key, value in tables.items()}
+    whole = {key: with_whole_paths(value) for key, value in tables.items()}
     if tables.get("kind") == "samples" and tables.get("path") is not None:
         whole["path"] = str(local_path(tables["path"]).absolute())
     return whole
@@ -117,7 +117,7 @@ class RunFile(Table):
     def stored(self) -> dict[str, Any]:
         """The tables as a store keeps them. Files of samples have their whole paths, so that the
         run can be resumed and looked at from every working directory."""
-        tables: dict[str, Any] = _with_whole_paths(self.model_dump(mode="json"))
+        tables: dict[str, Any] = with_whole_paths(self.model_dump(mode="json"))
         return tables
 
     def ending_at(self, until: float) -> RunFile:

@@ -30,6 +30,7 @@ _FLOORS = [
     "solution analysis",
     "pictures",
     "results",
+    "studies",
     "bench",
     "cli",
 ]
