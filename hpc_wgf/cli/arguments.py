@@ -41,6 +41,12 @@ StorePath = Annotated[Path, typer.Argument(help="the store of a run")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="import and call the code of users that the store names")
 ]
+TrustStart = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="call the code of users that a store names from which the run begins"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines")]
 Comm = Annotated[
     str,

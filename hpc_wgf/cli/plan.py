@@ -9,7 +9,7 @@ import typer
 
 from ..planning import PRODUCTS
 from ..planning.devices import DEVICES
-from .arguments import Settings, Source
+from .arguments import Settings, Source, TrustStart
 
 
 def plan(
@@ -35,6 +35,7 @@ def plan(
     execute: Annotated[
         bool, typer.Option("--dry-run", help="also execute a step of rank 0 on a fake group")
     ] = False,
+    trust: TrustStart = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
 ) -> None:
     """Memory, communication and seconds a step of a job, and the largest n that fits its memory.
@@ -56,5 +57,6 @@ def plan(
         preconditioners=preconditioners,
         calibration=calibration,
         execute=solve if execute else None,
+        trust=trust,
         as_json=as_json,
     )

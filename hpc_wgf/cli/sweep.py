@@ -15,7 +15,7 @@ from ..config import catalogue
 from ..config.toml import with_settings
 from ..errors import InputError, RunError
 from ..fields import local_path, shown
-from .arguments import AsJson, Device, Quiet, Settings, Source
+from .arguments import AsJson, Device, Quiet, Settings, Source, TrustStart
 
 if TYPE_CHECKING:
     from ..studies.folder import RunFiles
@@ -48,6 +48,7 @@ def sweep(
         typer.Option("--picture", metavar="X,Y", help="draw the figure Y over a key or figure X"),
     ] = None,
     device: Device = "auto",
+    trust: TrustStart = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -76,14 +77,15 @@ def sweep(
         before.named(x)
         before.named(y)
     stopped = False
+    options = ["--device", device, *(["--trust"] if trust else [])]
     if not look:
         prepared(folder, found.runs)
         wanted = [State.WAITING, State.HALF, *([State.FAILED] if retry else [])]
         todo = [run.files for run in before.of(*wanted)]
         if slurm and todo:
-            _submit(todo, device)
+            _submit(todo, options)
             return
-        stopped = _carried_out(todo, device, jobs, quiet=quiet)
+        stopped = _carried_out(todo, options, jobs, quiet=quiet)
     after = Sweep.read(folder, found)
     drawn = _drawn(after, pairs)
     _tell(after, drawn, as_json=as_json)
@@ -104,18 +106,16 @@ def _pair(text: str) -> tuple[str, str]:
     return x, y
 
 
-def _options(device: str) -> list[str]:
-    return ["--device", device]
-
-
-def _submit(todo: Sequence[RunFiles], device: str) -> None:
+def _submit(todo: Sequence[RunFiles], options: Sequence[str]) -> None:
     from ..studies.slurm import submit
 
-    job = submit(todo, _options(device))
+    job = submit(todo, options)
     print(f"submitted {len(todo)} runs as job {job}; see how far they are by --look")
 
 
-def _carried_out(todo: Sequence[RunFiles], device: str, jobs: int, *, quiet: bool) -> bool:
+def _carried_out(
+    todo: Sequence[RunFiles], options: Sequence[str], jobs: int, *, quiet: bool
+) -> bool:
     from ..parallel import stop_request
     from ..studies.jobs import carry_out
 
@@ -127,7 +127,7 @@ def _carried_out(todo: Sequence[RunFiles], device: str, jobs: int, *, quiet: boo
             print(line, file=sys.stderr, flush=True)
 
     with stop_request(speaks=True) as request:
-        return carry_out(todo, _options(device), at_once=jobs, tell=tell, stop=request)
+        return carry_out(todo, options, at_once=jobs, tell=tell, stop=request)
 
 
 def _drawn(sweep: Sweep, pairs: Sequence[tuple[str, str]]) -> list[Path]:

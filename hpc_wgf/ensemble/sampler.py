@@ -13,7 +13,7 @@ from ..choices import Sampling
 from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
-from ..problems import Density, SampleStart, inverse_transform
+from ..problems import Density, SampleStart, as_carried, cloud_of, inverse_transform, origin_of
 from .ensemble import Ensemble
 from .sobol import MOST_UNIFORMS, sobol_points
 
@@ -80,7 +80,8 @@ class Sampler:
         self.proposal = proposal
         """q; None where it is λ."""
         self._seed, self._dtype = seed, dtype
-        self._inverse = inverse_transform(proposal or start) if sampling is Sampling.SOBOL else None
+        self._source = proposal or origin_of(start)
+        self._inverse = inverse_transform(self._source) if sampling is Sampling.SOBOL else None
         if self._inverse is not None and self._inverse.uniforms > MOST_UNIFORMS:
             raise InputError(
                 f"a sample of the start density takes {self._inverse.uniforms} coordinates, and "
@@ -160,14 +161,21 @@ class Sampler:
     def _drawn(
         self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int, place: int
     ) -> Tensor:
-        proposed = self.proposal if stream in _RUN else None
-        source = proposed or self._start
+        source = self._source if stream in _RUN else origin_of(self._start)
         if isinstance(source, SampleStart):
             span = blocks.span(part)
             return source.ordered(span, blocks.total, seed=self._seed, stream=stream, place=place)
         return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)
 
     def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:
+        if as_carried(self._start) is not None and not (weighted and self.proposal is not None):
+            cloud = cloud_of(self._start, z.to(self._communicator.device))
+            return Cloud(
+                x=cloud.x.to(self._dtype),
+                log_density=cloud.log_density.to(self._dtype),
+                score=cloud.score.to(self._dtype),
+                positive=cloud.positive,
+            )
         z = z.to(device=self._communicator.device, dtype=self._dtype)
         log_density, log_weight = self._start.log_density(z), None
         if weighted and self.proposal is not None:

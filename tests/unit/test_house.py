@@ -24,6 +24,7 @@ _FLOORS = [
     "metric diagnostics",
     "checks",
     "methods",
+    "pushed",
     "config observers",
     "run guide",
     "planning",
