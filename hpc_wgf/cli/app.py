@@ -14,6 +14,7 @@ from ..guide.command import guide_command
 from ..streams import settle_streams
 from .comparison import compare
 from .consolidation import consolidate
+from .gallery import gallery
 from .pictures import picture
 from .plan import plan
 from .problems import keys, list_problems, show
@@ -86,6 +87,7 @@ app.command()(picture)
 app.command()(sample)
 app.command()(consolidate)
 app.command()(sweep)
+app.command()(gallery)
 app.command()(plan)
 app.command("guide")(guide_command)
 app.add_typer(bench, name="bench")

@@ -56,6 +56,7 @@ Comm = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one")]
+Jobs = Annotated[int, typer.Option(min=1, help="runs at the same time, one core each")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="tell nothing but errors")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="a line with its time a step")]
 LogFile = Annotated[

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +13,8 @@ from ..config import catalogue
 from ..config.toml import with_settings
 from ..errors import InputError, RunError
 from ..fields import local_path, shown
-from .arguments import AsJson, Device, Quiet, Settings, Source, TrustStart
+from .arguments import AsJson, Device, Jobs, Quiet, Settings, Source, TrustStart
+from .many_runs import carried_out, check_alone, end_stopped
 
 if TYPE_CHECKING:
     from ..studies.folder import RunFiles
@@ -35,7 +34,7 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="of the runs [runs/NAME-sweep]")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="runs at the same time, one core each")] = 1,
+    jobs: Jobs = 1,
     slurm: Annotated[
         bool, typer.Option("--slurm", help="submit the runs as an array job, and return")
     ] = False,
@@ -58,15 +57,11 @@ def sweep(
 
     Example: `hpc-wgf sweep ou-2d --grid method.rtol=1e-3,1e-4 --seeds 3`
     """
-    from ..parallel.launcher import find_place
     from ..studies.folder import State, prepared
     from ..studies.grid import Axis, Grid
     from ..studies.sweep import Sweep
 
-    if find_place(os.environ).size > 1:
-        raise InputError(
-            "a sweep starts its runs itself: call it on one process, with --jobs or --slurm"
-        )
+    check_alone("a sweep")
     tables = with_settings(catalogue.tables_of(name), settings or [])
     found = Grid.of(tables, [Axis.parsed(text) for text in grid or []], seeds)
     pairs = [_pair(text) for text in against or []]
@@ -85,13 +80,12 @@ def sweep(
         if slurm and todo:
             _submit(todo, options)
             return
-        stopped = _carried_out(todo, options, jobs, quiet=quiet)
+        stopped = carried_out(todo, options, jobs, quiet=quiet)
     after = Sweep.read(folder, found)
     drawn = _drawn(after, pairs)
     _tell(after, drawn, as_json=as_json)
     if stopped:
-        print("stopped on request; go on with the same command", file=sys.stderr)
-        raise SystemExit(75)
+        end_stopped()
     if (failed := after.of(State.FAILED)) and not look:
         raise RunError(
             f"{len(failed)} of {len(after.outcomes)} runs have failed, listed above: what they "
@@ -111,23 +105,6 @@ def _submit(todo: Sequence[RunFiles], options: Sequence[str]) -> None:
 
     job = submit(todo, options)
     print(f"submitted {len(todo)} runs as job {job}; see how far they are by --look")
-
-
-def _carried_out(
-    todo: Sequence[RunFiles], options: Sequence[str], jobs: int, *, quiet: bool
-) -> bool:
-    from ..parallel import stop_request
-    from ..studies.jobs import carry_out
-
-    numbers = {files.name: number for number, files in enumerate(todo, 1)}
-
-    def tell(files: RunFiles, what: str) -> None:
-        if not quiet:
-            line = f"{numbers[files.name]}/{len(todo)}  {files.name}: {what}"
-            print(line, file=sys.stderr, flush=True)
-
-    with stop_request(speaks=True) as request:
-        return carry_out(todo, options, at_once=jobs, tell=tell, stop=request)
 
 
 def _drawn(sweep: Sweep, pairs: Sequence[tuple[str, str]]) -> list[Path]:

@@ -17,7 +17,6 @@ from stores import assert_same
 import hpc_wgf as wgf
 from hpc_wgf.config import build, catalogue, load
 from hpc_wgf.config.toml import with_settings
-from hpc_wgf.studies import jobs
 from hpc_wgf.studies.against import lines
 from hpc_wgf.studies.grid import Axis, Grid
 from hpc_wgf.studies.sweep import Sweep
@@ -39,24 +38,6 @@ def as_read(folder: Path) -> Sweep:
     """The same sweep by its files."""
     tables = with_settings(catalogue.tables_of("ou-2d"), SETTINGS)
     return Sweep.read(folder, Grid.of(tables, [Axis.parsed(axis) for axis in AXES], 2))
-
-
-@pytest.fixture(scope="module")
-def ran():
-    """The names of the runs that have been carried out, in this process, which is faster than in
-    ones of their own."""
-    names: list[str] = []
-
-    def carry_out(runs, options, *, at_once, tell, stop):
-        for files in runs:
-            names.append(files.name)
-            done = here(*jobs.command_of(files, options)[3:])
-            files.log.write_text(done.stderr)
-        return False
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "carry_out", carry_out)
-        yield names
 
 
 @pytest.fixture(scope="module")
