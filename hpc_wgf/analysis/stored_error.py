@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from ..diagnostics import ErrorField, ErrorMonitor, PathPoint, between
 from ..maps import MapState
-from ..run.stored_maps import map_state
-from .between_rows import Interval
+from ..pushed import Interval, map_state
 from .trajectory import Trajectory
 
 _FEWEST, _MOST = 2, 16  # pieces in which the path between two rows is followed

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 
 from ..cloud import Cloud, joined
@@ -17,24 +16,21 @@ from ..config import RunSpec, build, parse_stored
 from ..diagnostics import Judge
 from ..ensemble import Sampler
 from ..errors import InputError
-from ..kinds import check_number, check_whole
-from ..maps import MapState, PushForward
-from ..methods.base import Setting, laid_out
+from ..kinds import check_whole
+from ..maps import MapState
+from ..methods.base import Setting
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
 from ..problems import is_known
+from ..pushed import StoredPath
 from ..run.layout import Layout
-from ..run.stored_maps import map_of_row
 from ..store import StoredRun, open_run
-from .between_rows import PathMap, map_at_row, map_between
 from .divergence_to_exact import PATHS, ExactDivergence, exact_divergence
-from .map_at import MapAt
 
 SAMPLES = 500
 """Samples from which a divergence is estimated, by default."""
-_CLOSE = 1e-6  # of the time between rows: a time that was typed with so many digits is meant
 
 
-class Trajectory:
+class Trajectory(StoredPath):
     """The maps of a stored run at its stored times.
 
     All of it is computed on this process, from the store and the objects with which the run began.
@@ -42,9 +38,8 @@ class Trajectory:
 
     def __init__(self, run: StoredRun, spec: RunSpec) -> None:
         """`spec`: problem, first map and method of the run, as `load_problem` gives them."""
-        self.run, self.spec = run, spec
-        self.times: Sequence[float] = run.column("time").tolist()
-        """The stored times."""
+        super().__init__(run, *spec)
+        self.spec = spec
 
     @classmethod
     def of(cls, path: Path | str, spec: RunSpec | None = None, *, trust: bool = False) -> Self:
@@ -64,12 +59,11 @@ class Trajectory:
         """Of an open store. `objects`, `allowed`: how its user gives the objects and that trust, as
         messages say it. Errors: as for `of`."""
         run.check_resumable()
-        if run.rows == 0:
-            raise InputError(f"{run.path} has no row yet: read it once one is committed")
         if spec is None:
             tables = run.configuration(objects)
             instead = f"{objects}, or {allowed}"
-            spec = build(parse_stored(tables, trust=trust, store=run.path, instead=instead))
+            run_file = parse_stored(tables, trust=trust, store=run.path, instead=instead)
+            spec = build(run_file, trust=trust)
         return cls(run, spec)
 
     @cached_property
@@ -83,61 +77,9 @@ class Trajectory:
         )  # fmt: skip
 
     @cached_property
-    def first_map(self) -> PushForward:
-        """The map of the first stage as the run had it. The evaluation sample, which may be large,
-        is not drawn for it."""
-        problem, map, options = self.spec
-        return laid_out(map, problem.start).to(options.torch_dtype)
-
-    @cached_property
     def judge(self) -> Judge:
         """The judge of the run."""
         return Judge(self.spec.problem, self.setting.evaluation)
-
-    def row(self, time: float) -> int:
-        """The row of a stored time. Errors: `InputError` with the nearest one."""
-        if (row := self._stored_row(time)) is None:
-            raise InputError(
-                f"{self.run.path} has no row at t = {time:g}: the nearest is at "
-                f"t = {self.times[self._nearest(time)]:.12g}"
-            )
-        return row
-
-    def _nearest(self, time: float) -> int:
-        return int(np.argmin(np.abs(np.asarray(self.times) - time)))
-
-    def _stored_row(self, time: float) -> int | None:
-        """The row of a stored time; None for another."""
-        nearest = self._nearest(time)
-        close = _CLOSE * Layout.stored(self.run.attributes).every + 2 * math.ulp(time)
-        return nearest if abs(self.times[nearest] - time) <= close else None
-
-    def map_at(self, time: float) -> MapAt:
-        """T(t) at any time of the run as a function. Errors: as for `at`."""
-        path = self.at(time)
-        near = int(np.searchsorted(self.times, time))
-        folded = self.run.column("folded")[max(0, near - 1) : near + 1]
-        return MapAt(self.spec.problem, time, path, folded=int(np.nanmax(folded, initial=0.0)))
-
-    def at(self, time: float) -> PathMap:
-        """T(t) at any time of the run, between rows by Hermite interpolation of θ.
-
-        Errors: `InputError` for a time outside of the run."""
-        check_number(time, "a time")
-        if (row := self._stored_row(time)) is not None:
-            return map_at_row(self.run, self.first_map, row)
-        first, last = self.times[0], self.times[-1]
-        if not first < time < last:
-            raise InputError(
-                f"t = {time:g} is outside of {self.run.path}, which is stored from t = {first:g} "
-                f"to {last:.12g}"
-            )
-        row = int(np.searchsorted(self.times, time)) - 1
-        return map_between(self.run, self.first_map, row, time)
-
-    def map(self, time: float) -> MapState:
-        """T(t) at a stored time, frozen stages and all."""
-        return map_of_row(self.run, self.first_map, self.row(time))
 
     def sample(self, count: int, time: float, *, seed: int = 0) -> Cloud:
         """`count` new samples of ρ(t) at a stored time, with log ρ and ∇ log ρ: independent of all

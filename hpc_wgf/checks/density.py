@@ -11,7 +11,7 @@ from ..cloud import Cloud
 from ..diagnostics import log_mass
 from ..errors import InputError
 from ..parallel import affordable, samples_to_check
-from ..problems import Density, Gaussian, Problem, is_known
+from ..problems import Density, Gaussian, Problem, cloud_of, is_known, origin_of
 
 VIRIAL_SAMPLES = 32768
 """Default number of samples on which `check_virial` tests the score."""
@@ -88,12 +88,15 @@ def check_virial(
         return
     start = problem.start
     tried = affordable(tried, start.dimension)
-    z = samples_to_check((proposal or start).sample, tried)
-    log_density = start.log_density(z)
-    weights = torch.ones_like(z[:, :1])
-    if proposal is not None:
+    if proposal is None:
+        cloud = cloud_of(start, samples_to_check(origin_of(start).sample, tried))
+        z, log_density = cloud.x, cloud.log_density
+        weights = torch.ones_like(z[:, :1])
+    else:
+        z = samples_to_check(proposal.sample, tried)
+        log_density = start.log_density(z)
         weights = (log_density - proposal.log_density(z)).exp()[:, None]
-    cloud = Cloud(z, log_density, start.score(z))
+        cloud = Cloud(z, log_density, start.score(z))
     force = problem.energy.density_force(cloud)
     with torch.enable_grad():
         point, density = z.clone().requires_grad_(), log_density.clone().requires_grad_()

@@ -54,5 +54,5 @@ def check_particles(problem: Problem, evaluation: Ensemble) -> None:
 def check_cloud(problem: Problem, map: PushForward, cloud: Cloud) -> None:
     """Errors: `InputError` unless start density and energy are finite at the samples of `cloud` and
     the map leaves them where they are."""
-    problem.check(cloud.x)
+    problem.check(cloud.x, cloud)
     check_identity(map, cloud.x)

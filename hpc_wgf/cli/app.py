@@ -14,12 +14,14 @@ from ..guide.command import guide_command
 from ..streams import settle_streams
 from .comparison import compare
 from .consolidation import consolidate
+from .gallery import gallery
 from .pictures import picture
 from .plan import plan
 from .problems import keys, list_problems, show
 from .runs import resume, run
 from .samples import sample
 from .stores import check_store, report
+from .sweep import sweep
 from .usage import UsageError, usage_line
 
 _EPILOG = """
@@ -84,6 +86,8 @@ app.command()(compare)
 app.command()(picture)
 app.command()(sample)
 app.command()(consolidate)
+app.command()(sweep)
+app.command()(gallery)
 app.command()(plan)
 app.command("guide")(guide_command)
 app.add_typer(bench, name="bench")

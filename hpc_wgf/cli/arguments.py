@@ -41,6 +41,12 @@ StorePath = Annotated[Path, typer.Argument(help="the store of a run")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="import and call the code of users that the store names")
 ]
+TrustStart = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="call the code of users that a store names from which the run begins"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines")]
 Comm = Annotated[
     str,
@@ -50,6 +56,7 @@ Comm = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one")]
+Jobs = Annotated[int, typer.Option(min=1, help="runs at the same time, one core each")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="tell nothing but errors")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="a line with its time a step")]
 LogFile = Annotated[

@@ -93,7 +93,7 @@ def _opened(
     stored = open_run(path)
     stored.check_resumable()
     refuse_damaged(stored)
-    spec = build(_run_file(stored, (), trust=trust))
+    spec = build(_run_file(stored, (), trust=trust), trust=trust)
     if source is not None:
         wanted = load(source, settings)
     else:

@@ -9,7 +9,7 @@ import typer
 
 from ..planning import PRODUCTS
 from ..planning.devices import DEVICES
-from .arguments import Settings, Source
+from .arguments import Settings, Source, TrustStart
 
 
 def plan(
@@ -38,6 +38,7 @@ def plan(
     weak: Annotated[
         bool, typer.Option("--weak", help="fewer ranks have as many samples each, not in all")
     ] = False,
+    trust: TrustStart = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object for machines")] = False,
 ) -> None:
     """Memory, communication and seconds a step of a job, and the largest n that fits its memory.
@@ -60,5 +61,6 @@ def plan(
         calibration=calibration,
         execute=solve if execute else None,
         weak=weak,
+        trust=trust,
         as_json=as_json,
     )

@@ -27,6 +27,7 @@ from .arguments import (
     Source,
     StorePath,
     Trust,
+    TrustStart,
     Verbose,
 )
 from .telling import Telling
@@ -46,6 +47,7 @@ def run(
     ] = False,
     device: Device = "auto",
     comm: Comm = "auto",
+    trust: TrustStart = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     log: LogFile = None,
@@ -67,7 +69,7 @@ def run(
         path = local_path(out or Path("runs") / f"{run_file.problem.name}.zarr")
         # Rank 0 decides for all: when the others look, its store may already be there.
         begun = go_on and communicator.gather(os.path.lexists(path))[0]
-        _run(run_file, path, communicator, telling, resume=begun)
+        _run(run_file, path, communicator, telling, resume=begun, trust=trust)
 
 
 def resume(
@@ -108,7 +110,7 @@ def resume(
         )  # fmt: skip
         if until is not None:
             run_file = run_file.ending_at(until)
-        _run(run_file, path, communicator, telling, resume=True)
+        _run(run_file, path, communicator, telling, resume=True, trust=trust)
 
 
 def _standard_input(communicator: Communicator) -> str:
@@ -121,8 +123,9 @@ def _standard_input(communicator: Communicator) -> str:
 
 
 def _run(
-    run_file: RunFile, path: Path, communicator: Communicator, telling: Telling, *, resume: bool
-) -> None:
+    run_file: RunFile, path: Path, communicator: Communicator, telling: Telling, *, resume: bool,
+    trust: bool,
+) -> None:  # fmt: skip
     """Solve and report; where the run was stopped on request, end the program with its status."""
     from ..parallel import stop_request
     from ..report import print_summary
@@ -132,7 +135,7 @@ def _run(
     with stop_request(speaks=communicator.rank == 0) as request, telling.warned():
         try:
             solution = solve(
-                *build(run_file),
+                *build(run_file, trust=trust),
                 replace(run_file.output, path=path),
                 stages=run_file.stages,
                 communicator=communicator,
@@ -151,8 +154,8 @@ def _run(
             if communicator.rank == 0:
                 LOG.info(f"finished at t = {solution.time:.6g}, stored in {path}")
             return
-        trust = " --trust" if imported_by(run_file) else ""
-        go_on = f"hpc-wgf resume {shlex.quote(str(path))}{trust}"
+        again = " --trust" if trust or imported_by(run_file) else ""
+        go_on = f"hpc-wgf resume {shlex.quote(str(path))}{again}"
         last = f"stopped on request at t = {solution.time:.6g}; go on with: {go_on}"
         _end_stopped(last, communicator)
 

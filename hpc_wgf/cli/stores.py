@@ -105,7 +105,8 @@ def report(
         )
 
         tables = stored.configuration("ask in Python, see hpc_wgf.analysis.Trajectory")
-        spec = build(parse_stored(tables, trust=trust, store=stored.path, instead="say --trust"))
+        run_file = parse_stored(tables, trust=trust, store=stored.path, instead="say --trust")
+        spec = build(run_file, trust=trust)
         run = Trajectory.of(stored.path, spec)
         summary = with_exact_kl(summary, run, **numbers) if exact_kl else summary
         summary = with_bound(summary, run) if bound else summary

@@ -18,7 +18,7 @@ from .starts import GaussianTable, StartTable
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..problems import Problem
+    from ..problems import Density, Problem
 
 
 _LONGEST_NAME = 200  # File systems allow 255 bytes, endings of stores and their locks included.
@@ -39,14 +39,14 @@ def _without_path(table: Any) -> Any:
     return table
 
 
-def _with_whole_paths(tables: Any) -> Any:
-    """Tables whose files of samples have whole paths."""
+def with_whole_paths(tables: Any) -> Any:
+    """Tables whose files of samples and stores have whole paths."""
     if isinstance(tables, list):
-        return [_with_whole_paths(each) for each in tables]
+        return [with_whole_paths(each) for each in tables]
     if not isinstance(tables, dict):
         return tables
-    whole = {key: _with_whole_paths(value) for key, value in tables.items()}
-    if tables.get("kind") == "samples" and tables.get("path") is not None:
+    whole = {key: with_whole_paths(value) for key, value in tables.items()}
+    if tables.get("kind") in ("samples", "run") and tables.get("path") is not None:
         whole["path"] = str(local_path(tables["path"]).absolute())
     return whole
 
@@ -83,13 +83,15 @@ class ProblemTable(Table):
     """A velocity b(x, t) that is added to that of the energy, a table of its own; without `kind` it
     is a function of yours."""
 
-    def build(self) -> Problem:
-        """The problem that the table describes. Errors: `InputError` naming what does not fit."""
+    def build(self, start: Density | None = None) -> Problem:
+        """The problem that the table describes. `start`: in place of what `start` describes.
+
+        Errors: `InputError` naming what does not fit."""
         from ..problems import Problem
 
         return Problem(
             build_energy(self.energy, self.dimension),
-            self.start.build(self.dimension),
+            self.start.build(self.dimension) if start is None else start,
             self.until,
             start_time=self.start_time,
             name=self.name,
@@ -117,7 +119,7 @@ class RunFile(Table):
     def stored(self) -> dict[str, Any]:
         """The tables as a store keeps them. Files of samples have their whole paths, so that the
         run can be resumed and looked at from every working directory."""
-        tables: dict[str, Any] = _with_whole_paths(self.model_dump(mode="json"))
+        tables: dict[str, Any] = with_whole_paths(self.model_dump(mode="json"))
         return tables
 
     def ending_at(self, until: float) -> RunFile:

@@ -13,10 +13,12 @@ from .imports import imported_by
 from .maps import MapTable, build_map, check_size
 from .parsing import parse
 from .run import RunFile
+from .starts import RunStartTable
 
 if TYPE_CHECKING:
     from ..maps import PushForward
     from ..problems import Problem
+    from ..pushed import StoredDensity
 
 
 class RunSpec(NamedTuple):
@@ -30,15 +32,43 @@ class RunSpec(NamedTuple):
     """The options of the method that moves the parameters."""
 
 
-def build(run_file: RunFile) -> RunSpec:
-    """Problem, map and method of a run file.
+def build(run_file: RunFile, *, trust: bool = False) -> RunSpec:
+    """Problem, map and method of a run file. `trust`: import and call the code of users that the
+    store of its start names, where it begins from one.
 
     Errors: `InputError` naming what does not fit.
     """
     if run_file.map is not None:  # before work that the problem may take
         _check_size(run_file.map, run_file)
-    problem = run_file.problem.build()
+    start = run_file.problem.start
+    stored = None
+    if isinstance(start, RunStartTable):
+        stored = _stored(start, run_file.problem.dimension, trust=trust)
+    problem = run_file.problem.build(stored)
     return RunSpec(problem, map_of(run_file, problem), run_file.method)
+
+
+def _stored(table: RunStartTable, dimension: int, *, trust: bool) -> StoredDensity:
+    """The density of a stored run. Errors: `InputError` for what is no store, or names code of a
+    user without `trust`, for another dimension, and for times outside of the run."""
+    from ..pushed import StoredDensity, StoredPath
+    from ..store import open_run
+
+    run = open_run(table.path)
+    run.check_resumable()
+    own = run.attributes["dimension"]
+    if own != dimension:
+        raise InputError(
+            f"the run {run.path} has dimension {own} but the problem has dimension {dimension}"
+        )
+    tables = run.configuration(
+        "begin from it in Python, Problem(energy, open_run(path, RunSpec(…)).density_at(t), until)"
+    )
+    run_file = parse_stored(
+        tables, trust=trust, store=run.path, instead="say --trust, in Python load_problem(…, "
+        "trust=True)"
+    )  # fmt: skip
+    return StoredDensity(StoredPath(run, *build(run_file, trust=trust)), table.time)
 
 
 def map_of(run_file: RunFile, problem: Problem) -> PushForward:
@@ -69,13 +99,13 @@ def parse_stored(tables: Mapping[str, Any], *, trust: bool, store: object, inste
     return run_file
 
 
-def load_problem(name_or_file: str, *settings: str) -> RunSpec:
+def load_problem(name_or_file: str, *settings: str, trust: bool = False) -> RunSpec:
     """Problem, map and method of a named problem or run file, with settings "a.b=value".
 
     They are the objects that `hpc-wgf run NAME --set a.b=value` works with, to be changed or passed
-    to `solve`.
+    to `solve`. `trust`: as for a store that it begins from, see `build`.
 
     Example: `solve(*load_problem("ou-10d", "problem.until=1"))`. Errors: `InputError` for an
     unknown name, or for what does not fit in the run file, one line each.
     """
-    return build(load(name_or_file, settings))
+    return build(load(name_or_file, settings), trust=trust)

@@ -193,6 +193,24 @@ class UserStartTable(Table):
         return density
 
 
+class RunStartTable(Table):
+    """λ is the density of a stored run at a time, whatever was solved there, and by which map. The
+    problem begins at its own start_time."""
+
+    kind: Literal["run"]
+    """Tag that selects this start."""
+    path: str
+    """The store. Relative paths begin at the working directory; a store keeps whole ones."""
+    time: Annotated[Number, Unit("time")] | None = None
+    """Any time of that run; left out, the last stored one."""
+
+    def build(self, dimension: int) -> Density:
+        raise InputError(
+            "a density of kind run is the start of a problem, and no other part of one: draw "
+            "samples from its store by `hpc-wgf sample`, and give their file"
+        )
+
+
 StartTable = Annotated[
     GaussianTable
     | MixtureTable
@@ -201,6 +219,7 @@ StartTable = Annotated[
     | ParaboloidTable
     | BoxTable
     | SamplesTable
+    | RunStartTable
     | UserStartTable,
     Field(discriminator="kind"),
     BeforeValidator(_gaussian_unless_said),

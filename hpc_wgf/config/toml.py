@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,6 +96,45 @@ def with_first_names(tables: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"method: {both} are names of the same key: give one of them")
         named[name] = value
     return {**tables, "method": named}
+
+
+def first_name(key: str) -> str:
+    """A dotted key by the first names of options: "method.step" for "method.step_size"."""
+    parts = [part.strip() for part in key.split(".")]
+    if len(parts) == 2 and parts[0] == "method":
+        parts[1] = same_keys().get(parts[1], parts[1])
+    return ".".join(parts)
+
+
+def written(tables: Mapping[str, Any]) -> str:
+    """A TOML text of tables that were read from TOML, or are those of a run file: a line a key,
+    inner tables inline."""
+    lines = [f"{_key(key)} = {_inline(value)}" for key, value in tables.items() if _plain(value)]
+    for key, value in tables.items():
+        if not _plain(value):
+            lines += ["", f"[{_key(key)}]"]
+            lines += [f"{_key(k)} = {_inline(v)}" for k, v in value.items() if v is not None]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _plain(value: Any) -> bool:
+    return value is not None and not isinstance(value, Mapping)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = (f"{_key(k)} = {_inline(v)}" for k, v in value.items() if v is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, str | bool):  # TOML's basic strings are JSON's.
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
+
+
+def _key(name: str) -> str:
+    bare = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return name if bare else json.dumps(name, ensure_ascii=False)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

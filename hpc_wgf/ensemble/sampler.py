@@ -14,7 +14,7 @@ from ..choices import Sampling, Stream
 from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
-from ..problems import Density, SampleStart, inverse_transform
+from ..problems import Density, SampleStart, as_carried, cloud_of, inverse_transform, origin_of
 from .ahead import DrawnAhead, are_drawn_ahead, may_be_drawn_aside
 from .ensemble import Ensemble
 from .numbered import NumberedSamples
@@ -85,16 +85,18 @@ class Sampler:
         self.proposal = proposal
         """q; None where it is λ."""
         self._seed, self._dtype = seed, dtype
-        self._inverse = inverse_transform(proposal or start) if sampling is Sampling.SOBOL else None
+        self._origin = origin_of(start)
+        source = proposal or self._origin
+        self._inverse = inverse_transform(source) if sampling is Sampling.SOBOL else None
         if self._inverse is not None and self._inverse.uniforms > MOST_UNIFORMS:
             raise InputError(
                 f"a sample of the start density takes {self._inverse.uniforms} coordinates, and "
                 f'Sobol points have at most {MOST_UNIFORMS}: use method.sampling = "random"'
             )
         numbered = partial(NumberedSamples.of, device=communicator.device, seed=seed)
-        wanted = (start, proposal) if stream is Stream.PHILOX else (None, None)
+        wanted = (self._origin, proposal) if stream is Stream.PHILOX else (None, None)
         self._numbered, self._numbered_proposal = map(numbered, wanted)
-        aside = may_be_drawn_aside(proposal or start) and self._numbered is None
+        aside = may_be_drawn_aside(source) and self._numbered is None
         ahead = are_drawn_ahead(communicator.device) and aside
         self._ahead = DrawnAhead(communicator.device, dtype) if ahead else None
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
@@ -197,7 +199,7 @@ class Sampler:
     def _drawn(
         self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int, place: int
     ) -> Tensor:
-        source, numbered = self._start, self._numbered
+        source, numbered = self._origin, self._numbered
         if stream in _RUN and self.proposal is not None:
             source, numbered = self.proposal, self._numbered_proposal
         if isinstance(source, SampleStart):
@@ -208,6 +210,14 @@ class Sampler:
         return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)
 
     def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:
+        if as_carried(self._start) is not None and not (weighted and self.proposal is not None):
+            cloud = cloud_of(self._start, z.to(self._communicator.device))
+            return Cloud(
+                x=cloud.x.to(self._dtype),
+                log_density=cloud.log_density.to(self._dtype),
+                score=cloud.score.to(self._dtype),
+                positive=cloud.positive,
+            )
         z = z.to(device=self._communicator.device, dtype=self._dtype)
         log_density, log_weight = self._start.log_density(z), None
         if weighted and self.proposal is not None:

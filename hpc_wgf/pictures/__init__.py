@@ -3,7 +3,7 @@
 from .axes import LARGEST, Axes, chosen_axes, parsed_axes
 from .figure import Panel, Picture, picture
 from .kinds import IN_SPACE, KINDS, OVER_TIME, drawn, frames, movie
-from .overview import draw
+from .overview import draw, overview
 from .subject import Subject
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "drawn",
     "frames",
     "movie",
+    "overview",
     "parsed_axes",
     "picture",
 ]

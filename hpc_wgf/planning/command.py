@@ -32,6 +32,7 @@ def plan(
     name: str, settings: Sequence[str], *, nodes: int, per_node: int, device: str,
     products: float | None, like: Path | None, preconditioners: float | None,
     calibration: Path | None, execute: Callable[..., object] | None, weak: bool, as_json: bool,
+    trust: bool = False,
 ) -> None:  # fmt: skip
     """Print the plan of a run on `nodes` with `per_node` ranks each, as a table or as JSON.
 
@@ -48,7 +49,7 @@ def plan(
     if calibration is not None:
         hardware = calibrated(hardware, calibration)
     found = _products(products, like)
-    job = _job(name, settings)
+    job = _job(name, settings, trust=trust)
     if job.options.solves_directly(job.map, coupled=job.problem.couples_coordinates):
         found = _Products(0.0, "the map is linear in its parameters, and solves are direct")
     counts = Counts(found.number, _preconditioners(preconditioners, job))
@@ -90,9 +91,9 @@ def _ranks(nodes: int, per_node: int) -> int:
     return nodes * per_node
 
 
-def _job(name: str, settings: Sequence[str]) -> Job:
+def _job(name: str, settings: Sequence[str], *, trust: bool) -> Job:
     run_file = load(name, settings)
-    problem, map, options = build(run_file)
+    problem, map, options = build(run_file, trust=trust)
     if not isinstance(options, PWGFOptions):
         raise InputError(
             f"plans are of runs by the method pwgf, and {name} is solved by {options.kind}: its "

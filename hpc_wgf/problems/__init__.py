@@ -1,6 +1,7 @@
 """What is solved: energies, start densities and exact solutions, and the run files of named
 problems (in the folder catalogue)."""
 
+from .carried import CarriedDensity, as_carried, cloud_of, origin_of
 from .characteristics import CharacteristicFlow
 from .compact import Barenblatt, Box, Paraboloid
 from .densities import (
@@ -68,6 +69,7 @@ __all__ = [
     "Barenblatt",
     "BarenblattFlow",
     "Box",
+    "CarriedDensity",
     "CharacteristicFlow",
     "ChunkForce",
     "Cosine",
@@ -125,6 +127,8 @@ __all__ = [
     "UserPotential",
     "Walls",
     "Wrapped",
+    "as_carried",
+    "cloud_of",
     "components_of",
     "exact_map",
     "find_modes",
@@ -135,6 +139,7 @@ __all__ = [
     "mixture_law",
     "moments_of",
     "no_error_bound",
+    "origin_of",
     "potentials_of",
     "proposal_of",
     "residual_is_defined",

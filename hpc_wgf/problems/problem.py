@@ -211,13 +211,14 @@ class Problem:
         definite = isinstance(self.mobility, MatrixMobility | CovarianceMobility | None)
         return self.energy.is_fokker_planck and self.drift is None and definite
 
-    def check(self, z: Tensor) -> None:
+    def check(self, z: Tensor, cloud: Cloud | None = None) -> None:
         """Evaluate the start density, the energy, its force, the mobility and the drift once at
-        start samples z, (n, d).
+        start samples z, (n, d). `cloud`: they with the density, where it has been evaluated.
 
         Errors: `InputError` if one of them fails, has the wrong shape or is not finite.
         """
-        cloud = Cloud(z, self.start.log_density(z), self.start.score(z))
+        if cloud is None:
+            cloud = Cloud(z, self.start.log_density(z), self.start.score(z))
         _check_start(self.start, cloud)
         for part in self.energy.parts:
             own = Cloud(z.clone(), cloud.log_density.clone(), cloud.score.clone())

@@ -13,15 +13,17 @@ from ..fields import local_path
 from .distances import SAMPLES
 from .run import Run, open_run
 
-_FIGURES = {
+FIGURES = {
     "t, last": "times", "energy": "energy", "KL to equilibrium": "kl_divergence",
     "map error / displacement": "map_error_relative", "its estimate": "error_estimate_relative",
     "its bound": "error_bound_relative", "√(δ/E|f|²)": "projection_error_fresh_relative",
 }  # fmt: skip
-_NUMBERS = {
+"""Figures of a summary over time, by what they are called."""
+NUMBERS = {
     "parameters": "parameters", "stages": "stages", "samples": "samples", "steps": "steps",
     "rejected": "rejected", "ranks": "ranks", "seconds": "wall_seconds",
 }  # fmt: skip
+"""Numbers of a whole run, likewise."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def _record(path: Path) -> Mapping[str, Any]:
         raise InputError(
             f"{path} is neither a store nor a record that `hpc-wgf report --json` printed"
         ) from error
-    needed = {"problem", "times", *_NUMBERS.values()} - {"stages", "rejected"}
+    needed = {"problem", "times", *NUMBERS.values()} - {"stages", "rejected"}
     if not isinstance(found, dict) or not needed <= set(found):
         raise InputError(f"{path} is JSON, but no record that `hpc-wgf report --json` printed")
     return found
@@ -120,12 +122,13 @@ def _differing(runs: Sequence[Compared]) -> dict[str, list[Any]]:
 
 def _figures(runs: Sequence[Compared]) -> dict[str, list[Any]]:
     rows = {"problem": [run.summary["problem"] for run in runs]}
-    rows |= {name: [_last(run.summary.get(key)) for run in runs] for name, key in _FIGURES.items()}
-    rows |= {name: [run.summary.get(key) for run in runs] for name, key in _NUMBERS.items()}
+    rows |= {name: [last(run.summary.get(key)) for run in runs] for name, key in FIGURES.items()}
+    rows |= {name: [run.summary.get(key) for run in runs] for name, key in NUMBERS.items()}
     return {name: row for name, row in rows.items() if any(value is not None for value in row)}
 
 
-def _last(values: list[float | None] | None) -> float | None:
+def last(values: list[float | None] | None) -> float | None:
+    """A figure at the last stored time."""
     return values[-1] if values else None
 
 

@@ -3,13 +3,66 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from ..pictures import LARGEST, Picture, Subject, chosen_axes, frames, picture
+from ..errors import InputError, RunError
+from ..pictures import LARGEST, Panel, Picture, Subject, chosen_axes, frames, picture
 from ..report import Summary
 from ..store import StoredRun
+
+_STYLE = """
+body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;padding:0 1rem 2rem;color:#1a1a1a;
+ max-width:1500px}
+h1{font-size:1.6rem}h2{font-size:1.3rem;overflow-wrap:anywhere}h3{font-size:1.05rem}
+table{border-collapse:collapse;font-size:.95rem}
+th,td{text-align:left;padding:.15rem .7rem .15rem 0;vertical-align:top;overflow-wrap:anywhere}
+th{font-weight:600}
+img{width:100%;height:auto;display:block}
+.wide{overflow-x:auto}.wide td:first-child{min-width:6.5rem}
+.wide td:not(:first-child){white-space:nowrap;overflow-wrap:normal}
+.runs{display:grid;gap:2rem;grid-template-columns:repeat(var(--runs),minmax(0,1fr))}
+.pictures{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
+.warning{background:#fff3d6;padding:.4rem .7rem;border-left:4px solid #d9a300;margin:.4rem 0}
+pre{overflow-x:auto;background:#f5f5f5;padding:.6rem;font-size:.85rem}
+@media(max-width:900px){.runs{grid-template-columns:minmax(0,1fr)}}
+"""
+
+
+def document(title: str, body: str) -> str:
+    """A page that refers to nothing outside of itself."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{escape(title)}</h1>{body}</body></html>\n"
+    )
+
+
+def check_page(path: Path) -> None:
+    """Errors: `InputError` where `path` cannot be a file of HTML."""
+    if path.suffix not in (".html", ".htm") or path.is_dir():
+        raise InputError(f"cannot write a page to {path}: give a file that ends in .html")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot write a page to {path}: there is no folder {path.parent}")
+
+
+def save_page(text: str, path: Path) -> None:
+    """Write a page to a new or present file. Errors: `RunError` where it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write a page to {path}: {error.strerror}") from error
+
+
+def pictures(title: str, panels: Sequence[Panel], dpi: int = 140) -> Iterator[str]:
+    """Panels as pictures of their own, which a narrow page shows one below another."""
+    if not panels:
+        return
+    images = "".join(image(picture([panel], side=3.4), title, dpi=dpi) for panel in panels)
+    yield f'<h3>{escape(title)}</h3><div class="pictures">{images}</div>'
 
 
 def image(drawn: Picture, words: str, dpi: int = 130) -> str:

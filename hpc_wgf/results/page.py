@@ -6,30 +6,13 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from ..errors import InputError, RunError
-from ..pictures import LARGEST, OVER_TIME, Panel, Subject, chosen_axes, frames, picture
+from ..pictures import LARGEST, OVER_TIME, Panel, Subject, chosen_axes, frames
 from ..pictures.clouds import marginal
 from ..report import warnings_of
 from .comparison import Compared, Comparison, flattened
-from .html import figures, image, table
+from .html import check_page, document, figures, pictures, save_page, table
 from .run import Run
 
-_STYLE = """
-body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;padding:0 1rem 2rem;color:#1a1a1a;
- max-width:1500px}
-h1{font-size:1.6rem}h2{font-size:1.3rem;overflow-wrap:anywhere}h3{font-size:1.05rem}
-table{border-collapse:collapse;font-size:.95rem}
-th,td{text-align:left;padding:.15rem .7rem .15rem 0;vertical-align:top;overflow-wrap:anywhere}
-th{font-weight:600}
-img{width:100%;height:auto;display:block}
-.wide{overflow-x:auto}.wide td:first-child{min-width:6.5rem}
-.wide td:not(:first-child){white-space:nowrap;overflow-wrap:normal}
-.runs{display:grid;gap:2rem;grid-template-columns:repeat(var(--runs),minmax(0,1fr))}
-.pictures{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
-.warning{background:#fff3d6;padding:.4rem .7rem;border-left:4px solid #d9a300;margin:.4rem 0}
-pre{overflow-x:auto;background:#f5f5f5;padding:.6rem;font-size:.85rem}
-@media(max-width:900px){.runs{grid-template-columns:minmax(0,1fr)}}
-"""
 _OVER_TIME = {
     "Error, estimate and bound": ("error",),
     "Energy and its law, projection error δ": ("energy", "delta"),
@@ -42,15 +25,8 @@ def write_page(runs: Sequence[Run], path: Path) -> None:
 
     Errors: `InputError` where it cannot be a file of HTML, `RunError` where it cannot be written.
     """
-    if path.suffix not in (".html", ".htm") or path.is_dir():
-        raise InputError(f"cannot write a page to {path}: give a file that ends in .html")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write a page to {path}: there is no folder {path.parent}")
-    text = page(runs)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write a page to {path}: {error.strerror}") from error
+    check_page(path)
+    save_page(page(runs), path)
 
 
 def page(runs: Sequence[Run]) -> str:
@@ -58,13 +34,7 @@ def page(runs: Sequence[Run]) -> str:
     title = ", ".join(dict.fromkeys(str(run.attributes["problem"]) for run in runs))
     both = "" if len(runs) < 2 else _compared(runs)
     sections = "".join(f"<section>{''.join(_section(run))}</section>" for run in runs)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1>{both}"
-        f'<div class="runs" style="--runs:{len(runs)}">{sections}</div></body></html>\n'
-    )
+    return document(title, f'{both}<div class="runs" style="--runs:{len(runs)}">{sections}</div>')
 
 
 def _section(run: Run) -> Iterator[str]:
@@ -76,22 +46,14 @@ def _section(run: Run) -> Iterator[str]:
     if subject.trajectory is None:
         notes.append(f"Maps cannot be evaluated, so no densities are drawn: {subject.why_not}")
     yield "".join(f'<div class="warning">{note}</div>' for note in notes)
-    yield from _pictures(_of_clouds(subject), _clouds(subject))
+    yield from pictures(_of_clouds(subject), _clouds(subject))
     if subject.dimension > 1:
-        yield from _pictures("Marginals at the last time", _marginals(subject))
+        yield from pictures("Marginals at the last time", _marginals(subject))
     for title, kinds in _OVER_TIME.items():
-        yield from _pictures(title, [panel for kind in kinds for panel in OVER_TIME[kind](subject)])
+        yield from pictures(title, [panel for kind in kinds for panel in OVER_TIME[kind](subject)])
     yield "<h3>Configuration</h3>" + _settings(run)
     machine = {"ranks": run.attributes["ranks"], **run.attributes["versions"]}
     yield "<h3>Machine</h3>" + table(machine)
-
-
-def _pictures(title: str, panels: Sequence[Panel]) -> Iterator[str]:
-    """Panels as pictures of their own, which a narrow page shows one below another."""
-    if not panels:
-        return
-    images = "".join(image(picture([panel], side=3.4), title, dpi=140) for panel in panels)
-    yield f'<h3>{escape(title)}</h3><div class="pictures">{images}</div>'
 
 
 def _of_clouds(subject: Subject) -> str:

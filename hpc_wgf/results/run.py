@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..analysis import MapAt, Samples, Trajectory
-from ..analysis.map_at import Points
 from ..config import RunSpec
 from ..errors import InputError
 from ..parallel import LocalCommunicator
 from ..pictures import Subject
 from ..problems import Problem
+from ..pushed import Points, StoredDensity
 from ..report import Summary
 from ..store import StoredRun
 from ..store import open_run as opened
@@ -104,6 +104,12 @@ class Run(StoredRun):
     def map_at(self, time: float | None = None) -> MapAt:
         """T(t) as a function of points, between stored times by Hermite interpolation of θ."""
         return self.trajectory.map_at(self._time(time))
+
+    def density_at(self, time: float | None = None) -> StoredDensity:
+        """ρ(t) as the start density of another problem: `Problem(energy, run.density_at(t), …)`.
+
+        Errors: `InputError` also where the map has folded."""
+        return StoredDensity(self.trajectory, time)
 
     def push(self, z: Points, time: float | None = None) -> Points:
         """T(z), (n, d)."""

@@ -16,9 +16,9 @@ from ..errors import InputError, StepFailed
 from ..methods.base import State
 from ..parallel import agreed
 from ..problems.descriptions import in_short_form
+from ..pushed import map_of_row, map_state
 from ..store import Checkpoint, StoredRun
 from .provenance import Identity
-from .stored_maps import map_of_row, map_state
 
 _TF32 = 2.0**-10  # its epsilon: a run may go on where there is no GPU
 

@@ -48,6 +48,7 @@ FLOWS = {
     ],
     "covariance": ['problem.mobility={kind="covariance"}', "method.solver=lsmr"],
     "saturating": ['problem.mobility={kind="saturating", limit=5}'],
+    "from a stored run": ['problem.start={kind="run", path="FOLDER/first", time=0.03}'],
     "drift": ['problem.drift={kind="linear", matrix=[[0, -1], [1, 0]], sine=1}'],
 }
 
@@ -61,6 +62,8 @@ def test_any_power_of_two_of_ranks_gives_the_same_bits(tmp_path):
     magnifies a changed last bit to the size of its tolerance. One start for each number of
     ranks solves all flows."""
     np.save(tmp_path / "start.npy", np.random.default_rng(0).standard_normal((100_000, 2)))
+    first = [f"--set={setting}" for setting in PLAIN]
+    solved("run", "ou-2d", *first, "--out", tmp_path / "first")
     flows = {flow: [each.replace("FOLDER", str(tmp_path)) for each in settings]
              for flow, settings in FLOWS.items()}  # fmt: skip
     for ranks in (1, 2, 4):

@@ -49,7 +49,7 @@ def parsed(arguments: Sequence[str]) -> None:
 
 
 def _check_parameters(name: str, given: dict) -> None:
-    if name in ("run", "plan", "show"):
+    if name in ("run", "plan", "show", "sweep"):
         catalogue.load(given["name"], given.get("settings") or [])
     if name == "plan" and given["like"] is not None:
         assert Path(given["like"]).exists(), f"no {given['like']}"
@@ -109,6 +109,8 @@ def _bash(arguments: list[str], target: str | None, run: bool) -> None:
         parsed(rest)
     elif Path(script).stem == "run":
         parsed(["run", *(rest or ["ou-10d"])])
+    elif Path(script).stem == "gallery":
+        parsed(["gallery", *rest])
     elif Path(script).stem == "record":
         for job in rest:
             name, _, setting = job.partition(":")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,18 +42,32 @@ def test_on_the_line_w2_is_that_of_the_samples():
     assert found.value == pytest.approx((9 + 1 + 6 * x.mean()) ** 0.5, abs=0.05)
 
 
-def test_sliced_w2_is_that_of_pot_where_it_is_installed(ou, monkeypatch):
+def test_sliced_w2_needs_pot(ou, monkeypatch):
     run = wgf.open_run(ou)
     monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(wgf.InputError, match=r"hpc-wgf\[pot\]"):
         run.w2(run)
-    asked = {}
 
-    def sliced(x, y, **options):
-        asked.update(options, shapes=(x.shape, y.shape))
-        return 0.25
 
-    monkeypatch.setitem(sys.modules, "ot", SimpleNamespace(sliced_wasserstein_distance=sliced))
-    found = run.w2(run, samples=30, seed=4)
-    assert (found.value, found.kind) == (0.25, "sliced")
-    assert asked == {"n_projections": 200, "p": 2, "seed": 4, "shapes": ((30, 2), (30, 2))}
+def test_sliced_w2_of_a_shift_and_of_a_stretch_is_exact():
+    """Of x + c it is |c|/√d on the mean over directions, of (1 + s) x, on every line the quantiles'
+    own stretch, s (E|x|²/d)^½."""
+    pytest.importorskip("ot")
+    x, c = np.random.default_rng(0).standard_normal((3000, 3)), np.array([3.0, 0.0, -4.0])
+    shifted = sliced_w2(x, x + c)
+    assert shifted.kind == "sliced"
+    assert shifted.value == pytest.approx(5 / 3**0.5, rel=0.06)  # of 200 directions
+    assert sliced_w2(x, x[::-1]).value == pytest.approx(0.0, abs=1e-12)
+    stretched = sliced_w2(x, 1.5 * x)
+    assert stretched.value == pytest.approx(0.5 * np.square(x).mean() ** 0.5, rel=0.02)
+
+
+def test_sliced_w2_of_two_runs_is_at_most_the_distance_of_their_maps(ou, heun):
+    pytest.importorskip("ot")
+    a, b = wgf.open_run(ou), wgf.open_run(heun)
+    assert a.w2(a, samples=200).value == 0.0
+    found = a.w2(b, 0.1, samples=400, seed=4)
+    assert found.kind == "sliced"
+    assert 0 < found.value <= a.map_distance(b, 0.1, samples=400, seed=4).value
+    assert found.value == a.w2(b, 0.1, samples=400, seed=4).value
+    assert found.value != a.w2(b, 0.1, samples=400, seed=5).value

@@ -18,7 +18,7 @@ from hpc_wgf.cloud import Cloud
 from hpc_wgf.maps import Composition, MapState, ModuleMap, Stage, carry, described, rebuilt
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.parallel import LocalCommunicator
-from hpc_wgf.run.stored_maps import map_of_row
+from hpc_wgf.pushed.stored_maps import map_of_row
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,13 @@ class MapAt:
         image = self._transported(z)
         return torch.where(image.positive, self._log_density(z, image), torch.nan)
 
+    def score_or_nan(self, x: Tensor) -> Tensor:
+        """∇ log ρ(x), not-a-number likewise, and outside of the support."""
+        z = self.preimage(x).z
+        image = self._transported(z, self.problem.start.score(z))
+        assert image.score is not None
+        return torch.where(image.positive[:, None], image.score, torch.nan)
+
     def image(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """x = T(z), (n, d), and log ρ(x), (n,), not-a-number where the map has folded."""
         z = self._points(z)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hpc_wgf.analysis.monotone import solve_increasing
+from hpc_wgf.pushed.monotone import solve_increasing
 
 
 def test_roots_are_found_from_afar_where_newton_steps_alone_would_not():

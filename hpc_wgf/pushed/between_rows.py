@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..diagnostics import cubic
 from ..maps import MapState, PushForward
-from ..run.stored_maps import map_of_row, map_state
 from ..store import StoredRun
+from .stored_maps import map_of_row, map_state
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from every_map import MAPS, D
 
-from hpc_wgf.analysis import preimage as module
-from hpc_wgf.analysis.preimage import gradients, preimage
 from hpc_wgf.maps import Affine, BlockFlow, PlanarFlow
+from hpc_wgf.pushed import preimage as module
+from hpc_wgf.pushed.preimage import gradients, preimage
 
 
 @pytest.mark.parametrize("kind", MAPS)

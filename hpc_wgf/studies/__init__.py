@@ -1,0 +1,1 @@
+"""Many runs at once: grids of settings, galleries of named problems."""
