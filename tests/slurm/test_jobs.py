@@ -3,6 +3,7 @@ itself; an array of runs; a job that fails and one that is cancelled, which are 
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -104,6 +105,25 @@ def test_an_array_solves_one_run_file_a_task(cluster, tmp_path):
         assert cluster.wait(f"{job}_{number}", 120) == "COMPLETED", log.read_text()
         stored = open_run(tmp_path / f"flow-{number}-{job}_{number}.zarr")
         assert stored.last("time") == pytest.approx(0.1 * (number + 1))
+
+
+def test_a_sweep_is_an_array_whose_runs_lie_in_its_folder(cluster, tmp_path):
+    """One of its two runs fails when it begins: the sweep says why, and takes it again if asked."""
+    sweep = [
+        str(ROOT / ".venv/bin/hpc-wgf"), "sweep", "ou-2d", *SMALL, "--out", str(tmp_path / "s"),
+        "--grid", "problem.start.covariance=1.0,[1,2,3]",
+    ]  # fmt: skip
+    cluster.environment |= {"HPC_WGF": str(ROOT), "RANKS": "1"}
+    said = cluster.says(*sweep, "--slurm")
+    assert said.startswith("submitted 2 runs as job "), said
+    job = said.split()[5].rstrip(";")
+    states = [cluster.wait(f"{job}_{task}", 180) for task in (0, 1)]
+    assert states == ["COMPLETED", "FAILED"]
+    good, bad = json.loads(cluster.says(*sweep, "--look", "--json"))["runs"]
+    assert (good["state"], bad["state"]) == ("finished", "failed")
+    assert "covariance" in bad["reason"]
+    assert not check(open_run(good["store"]))
+    assert cluster.says(*sweep, "--slurm", "--retry").startswith("submitted 1 runs")
 
 
 def test_a_wrong_run_fails_once_and_says_why(cluster, tmp_path):
