@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..gpu import usable
 from . import recurrence
 from .graph import Replayed
 from .operator import LinearOperator
@@ -155,8 +155,8 @@ def _advance(A: LinearOperator, s: Lanczos, precondition: Preconditioner, steps:
 
 
 def _steps_on(device: torch.device) -> Steps:
-    """Those that are one kernel each, where there is a GPU with Triton."""
-    if device.type == "cuda" and find_spec("triton") is not None:
+    """Those that are one kernel each, where Triton works on a GPU."""
+    if usable(device):
         from . import fused
 
         return fused

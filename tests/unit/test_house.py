@@ -16,9 +16,9 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # other.
 _FLOORS = [
     "errors choices cloud columns names_on_demand integrators log matrix_field",
-    "constants in_place recordings",
-    "gpu periods memory user_code kinds fields krylov references streams",
-    "parallel",
+    "constants",
+    "in_place recordings gpu periods memory user_code kinds fields references streams",
+    "krylov parallel",
     "maps",
     "output stages interactions store profiling",
     "problems report",

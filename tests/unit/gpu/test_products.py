@@ -19,6 +19,7 @@ from hpc_wgf.maps import (
     PlanarFlow,
     RadialBasis,
     ResidualPerceptron,
+    linearization,
 )
 from hpc_wgf.maps import chunk as chunk_module
 from hpc_wgf.matrix_field import MatrixField
@@ -50,9 +51,12 @@ def kernels_used():
     with (
         interpreted(),
         patch.object(products, "TILES", 2),  # several programs for few samples
-        patch.object(gpu, "usable", lambda device: True),
-        patch.object(gpu, "gram", counted("gram", gpu.gram)),
-        patch.object(gpu, "sum_of_products", counted("sum_of_products", gpu.sum_of_products)),
+        patch.object(linearization, "usable", lambda device: True),
+        patch.object(chunk_module, "usable", lambda device: True),
+        patch.object(linearization, "gram_of_chain", counted("gram", gpu.gram)),
+        patch.object(
+            chunk_module, "sum_of_products", counted("sum_of_products", gpu.sum_of_products)
+        ),
     ):
         yield counts
 
