@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import gpu
+from ..gpu import availability, kernels
 from ..matrix_field import MatrixField
 from .chunk import Chunk, Matrices, Workspace, chain_of
 from .layer import ParameterLayer, samples_first
@@ -175,11 +175,11 @@ class Linearization:
         gates are computed anew, and for matrices.
         """
         chunk, grads = self._filled(), self.linearizer.matrices(packed)
-        if gpu.usable(packed.device) and (weights is None or weights.values.ndim == 1):
+        if availability.usable(packed.device) and (weights is None or weights.values.ndim == 1):
             chain = chain_of(chunk)
             if chain is not None and chain.fits(self.linearizer.dimension):
                 numbers = None if weights is None else weights.values
-                gpu.gram(chain, direction, packed, grads, numbers)
+                kernels.gram(chain, direction, packed, grads, numbers)
                 return
         moved = chunk.push(direction, None)
         if weights is not None:

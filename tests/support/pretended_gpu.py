@@ -188,7 +188,7 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
             patch("torch.cuda.get_device_properties", lambda device=None: properties),
             patch("torch.cuda.mem_get_info", lambda device=None: (_MEMORY, _MEMORY)),
             patch("torch.cuda.memory_reserved", lambda device=None: 0),
-            patch("hpc_wgf.gpu.usable", lambda device: False),
+            patch("hpc_wgf.gpu.availability.usable", lambda device: False),
             _Operations(),
             _Calls(),
         ):

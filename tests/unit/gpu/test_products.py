@@ -10,8 +10,7 @@ import torch
 from kernels_on_cpu import interpreted
 from oracles import perturb
 
-from hpc_wgf import gpu
-from hpc_wgf.gpu import products
+from hpc_wgf.gpu import availability, kernels, products
 from hpc_wgf.maps import (
     Affine,
     BlockFlow,
@@ -50,9 +49,11 @@ def kernels_used():
     with (
         interpreted(),
         patch.object(products, "TILES", 2),  # several programs for few samples
-        patch.object(gpu, "usable", lambda device: True),
-        patch.object(gpu, "gram", counted("gram", gpu.gram)),
-        patch.object(gpu, "sum_of_products", counted("sum_of_products", gpu.sum_of_products)),
+        patch.object(availability, "usable", lambda device: True),
+        patch.object(kernels, "gram", counted("gram", kernels.gram)),
+        patch.object(
+            kernels, "sum_of_products", counted("sum_of_products", kernels.sum_of_products)
+        ),
     ):
         yield counts
 
