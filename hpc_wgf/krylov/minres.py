@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..gpu import usable
+from ..gpu import availability
 from . import recurrence
 from .graph import Replayed
 from .operator import LinearOperator
@@ -156,7 +156,7 @@ def _advance(A: LinearOperator, s: Lanczos, precondition: Preconditioner, steps:
 
 def _steps_on(device: torch.device) -> Steps:
     """Those that are one kernel each, where Triton works on a GPU."""
-    if usable(device):
+    if availability.usable(device):
         from . import fused
 
         return fused

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..gpu import LinearizedChain, sum_of_products, usable
+from ..gpu import LinearizedChain, availability, kernels
 from .layer import ParameterLayer
 
 Matrices = Sequence[Tensor]
@@ -83,8 +83,8 @@ def sum_over_samples(a: Tensor, b: Tensor, out: Tensor) -> None:
     n = a.shape[1]
     if _few(a):
         torch.mm(a, b.T, out=out)
-    elif usable(a.device):
-        sum_of_products(a, b, out)
+    elif availability.usable(a.device):
+        kernels.sum_of_products(a, b, out)
     else:
         whole = n - n % _TOGETHER
         left, right = (

@@ -16,8 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..gpu import gram as gram_of_chain
-from ..gpu import usable
+from ..gpu import availability, kernels
 from ..matrix_field import MatrixField
 from .chunk import Chunk, Matrices, Workspace, chain_of
 from .layer import ParameterLayer, samples_first
@@ -217,11 +216,11 @@ class Linearization:
         gates are computed anew, and for matrices.
         """
         chunk, grads = self._filled(), self.linearizer.matrices(packed)
-        if usable(packed.device) and (weights is None or weights.values.ndim == 1):
+        if availability.usable(packed.device) and (weights is None or weights.values.ndim == 1):
             chain = chain_of(chunk)
             if chain is not None and chain.fits(self.linearizer.dimension):
                 numbers = None if weights is None else weights.values
-                gram_of_chain(chain, direction, packed, grads, numbers)
+                kernels.gram(chain, direction, packed, grads, numbers)
                 return
         moved = chunk.push(direction, None)
         if weights is not None:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..gpu import uniforms as uniforms_on_gpu
-from ..gpu import usable
+from ..gpu import availability, kernels
 
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
@@ -40,8 +39,8 @@ def uniforms(
                 f"a {name} of {value} does not fit the philox stream: give one from 0 to "
                 f'2^{bits} - 1, or use method.stream = "numpy"'
             )
-    if span.stop > span.start and usable(device):
-        return uniforms_on_gpu(
+    if span.stop > span.start and availability.usable(device):
+        return kernels.uniforms(
             span.start, span.stop - span.start, coordinates, seed, purpose, step, device
         )
     number = torch.arange(span.start, span.stop, device=device)[:, None]

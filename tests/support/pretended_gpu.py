@@ -304,8 +304,11 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
             patch.multiple(fused, **{name: _as_one(step) for name, step in _KERNELS.items()}),
             emulated_graphs(),
             # Of Triton's kernels those of MINRES alone, as `_KERNELS` do what they would.
-            patch("hpc_wgf.gpu.availability._works", lambda device: False),
-            patch("hpc_wgf.krylov.minres.usable", lambda device: device.type == "cuda"),
+            patch("hpc_wgf.gpu.availability.usable", lambda device: False),
+            patch(
+                "hpc_wgf.krylov.minres._steps_on",
+                lambda device: fused if device.type == "cuda" else recurrence,
+            ),
             _Operations(),
             _Calls(),
         ):

@@ -18,12 +18,26 @@ CPU = torch.device("cpu")
 ENERGY = [wgf.PotentialEnergy(wgf.Quadratic(2)), wgf.Entropy(1.0)]
 
 
+class Taken(list):
+    """Whether each draw was made ahead; `pending`: whether some may not have been waited for."""
+
+    pending = False
+
+
 @pytest.fixture
 def as_beside_a_gpu(monkeypatch):
     """Samples are drawn ahead, as they are where a GPU computes; how many were is counted."""
-    taken = []
+    taken = Taken()
 
     class Counted(DrawnAhead):
+        def begin(self, kind, key, shapes, draw):
+            super().begin(kind, key, shapes, draw)
+            taken.pending = True
+
+        def close(self, kind=None):
+            super().close(kind)
+            taken.pending = taken.pending and kind is not None
+
         def take(self, kind, key):
             found = super().take(kind, key)
             taken.append(found is not None)
@@ -49,6 +63,7 @@ def test_a_run_has_the_same_bits_and_leaves_no_thread(tmp_path, as_beside_a_gpu)
     solved(tmp_path / "parts", 0.1)
     found = solved(tmp_path / "parts", resume=True)
     assert not any("ahead" in thread.name for thread in threading.enumerate())
+    assert not as_beside_a_gpu.pending
     assert np.array_equal(found, expected)
     assert sum(as_beside_a_gpu) == 8  # the samples and held-out ones of every step but the first
 

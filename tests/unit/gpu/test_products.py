@@ -10,8 +10,7 @@ import torch
 from kernels_on_cpu import interpreted
 from oracles import perturb
 
-from hpc_wgf import gpu
-from hpc_wgf.gpu import products
+from hpc_wgf.gpu import availability, kernels, products
 from hpc_wgf.maps import (
     Affine,
     BlockFlow,
@@ -19,7 +18,6 @@ from hpc_wgf.maps import (
     PlanarFlow,
     RadialBasis,
     ResidualPerceptron,
-    linearization,
 )
 from hpc_wgf.maps import chunk as chunk_module
 from hpc_wgf.matrix_field import MatrixField
@@ -51,11 +49,10 @@ def kernels_used():
     with (
         interpreted(),
         patch.object(products, "TILES", 2),  # several programs for few samples
-        patch.object(linearization, "usable", lambda device: True),
-        patch.object(chunk_module, "usable", lambda device: True),
-        patch.object(linearization, "gram_of_chain", counted("gram", gpu.gram)),
+        patch.object(availability, "usable", lambda device: True),
+        patch.object(kernels, "gram", counted("gram", kernels.gram)),
         patch.object(
-            chunk_module, "sum_of_products", counted("sum_of_products", gpu.sum_of_products)
+            kernels, "sum_of_products", counted("sum_of_products", kernels.sum_of_products)
         ),
     ):
         yield counts
