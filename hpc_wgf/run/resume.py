@@ -118,8 +118,9 @@ def check_same_values(stored: StoredRun, given: Identity, judge: Judge) -> None:
         return
     communicator = given.setting.communicator
     with agreed(communicator):
-        last, with_particles = stored.rows - 1, int(stored.particle_rows[-1])
-        kept = stored.particles(-1, given.setting.evaluation.span)
+        rows = stored.particle_rows
+        last, with_particles = stored.rows - 1, int(rows[-1])
+        kept = stored.particles(len(rows) - 1, given.setting.evaluation.span)
         before = float(stored.last("energy"))
     look = _look_again(stored, given, judge, last)
     x = look.x if with_particles == last else _look_again(stored, given, judge, with_particles).x
