@@ -15,13 +15,13 @@ class HostCopy:
 
     def __init__(self, values: Tensor) -> None:
         self._arrived: torch.cuda.Event | None = None
-        if values.is_cuda:
+        if values.is_cuda and torch.cuda.is_available():
             self._values = torch.empty_like(values, device="cpu", pin_memory=True)
             self._values.copy_(values, non_blocking=True)
             self._arrived = torch.cuda.Event()
             self._arrived.record(torch.cuda.current_stream(values.device))
         else:
-            self._values = values.detach().clone()
+            self._values = values.detach().to("cpu", copy=True)
 
     def numpy(self) -> np.ndarray:
         """The numbers, once they have arrived; on any thread."""
