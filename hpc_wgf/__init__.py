@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ResidualPerceptron,
         SoftmaxGates,
     )
+    from .methods.implicit import ImplicitOptions
     from .methods.pwgf import PWGFOptions
     from .output import Output
     from .parallel import distributed
@@ -73,8 +74,9 @@ if TYPE_CHECKING:
     from .store import StoredRun, load_map, save_map
 else:
     __getattr__ = names_on_demand(__name__, [
-        "errors", "choices", "output", "stages", "methods.pwgf", "config", "problems",
-        "interactions", "maps", "parallel", "report", "solution", "results", "store", "analysis",
+        "errors", "choices", "output", "stages", "methods.implicit", "methods.pwgf", "config",
+        "problems", "interactions", "maps", "parallel", "report", "solution", "results", "store",
+        "analysis",
     ])  # fmt: skip
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "Gaussian",
     "GaussianKernel",
     "GaussianMixture",
+    "ImplicitOptions",
     "InputError",
     "InteractionEnergy",
     "InternalEnergy",

@@ -168,3 +168,21 @@ class Precision(StrEnum):
 
     FLOAT64 = "float64"
     FLOAT32 = "float32"
+
+
+class ImplicitSteps(StrEnum):
+    """The schemes in time of the method of implicit steps."""
+
+    SDIRK2 = "sdirk2"
+    """Two stages, L-stable, of order two, with an estimate of its error."""
+    EULER = "euler"
+    """One stage, the JKO scheme, of order one."""
+
+
+class Forward(StrEnum):
+    """What an implicit step takes explicitly, by forward-backward splitting."""
+
+    NONE = "none"
+    """Nothing."""
+    INTERACTIONS = "interactions"
+    """The forces of interactions; potentials, entropy and internal energies are implicit."""

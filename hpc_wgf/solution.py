@@ -154,6 +154,7 @@ def solve(
         warned = [
             *start_warnings(problem, evaluation.z),
             *gate_warnings(problem, run.setting.map),
+            *run.method.warnings(),
             *sample_notes(problem),
             *([] if stored is None else resumed_notes(stored, run)),
         ]

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from ..methods.implicit import ImplicitOptions
 from ..methods.pwgf import PWGFOptions
 
 METHODS: dict[str, type[Any]] = {
     "pwgf": PWGFOptions,
+    "implicit": ImplicitOptions,
 }
 """The options class of every method that a run file can name, by its `kind`. A new method is
 added here."""
@@ -35,5 +37,5 @@ def _kind(value: Any) -> Any:
     return getattr(value, "kind", _DEFAULT)
 
 
-MethodOptions = Annotated[PWGFOptions, _OfKind()]
+MethodOptions = Annotated[PWGFOptions | ImplicitOptions, _OfKind()]
 """The table `[method]`: the options of the method that its `kind` names."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
-from ..methods.pwgf import PWGFOptions
 from .catalogue import load
 from .default_map import default_tables
 from .imports import imported_by
@@ -28,8 +27,8 @@ class RunSpec(NamedTuple):
     """The equation, its start density and its time span."""
     map: PushForward
     """The push-forward map at its initial parameters."""
-    method: PWGFOptions
-    """The options of the method that moves the parameters."""
+    method: Any
+    """The options of the method that moves the parameters, of one of `config.methods.METHODS`."""
 
 
 def build(run_file: RunFile, *, trust: bool = False) -> RunSpec:

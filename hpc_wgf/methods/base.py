@@ -257,6 +257,10 @@ class Method(Protocol[M]):
         """What it wants to be tried before any work; each raises `InputError` where it fails."""
         ...
 
+    def warnings(self) -> Sequence[str]:
+        """What a user should know before a run that is not refused, one sentence each."""
+        ...
+
     def description(self) -> Mapping[str, Any]:
         """What a store says of the method at work, beside its options."""
         ...

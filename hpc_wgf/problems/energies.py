@@ -258,6 +258,12 @@ class SumOfEnergies:
         terms += [(part.factor, part.present) for part in self._moving]
         return SumOfPotentials(terms) if self._moving else fixed
 
+    @property
+    def has_potentials_alone(self) -> bool:
+        """Whether all parts that depend on x alone are those of potentials."""
+        known = PotentialEnergy | MovingPotentialEnergy
+        return all(isinstance(part, known) for part in self.of_position)
+
     def beta(self) -> float:
         """The sum β of the diffusion coefficients of all entropies; 0 if there are none."""
         return sum(part.beta for part in self.parts if isinstance(part, Entropy))

@@ -84,3 +84,23 @@ def test_ranks_that_do_not_decide_alike_stop_before_the_row(tmp_path, odd, said)
     assert done.returncode != 0
     assert said in done.stderr
     assert open_run(tmp_path / "run").rows == 1
+
+
+def test_implicit_steps_on_any_number_of_ranks_and_after_a_kill(tmp_path):
+    """A stage begins at t = 0.05, which the run passes."""
+    runs = {}
+    for ranks in (1, 2, 4):
+        done = script("staged.py", tmp_path / f"{ranks}", 0.06, 0, "proximal", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        runs[ranks] = open_run(tmp_path / f"{ranks}")
+    assert len(runs[1].stages) == 2
+    for ranks in (2, 4):
+        for name in ARRAYS:
+            assert np.array_equal(runs[ranks].column(name), runs[1].column(name), equal_nan=True), (
+                name
+            )
+    killed = tmp_path / "killed"
+    assert script("staged.py", killed, 0.06, 2, "proximal", ranks=2).returncode != 0
+    done = script("staged.py", killed, 0.06, 0, "proximal", ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert_same(open_run(killed), runs[2])

@@ -77,4 +77,4 @@ class FlatGradient:
     def figures(self, state):
         return {}
 
-    checks, description = tuple, dict
+    checks, warnings, description = tuple, tuple, dict

@@ -5,7 +5,8 @@ ODD: what the last rank alone does where a stage begins, "fails" or "differs" or
 "rule" stages of splines begin by the rule of `Stages`, and samples are Sobol points; with
 "implicit" stages of gates of clusters of the samples do, steps are implicit, in the energy form,
 and samples are drawn for every stage; with "accurate" samples and tolerances are found for an
-accuracy; with "weighted" samples of a narrow core have importance weights.
+accuracy; with "weighted" samples of a narrow core have importance weights; with "proximal" steps
+are those of the method of implicit steps.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ MAPS = {
 }
 """Their maps."""
 WEIGHTED = "weighted"
+PROXIMAL = "proximal"
+STEPS = wgf.ImplicitOptions(samples=200, step_size=0.02, tolerance=3e-2)
 
 
 CORE = wgf.Problem([wgf.InternalEnergy(3.0)], wgf.Gaussian(8, 0.0, 0.1), until=0.1)
@@ -106,6 +109,11 @@ def solve(
             stages=wgf.Stages([0.05]), observers=watched, **options,
         )  # fmt: skip
     map = MAPS[odd]() if by_rule else Composition(wgf.Affine(2), BlockFlow(2, 8, spread=3.0))
+    if odd == PROXIMAL:
+        return wgf.solve(
+            PROBLEM.replace(until=until), map, STEPS, output, stages=FreezeAt(),
+            observers=watched, **options,
+        )  # fmt: skip
     return wgf.solve(
         PROBLEM.replace(until=until),
         map,
@@ -126,6 +134,6 @@ if __name__ == "__main__":
         how = sys.argv[4] if len(sys.argv) > 4 else ""
         solve(
             store, float(sys.argv[2]), kill_at=int(sys.argv[3]) if len(sys.argv) > 3 else 0,
-            odd=how if last or how in (*RULED, WEIGHTED) else "",
+            odd=how if last or how in (*RULED, WEIGHTED, PROXIMAL) else "",
             communicator=communicator, resume=begun,
         )  # fmt: skip

@@ -69,7 +69,7 @@ def _of_density(
     gradient = features.jacobian(map.get_theta()).permute(3, 0, 1, 2)
     inverse = torch.linalg.inv_ex(gradient).inverse.permute(1, 2, 3, 0)
     W = torch.einsum("bkjn,bjin->bkin", features.slope, inverse).reshape(blocks, q * m, -1)
-    first, second = _derivatives(energy, image)
+    first, second = density_derivatives(energy, image)
     crossed = ((weight * first * W).double() @ W.mT.double()).view(blocks, q, m, q, m)
     H = 0.5 * crossed.transpose(2, 4)
     for i in range(m):  # ½ δ_ij E[φ' W_k·W_l]
@@ -77,7 +77,7 @@ def _of_density(
     return H + ((weight * second * W).double() @ W.mT.double()).view(blocks, q, m, q, m)
 
 
-def _derivatives(energy: SumOfEnergies, image: Cloud) -> tuple[Tensor, Tensor]:
+def density_derivatives(energy: SumOfEnergies, image: Cloud) -> tuple[Tensor, Tensor]:
     """φ' and φ'' by log ρ, where they are positive, else 0, (n,) each."""
     with torch.enable_grad():
         log_density = image.log_density.detach().clone().requires_grad_()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, Field
 from pydantic.dataclasses import dataclass
 
 from ...choices import (
@@ -20,6 +20,7 @@ from ...choices import (
 )
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
+from ..step_options import DType, Tolerance, step_controller, torch_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from . import PWGF
 
 _FEWEST_VALIDATION = 32
-_LEAST_SCALE = 1e-3  # of the start's spread: where nothing moves, steps need not follow it
-
-
-def _name_of(dtype: Any) -> Any:
-    """The name of a torch dtype; anything else as it is."""
-    return str(dtype).removeprefix("torch.") if type(dtype).__name__ == "dtype" else dtype
 
 
 def _known_scheme(name: str) -> str:
@@ -44,23 +39,6 @@ def _known_scheme(name: str) -> str:
     if name not in SCHEMES:
         raise unexpected(f"one of {', '.join(SCHEMES)}")
     return name
-
-
-def _unless_none(value: Any) -> Any:
-    """None for "none", by which a run file takes away the value of its base."""
-    return None if value == "none" else value
-
-
-if TYPE_CHECKING:
-    _Precision = Precision | torch.dtype
-else:
-    _Precision = Annotated[Precision, BeforeValidator(_name_of, json_schema_input_type=Precision)]
-_Tolerance = Annotated[
-    Annotated[Number, Field(gt=0)] | None,
-    BeforeValidator(
-        _unless_none, json_schema_input_type=Annotated[float, Field(gt=0)] | Literal["none"] | None
-    ),
-]
 
 
 @plain_errors
@@ -85,14 +63,14 @@ class PWGFOptions:
         serialization_alias="step",
     )
     """Time step, or with a tolerance the first one."""
-    tolerance: Annotated[_Tolerance, Unit("displacement or x")] = None
+    tolerance: Annotated[Tolerance, Unit("displacement or x")] = None
     """Largest error of a step, as root mean squared movement of the samples. Left out, steps are
     fixed; "none" in a run file takes away that of a base."""
     form: Form = Form.FORCE
     """Gradient of the energy: "force" (in the range of the metric) or "energy"."""
     max_products: Annotated[Whole, Field(ge=2)] = 2000
     """Most products with the metric in one solve."""
-    dtype: _Precision = Precision.FLOAT64
+    dtype: DType = Precision.FLOAT64
     """Floating-point numbers of map and samples: "float64" or "float32", in Python also
     `torch.float64` or `torch.float32`. Sums over samples are in float64 always."""
     seed: Annotated[Whole, Field(ge=0)] = 0
@@ -226,10 +204,7 @@ class PWGFOptions:
     @property
     def torch_dtype(self) -> torch.dtype:
         """`dtype` as torch's."""
-        import torch
-
-        dtype: torch.dtype = getattr(torch, str(self.dtype))
-        return dtype
+        return torch_dtype(self.dtype)
 
     @property
     def validation_samples(self) -> int:
@@ -250,13 +225,7 @@ class PWGFOptions:
     def controller(self, spread: float) -> Controller:
         """The step-size controller that the tolerance asks for. `spread`: (E|z − E[z]|²)^½ of the
         start density, in units of x."""
-        from ...integrators import SCHEMES, FixedStep, PIController
+        from ...integrators import SCHEMES
 
         order = SCHEMES[self.scheme].error_order
-        if self.tolerance is None or order is None:
-            return FixedStep()
-        relative = self.tolerance_unit is ToleranceUnit.DISPLACEMENT
-        return PIController(
-            self.tolerance, order, largest=self.growth,
-            least_scale=_LEAST_SCALE * spread if relative else None,
-        )  # fmt: skip
+        return step_controller(self.tolerance, order, self.tolerance_unit, self.growth, spread)

@@ -109,6 +109,9 @@ class PWGF:
             proposal=self.setting.sampler.proposal,
         )  # fmt: skip
 
+    def warnings(self) -> Sequence[str]:
+        return ()
+
     @property
     def preconditioner(self) -> Preconditioning:
         """The kind that the solves use."""

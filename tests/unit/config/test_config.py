@@ -20,7 +20,7 @@ NAMES = [
     "porous-5d-paper", "porous-confined", "porous-deep-10d", "porous-deep-2d", "porous-deep-6d",
     "porous-mixture-10d",
     "porous-mixture-10d-paper", "porous-uniform-5d", "porous-uniform-5d-paper", "rosenbrock-10d",
-    "styblinski-tang-2d", "styblinski-tang-2d-cold", "styblinski-tang-2d-hot",
+    "stiff-2d", "styblinski-tang-2d", "styblinski-tang-2d-cold", "styblinski-tang-2d-hot",
     "styblinski-tang-30d", "styblinski-tang-30d-long",
 ]  # fmt: skip
 

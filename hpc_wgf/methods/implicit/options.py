@@ -1,0 +1,136 @@
+"""How the method of implicit steps is run: the table `[method]` with kind = "implicit"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AliasChoices, Field
+from pydantic.dataclasses import dataclass
+
+from ...choices import Forward, ImplicitSteps, Precision, Proposal, Redraw, Sampling, ToleranceUnit
+from ...errors import InputError
+from ...fields import OPTIONS, Number, Unit, Whole, plain_errors
+from ..pwgf.options import PWGFOptions
+from ..step_options import DType, Tolerance, step_controller, torch_dtype
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...integrators import Controller
+    from ..base import Setting
+    from . import Implicit
+
+_OF_TOLERANCE, _STAGE_RTOL = 1e-2, 1e-8
+_PRODUCTS = 2000  # in one solve
+
+
+@plain_errors
+@dataclass(frozen=True, config=OPTIONS)
+class ImplicitOptions:
+    """How steps T_k → T_{k+1} are found whose length the stiffness of the flow does not bound: as
+    minimisers of E|T − Y|²/2τ + F(T#λ) among the maps T_θ.
+
+    Errors: `InputError`, one line a wrong value.
+    """
+
+    samples: Annotated[Whole, Field(ge=1)] = 4000
+    """Number n of samples in every step, of all ranks together."""
+    scheme: ImplicitSteps = ImplicitSteps.SDIRK2
+    """Scheme in time: "sdirk2", of order two and with an estimate of its error, or "euler", which
+    is the JKO scheme."""
+    step_size: Annotated[Number, Field(gt=0), Unit("time")] = Field(
+        default=0.05,
+        validation_alias=AliasChoices("step", "step_size"),
+        serialization_alias="step",
+    )
+    """Time step, or with a tolerance the most that the first one may be."""
+    tolerance: Annotated[Tolerance, Unit("displacement or x")] = None
+    """Largest error of a step, as root mean squared movement of the samples. Left out, steps are
+    fixed; "none" in a run file takes away that of a base."""
+    rtol: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """A stage is solved once a correction moves the samples by rtol of what the stage has moved
+    them. Left out, a hundredth of the tolerance, without one 1e-8."""
+    forward: Forward = Forward.NONE
+    """What is taken explicitly, by forward-backward splitting: "none", or "interactions"."""
+    max_iterations: Annotated[Whole, Field(ge=1)] = 50
+    """Most corrections in a stage."""
+    dtype: DType = Precision.FLOAT64
+    """Floating-point numbers of map and samples: "float64" or "float32". Sums over samples are in
+    float64 always."""
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    """Of all samples."""
+    block: Annotated[Whole, Field(ge=1)] | None = None
+    """Samples per numbered block, which one rank draws as a whole. Left out, a 1024th of the
+    samples and at least 16."""
+    cache_gib: Annotated[Number, Field(gt=0), Unit("GiB")] | None = None
+    """What a rank may keep for products; what does not fit is computed anew. Left out, 2, on a GPU
+    a quarter of its memory."""
+    growth: Annotated[Number, Field(gt=1)] = Field(default=2.0, kw_only=True)
+    """Largest factor by which a step with a tolerance may be longer than the one before."""
+    sampling: Sampling = Field(default=Sampling.RANDOM, kw_only=True)
+    """How samples are drawn: "random", or "sobol" for scrambled Sobol points."""
+    proposal: Proposal = Field(default=Proposal.AUTOMATIC, kw_only=True)
+    """Density from which samples are drawn: "auto", with importance weights where an internal
+    energy meets a peaked start density, or "none" for the start density."""
+    tolerance_unit: ToleranceUnit = Field(default=ToleranceUnit.DISPLACEMENT, kw_only=True)
+    """Of the tolerance: "displacement", so that it is relative to how far the samples have come
+    since the start, or "x", the absolute unit of x."""
+    redraw: Redraw = Field(default=Redraw.STEP, kw_only=True)
+    """When samples are drawn anew: for every "step", or for every "stage" of the map."""
+    kind: Literal["implicit"] = Field(default="implicit", kw_only=True)
+    """The method: implicit steps."""
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and self.scheme is ImplicitSteps.EULER:
+            raise InputError(
+                'scheme = "euler" has no error estimate to hold to a tolerance: use "sdirk2", or '
+                "leave method.tolerance out"
+            )
+        if (least := 1e-13 if self.dtype == Precision.FLOAT64 else 1e-6) > self.stage_rtol:
+            raise InputError(
+                f"method.rtol = {self.stage_rtol:g} of a stage is below what {self.dtype} resolves"
+                f": give {least:g} or more"
+            )
+
+    @property
+    def stage_rtol(self) -> float:
+        """`rtol`, or what stands for it."""
+        if self.rtol is not None:
+            return self.rtol
+        if self.tolerance is not None:
+            return _OF_TOLERANCE * self.tolerance
+        return _STAGE_RTOL if self.dtype == Precision.FLOAT64 else 1e-4
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch's."""
+        return torch_dtype(self.dtype)
+
+    @property
+    def budget(self) -> int | None:
+        """`cache_gib` in bytes."""
+        return None if self.cache_gib is None else int(self.cache_gib * 2.0**30)
+
+    @property
+    def of_flow(self) -> PWGFOptions:
+        """How the velocity of the flow is found on the samples of these options, which the report
+        and the bound of the error ask for; with as many samples held out."""
+        return PWGFOptions(
+            samples=self.samples, scheme="euler", step_size=self.step_size, dtype=self.dtype,
+            seed=self.seed, block=self.block, cache_gib=self.cache_gib, sampling=self.sampling,
+            proposal=self.proposal, redraw=self.redraw,
+        )  # fmt: skip
+
+    def bind(self, setting: Setting) -> Implicit:
+        """The method at work. Errors: `InputError` where it cannot solve the problem."""
+        from . import Implicit
+
+        return Implicit(setting, self)
+
+    def controller(self, spread: float) -> Controller:
+        """The step-size controller that the tolerance asks for. `spread`: (E|z − E[z]|²)^½ of the
+        start density, in units of x."""
+        from .scheme import SCHEMES
+
+        order = SCHEMES[self.scheme].error_order
+        return step_controller(self.tolerance, order, self.tolerance_unit, self.growth, spread)
