@@ -64,7 +64,7 @@ class HeldOut:
         pushed = self.ensemble.push(map.active(), density=True, score=False)
         failed = [unusable(cloud, cloud.x, folded_count=True) for cloud in pushed]
         nothing = [cloud.x.new_zeros(1, dtype=torch.float64) for cloud in pushed]
-        self.ensemble.sum_or_fail(nothing, failed, pushed, few_folds=True)
+        self.ensemble.sum_or_fail(nothing, failed, pushed, told=0, few_folds=True)
 
 
 class GaussNewton:

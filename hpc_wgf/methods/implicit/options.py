@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AliasChoices, Field
 from pydantic.dataclasses import dataclass
 
-from ...choices import Forward, ImplicitSteps, Precision, Proposal, Redraw, Sampling, ToleranceUnit
+from ...choices import (
+    Forward,
+    ImplicitSteps,
+    Precision,
+    Proposal,
+    Redraw,
+    Sampling,
+    Stream,
+    ToleranceUnit,
+)
 from ...errors import InputError
 from ...fields import OPTIONS, Number, Unit, Whole, plain_errors
 from ..pwgf.options import PWGFOptions
@@ -69,6 +78,10 @@ class ImplicitOptions:
     """Largest factor by which a step with a tolerance may be longer than the one before."""
     sampling: Sampling = Field(default=Sampling.RANDOM, kw_only=True)
     """How samples are drawn: "random", or "sobol" for scrambled Sobol points."""
+    # Not in the description, in which stores tell of it only where it is "philox".
+    stream: Stream = Field(default=Stream.NUMPY, kw_only=True, repr=False)
+    """Random numbers of samples: "numpy", drawn on the host, or "philox", a counter-based stream
+    that is the same on CPUs and GPUs, for starts with an inverse transform; on a GPU the faster."""
     proposal: Proposal = Field(default=Proposal.AUTOMATIC, kw_only=True)
     """Density from which samples are drawn: "auto", with importance weights where an internal
     energy meets a peaked start density, or "none" for the start density."""
@@ -118,7 +131,7 @@ class ImplicitOptions:
         return PWGFOptions(
             samples=self.samples, scheme="euler", step_size=self.step_size, dtype=self.dtype,
             seed=self.seed, block=self.block, cache_gib=self.cache_gib, sampling=self.sampling,
-            proposal=self.proposal, redraw=self.redraw,
+            proposal=self.proposal, redraw=self.redraw, stream=self.stream,
         )  # fmt: skip
 
     def bind(self, setting: Setting) -> Implicit:

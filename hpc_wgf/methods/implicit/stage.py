@@ -79,11 +79,11 @@ class StageEquation:
             jacobians.append(J)
             pulled = J.vjp(ensemble.weighted(k, residual))[0].double()
             own.add(torch.cat([pulled, self._sums(k, cloud.x, motion)]))
-        sums = ensemble.averaged(ensemble.sum_or_fail([own.total()], failed, pushed))
-        moved, objective = sums[-2:].tolist()
+        sums, told = ensemble.sum_or_fail([own.total()], failed, pushed, told=2)
+        moved, objective = (each / ensemble.total for each in told)
         return StagePoint(
             map=map, clouds=pushed, jacobians=jacobians, motions=motions,
-            slope=sums[:-2].to(map.theta), moved=moved**0.5,
+            slope=ensemble.averaged(sums)[:-2].to(map.theta), moved=moved**0.5,
             objective=objective if flow.is_plain else None,
         )  # fmt: skip
 
