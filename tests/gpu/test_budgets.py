@@ -73,6 +73,24 @@ def test_a_step_copies_nothing_from_the_host_but_its_samples(second_step):
     assert parts["rest"].captures == 0
 
 
+@pytest.mark.parametrize("name", ["porous-2d", "ou-10d", "gmm-8d", "porous-mixture-10d"])
+def test_samples_of_the_philox_stream_are_made_where_they_are_wanted(name):
+    """From the second step on nothing is copied from the host, and it does not look."""
+    problem, map, options = load_problem(
+        name, "method.samples=1024", "method.block=16", "method.stream=philox",
+        "method.sampling=random", "method.redraw=step",
+    )  # fmt: skip
+    with pretended_gpu() as communicator, patch.object(sampler, "_GPU_CHUNK", 1024 // CHUNKS):
+        runner = PWGF.on(problem, map, options, communicator)
+        start = runner.start()
+        assert len(runner.samples(start.map, 0).chunks) == CHUNKS
+        before = communicator.counts()
+        runner.samples(start.map, 1)
+        drawn = communicator.counts() - before
+    assert drawn.kernels > 0
+    assert (drawn.uploads, drawn.reads) == (0, 0)
+
+
 def test_the_host_looks_six_times_a_step_beside_the_iterations(second_step):
     """At every tenth iteration of a plain solve; for each of two systems at its sums and at its
     residual, at the diagnostics, and at the error of the step."""
