@@ -5,7 +5,7 @@
 gpus() {
   local listed
   if [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
-    listed=$(tr ',' '\n' <<< "$CUDA_VISIBLE_DEVICES" | grep -c . || true)
+    listed=$(tr ',' '\n' <<< "$CUDA_VISIBLE_DEVICES" | grep -cE '^([0-9]+|GPU-.+|MIG-.+)$' || true)
   else
     listed=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU' || true)
   fi
@@ -25,5 +25,13 @@ numa_binding() {
   local wanted="${NUMA_BINDING:-node}"
   [ "$wanted" != none ] && [ "$(gpus)" != 0 ] && command -v numactl > /dev/null || return 0
   "$1" --help 2> /dev/null | grep -q -- --numa-binding || return 0
+  # torchrun would end where a rank cannot be bound, as in a container or beside fewer GPUs.
+  "${1%/*}/python" - "${RANKS:-$(default_ranks)}" "$wanted" 2> /dev/null <<< '
+import sys
+from torch.numa import binding
+options = binding.NumaOptions(affinity_mode=binding.AffinityMode(sys.argv[2]))
+for gpu in range(int(sys.argv[1])):
+    binding._get_validated_logical_cpus_to_bind_to(gpu_index=gpu, numa_options=options)
+' || return 0
   echo "--numa-binding=$wanted"
 }

@@ -25,6 +25,11 @@ class NumberedSamples:
         self._seed = seed
         self._uniforms(slice(0, 0), RandomStream.CHECK, 0)
 
+    @property
+    def on_devices(self) -> bool:
+        """Whether a GPU draws its own."""
+        return self._transform.on_devices
+
     @classmethod
     def of(cls, density: Density | None, *, device: torch.device, seed: int) -> Self | None:
         """Those of a density; None for none, and for samples in a file, which have an order and

@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
 
 from ..log import LOG
 
+_of_all_ranks = True
+
 
 def usable(device: torch.device) -> bool:
+    """Whether kernels are used on `device`: where they work, there and on all ranks."""
+    return _of_all_ranks and works(device)
+
+
+@contextmanager
+def unused() -> Iterator[None]:
+    """Torch computes everything inside, where its operations are to be counted."""
+    global _of_all_ranks
+    before, _of_all_ranks = _of_all_ranks, False
+    try:
+        yield
+    finally:
+        _of_all_ranks = before
+
+
+def works(device: torch.device) -> bool:
     """Whether kernels run on `device`: a CUDA device, Triton installed, and a first kernel that
     works there. Where that fails, as where Triton finds no C compiler, it is said once, and torch
     computes what the kernels would."""
     return device.type == "cuda" and _works(device)
+
+
+def agree(all_can: bool) -> None:
+    """All ranks use kernels or none does: sums that differ in rounding would let one rank end a
+    solve before another. `all_can`: whether they work on every rank."""
+    global _of_all_ranks
+    _of_all_ranks = all_can
 
 
 @cache

@@ -11,6 +11,7 @@ from torch import Tensor
 _TILE = 64  # rows of a tile of a sum over samples, at most
 _MOST_ROWS = 16  # of x, and of (x, 1) and a linear map's features before a block: no sums spill
 _MOST_FEATURES = 128  # of a linear map alone
+_MOST_UNITS = 64  # of a block, whose push every sixteen of them repeat
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class LinearizedChain:
         if self.block is None:
             return dimension <= _MOST_ROWS and len(self._features) <= _MOST_FEATURES
         few = self.features is None or len(self.features) <= _MOST_ROWS
-        return dimension < _MOST_ROWS and few
+        return dimension < _MOST_ROWS and few and len(self.block.activations) <= _MOST_UNITS
 
     @property
     def _features(self) -> Tensor:

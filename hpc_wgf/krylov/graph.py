@@ -54,8 +54,12 @@ class Replayed:
     def _recorded(self) -> torch.cuda.CUDAGraph | None:
         graph = torch.cuda.CUDAGraph()
         try:
-            # Another thread may pin memory meanwhile, which must not spoil the recording.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            # Where a recording ends with an error, torch leaves this thread on its stream. Another
+            # thread may pin memory meanwhile, which must not spoil the recording.
+            with (
+                torch.cuda.stream(torch.cuda.current_stream(self._device)),
+                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 self._step()
         except RuntimeError as error:
             self._records = False

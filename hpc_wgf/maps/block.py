@@ -9,7 +9,6 @@ O(min(d, h)³):
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Unpack
 
 import torch
@@ -111,6 +110,8 @@ class _BlockLinearizer(Linearizer):
 
     def __init__(self, map: BlockFlow, workspace: Workspace | None) -> None:
         self.W, self.U = map.W.detach().clone(), map.U.detach().clone()
+        # Row by row in memory, for a kernel; made here, so that another map refills it.
+        self.rows_of_U = self.U.contiguous()
         self.joined = torch.cat([self.W, map.b.detach()[:, None]], 1)
         (h, d), device = self.W.shape, self.W.device
         self.inner = weight_index(h, d, 0, h * d, device)
@@ -123,11 +124,6 @@ class _BlockLinearizer(Linearizer):
             places=[self.inner, self.outer],
             workspace=workspace,
         )
-
-    @cached_property
-    def rows_of_U(self) -> Tensor:
-        """U, row by row in memory."""
-        return self.U.contiguous()
 
     def chunk(self, storage: Tensor) -> Chunk:
         return _BlockChunk(self, storage)

@@ -75,13 +75,14 @@ def chain_of(chunk: Chunk) -> LinearizedChain | None:
 
 
 _TOGETHER = 1024  # samples whose products are summed first, on a GPU without Triton
+_MANY_ENTRIES = 128 * 128  # of a result whose tiles keep a GPU busy
 
 
 def sum_over_samples(a: Tensor, b: Tensor, out: Tensor) -> None:
     """`out` ← a bᵀ for a: (h, n) and b: (k, n), few rows of many samples. On a GPU the samples are
     cut into parts: a library would give all of them to the few tiles of the result."""
     n = a.shape[1]
-    if _few(a):
+    if _suits_a_library(a, b):
         torch.mm(a, b.T, out=out)
     elif availability.usable(a.device):
         kernels.sum_of_products(a, b, out)
@@ -94,6 +95,7 @@ def sum_over_samples(a: Tensor, b: Tensor, out: Tensor) -> None:
         torch.add(torch.bmm(left, right.mT).sum(0), rest, out=out)
 
 
-def _few(a: Tensor) -> bool:
-    """Whether a library's product of a, (h, n), does as well."""
-    return not a.is_cuda or a.shape[1] < 2 * _TOGETHER
+def _suits_a_library(a: Tensor, b: Tensor) -> bool:
+    """Whether a library's product does as well: of few samples, and of many rows, whose tiles keep
+    a GPU busy."""
+    return not a.is_cuda or a.shape[1] < 2 * _TOGETHER or len(a) * len(b) > _MANY_ENTRIES

@@ -55,8 +55,12 @@ class StandingGram:
         return self._linearizer.capturable
 
     def _begin(self, map: PushForward, ensemble: Ensemble) -> None:
+        # What is no longer wanted is freed before a budget for the new is taken from what is free.
+        self._iteration = self._held = self._taken = self._signature = self._linearizer = None
+        self._chunks, self._weights = [], []
+        if "product" in vars(self):
+            del self.product
         self._map, self._sizes, self._linearizer = map, ensemble.sizes, map.linearizer()
-        self._chunks, self._signature = [], None
 
     def linearize(self, k: int, z: Tensor, budget: int | None) -> Linearization:
         """The linearisation at the samples of chunk k, (n_chunk, d); see `Linearizer.linearize`.

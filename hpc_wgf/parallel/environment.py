@@ -6,7 +6,7 @@ import os
 
 from ..errors import InputError
 from .communicator import Communicator, LocalCommunicator
-from .gpus import Resource, device_of, refuse_unfit
+from .gpus import Resource, device_of, settle
 from .launcher import Launcher, find_place
 from .mpi import MPICommunicator
 from .mpi_library import mpi_place
@@ -38,7 +38,7 @@ def communicator_from_environment(device: str = "auto", comm: str = "auto") -> C
     if comm == "mpi" or (comm == "auto" and place.launcher.is_mpi):
         place = mpi_place(place)
         ranks = MPICommunicator(device_of(device, place), Patience.of())
-        refuse_unfit(ranks.gather(Resource.of(ranks.device)))
+        settle(ranks.gather(Resource.of(ranks.device)))
         _entered = ranks
     elif place.launcher is Launcher.NONE or (place.launcher is Launcher.SLURM and place.size == 1):
         return LocalCommunicator(device_of(device, place))

@@ -12,6 +12,7 @@ from typing import Self
 import torch
 
 from ..errors import InputError, PlaceError
+from ..gpu import availability
 from .launcher import Place
 
 
@@ -29,6 +30,8 @@ class Resource:
     """What no two GPUs have in common, the UUID."""
     visible: int = 0
     """GPUs that the process sees."""
+    kernels: bool = False
+    """Whether Triton's kernels work on its GPU."""
 
     @classmethod
     def of(cls, device: torch.device) -> Self:
@@ -37,7 +40,10 @@ class Resource:
         if device.type != "cuda":
             return cls(host, device.type)
         found = torch.cuda.get_device_properties(device)
-        return cls(host, device.type, found.name, str(found.uuid), torch.cuda.device_count())
+        return cls(
+            host, device.type, found.name, str(found.uuid), torch.cuda.device_count(),
+            availability.works(device),
+        )  # fmt: skip
 
 
 def device_of(name: str, place: Place) -> torch.device:
@@ -127,3 +133,10 @@ def in_words(ranks: Sequence[Resource]) -> str:
     share = f"{len(ranks)} of {there} GPUs" if there > len(ranks) else f"{there} GPU(s)"
     models = Counter(each.name for each in ranks)
     return f"{number} on {share}: {', '.join(sorted(models))}"
+
+
+def settle(ranks: Sequence[Resource]) -> None:
+    """Refuse what does not fit together, see `refuse_unfit`, and use the kernels of GPUs where
+    they work on all of them."""
+    refuse_unfit(ranks)
+    availability.agree(all(each.kernels or each.kind != "cuda" for each in ranks))

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..errors import CommunicationError, MissingRankError
 from ..recordings import drop_all
-from .gpus import Resource, refuse_unfit
+from .gpus import Resource, settle
 from .launcher import Place
 from .meeting import Meeting
 from .pairwise import pairwise_sum
@@ -82,7 +82,7 @@ class TorchCommunicator:
         # that of a long step.
         self._meeting.await_all(_STARTED)
         found = self._meeting.told([f"{_STARTED}/{rank}" for rank in range(self.size)])
-        refuse_unfit([Resource(**json.loads(each)) for each in found])
+        settle([Resource(**json.loads(each)) for each in found])
 
     def _connect(self) -> None:
         backend = "nccl" if self.capturable else "gloo"

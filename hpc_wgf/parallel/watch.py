@@ -98,6 +98,8 @@ class Watch:
                 found = self._store_lost() if gone else self._look()
             except RuntimeError:  # torch's DistNetworkError and DistStoreError
                 found = self._store_lost()
+            if self._stopped.is_set():  # The run has ended meanwhile.
+                return
             if self.first_has_left and found is not None and found.store_lost:
                 return
             if found is not None:

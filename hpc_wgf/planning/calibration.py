@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def _ranks(row: dict[str, Any]) -> int:
 
 
 def _with_rates(device: Device, row: dict[str, Any]) -> Device:
-    """Rate and bandwidth by T = flops/rate + moved/bandwidth; `row`: that of the fewest ranks."""
+    """Rate and bandwidth by T = flops/rate + moved/bandwidth; `row`: that of the fewest ranks. What
+    matrix products move is in `moved` too, so that nothing else holds them up."""
     rate = 1e9 * row["matmul_gflops"]
     rest = row["seconds"] - row["seconds_all_reduce"] - row["flops"] / rate
     faster = rate / device.rate(torch.float64, tf32=False)
@@ -48,6 +50,7 @@ def _with_rates(device: Device, row: dict[str, Any]) -> Device:
         device,
         share=device.share * faster,
         bandwidth=row["bytes_moved"] / rest if rest > 0 else device.bandwidth,
+        product_bandwidth=math.inf if rest > 0 else device.product_bandwidth,
     )
 
 

@@ -60,8 +60,8 @@ def seconds_of_step(
     """Seconds of a step, by what they are spent on.
 
     `partition`: the samples of the rank. `kept_share`: the share of them whose linearisation is
-    kept. Samples are drawn by the host, whatever the device. A GPU computes while the host starts
-    what comes next: that takes time of its own only where it takes longer.
+    kept. Samples are drawn by the host, but for those that a GPU draws in a moment. A GPU computes
+    while the host starts what comes next: that takes time of its own only where it takes longer.
     """
     problem, n = job.problem, job.options.samples
     work, m, seen = cost_model.work, partition.step.samples, partition.evaluation.samples
@@ -87,7 +87,7 @@ def seconds_of_step(
     return {
         **computing,
         "starting operations": max(0.0, calls - hidden),
-        "drawing samples": m * work.drawing,
+        "drawing samples": 0.0 if device.is_gpu and work.drawn_on_gpus else m * work.drawing,
         "preconditioners": counts.preconditioners * made,
         "all-reduces": sum(often * all_reduce(size, device, nodes) for size, often in sums),
         "ring of particles": ring / _slowest(device, nodes).bandwidth if ring else 0.0,

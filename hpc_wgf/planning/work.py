@@ -8,7 +8,8 @@ from functools import partial
 
 import torch
 
-from ..choices import Route
+from ..choices import Route, Stream
+from ..ensemble.numbered import NumberedSamples
 from ..interactions.tiles import pair_sums
 from ..maps import carried_by
 from ..parallel import RandomStream, SampleBlocks
@@ -45,6 +46,8 @@ class WorkPerSample:
     """Carrying a sample through a frozen stage of the map."""
     drawing: float
     """Seconds to draw a sample, measured on this machine."""
+    drawn_on_gpus: bool
+    """Whether a GPU draws its own."""
 
 
 def work_per_sample(job: Job, few: OneStep, more: OneStep) -> WorkPerSample:
@@ -65,6 +68,7 @@ def work_per_sample(job: Job, few: OneStep, more: OneStep) -> WorkPerSample:
         solves=more.solves,
         stage=a_sample(_carrying(few), _carrying(more)),
         drawing=_drawing(job),
+        drawn_on_gpus=(numbered := _numbered(job)) is not None and numbered.on_devices,
     )
 
 
@@ -116,14 +120,25 @@ def _pair(taken: OneStep) -> Work:
 
 def _drawing(job: Job) -> float:
     """Seconds that the host takes to draw a sample, in blocks as the job has them."""
-    options, start = job.options, job.problem.start
+    options, start, numbered = job.options, job.problem.start, _numbered(job)
     size = min(_MOST_DRAWN, SampleBlocks.automatic(options.samples, options.block).size)
     blocks = SampleBlocks(max(size, _LEAST_DRAWN), size)
 
     def draw() -> float:
         begun = time.perf_counter()
-        z = blocks.draw(start.sample, range(blocks.count), seed=0, stream=RandomStream.CHECK)
+        all_blocks, stream = range(blocks.count), RandomStream.CHECK
+        if numbered is None:
+            z = blocks.draw(start.sample, all_blocks, seed=0, stream=stream)
+        else:
+            z = numbered.of_blocks(blocks, all_blocks, stream, 0)
         z.to(options.torch_dtype)
         return time.perf_counter() - begun
 
     return min(draw() for _ in range(3)) / blocks.total
+
+
+def _numbered(job: Job) -> NumberedSamples | None:
+    """The samples of the philox stream, where that is asked for."""
+    if job.options.stream is not Stream.PHILOX:
+        return None
+    return NumberedSamples.of(job.problem.start, device=torch.device("cpu"), seed=0)

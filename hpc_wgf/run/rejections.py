@@ -36,7 +36,9 @@ class Rejections:
         last = None if self._last is None else self._last.samples
         same = samples is not None and last is not None and samples.are_those_of(last)
         self._unchanged = self._unchanged + 1 if same else 0
-        self._last = rejected
+        # Its frames would keep the system that could not be solved.
+        rejected.__cause__ = rejected.__context__ = None
+        self._last = rejected.with_traceback(None)
         self.count += 1
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -21,6 +22,7 @@ from hpc_wgf.maps import (
 )
 from hpc_wgf.maps import chunk as chunk_module
 from hpc_wgf.matrix_field import MatrixField
+from hpc_wgf.parallel.gpus import Resource, settle
 
 N = 50
 MAPS = {
@@ -73,7 +75,7 @@ def test_a_product_is_that_of_torch(name, dtype, bound, monkeypatch):
         J.gram(linearizer.direction(v), plain, field)
         with kernels_used() as counts:
             if name not in FUSED:
-                monkeypatch.setattr(chunk_module, "_few", lambda a: False)
+                monkeypatch.setattr(chunk_module, "_suits_a_library", lambda a, b: False)
             J.gram(linearizer.direction(v), fused, field)
         assert bool(counts["gram"]) == (name in FUSED)
         assert bool(counts["sum_of_products"]) == (name not in FUSED)
@@ -82,8 +84,39 @@ def test_a_product_is_that_of_torch(name, dtype, bound, monkeypatch):
         assert float((fused - plain).abs().max()) <= bound * float(plain.abs().max())
 
 
+@pytest.mark.parametrize("name", sorted(FUSED))
+def test_a_linearisation_that_is_filled_anew_is_that_of_the_new_map(name):
+    """At the addresses of the first, where a recorded graph finds it."""
+    first, second = perturb(MAPS[name](), 0.3), perturb(MAPS[name](), 0.3)
+    second.set_theta(first.get_theta().neg())
+    z, v = torch.randn(N, first.dimension), torch.randn(first.parameter_count())
+    J = first.linearize(z)
+    linearizer = J.linearizer
+    expected, filled = linearizer.packed(), linearizer.packed()
+    second.linearize(z).gram(linearizer.direction(v), expected)
+    with kernels_used():
+        J.gram(linearizer.direction(v), filled)
+        linearizer.refill(second)
+        J.refill(z)
+        filled.zero_()
+        J.gram(linearizer.direction(v), filled)
+    assert float((filled - expected).abs().max()) <= 1e-14 * float(expected.abs().max())
+
+
+def test_all_ranks_use_kernels_or_none_does():
+    card = Resource("n1", "cuda", kernels=True)
+    try:
+        for others, used in ((card, True), (replace(card, card="2", kernels=False), False)):
+            settle([replace(card, card="1"), others])
+            with patch.object(availability, "_works", lambda device: True):
+                assert availability.usable(torch.device("cuda")) == used
+        settle([Resource("n1", "cpu"), Resource("n1", "cpu")])
+    finally:
+        availability.agree(True)
+
+
 def test_sums_are_cut_into_parts_where_there_is_no_triton(monkeypatch):
-    monkeypatch.setattr(chunk_module, "_few", lambda a: False)
+    monkeypatch.setattr(chunk_module, "_suits_a_library", lambda a, b: False)
     a, b = torch.randn(5, 2500), torch.randn(7, 2500)
     out = torch.empty(7, 5).T  # as matrices of a packed vector are stored
     chunk_module.sum_over_samples(a, b, out)
