@@ -21,7 +21,7 @@ from ..maps import MapState
 from ..methods.base import Setting
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
 from ..problems import is_known
-from ..pushed import StoredPath
+from ..pushed import StoredPath, check_start
 from ..run.layout import Layout
 from ..store import StoredRun, open_run
 from .divergence_to_exact import PATHS, ExactDivergence, exact_divergence
@@ -64,6 +64,7 @@ class Trajectory(StoredPath):
             instead = f"{objects}, or {allowed}"
             run_file = parse_stored(tables, trust=trust, store=run.path, instead=instead)
             spec = build(run_file, trust=trust)
+        check_start(run, spec.problem)
         return cls(run, spec)
 
     @cached_property

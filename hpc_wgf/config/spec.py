@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
@@ -31,9 +32,9 @@ class RunSpec(NamedTuple):
     """The options of the method that moves the parameters, of one of `config.methods.METHODS`."""
 
 
-def build(run_file: RunFile, *, trust: bool = False) -> RunSpec:
+def build(run_file: RunFile, *, trust: bool = False, begun_from: tuple[Path, ...] = ()) -> RunSpec:
     """Problem, map and method of a run file. `trust`: import and call the code of users that the
-    store of its start names, where it begins from one.
+    store of its start names, where it begins from one. `begun_from`: the stores that begin from it.
 
     Errors: `InputError` naming what does not fit.
     """
@@ -42,19 +43,28 @@ def build(run_file: RunFile, *, trust: bool = False) -> RunSpec:
     start = run_file.problem.start
     stored = None
     if isinstance(start, RunStartTable):
-        stored = _stored(start, run_file.problem.dimension, trust=trust)
+        stored = _stored(start, run_file.problem.dimension, trust, begun_from)
     problem = run_file.problem.build(stored)
     return RunSpec(problem, map_of(run_file, problem), run_file.method)
 
 
-def _stored(table: RunStartTable, dimension: int, *, trust: bool) -> StoredDensity:
+def _stored(
+    table: RunStartTable, dimension: int, trust: bool, begun_from: tuple[Path, ...]
+) -> StoredDensity:
     """The density of a stored run. Errors: `InputError` for what is no store, or names code of a
-    user without `trust`, for another dimension, and for times outside of the run."""
-    from ..pushed import StoredDensity, StoredPath
+    user without `trust`, for another dimension, times outside of the run, and a store that begins
+    from itself."""
+    from ..pushed import StoredDensity, StoredPath, check_start
     from ..store import open_run
 
     run = open_run(table.path)
     run.check_resumable()
+    here = Path(run.path).resolve()
+    if here in begun_from:
+        raise InputError(
+            f"{run.path} says that it began from itself: the store that it began from has been "
+            "replaced; put that back"
+        )
     own = run.attributes["dimension"]
     if own != dimension:
         raise InputError(
@@ -67,7 +77,9 @@ def _stored(table: RunStartTable, dimension: int, *, trust: bool) -> StoredDensi
         tables, trust=trust, store=run.path, instead="say --trust, in Python load_problem(…, "
         "trust=True)"
     )  # fmt: skip
-    return StoredDensity(StoredPath(run, *build(run_file, trust=trust)), table.time)
+    spec = build(run_file, trust=trust, begun_from=(*begun_from, here))
+    check_start(run, spec.problem)
+    return StoredDensity(StoredPath(run, *spec), table.time)
 
 
 def map_of(run_file: RunFile, problem: Problem) -> PushForward:

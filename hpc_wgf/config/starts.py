@@ -201,8 +201,8 @@ class RunStartTable(Table):
     """Tag that selects this start."""
     path: str
     """The store. Relative paths begin at the working directory; a store keeps whole ones."""
-    time: Annotated[Number, Unit("time")] | None = None
-    """Any time of that run; left out, the last stored one."""
+    time: Annotated[Number, Unit("time")]
+    """Any time of that run, which may itself go on later."""
 
     def build(self, dimension: int) -> Density:
         raise InputError(

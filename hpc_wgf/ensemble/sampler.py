@@ -98,7 +98,9 @@ class Sampler:
         self._numbered, self._numbered_proposal = map(numbered, wanted)
         aside = may_be_drawn_aside(source) and self._numbered is None
         ahead = are_drawn_ahead(communicator.device) and aside
-        self._ahead = DrawnAhead(communicator.device, dtype) if ahead else None
+        # A stored map carries samples in float64.
+        precision = dtype if as_carried(start) is None else torch.float64
+        self._ahead = DrawnAhead(communicator.device, precision) if ahead else None
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:

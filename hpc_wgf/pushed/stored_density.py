@@ -13,8 +13,9 @@ from torch import Tensor
 from ..cloud import Cloud
 from ..errors import InputError
 from ..maps import PushForward
-from ..problems import Density, as_carried, is_known, origin_of
+from ..problems import Density, Problem, as_carried, is_known, origin_of
 from ..problems.densities import Moments
+from ..store import StoredRun
 from .stored_path import StoredPath
 
 
@@ -139,3 +140,14 @@ def _digest(path: StoredPath, time: float) -> str:
         if (velocity := run.velocity(row)) is not None:
             found.update(velocity.tobytes())
     return found.hexdigest()[:16]
+
+
+def check_start(run: StoredRun, problem: Problem) -> None:
+    """Errors: `InputError` where `run` began from another store, and that now has another density
+    than it had then."""
+    kept, found = run.attributes["objects"].get("start density"), repr(problem.start)
+    if as_carried(problem.start) is not None and kept not in (None, found):
+        raise InputError(
+            f"{run.path} began with {kept}, and its start is {found} now: the store that it began "
+            "from has changed; put that back"
+        )

@@ -91,8 +91,7 @@ class StoredPath:
     def map_at(self, time: float) -> MapAt:
         """T(t) at any time of the run as a function. Errors: as for `at`."""
         path = self.at(time)
-        near = int(np.searchsorted(self.times, time))
-        folded = self.run.column("folded")[max(0, near - 1) : near + 1]
+        folded = self.run.column("folded")[list(self.rows(time))]
         return MapAt(self.problem, time, path, folded=int(np.nanmax(folded, initial=0.0)))
 
     def map(self, time: float) -> MapState:

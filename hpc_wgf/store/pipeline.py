@@ -71,7 +71,8 @@ class RowPipeline:
         seen = torch.tensor([failed, *done], device=self._communicator.device)
         failures, *ranks = self._communicator.sum(seen).tolist()
         if failures:
-            self._closed = True
+            # No rank writes any more once the first of them leaves, and may clean up.
+            self.close()
             with agreed(self._communicator), self._explained:
                 if self._failure is not None:
                     raise self._failure

@@ -1,7 +1,7 @@
 """The files of many runs in one folder, and how far each run is.
 
-Every run has three: its run file NAME.toml, its store NAME.zarr, and NAME.log, what its last
-attempt said. They alone tell how far it is, whoever has run it: this machine or a cluster's jobs.
+Every run has three: its run file NAME.toml, its store NAME.zarr, and NAME.log, what its attempts
+said. They alone tell how far it is, whoever has run it: this machine or a cluster's jobs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # Lines that go on with one begin with two spaces.
 _REASON = re.compile(r"^error: (.*(?:\n  .*)*)", re.MULTILINE)
+ATTEMPT = "== the run begins, or goes on"
+"""The line of a log before what an attempt says."""
+_BUSY = "is being written by another process"
 _LONGEST = 300  # characters of a reason
 
 
@@ -69,7 +72,7 @@ class RunFiles:
 
     @property
     def log(self) -> Path:
-        """What the last attempt said."""
+        """What the attempts said."""
         return self.folder / f"{self.name}.log"
 
     def progress(self) -> Progress:
@@ -92,13 +95,21 @@ class RunFiles:
         return Progress(State.HALF if begun else State.WAITING, None, summary)
 
     def reason(self) -> str | None:
-        """The error with which the last attempt ended, by its log; None where it did not."""
+        """The error with which the last attempt ended, by its log; None where it did not, or found
+        the run at work."""
+        found = [each for each in self._errors() if _BUSY not in each]
+        return _one_line(found[-1]) if found else None
+
+    def is_run_by_another(self) -> bool:
+        """Whether the last attempt found the run at work in another process."""
+        return any(_BUSY in each for each in self._errors())
+
+    def _errors(self) -> list[str]:
         try:
             said = self.log.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
-            return None
-        found = _REASON.findall(said)
-        return _one_line(found[-1]) if found else None
+            return []
+        return _REASON.findall(said.rpartition(ATTEMPT)[2])
 
 
 def _one_line(text: str) -> str:

@@ -15,7 +15,7 @@ from ..report import Summary
 from ..results.html import document, figures, pictures, save_page, table
 from ..store import open_run
 from .folder import RunFiles, State
-from .grid import Planned
+from .grid import Planned, fit
 
 PAGE = "gallery.html"
 """The name of the page in the folder of the runs."""
@@ -30,7 +30,7 @@ def named(item: str) -> Planned:
     name, colon, setting = item.partition(":")
     tables = with_settings(catalogue.tables_of(name), [setting] if colon else [])
     parse(tables)
-    label = Path(name).stem + (f"-{setting.partition('=')[2]}" if colon else "")
+    label = Path(name).stem + (f"-{fit(setting.partition('=')[2])}" if colon else "")
     return Planned(label, {}, {}, with_whole_paths(tables))
 
 

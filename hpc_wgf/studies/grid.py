@@ -21,6 +21,11 @@ _LONGEST = 120  # characters of a run's name
 _UNFIT = re.compile(r"[^A-Za-z0-9.+=_-]+")  # in names of files, whatever shell reads them
 
 
+def fit(text: str) -> str:
+    """A text as a part of the name of a file."""
+    return _UNFIT.sub("-", text.strip(_QUOTES))[:_LONGEST]
+
+
 @dataclass(frozen=True)
 class Axis:
     """A key of run files and the values that it is to take."""

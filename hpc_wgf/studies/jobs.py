@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RunError
-from .folder import RunFiles
+from .folder import ATTEMPT, RunFiles
 
 _LOOK = 0.05  # seconds between two looks at the processes
 STOPPED = 75
@@ -64,7 +64,9 @@ def carry_out(
 def _started(files: RunFiles, options: Sequence[str], tell: Tell) -> _Job:
     tell(files, "begins")
     try:
-        with files.log.open("wb") as log:
+        with files.log.open("ab") as log:
+            log.write(f"{ATTEMPT}\n".encode())
+            log.flush()
             process = subprocess.Popen(
                 command_of(files, options),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -86,6 +88,9 @@ def _ended(job: _Job, tell: Tell) -> bool:
     elif status == STOPPED or job.told:
         tell(job.files, "stopped, to go on later")
     else:
+        if job.files.is_run_by_another():
+            tell(job.files, "is run by another process")
+            return True
         if job.files.reason() is None:
             how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
             _add_to(job.files.log, f"error: the run {how}\n")

@@ -21,7 +21,7 @@ OU = [
 ]  # fmt: skip
 
 
-def start(path: Path, more: str = "") -> str:
+def start(path: Path, more: str = ", time=0.5") -> str:
     """The setting of a start from a store."""
     return f'problem.start={{kind="run", path="{path}"{more}}}'
 
@@ -218,3 +218,36 @@ def test_a_folded_map_and_circles_are_no_start(first, monkeypatch):
     object.__setattr__(run.problem, "periods", object())
     with pytest.raises(wgf.InputError, match="go round circles"):
         run.density_at()
+
+
+def test_a_store_that_has_changed_is_not_read_as_another_start(first, second, tmp_path):
+    """The run that began from it would silently be that of another density."""
+    kept = tmp_path / "kept"
+    first.rename(kept)
+    try:
+        with pytest.raises(wgf.InputError, match="no store at"):
+            wgf.open_run(second).sample(3, 1.0)
+        solved("run", *OU, "--set", "problem.until=0.5", "--set", "method.seed=5", "--out", first)
+        with pytest.raises(wgf.InputError, match="has changed; put that back") as caught:
+            wgf.open_run(second).sample(3, 1.0)
+        assert "\n" not in str(caught.value)
+        shutil.rmtree(first)
+        shutil.copytree(second, first)
+        with pytest.raises(wgf.InputError, match="says that it began from itself"):
+            wgf.load_problem("ou-2d", start(first))
+    finally:
+        shutil.rmtree(first, ignore_errors=True)
+        kept.rename(first)
+    assert len(wgf.open_run(second).sample(3, 1.0).x) == 3
+
+
+def test_folds_of_other_rows_are_no_matter_at_a_stored_time(first, monkeypatch):
+    run = wgf.open_run(first)
+    column = run.column
+    monkeypatch.setattr(
+        type(run), "column",
+        lambda self, key: np.array([0.0, 3.0, 0.0]) if key == "folded" else column(key),
+    )  # fmt: skip
+    assert run.density_at(0.5).time == 0.5
+    with pytest.raises(wgf.InputError, match="has folded at 3"):
+        run.density_at(0.4)
