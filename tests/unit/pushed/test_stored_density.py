@@ -123,7 +123,7 @@ def test_another_file_in_its_place_is_noticed(first, tmp_path):
 def test_a_store_keeps_the_whole_path(first, monkeypatch):
     monkeypatch.chdir(first.parent)
     stored = load("ou-2d", [start(Path(first.name))]).stored()
-    assert stored["problem"]["start"] == {"kind": "run", "path": str(first), "time": None}
+    assert stored["problem"]["start"] == {"kind": "run", "path": str(first), "time": 0.5}
 
 
 def test_samples_alone_stay_without_density(tmp_path):
@@ -134,7 +134,7 @@ def test_samples_alone_stay_without_density(tmp_path):
             "--set", "method.step=0.1"]  # fmt: skip
     samples = f'problem.start={{kind="samples", path="{tmp_path / "x.npy"}"}}'
     solved("run", *flow, "--set", samples, "--set", "problem.until=0.2", "--out", tmp_path / "a")
-    more = ["--set", "problem.until=0.3", "--set", start(tmp_path / "a")]
+    more = ["--set", "problem.until=0.3", "--set", start(tmp_path / "a", ", time=0.2")]
     solved("run", *flow, *more, "--out", tmp_path / "b")
     run = wgf.open_run(tmp_path / "b")
     assert not is_known(run.problem.start)
@@ -156,14 +156,14 @@ def test_code_that_the_other_store_names_is_asked_for(tmp_path, monkeypatch):
     assert here("run", "ou-2d", "--set", own, *small, "--out", "own").returncode == 0
     Path("ran").unlink()
     sys.modules.pop("mine")
-    on = ["--set", start(Path("own")), *small]
+    on = ["--set", start(Path("own"), ", time=0.1"), *small]
     for command in (["run", "ou-2d", *on, "--out", "next"], ["plan", "ou-2d", *on]):
         said = here(*command)
         assert said.returncode == 2
         assert said.stderr.count("\n") == 1
         assert "mine:V. If you know what that is, say --trust" in said.stderr
     with pytest.raises(wgf.InputError, match="trust=True"):
-        wgf.load_problem("ou-2d", start(Path("own")))
+        wgf.load_problem("ou-2d", start(Path("own"), ", time=0.1"))
     assert not Path("ran").exists()
     assert here("run", "ou-2d", *on, "--out", "next", "--trust").returncode == 0
     said = here("resume", "next", "--until", "0.2")
@@ -179,9 +179,10 @@ def test_code_that_the_other_store_names_is_asked_for(tmp_path, monkeypatch):
     [
         (", time=0.7", [], r"t = 0.7 is outside of .* from t = 0 to 0.5"),
         (", time=true", [], "problem.start.time = true: expected a number"),
-        (", tim=0.5", [], "did you mean 'time'"),
-        ("", ["problem.dimension=3"], "has dimension 2 but the problem has dimension 3"),
-        ("", ["problem.periods=[1.0, 0]"], "has not the period 1 of coordinate 0"),
+        (", time=0.5, tim=0.5", [], "did you mean 'time'"),
+        ("", [], "problem.start.time: missing"),
+        (", time=0.5", ["problem.dimension=3"], "has dimension 2 but the problem has dimension 3"),
+        (", time=0.5", ["problem.periods=[1.0, 0]"], "has not the period 1 of coordinate 0"),
     ],
 )
 def test_what_does_not_fit_gets_a_line(first, more, settings, words):
@@ -199,7 +200,9 @@ def test_what_is_no_stored_run_gets_a_line(first, tmp_path):
     wgf.solve(problem, wgf.Affine(2), wgf.PWGFOptions(samples=50), tmp_path / "python")
     with pytest.raises(wgf.InputError, match=r"from Python objects.*density_at"):
         wgf.load_problem("ou-2d", start(tmp_path / "python"))
-    target = f'problem.energy=[{{kind="samples", draw_from={{kind="run", path="{first}"}}}}]'
+    target = (
+        f'problem.energy=[{{kind="samples", draw_from={{kind="run", path="{first}", time=0}}}}]'
+    )
     with pytest.raises(wgf.InputError, match="is the start of a problem, and no other part"):
         wgf.load_problem("ou-2d", target)
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from hpc_wgf.studies import jobs
-from hpc_wgf.studies.folder import RunFiles, State
+from hpc_wgf.studies.folder import ATTEMPT, RunFiles, State
 
 PROGRAMS = {
     "sound": "print('all is well')",
@@ -72,3 +72,13 @@ def test_a_reason_is_one_short_line(runs):
     runs["sound"].log.write_text(f"error: first\nerror: {'long ' * 100}\n")
     assert len(runs["sound"].reason()) == 300
     assert runs["sound"].reason().startswith("long long")
+
+
+def test_a_run_that_another_process_has_in_hand_has_not_failed(runs):
+    """Its own attempt goes on, or has ended with what stands before."""
+    busy = "error: the store is being written by another process: wait for it or end it\n"
+    runs["sound"].log.write_text(f"{ATTEMPT}\nat work\n{ATTEMPT}\n{busy}")
+    assert runs["sound"].is_run_by_another()
+    assert runs["sound"].reason() is None
+    runs["sound"].log.write_text(f"{ATTEMPT}\nerror: before\n{ATTEMPT}\nat work\n")
+    assert runs["sound"].reason() is None

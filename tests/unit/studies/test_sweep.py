@@ -18,6 +18,7 @@ import hpc_wgf as wgf
 from hpc_wgf.config import build, catalogue, load
 from hpc_wgf.config.toml import with_settings
 from hpc_wgf.studies.against import lines
+from hpc_wgf.studies.folder import ATTEMPT
 from hpc_wgf.studies.grid import Axis, Grid
 from hpc_wgf.studies.sweep import Sweep
 
@@ -242,7 +243,9 @@ def test_the_script_takes_the_files_of_its_task(tmp_path):
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         said = done.stdout if log is None else log.read_text()
+        # A log of a run holds what each of its attempts said.
+        begun = "" if log is None else f"{ATTEMPT}\n"
         assert said == (
-            f"would run: bash launch/torchrun.sh run b=1,2.toml --out {tmp_path}/{store} --resume "
-            "--device cpu\n"
+            f"{begun}would run: bash launch/torchrun.sh run b=1,2.toml --out {tmp_path}/{store} "
+            "--resume --device cpu\n"
         )
