@@ -85,7 +85,7 @@ def test_wells_with_default_features(name, bound):
 
 
 def test_the_papers_planar_flow(tmp_path):
-    summary, stored, _ = run("ou-10d-planar", tmp_path, "problem.until=0.3")
+    summary, stored, _ = run("ou-10d-planar", tmp_path, "problem.until=0.2")
     assert summary.parameters == 60 * 21
     assert max(summary.map_error_relative) <= 3e-2
     assert falls(stored.column("step_energy"))
