@@ -210,7 +210,7 @@ def _forked(program: list[str], ranks: int, timeout: float, more: dict[str, str]
         for file in told:
             file.touch()
         statuses = _forks().run(
-            program=program, environments=environments, out=str(told[0]), err=str(told[1]),
+            program=program, environments=environments, folder=os.getcwd(), out=str(told[0]), err=str(told[1]),
             timeout=timeout,
         )  # fmt: skip
         out, err = (file.read_text(errors="replace") for file in told)

@@ -57,7 +57,8 @@ class Recorder:
             stage=stage,
         )
         self._before, self._steps = {}, []
-        if row.last:
+        # From the first row on a run that is killed has begun.
+        if row.last or self._writer.rows == 1:
             self._writer.finish()
 
     def on_stop(self, state: State[Any], memory: Memory, seconds: float) -> None:

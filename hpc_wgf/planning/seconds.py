@@ -33,6 +33,9 @@ class Nodes:
     """Ranks of a node."""
 
 
+_SEEN = 8.0  # bytes by which ranks see how far the rows are that are on their way to the disk
+
+
 def reduced_in_a_step(
     cost_model: CostModel, counts: Counts, ranks: int
 ) -> list[tuple[float, float]]:
@@ -45,7 +48,7 @@ def reduced_in_a_step(
         sums += [
             (float(size), counts.preconditioners) for size in cost_model.preconditioner.reduced
         ]
-    return sums
+    return [*sums, (_SEEN, 1.0)]
 
 
 def seconds_of_step(

@@ -4,8 +4,8 @@ A program's start is its imports, seconds of every rank that has a few tenths of
 compute. So tests that ask what ranks compute, and not how they are launched, have them forked.
 
 Usage: forked.py, reading lines of JSON from standard input, one for every job: `program`, the
-arguments of a Python that would run it; `environments`, the variables of each rank; `out` and
-`err`, files; `timeout`, seconds. It answers each job by one line, the statuses of its ranks or null
+arguments of a Python that would run it; `environments`, the variables of each rank; `folder`, where
+they work; `out` and `err`, files; `timeout`, seconds. It answers each job by one line, the statuses of its ranks or null
 where they took too long, and ends with its input.
 """
 
@@ -48,7 +48,7 @@ def serve() -> None:
         for environment in job["environments"]:
             child = os.fork()
             if child == 0:
-                _run(job["program"], environment, job["out"], job["err"])
+                _run(job["program"], environment, job)
                 return
             ranks.append(child)
         print(json.dumps(_ended(ranks, time.monotonic() + job["timeout"])), flush=True)
@@ -78,12 +78,13 @@ def _signal(processes, number: int) -> None:
         os.kill(process, number)
 
 
-def _run(program: list[str], environment: dict[str, str], out: str, err: str) -> None:
+def _run(program: list[str], environment: dict[str, str], job: dict) -> None:
     """The program, in this process, as a Python of its own would run it."""
-    for stream, target in ((0, os.devnull), (1, out), (2, err)):
+    for stream, target in ((0, os.devnull), (1, job["out"]), (2, job["err"])):
         file = os.open(target, (os.O_WRONLY | os.O_APPEND) if stream else os.O_RDONLY)
         os.dup2(file, stream)
         os.close(file)
+    os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(environment)
     sys.path[1:1] = environment.get("PYTHONPATH", "").split(os.pathsep)

@@ -42,7 +42,7 @@ MAPS = {
 """Their maps."""
 WEIGHTED = "weighted"
 PROXIMAL = "proximal"
-STEPS = wgf.ImplicitOptions(samples=200, step_size=0.02, tolerance=3e-2)
+STEPS = wgf.ImplicitOptions(samples=64, step_size=0.05, rtol=1e-2, block=16)
 
 
 CORE = wgf.Problem([wgf.InternalEnergy(3.0)], wgf.Gaussian(8, 0.0, 0.1), until=0.1)

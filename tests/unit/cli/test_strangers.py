@@ -77,7 +77,7 @@ def test_libraries_are_not_taken_from_the_working_folder(folder, launched):
     """A picture imports matplotlib when it is drawn, and ran what lay there."""
     arguments = ["report", "plain", "--picture", "plain.png"]
     if launched == "module":
-        done = cli(*arguments)
+        done = cli(*arguments, launcher="none")
     else:
         script = Path(sys.executable).parent / "hpc-wgf"
         done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
