@@ -4,8 +4,8 @@
 
 by preconditioned MINRES. A step is taken where |g| falls in the norm of M⁻¹, M the preconditioner,
 or the objective does, and where the map folds neither at the step's samples nor at held-out ones;
-else μ is multiplied by 10. It is divided by 4 where it has been raised and |g| falls well, and
-where it has not and |g| falls slowly: with the smallest μ, steps along motions that hardly move a sample would follow the noise of the samples.
+else μ is multiplied by 10. It is divided by 4 where it has been raised or |g| falls slowly, if g is
+as H has told: with the smallest μ, steps along motions that hardly move a sample would follow the noise of the samples.
 Where ηᵀHη ≤ 0, which rotations bring about, the positive form of H is taken (see `curvature`). The
 stage is solved once a step, well solved for, moves the samples by `rtol` of what the step has moved
 them, or of a thousandth of the start's spread; or by a given length. Rounding of x bounds both.
@@ -36,6 +36,7 @@ _OF_CONDITION = 1e-3  # the first, over the reciprocal condition of the start,
 _LEAST = 1e-4  # and the least over it
 _RESOLVED = 1e2  # μ over the first up to which a short step says that the stage is solved
 _FALL, _SLOWLY = 0.1, 0.3
+_TOLD = 0.5  # of |g|, up to which another g than H told is borne where μ is lowered
 _SOLVED = 0.5  # true residual of a solve up to which its step is told short
 _ROUNDING = 8.0  # of x, in units of the last place
 _FORCING = 0.1  # ‖r‖/‖g‖ of a solve
@@ -124,8 +125,7 @@ class _Iteration:
             reached = self._tried(eta)
             short = self._solved and moved <= self._short() and self._mu <= _RESOLVED * first
             if reached is not None:
-                slow = self._merit(reached.slope) > _SLOWLY * self._merit(self._point.slope)
-                if slow is not (self._mu > first):
+                if self._may_be_lowered(eta, reached):
                     self._mu = max(_LEAST * first, 0.25 * self._mu)
                 self._point, curvature = reached, None
             if short:
@@ -138,6 +138,13 @@ class _Iteration:
             f"asks for {self._short():.2g}: loosen it where that is more than so few samples "
             "determine, or shorten method.step"
         )
+
+    def _may_be_lowered(self, eta: Tensor, reached: StagePoint) -> bool:
+        """Whether g is as told by H, and a larger step therefore in sight."""
+        present = self._merit(self._point.slope)
+        told = reached.slope + self._shift() * eta
+        slow = self._merit(reached.slope) > _SLOWLY * present
+        return (slow or self._mu > self._owner.first) and self._merit(told) <= _TOLD * present
 
     def _short(self) -> float:
         owner, point = self._owner, self._point
