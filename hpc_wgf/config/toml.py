@@ -163,8 +163,8 @@ def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[st
     """The tables changed by settings "a.b=value", applied in order; numbers in a.b index lists.
 
     A value that is not TOML is taken as text. Another `method.kind` is set first, and begins the
-    table of the method anew but for `_OF_ALL_METHODS`. Errors: `InputError` for a setting of another form,
-    or whose path leads nowhere.
+    table of the method anew but for `_OF_ALL_METHODS`. Errors: `InputError` for a setting of
+    another form, or whose path leads nowhere.
     """
     result: dict[str, Any] = _copy(tables)
     for setting in sorted(settings, key=lambda each: not _is_kind(each)):

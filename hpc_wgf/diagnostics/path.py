@@ -63,7 +63,8 @@ def cubic(
 ) -> tuple[Tensor, Tensor]:
     """Value and slope, (p,) each, after the `share` of a `step` of the cubic Hermite polynomial
     from `first` to `last` with these velocities at its ends (see `slopes_at_ends`). One that is not
-    known is that of the parabola through the other; without both the polynomial is a straight line."""
+    known is that of the parabola through the other; without both the polynomial is a straight
+    line."""
     apart = (last - first) / step
     ends = slopes_at_ends(velocities, apart)
     known = [velocity for velocity in ends if velocity is not None]

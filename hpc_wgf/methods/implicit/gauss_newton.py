@@ -5,10 +5,11 @@
 by preconditioned MINRES. A step is taken where |g| falls in the norm of M⁻¹, M the preconditioner,
 or the objective does, and where the map folds neither at the step's samples nor at held-out ones;
 else μ is multiplied by 10. It is divided by 4 where it has been raised or |g| falls slowly, if g is
-as H has told: with the smallest μ, steps along motions that hardly move a sample would follow the noise of the samples.
-Where ηᵀHη ≤ 0, which rotations bring about, the positive form of H is taken (see `curvature`). The
-stage is solved once a step, well solved for, moves the samples by `rtol` of what the step has moved
-them, or of a thousandth of the start's spread; or by a given length. Rounding of x bounds both.
+as H has told: with the smallest μ, steps along motions that hardly move a sample would follow the
+noise of the samples. Where ηᵀHη ≤ 0, which rotations bring about, the positive form of H is taken
+(see `curvature`). The stage is solved once a step, well solved for, moves the samples by `rtol` of
+what the step has moved them, or of a thousandth of the start's spread; or by a given length.
+Rounding of x bounds both.
 
 μ is of Ĝ's largest eigenvalue, and the least of interest are as small as the units of x make them:
 the first μ is in proportion to Ĝ's reciprocal condition number at the start.

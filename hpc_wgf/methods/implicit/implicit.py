@@ -153,9 +153,9 @@ class Implicit:
             equation = StageEquation(
                 ensemble, self._implicit(time), start, targets[-1], tau, self.options.budget
             )
-            found = solver.solve(equation, points[-1].map if points else state.map)
-            # What was linearised is freed before the next stage.
-            points.append(replace(found, jacobians=(), motions=()))
+            guess = points[-1].map if points else state.map
+            # Without a name of its own, so that what was linearised is freed before the next stage.
+            points.append(replace(solver.solve(equation, guess), jacobians=(), motions=()))
             if len(points) < len(scheme.nodes):
                 forward.append(self._forward(ensemble, points[-1].x, time))
         return points

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import hpc_wgf as wgf
 from hpc_wgf.ensemble import FailedSamples, SamplesFailed
-from hpc_wgf.methods.implicit import gauss_newton
+from hpc_wgf.methods.implicit import gauss_newton, stage
+from hpc_wgf.methods.implicit.curvature import DensityCurvature
 
 
 def gaussian_flow(start, mean, variances, beta, until) -> wgf.Problem:
@@ -55,6 +58,33 @@ def test_maps_that_samples_do_not_determine_to_the_last_digit(map, samples):
     problem = gaussian_flow(wgf.Gaussian(2), [1.0, 1.0], [1.0, 0.25], 1.0, 0.05)
     solution = solve(problem, map, samples=samples, step_size=0.05)
     assert solution.summary.map_error_relative[-1] < 0.02
+
+
+def test_what_was_linearised_is_freed_with_its_stage(monkeypatch):
+    """And deformations are kept as far as they fit in what may be kept, here not at all."""
+    points, kept = [], []
+    solved, made = gauss_newton.GaussNewton.solve, DensityCurvature.at
+
+    def watched(self, equation, guess):
+        found = solved(self, equation, guess)
+        assert not any(ref() is not None for ref in points)
+        points.extend(weakref.ref(each) for each in found.jacobians)
+        return found
+
+    def noticed(*args, keep):
+        kept.append(keep)
+        return made(*args, keep=keep)
+
+    monkeypatch.setattr(gauss_newton.GaussNewton, "solve", watched)
+    monkeypatch.setattr(stage, "DensityCurvature", SimpleNamespace(at=noticed))
+    problem = gaussian_flow(wgf.Gaussian(2), 0.0, 0.5, 1.0, 0.05)
+    for gib, all_kept in ((1.0, True), (2e-6, False)):
+        points.clear()
+        kept.clear()
+        map = wgf.BlockFlow(2, width=4)
+        solve(problem, map, samples=50, step_size=0.05, rtol=0.1, cache_gib=gib)
+        assert points
+        assert all(kept) is all_kept
 
 
 def test_what_asks_for_too_much_is_named():
