@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..choices import Preconditioning
-from ..config import load_problem
 from ..maps import PlanarFlow
 from ..parallel import Communicator
 from .baselines import TorchFuncPWGF, WholeTorchFuncPWGF
+from .pwgf_problem import pwgf_problem
 from .record import Row
 from .whole_run import Contender, in_turn, middle
 
@@ -28,7 +28,7 @@ def rows(
     12 000 for None. `settings`: "a.b=value" for the run file of both sides.
     """
     n, until = samples or _SAMPLES, _STEPS * _STEP
-    problem, _, options = load_problem(
+    problem, _, options = pwgf_problem(
         "styblinski-tang-2d", f"problem.until={until!r}", "method.scheme=euler",
         f"method.step={_STEP}", f"method.samples={n}", "method.tolerance=none",
         "method.sampling=random", *settings,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..choices import Preconditioning
-from ..config import load_problem
 from ..errors import InputError
 from ..parallel import Communicator
+from .pwgf_problem import pwgf_problem
 from .record import Row
 from .whole_run import Contender, WholeRun, in_turn, middle
 
@@ -44,7 +44,7 @@ def _row(
     name: str, settings: Sequence[str], error: float, rounds: int, stored: int,
     communicator: Communicator,
 ) -> Row:  # fmt: skip
-    problem, map, options = load_problem(name, *settings)
+    problem, map, options = pwgf_problem(name, *settings)
     own = Contender(problem, map, options, communicator, stored)
     plain = replace(own, options=replace(options, preconditioner=Preconditioning.NONE))
     contenders = {"plain": _loosest(plain, error), "preconditioned": _loosest(own, error)}

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..config import load_problem
 from ..methods.pwgf import PWGF
 from ..output import Output
 from ..parallel import Communicator
 from ..profiling.timing import Times, seconds_of
 from ..solution import Solution, solve
+from .pwgf_problem import pwgf_problem
 from .record import Row
 from .steps import Steps
 
@@ -74,7 +74,7 @@ def _row(
 
 
 def _recipe(name: str, settings: Sequence[str], communicator: Communicator) -> Steps:
-    problem, map, options = load_problem(name, *settings)
+    problem, map, options = pwgf_problem(name, *settings)
     particles = 64 * communicator.size
     steps = Steps(PWGF.on(problem, map, options, communicator, particles=particles))
     steps.warm_up()
@@ -84,7 +84,7 @@ def _recipe(name: str, settings: Sequence[str], communicator: Communicator) -> S
 def _our_run(name: str, settings: Sequence[str], communicator: Communicator) -> tuple[float, float]:
     """Seconds of a whole call of `solve`, and the largest map error over displacement at its stored
     times."""
-    problem, map, options = load_problem(name, *OURS.get(name, ()), *settings)
+    problem, map, options = pwgf_problem(name, *OURS.get(name, ()), *settings)
     every = (problem.until - problem.start_time) / _ROWS
     output = Output(every=every)
     found: list[Solution] = []

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..choices import Sampling
-from ..config import load_problem
 from ..errors import RunError
 from ..parallel import Communicator
 from ..stages import Stages
+from .pwgf_problem import pwgf_problem
 from .record import Row
 from .whole_run import Contender
 
@@ -38,7 +38,7 @@ def _row(
     problem: str, number: int, settings: Sequence[str], rounds: int, stored: int,
     communicator: Communicator,
 ) -> Row:  # fmt: skip
-    flow, map, options = load_problem(problem, *settings)
+    flow, map, options = pwgf_problem(problem, *settings)
     errors: dict[Sampling, list[float]] = {sampling: [] for sampling in Sampling}
     for seed in range(rounds):
         for sampling in Sampling:

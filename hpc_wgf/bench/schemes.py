@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..config import load_problem
 from ..errors import InputError, RunError
 from ..integrators import SCHEMES
 from ..maps import PushForward
 from ..methods.pwgf import PWGFOptions
 from ..parallel import Communicator
+from .pwgf_problem import pwgf_problem
 from .record import Row
 from .whole_run import Contender, WholeRun
 
@@ -25,7 +25,7 @@ def rows(
     have the fixed step of the run file. `settings`: "a.b=value" for the run file. `stored`: stored
     times, at which errors are measured.
     """
-    flow, map, options = load_problem(problem, *settings)
+    flow, map, options = pwgf_problem(problem, *settings)
     contenders = {
         scheme: Contender(flow, map, _options(options, scheme, tolerance), communicator, stored)
         for scheme in schemes or _possible(options, map)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..choices import Preconditioning
-from ..config import load_problem
 from ..errors import InputError
 from ..krylov import SolveStats, Status
 from ..methods.pwgf import PWGF
@@ -17,6 +16,7 @@ from ..parallel import Communicator
 from ..profiling.timing import Times, interleaved
 from ..solution import solve as run
 from .equal_error import Solves
+from .pwgf_problem import pwgf_problem
 from .record import Row
 
 CASES = {"porous-5d": 100_000, "styblinski-tang-30d": None, "porous-2d": None, "porous-15d": None}
@@ -41,10 +41,10 @@ def rows(
 
 def state_of(name: str, settings: Sequence[str], communicator: Communicator) -> Tensor:
     """θ, (p,), at a third of the problem's time span, by a coarse run of at most 2000 samples."""
-    problem, _, method = load_problem(name, *settings)
+    problem, _, method = pwgf_problem(name, *settings)
     until = problem.start_time + _FRACTION * (problem.until - problem.start_time)
     few = min(method.samples, _COARSE_SAMPLES)
-    coarse = load_problem(
+    coarse = pwgf_problem(
         name, *settings, *_COARSE, f"problem.until={until!r}", f"method.samples={few}"
     )  # fmt: skip
     return run(*coarse, communicator=communicator).map.get_theta()
@@ -54,7 +54,7 @@ def _row(
     name: str, samples: int | None, settings: Sequence[str], rounds: int,
     communicator: Communicator,
 ) -> Row:  # fmt: skip
-    problem, map, options = load_problem(name, *settings)
+    problem, map, options = pwgf_problem(name, *settings)
     options = replace(options, samples=samples or CASES.get(name) or options.samples)
     particles = 64 * communicator.size
     runner = PWGF.on(problem, map, options, communicator, particles=particles)

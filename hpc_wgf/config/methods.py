@@ -17,7 +17,8 @@ METHODS: dict[str, type[Any]] = {
 """The options class of every method that a run file can name, by its `kind`. A new method is
 added here."""
 
-_DEFAULT = "pwgf"
+DEFAULT_METHOD = "pwgf"
+"""The kind of a table without one."""
 
 
 class _OfKind:
@@ -33,8 +34,8 @@ class _OfKind:
 def _kind(value: Any) -> Any:
     """The kind of options, given as a table or as an object; pwgf where a table has no `kind`."""
     if isinstance(value, dict):
-        return value.get("kind", _DEFAULT)
-    return getattr(value, "kind", _DEFAULT)
+        return value.get("kind", DEFAULT_METHOD)
+    return getattr(value, "kind", DEFAULT_METHOD)
 
 
 MethodOptions = Annotated[PWGFOptions | ImplicitOptions, _OfKind()]

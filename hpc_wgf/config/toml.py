@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..fields import shown
 from .index import same_keys
+from .methods import DEFAULT_METHOD
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         raise InputError(f"{source} {error}") from error
 
 
+_OF_ALL_METHODS = {"samples", "seed", "dtype", "block", "step"}  # and meant alike by them
 _DEEPEST = 16  # The tables of run files lie five deep.
 
 
@@ -160,12 +162,13 @@ def _alike(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
 def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """The tables changed by settings "a.b=value", applied in order; numbers in a.b index lists.
 
-    A value that is not TOML is taken as text. Errors: `InputError` for a setting of another form,
-    or whose path leads nowhere.
+    A value that is not TOML is taken as text. Another `method.kind` is set first, and begins the
+    table of the method anew but for `_OF_ALL_METHODS`. Errors: `InputError` for a setting of
+    another form, or whose path leads nowhere.
     """
     result: dict[str, Any] = _copy(tables)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
+    for setting in sorted(settings, key=lambda each: not _is_kind(each)):
+        key, equals, _ = setting.partition("=")
         *path, last = (part.strip() for part in key.split("."))
         if not equals or not all((*path, last)) or len(path) > _DEEPEST:
             raise InputError(f"--set {shown(setting)} is not of the form a.b=value")
@@ -174,8 +177,23 @@ def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[st
         place: Any = result
         for name in path:
             place = _enter(place, name, setting)
+        if _is_kind(setting):
+            _begin_anew(place, _value(setting))
         place[_index(place, last, setting) if isinstance(place, list) else last] = _value(setting)
     return result
+
+
+def _is_kind(setting: str) -> bool:
+    """Whether a setting names the method."""
+    key = setting.partition("=")[0]
+    return [part.strip() for part in key.split(".")] == ["method", "kind"]
+
+
+def _begin_anew(method: Any, kind: Any) -> None:
+    """Take from the table of a method, if it is of another kind, what is not of all."""
+    if isinstance(method, dict) and method.get("kind", DEFAULT_METHOD) != kind:
+        for key in method.keys() - _OF_ALL_METHODS:
+            del method[key]
 
 
 def _enter(place: Any, name: str, setting: str) -> Any:

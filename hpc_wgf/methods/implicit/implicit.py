@@ -134,9 +134,12 @@ class Implicit:
     ) -> list[StagePoint]:  # fmt: skip
         """The stages of a step. Errors: `StepFailed`."""
         scheme, tau = self._scheme, self._scheme.coefficient * step_size
+        linear = state.map.map.features_and_coordinates() is not None
         solver = GaussNewton(
-            self._held_out(state), rtol=self.options.stage_rtol, most=self.options.max_iterations,
-            least_scale=_LEAST_SCALE * self._spread, work=work,
+            self._held_out(state), rtol=self.options.stage_rtol(linear=linear),
+            most=self.options.max_iterations, least_scale=_LEAST_SCALE * self._spread, work=work,
+            length=self.options.stage_length,
+            reciprocal_condition=self._flow.reciprocal_condition,
         )  # fmt: skip
         forward = [self._forward(ensemble, start, state.time)]
         points: list[StagePoint] = []
@@ -150,7 +153,9 @@ class Implicit:
             equation = StageEquation(
                 ensemble, self._implicit(time), start, targets[-1], tau, self.options.budget
             )
-            points.append(solver.solve(equation, points[-1].map if points else state.map))
+            guess = points[-1].map if points else state.map
+            # Without a name of its own, so that what was linearised is freed before the next stage.
+            points.append(replace(solver.solve(equation, guess), jacobians=(), motions=()))
             if len(points) < len(scheme.nodes):
                 forward.append(self._forward(ensemble, points[-1].x, time))
         return points

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from ..base import Setting
     from . import Implicit
 
-_OF_TOLERANCE, _STAGE_RTOL = 1e-2, 1e-8
+_OF_TOLERANCE = 1e-2
+_OF_LINEAR, _OF_ANY = 1e-8, 1e-3  # rtol of a stage by the map
+_OF_FLOAT32 = 1e-4
 _PRODUCTS = 2000  # in one solve
 
 
@@ -58,7 +60,8 @@ class ImplicitOptions:
     fixed; "none" in a run file takes away that of a base."""
     rtol: Annotated[Number, Field(gt=0, lt=1)] | None = None
     """A stage is solved once a correction moves the samples by rtol of what the stage has moved
-    them. Left out, a hundredth of the tolerance, without one 1e-8."""
+    them. Left out, a hundredth of the tolerance; without one 1e-8, or 1e-3 for maps that are not
+    linear in θ, of which samples determine less."""
     forward: Forward = Forward.NONE
     """What is taken explicitly, by forward-backward splitting: "none", or "interactions"."""
     max_iterations: Annotated[Whole, Field(ge=1)] = 50
@@ -99,20 +102,29 @@ class ImplicitOptions:
                 'scheme = "euler" has no error estimate to hold to a tolerance: use "sdirk2", or '
                 "leave method.tolerance out"
             )
-        if (least := 1e-13 if self.dtype == Precision.FLOAT64 else 1e-6) > self.stage_rtol:
+        least = 1e-13 if self.dtype == Precision.FLOAT64 else 1e-6
+        if self.stage_length is None and least > (rtol := self.stage_rtol(linear=True)):
             raise InputError(
-                f"method.rtol = {self.stage_rtol:g} of a stage is below what {self.dtype} resolves"
+                f"method.rtol = {rtol:g} of a stage is below what {self.dtype} resolves"
                 f": give {least:g} or more"
             )
 
     @property
-    def stage_rtol(self) -> float:
-        """`rtol`, or what stands for it."""
+    def stage_length(self) -> float | None:
+        """The movement, in the unit of x, at which a stage is solved: of a tolerance in that unit.
+        None where `stage_rtol` says it."""
+        absolute = self.tolerance_unit is ToleranceUnit.X and self.rtol is None
+        return _OF_TOLERANCE * self.tolerance if absolute and self.tolerance is not None else None
+
+    def stage_rtol(self, *, linear: bool) -> float:
+        """`rtol`, or what stands for it. `linear`: whether the map is linear in θ."""
         if self.rtol is not None:
             return self.rtol
         if self.tolerance is not None:
             return _OF_TOLERANCE * self.tolerance
-        return _STAGE_RTOL if self.dtype == Precision.FLOAT64 else 1e-4
+        if not linear:
+            return _OF_ANY
+        return _OF_LINEAR if self.dtype == Precision.FLOAT64 else _OF_FLOAT32
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -16,10 +16,13 @@ from torch import Tensor
 from ...cloud import Cloud
 from ...ensemble import Ensemble, unusable
 from ...maps import Linearization, MapState
+from ...maps.linearization import default_budget
 from ...metric import GramOperator
 from ...parallel import TreeSum
 from ...problems import Flow, Motion
 from .curvature import Curvature, DensityCurvature, stiffness_roots
+
+_OF_DEFORMATION = 12  # bytes kept of a deformation, over d and those of J
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class StagePoint:
     """g, (p,)."""
     moved: float
     """(E|x − T_k|²)^½."""
+    size: float
+    """(E|x|²)^½."""
     objective: float | None
     """E|x − Y|²/2τ + F; None with a mobility or a drift, where g is no gradient."""
 
@@ -79,12 +84,12 @@ class StageEquation:
             jacobians.append(J)
             pulled = J.vjp(ensemble.weighted(k, residual))[0].double()
             own.add(torch.cat([pulled, self._sums(k, cloud.x, motion)]))
-        sums, told = ensemble.sum_or_fail([own.total()], failed, pushed, told=2)
-        moved, objective = (each / ensemble.total for each in told)
+        sums, told = ensemble.sum_or_fail([own.total()], failed, pushed, told=3)
+        moved, size, objective = (each / ensemble.total for each in told)
         return StagePoint(
             map=map, clouds=pushed, jacobians=jacobians, motions=motions,
-            slope=ensemble.averaged(sums)[:-2].to(map.theta), moved=moved**0.5,
-            objective=objective if flow.is_plain else None,
+            slope=ensemble.averaged(sums)[:-3].to(map.theta), moved=moved**0.5,
+            size=size**0.5, objective=objective if flow.is_plain else None,
         )  # fmt: skip
 
     def _residual(self, k: int, x: Tensor, motion: Motion) -> Tensor:
@@ -92,12 +97,12 @@ class StageEquation:
         return residual if motion.inverse is None else motion.inverse.times(residual)
 
     def _sums(self, k: int, x: Tensor, motion: Motion) -> Tensor:
-        """Σ w|x − T_k|² and, where it is known, that of the objective, (2,) in float64."""
+        """Σ w|x − T_k|², Σ w|x|² and, where it is known, that of the objective, (3,) in float64."""
         moved = self.ensemble.square(k, x - self.start[k])
         objective = self.ensemble.square(k, x - self.target[k]) / (2.0 * self.tau)
         if motion.force.value is not None:
             objective = objective + self.ensemble.weighted(k, motion.force.value.double()).sum()
-        return torch.stack([moved, objective])
+        return torch.stack([moved, self.ensemble.square(k, x), objective])
 
     def gram(self, point: StagePoint) -> GramOperator:
         """E[JᵀJ]."""
@@ -110,9 +115,19 @@ class StageEquation:
         )
         energy, map = self.flow.energy, point.map
         density = [
-            DensityCurvature.at(map.map, map.theta, chunk, image, energy, keep=J.nbytes > 0)
-            for chunk, image, J in zip(
-                self.ensemble.chunks, point.clouds, point.jacobians, strict=True
+            DensityCurvature.at(map.map, map.theta, chunk, image, energy, keep=keep)
+            for chunk, image, keep in zip(
+                self.ensemble.chunks, point.clouds, self._kept(point), strict=True
             )
         ] if energy.needs_density else []  # fmt: skip
         return Curvature(GramOperator(point.jacobians, self.ensemble, roots), density)
+
+    def _kept(self, point: StagePoint) -> list[bool]:
+        """Of which chunks the deformation is kept: those of the first that fit the budget."""
+        budget = default_budget(point.map.theta) if self.budget is None else self.budget
+        used, kept = 0, []
+        for J in point.jacobians:
+            need = _OF_DEFORMATION * self.ensemble.chunks[0].x.shape[1] * J.nbytes
+            kept.append(0 < need <= budget - used)
+            used += need if kept[-1] else 0
+        return kept

@@ -237,3 +237,20 @@ def test_calls_are_timed_in_turn():
     times = interleaved(calls, 2, torch.device("cpu"))
     assert order == ["A", "B"] * 3
     assert all(len(each.seconds) == 2 for each in times.values())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["solve", "--case", "stiff-2d"],
+        ["recipe", "--problem", "aggregation-2d", "--set", "method.kind=implicit"],
+        *(["step", "--compare", each, "--problem", "stiff-2d"]
+          for each in ("schemes", "preconditioner", "sampling")),
+    ],
+)  # fmt: skip
+def test_a_problem_of_another_method_gets_a_line(command):
+    done = CliRunner().invoke(app, ["bench", *command])
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert "benchmarks are of the method pwgf" in said
+    assert "is solved by implicit: give another problem" in said

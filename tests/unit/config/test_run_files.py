@@ -89,3 +89,15 @@ def test_whole_numbers_beyond_64_bits_are_refused(value):
 def test_one_key_under_two_names_is_refused():
     with pytest.raises(InputError, match="step and step_size are names of the same key"):
         load("ou-2d", ["method={step = 0.1, step_size = 0.2}"])
+
+
+def test_another_method_by_a_setting_leaves_behind_what_is_of_the_first():
+    """In whatever order; what all methods mean alike stays."""
+    first = load("porous-5d").method
+    settings = ["method.scheme=euler", "method.kind=implicit", "method.samples=77"]
+    method = load("porous-5d", settings).method
+    assert (method.kind, method.scheme, method.samples, method.rtol) == (
+        "implicit", "euler", 77, None,
+    )  # fmt: skip
+    assert method.step_size == first.step_size
+    assert load("porous-5d", ["method.kind=pwgf"]).method == first
