@@ -210,8 +210,8 @@ def _forked(program: list[str], ranks: int, timeout: float, more: dict[str, str]
         for file in told:
             file.touch()
         statuses = _forks().run(
-            program=program, environments=environments, folder=os.getcwd(), out=str(told[0]), err=str(told[1]),
-            timeout=timeout,
+            program=program, environments=environments, folder=os.getcwd(),
+            out=str(told[0]), err=str(told[1]), timeout=timeout,
         )  # fmt: skip
         out, err = (file.read_text(errors="replace") for file in told)
     status = statuses[0] if ranks == 1 else int(any(statuses))  # as torchrun's

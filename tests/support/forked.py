@@ -4,9 +4,9 @@ A program's start is its imports, seconds of every rank that has a few tenths of
 compute. So tests that ask what ranks compute, and not how they are launched, have them forked.
 
 Usage: forked.py, reading lines of JSON from standard input, one for every job: `program`, the
-arguments of a Python that would run it; `environments`, the variables of each rank; `folder`, where
-they work; `out` and `err`, files; `timeout`, seconds. It answers each job by one line, the statuses of its ranks or null
-where they took too long, and ends with its input.
+arguments of a Python that would run it; `environments`, the variables of each rank; `folder`,
+where they work; `out` and `err`, files; `timeout`, seconds. It answers each job by one line, the
+statuses of its ranks or null where they took too long, and ends with its input.
 """
 
 from __future__ import annotations
