@@ -33,13 +33,11 @@ class Nodes:
     """Ranks of a node."""
 
 
-_SEEN = 8.0  # bytes by which ranks see how far the rows are that are on their way to the disk
-
-
 def reduced_in_a_step(
     cost_model: CostModel, counts: Counts, ranks: int
 ) -> list[tuple[float, float]]:
-    """Every sum over ranks in a step: its bytes, and how often it is taken on average."""
+    """Every sum over ranks in a step: its bytes, and how often it is taken on average; without the
+    two of some bytes by which ranks see, for every row, how far it is on its way to the disk."""
     communication, solves = cost_model.communication, cost_model.work.solves
     growth = communication.growth * (ranks - 1) / max(1, len(communication.step))
     sums = [(size + growth, 1.0) for size in communication.step]
@@ -48,7 +46,7 @@ def reduced_in_a_step(
         sums += [
             (float(size), counts.preconditioners) for size in cost_model.preconditioner.reduced
         ]
-    return [*sums, (_SEEN, 1.0)]
+    return sums
 
 
 def seconds_of_step(

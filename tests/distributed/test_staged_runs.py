@@ -87,8 +87,8 @@ def test_ranks_that_do_not_decide_alike_stop_before_the_row(tmp_path, odd, said)
 
 
 def test_implicit_steps_on_any_number_of_ranks_and_after_a_kill(tmp_path):
-    """In a stage that begins at t = 0.05; few steps, as ranks that share cores wait for one another in
-    each of some hundred sums of a step."""
+    """In a stage that begins at t = 0.05; few steps, as ranks that share cores wait
+    for one another in each of some hundred sums of a step."""
     runs = {}
     for ranks in (1, 2, 4):
         done = script("staged.py", tmp_path / f"{ranks}", 0.06, 0, "proximal", ranks=ranks)
