@@ -53,26 +53,31 @@ def test_a_script_hands_signals_on_and_ends_as_what_it_started(last):
 
 
 @pytest.mark.parametrize(
-    ("cards", "visible", "knows", "said"),
+    ("cards", "visible", "knows", "can", "said"),
     [
-        (0, None, True, ["0", "2"]),
-        (1, None, True, ["1", "1", "--numa-binding=node"]),
-        (4, None, False, ["4", "4"]),
-        (4, "0,2", True, ["2", "2", "--numa-binding=node"]),
-        (4, "", True, ["0", "2"]),
+        (0, None, True, True, ["0", "2"]),
+        (1, None, True, True, ["1", "1", "--numa-binding=node"]),
+        (1, None, True, False, ["1", "1"]),
+        (4, None, False, True, ["4", "4"]),
+        (4, "0,2", True, True, ["2", "2", "--numa-binding=node"]),
+        (4, "", True, True, ["0", "2"]),
+        (4, "-1", True, True, ["0", "2"]),
     ],
 )
-def test_ranks_are_as_many_as_gpus_where_there_are_any(tmp_path, cards, visible, knows, said):
-    """Two ranks on one GPU are refused. torchrun before 2.9 knows no binding to cores."""
+def test_ranks_are_as_many_as_gpus_where_there_are_any(tmp_path, cards, visible, knows, can, said):
+    """Two ranks on one GPU are refused. torchrun before 2.9 knows no binding to cores, and where a
+    rank cannot be bound it would end."""
     listed = "\\n".join(f"GPU {k}: H100" for k in range(cards)) + "\\n" * (cards > 0)
     options = "--numa-binding {node}" if knows else ""
     for name, prints in (("nvidia-smi", listed), ("torchrun", options), ("numactl", "")):
         (tmp_path / name).write_text(f"#!/bin/sh\nprintf -- '{prints}'\n")
         (tmp_path / name).chmod(0o755)
+    (tmp_path / "python").write_text(f"#!/bin/sh\nexit {0 if can else 1}\n")
+    (tmp_path / "python").chmod(0o755)
     here = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c",
-         f'source "{ROOT}/launch/gpus.sh"; gpus; default_ranks; numa_binding torchrun'],
+         f'source "{ROOT}/launch/gpus.sh"; gpus; default_ranks; numa_binding {tmp_path}/torchrun'],
         env={**here, "PATH": f"{tmp_path}:{here['PATH']}",
              **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})},
         capture_output=True, text=True, check=True,
