@@ -20,6 +20,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="change the run file; may be repeated"),
 ]
+Folder = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, help="where to write; a temporary one"),
+]
 Dtype = Annotated[Precision, typer.Option(help="of the numbers")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Comm = Annotated[str, typer.Option(help="auto, torch or mpi")]
@@ -27,6 +31,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="a JSON list of rows for ma
 Out = Annotated[
     Path | None, typer.Option(help="also write rows, configuration and versions to this file")
 ]
+
+
+def with_samples(settings: list[str] | None, samples: int | None) -> list[str]:
+    """The settings, with that of the number of samples where one is given."""
+    return [*(settings or []), *([f"method.samples={samples}"] if samples else [])]
 
 
 def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]) -> None:

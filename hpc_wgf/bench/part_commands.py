@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..choices import Precision
-from .cli_options import AsJson, Comm, Device, Dtype, Out, Rounds, Samples, Settings, deliver
+from .cli_options import (
+    AsJson,
+    Comm,
+    Device,
+    Dtype,
+    Folder,
+    Out,
+    Rounds,
+    Samples,
+    Settings,
+    deliver,
+)
 
 
 def product_command(
@@ -80,10 +90,7 @@ def store_command(
     samples: Annotated[list[int] | None, typer.Option(min=1, help="may be repeated")] = None,
     dimension: Annotated[int, typer.Option(min=1)] = 10,
     parameters: Annotated[int, typer.Option(min=1)] = 5_000,
-    folder: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="where to write; a temporary one"),
-    ] = None,
+    folder: Folder = None,
     rounds: Rounds = 5,
     device: Device = "cpu",
     comm: Comm = "auto",

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
-from .cli_options import AsJson, Comm, Device, Out, Rounds, Samples, Settings, deliver
+from .cli_options import (
+    AsJson,
+    Comm,
+    Device,
+    Folder,
+    Out,
+    Rounds,
+    Samples,
+    Settings,
+    deliver,
+    with_samples,
+)
 
 if TYPE_CHECKING:
     from ..parallel import Communicator
@@ -66,7 +76,7 @@ def step_command(
     """
     from . import planar_run, preconditioned_runs, sampling, schemes
 
-    own = [*(settings or []), *([f"method.samples={samples}"] if samples else [])]
+    own = with_samples(settings, samples)
 
     def measure(on: Communicator) -> list[Row]:
         if compare is Comparison.PLANAR:
@@ -153,10 +163,7 @@ def output_command(
     problem: Annotated[list[str] | None, typer.Option(help="a named problem; repeat")] = None,
     samples: Samples = None,
     settings: Settings = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="where to write; a temporary one"),
-    ] = None,
+    folder: Folder = None,
     rounds: Rounds = 5,
     device: Device = "cpu",
     comm: Comm = "auto",
@@ -169,5 +176,5 @@ def output_command(
     """
     from . import output
 
-    own = [*(settings or []), *([f"method.samples={samples}"] if samples else [])]
+    own = with_samples(settings, samples)
     deliver(context, lambda on: output.rows(problem or ["ou-2d"], own, rounds, folder, on))

@@ -66,10 +66,22 @@ def cubic(
     known is that of the parabola through the other; without both the polynomial is a straight
     line."""
     apart = (last - first) / step
+    return _cubic(first, apart, _both_slopes(velocities, apart), step, share)
+
+
+def _both_slopes(velocities: Sequence[Tensor | None], apart: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of the cubic at its ends."""
     ends = slopes_at_ends(velocities, apart)
     known = [velocity for velocity in ends if velocity is not None]
     other = 2 * apart - known[0] if known else apart
     begun, ended = (other if velocity is None else velocity for velocity in ends)
+    return begun, ended
+
+
+def _cubic(
+    first: Tensor, apart: Tensor, slopes: tuple[Tensor, Tensor], step: float, share: float
+) -> tuple[Tensor, Tensor]:
+    begun, ended = slopes
     a, b = (1 - share) ** 2 * share, (1 - share) * share**2
     value = first + step * (share**2 * (3 - 2 * share) * apart + a * begun - b * ended)
     slope = (
@@ -84,12 +96,11 @@ def between(
     begun: PathPoint, reached: PathPoint, step: float, pieces: int
 ) -> Sequence[tuple[PathPoint, PathPoint]]:
     """The polynomial of a step (see `cubic`), cut into equal pieces: where each begins and ends."""
-    thetas = begun.map.theta, reached.map.theta
-    velocities = begun.velocity, reached.velocity
-    first, last = (cubic(*thetas, velocities, step, end)[1] for end in (0.0, 1.0))
+    apart = (reached.map.theta - begun.map.theta) / step
+    slopes = _both_slopes([begun.velocity, reached.velocity], apart)
     inner = []
     for k in range(1, pieces):
-        theta, slope = cubic(*thetas, velocities, step, k / pieces)
+        theta, slope = _cubic(begun.map.theta, apart, slopes, step, k / pieces)
         inner.append(PathPoint(begun.map.moved(theta), slope, None))
-    ends = replace(begun, velocity=first), replace(reached, velocity=last)
+    ends = replace(begun, velocity=slopes[0]), replace(reached, velocity=slopes[1])
     return list(pairwise([ends[0], *inner, ends[1]]))

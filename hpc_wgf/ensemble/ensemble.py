@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from ..maps import PushForward, Stage, carried_by, carry
 from ..parallel import Communicator, tree_sum
 from ..problems import ChunkForce, Flow, Motion, SumOfEnergies
 from .failed import FOLDED, MOST_FOLDED, FailedSamples, SamplesFailed
+
+_R = TypeVar("_R")
 
 _NAN = float("nan")
 _UNITS = 1 << 16  # of a weight, of which a median counts whole numbers, the same on any ranks
@@ -67,6 +70,16 @@ class Ensemble:
         sizes = self.communicator.gather([len(chunk.x) for chunk in kept])
         left_out = self.left_out + self.total - sum(sum(rank) for rank in sizes)
         return replace(self, chunks=kept, sizes=sizes, left_out=left_out)
+
+    def where_unfolded(self, map: PushForward, compute: Callable[[Ensemble], _R]) -> _R:
+        """What `compute` finds at these samples, or where it meets few at which `map` has folded
+        already, at all others. Errors: those of `compute`."""
+        try:
+            return compute(self)
+        except SamplesFailed as failure:
+            if not failure.samples.may_be_left_out:
+                raise
+        return compute(self.unfolded(map))
 
     @property
     def own_weights(self) -> Tensor | None:

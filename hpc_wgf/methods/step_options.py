@@ -1,4 +1,4 @@
-"""Options that methods have in common: the precision, and the tolerance that controls steps."""
+"""Options that methods have in common: precision, memory, and the tolerance that controls steps."""
 
 from __future__ import annotations
 
@@ -37,6 +37,23 @@ Tolerance = Annotated[
         _unless_none, json_schema_input_type=Annotated[float, Field(gt=0)] | Literal["none"] | None
     ),
 ]
+
+
+class Computing:
+    """What options say of how a rank computes."""
+
+    dtype: DType
+    cache_gib: float | None
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch's."""
+        return torch_dtype(self.dtype)
+
+    @property
+    def budget(self) -> int | None:
+        """`cache_gib` in bytes."""
+        return None if self.cache_gib is None else int(self.cache_gib * 2.0**30)
 
 
 def torch_dtype(precision: DType) -> torch.dtype:

@@ -9,7 +9,7 @@ import scipy  # Its parts are imported at first use, which keeps the start of ev
 import torch
 from torch import Tensor
 
-from .constants import Constant
+from ..constants import beside
 
 _PANELS, _DEGREE = 512, 9
 _LEAST = 2.0**-54  # of a level and its distance from 1
@@ -25,7 +25,7 @@ class BetaQuantile:
     def __init__(self, a: float, b: float) -> None:
         self._tails = _Tail(a, b), _Tail(b, a)
         coefficients = np.concatenate([tail.polynomials() for tail in self._tails], 1)
-        self._coefficients = Constant(torch.from_numpy(coefficients))
+        self._coefficients = torch.from_numpy(coefficients)
 
     def __call__(self, u: Tensor) -> Tensor:
         """Of levels u between 2⁻⁵⁴ and 1 − 2⁻⁵⁴, (n,) in float64. The error of x below the
@@ -36,7 +36,7 @@ class BetaQuantile:
         panel = place.long().clamp(0, _PANELS - 1)
         s = 2 * (place - panel) - 1
         panel = torch.where(lower, panel, panel + _PANELS)
-        first, *others = self._coefficients.on(u.device)
+        first, *others = beside(self._coefficients, u)
         g = first[panel]
         for each in others:
             g = g * s + each[panel]

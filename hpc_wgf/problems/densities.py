@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..constants import like
+from ..constants import beside, like
 from ..errors import InputError
 from ..kinds import check_kind, shown
-from .constants import Constant
 from .descriptions import written
 from .matrices import (
     MatrixLike,
@@ -113,7 +112,6 @@ class Gaussian:
         # Small matrices are written out: samples and scores are then the same bits for all forms.
         small = dimension <= _AFFORDABLE
         self._factor = cholesky(dense(self.covariance, dimension) if small else self.covariance)
-        self._on_devices = Constant(self.mean), Constant(self._factor)
         self._precision = cholesky_inverse(self._factor)
         scales = self._factor.diagonal() if self._factor.ndim == 2 else self._factor
         log_det = 2 * float(scales.log().expand(dimension).contiguous().sum())
@@ -128,7 +126,7 @@ class Gaussian:
     def from_normal(self, normal: Tensor) -> Tensor:
         """m + L y with C = LLᵀ for standard normal y, (n, d) → (n, d), which is overwritten; on
         any device."""
-        mean, factor = (each.on(normal.device) for each in self._on_devices)
+        mean, factor = beside(self.mean, normal), beside(self._factor, normal)
         if factor.ndim == 2:
             return torch.addmm(mean, normal, factor.T)
         return normal.mul_(factor).add_(mean)

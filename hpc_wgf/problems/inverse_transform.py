@@ -11,10 +11,10 @@ import scipy
 import torch
 from torch import Tensor
 
+from ..constants import beside
 from ..errors import InputError
 from .beta_quantile import BetaQuantile
 from .compact import Box, Paraboloid
-from .constants import Constant
 from .densities import Density, Gaussian, Mixture
 from .product import Product
 
@@ -59,10 +59,10 @@ def _(density: Gaussian) -> InverseTransform:
 def _(density: Mixture) -> InverseTransform:
     """The first coordinate chooses the component: their shares are exact to 1/n."""
     parts = [inverse_transform(part) for part in density.components]
-    edges = Constant(density.weights.cumsum(0)[:-1])
+    edges = density.weights.cumsum(0)[:-1]
 
     def samples(u: Tensor) -> Tensor:
-        chosen = torch.bucketize(u[:, 0].contiguous(), edges.on(u.device), right=True)
+        chosen = torch.bucketize(u[:, 0].contiguous(), beside(edges, u), right=True)
         z = u.new_empty(len(u), density.dimension)
         for k, part in enumerate(parts):
             of_part = u[:, 1 : 1 + part.uniforms]
@@ -79,7 +79,7 @@ def _(density: Mixture) -> InverseTransform:
 @inverse_transform.register
 def _(density: Paraboloid) -> InverseTransform:
     """Direction and radius: |z − z₀|²/R² ~ Beta(d/2, q + 1)."""
-    d, centre = density.dimension, Constant(density.centre)
+    d, centre = density.dimension, density.centre
     d_normals = d if d > 2 else 0
     a, b = d / 2, density.exponent + 1
     on_devices = cache(lambda: BetaQuantile(a, b))
@@ -99,7 +99,7 @@ def _(density: Paraboloid) -> InverseTransform:
             direction = torch.cat([angle.cos(), angle.sin()], 1)
         else:
             direction = (u[:, :1] - 0.5).sign()
-        return centre.on(u.device) + radius * direction
+        return beside(centre, u) + radius * direction
 
     return InverseTransform(max(d_normals, 1) + 1, samples, on_devices=True)
 
@@ -107,11 +107,11 @@ def _(density: Paraboloid) -> InverseTransform:
 @inverse_transform.register
 def _(density: Box) -> InverseTransform:
     """The quantile function of each coordinate, that of a trapezoid."""
-    sides = Constant(density.high - density.low)
-    middles = Constant(0.5 * (density.low + density.high))
+    sides = density.high - density.low
+    middles = 0.5 * (density.low + density.high)
 
     def samples(u: Tensor) -> Tensor:
-        side, middle = sides.on(u.device), middles.on(u.device)
+        side, middle = beside(sides, u), beside(middles, u)
         tail = torch.minimum(u, 1 - u)  # the distribution is symmetric about the middle
         edge = density.ramp / (2 * side)  # mass of a ramp
         distance = torch.where(

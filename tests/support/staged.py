@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from watching import Watching
 
 import hpc_wgf as wgf
 from hpc_wgf.maps import BlockFlow, Composition
@@ -76,25 +77,16 @@ class Odd(FreezeAt):
         return Composition(wgf.Affine(2), BlockFlow(2, 5, seed=7))
 
 
-class KilledAt:
+class KilledAt(Watching):
     """An observer that ends its process at a step, as a node that fails does."""
 
     def __init__(self, step: int) -> None:
         self.left = step
 
-    def on_step(self, record) -> None:
+    def on_step(self, step) -> None:
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def on_row(self, row) -> None:
-        return
-
-    def on_stop(self, state, memory, seconds) -> None:
-        return
-
-    def on_end(self) -> None:
-        return
 
 
 def solve(

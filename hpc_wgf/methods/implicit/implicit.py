@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...choices import Forward, ToleranceUnit
 from ...columns import Column
-from ...ensemble import Ensemble, SamplesFailed
+from ...ensemble import Ensemble
 from ...integrators import Controller
 from ...maps import MapState
 from ...parallel import tree_sum
@@ -84,13 +84,10 @@ class Implicit:
 
     def enter(self, state: State[None]) -> State[None]:
         ensemble, map = self._samples.of_step(state.map, state.step), state.map
-        try:
-            return replace(state, entered=self._flow.evaluate(map, ensemble, state.time))
-        except SamplesFailed as failure:
-            if not failure.samples.may_be_left_out:
-                raise
-        few = ensemble.unfolded(map.active())
-        return replace(state, entered=self._flow.evaluate(map, few, state.time))
+        found = ensemble.where_unfolded(
+            map.active(), lambda samples: self._flow.evaluate(map, samples, state.time)
+        )
+        return replace(state, entered=found)
 
     def velocity(self, state: State[None]) -> Tensor:
         eta: Tensor = state.entered.eta
@@ -98,11 +95,7 @@ class Implicit:
 
     def figures(self, state: State[None]) -> Mapping[str, float]:
         found: Velocity = state.entered
-        return {
-            "energy_rate": found.energy_rate,
-            "projection_error": found.projection_error,
-            "force_square": found.force_square,
-        }
+        return found.figures
 
     def advance(self, state: State[None], step_size: float) -> Trial[None]:
         begun: Velocity = state.entered

@@ -20,11 +20,9 @@ from ...choices import (
 from ...errors import InputError
 from ...fields import OPTIONS, Number, Unit, Whole, plain_errors
 from ..pwgf.options import PWGFOptions
-from ..step_options import DType, Tolerance, step_controller, torch_dtype
+from ..step_options import Computing, DType, Tolerance, step_controller
 
 if TYPE_CHECKING:
-    import torch
-
     from ...integrators import Controller
     from ..base import Setting
     from . import Implicit
@@ -37,7 +35,7 @@ _PRODUCTS = 2000  # in one solve
 
 @plain_errors
 @dataclass(frozen=True, config=OPTIONS)
-class ImplicitOptions:
+class ImplicitOptions(Computing):
     """How steps T_k → T_{k+1} are found whose length the stiffness of the flow does not bound: as
     minimisers of E|T − Y|²/2τ + F(T#λ) among the maps T_θ.
 
@@ -125,16 +123,6 @@ class ImplicitOptions:
         if not linear:
             return _OF_ANY
         return _OF_LINEAR if self.dtype == Precision.FLOAT64 else _OF_FLOAT32
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """`dtype` as torch's."""
-        return torch_dtype(self.dtype)
-
-    @property
-    def budget(self) -> int | None:
-        """`cache_gib` in bytes."""
-        return None if self.cache_gib is None else int(self.cache_gib * 2.0**30)
 
     @property
     def of_flow(self) -> PWGFOptions:

@@ -20,11 +20,9 @@ from ...choices import (
 )
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
-from ..step_options import DType, Tolerance, step_controller, torch_dtype
+from ..step_options import Computing, DType, Tolerance, step_controller
 
 if TYPE_CHECKING:
-    import torch
-
     from ...integrators import Controller
     from ...maps import PushForward
     from ..base import Setting
@@ -43,7 +41,7 @@ def _known_scheme(name: str) -> str:
 
 @plain_errors
 @dataclass(frozen=True, config=OPTIONS)
-class PWGFOptions:
+class PWGFOptions(Computing):
     """How the flow of the parameters θ is computed: Ĝ(θ) θ' = −∇F(θ) by projection onto the
     tangent space of the map, at samples of the start density.
 
@@ -202,19 +200,9 @@ class PWGFOptions:
         return self.preconditioner is Preconditioning.AUTOMATIC and self.validation is None
 
     @property
-    def torch_dtype(self) -> torch.dtype:
-        """`dtype` as torch's."""
-        return torch_dtype(self.dtype)
-
-    @property
     def validation_samples(self) -> int:
         """Samples of the second set, which ends solves."""
         return max(1, round(self.samples * (self.validation or 0.0)))
-
-    @property
-    def budget(self) -> int | None:
-        """`cache_gib` in bytes."""
-        return None if self.cache_gib is None else int(self.cache_gib * 2.0**30)
 
     def bind(self, setting: Setting) -> PWGF:
         """PWGF at work. Errors: `InputError` where it cannot solve the problem."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...choices import Preconditioning, Solver, ToleranceUnit
 from ...columns import Column
-from ...ensemble import Ensemble, SamplesFailed
+from ...ensemble import Ensemble
 from ...errors import StepFailed
 from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward, behind_stages
@@ -149,11 +149,7 @@ class PWGF:
 
     def figures(self, state: State[WarmStart]) -> Mapping[str, float]:
         found: Velocity = state.entered
-        return {
-            "energy_rate": found.energy_rate,
-            "projection_error": found.projection_error,
-            "force_square": found.force_square,
-        }
+        return found.figures
 
     @in_own_precision
     def velocity_at(self, state: State[WarmStart]) -> Velocity:
@@ -171,12 +167,9 @@ class PWGF:
 
     def _unfolded_system(self, time: float, map: MapState, ensemble: Ensemble) -> NormalEquations:
         """The system on new samples, without those few at which the map has folded already."""
-        try:
-            return self.system(map, ensemble, time)
-        except SamplesFailed as failure:
-            if not failure.samples.may_be_left_out:
-                raise
-            return self.system(map, ensemble.unfolded(map.active()), time)
+        return ensemble.where_unfolded(
+            map.active(), lambda samples: self.system(map, samples, time)
+        )
 
     def _validation(
         self, time: float, map: MapState, ensemble: Ensemble | None

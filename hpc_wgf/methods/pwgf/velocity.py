@@ -71,6 +71,15 @@ class Velocity:
     memory: Memory | None = None
     """What the solve leaves to those that follow."""
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of a row."""
+        return {
+            "energy_rate": self.energy_rate,
+            "projection_error": self.projection_error,
+            "force_square": self.force_square,
+        }
+
 
 @dataclass(frozen=True)
 class Monitor:

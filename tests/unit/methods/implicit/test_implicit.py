@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from stores import assert_same
+from watching import Watching
 
 import hpc_wgf as wgf
 from hpc_wgf.config import build, load
@@ -28,7 +29,7 @@ MOBILE = wgf.Problem(
 )  # fmt: skip
 
 
-class Steps:
+class Steps(Watching):
     """The figures of all steps."""
 
     def __init__(self) -> None:
@@ -36,15 +37,6 @@ class Steps:
 
     def on_step(self, step) -> None:
         self.figures.append(step.figures)
-
-    def on_row(self, row) -> None:
-        return
-
-    def on_stop(self, state, memory, seconds) -> None:
-        return
-
-    def on_end(self) -> None:
-        return
 
 
 def solve(problem, map=None, **options):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from watching import Watching
 
 import hpc_wgf as wgf
 from hpc_wgf.problems import SumOfEnergies
@@ -20,7 +21,7 @@ FIXED = {"step_size": 0.25}
 ADAPTIVE = {"step_size": 0.1, "scheme": "kutta32", "tolerance": 1e-2}
 
 
-class Particles:
+class Particles(Watching):
     """An observer that keeps the evaluation sample of every row."""
 
     def __init__(self) -> None:
@@ -28,15 +29,6 @@ class Particles:
 
     def on_row(self, row) -> None:
         self.rows.append(row.particles.double().clone())
-
-    def on_step(self, step) -> None:
-        pass
-
-    def on_stop(self, state, memory, seconds) -> None:
-        pass
-
-    def on_end(self) -> None:
-        pass
 
 
 def run(energy, start, options, until=10.0, map=None, output=None):
