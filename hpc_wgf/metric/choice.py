@@ -45,10 +45,12 @@ class PreconditionerBuild:
 def default_preconditioner(map: PushForward) -> Preconditioning:
     """The kind that `Preconditioning.AUTOMATIC` stands for, for this map in the force form."""
     parameters, d = map.parameter_count(), map.dimension
-    if map.evaluations > 1 or not _layered(layers_at(map)):
+    layered = _layered(layers_at(map))
+    if map.evaluations > 1 or not layered:
         rows = d * parameters * parameters  # Fewer products pay for more, where these are dear.
-        fits = rows <= _ROWS * map.evaluations and parameters <= _BLOCK
-        return Preconditioning.DENSE if fits else Preconditioning.NONE
+        if rows <= _ROWS * map.evaluations and parameters <= _BLOCK:
+            return Preconditioning.DENSE
+        return Preconditioning.KRONECKER if layered else Preconditioning.NONE
     if parameters <= _DENSE:
         return Preconditioning.DENSE
     if axes_fit(d) and parameters <= d * _BLOCK / 2:
