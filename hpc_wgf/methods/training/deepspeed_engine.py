@@ -21,9 +21,7 @@ from ...errors import InputError
 from ...parallel import Communicator
 from .engine import Contributions
 from .options import TrainingOptions
-from .torch_engine import check_finite, fill, joined
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+from .torch_engine import MOMENTS, check_finite, fill, joined
 
 
 class DeepSpeedEngine:
@@ -78,3 +76,72 @@ class DeepSpeedEngine:
             )
         edges = [k * len(loss) // count for k in range(count + 1)]
         return [loss[edges[k] : edges[k + 1]] for k in range(count)]
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+
+        taken = {"parameters": joined([safe_get_full_fp32_param(p) for p in self._parameters])}
+        if (steps := self._steps()) is None:
+            return taken
+        for name in MOMENTS:
+            parts = [safe_get_full_optimizer_state(each, name) for each in self._parameters]
+            taken[name] = joined(parts)
+        return {**taken, "steps": steps.cpu().numpy()}
+
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
+        from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
+
+        if "steps" in arrays:
+            # There are no moments before the first step; one of rate 0 moves nothing.
+            nothing = [lambda: torch.stack([0.0 * each.sum() for each in self._parameters]).sum()]
+            self.step(nothing * self._accumulation, 0.0)
+        values = {name: [torch.empty_like(each) for each in self._parameters] for name in arrays}
+        for name in ("parameters", *MOMENTS):
+            if name in arrays:
+                fill(values[name], arrays[name])
+        with torch.no_grad():
+            for k, parameter in enumerate(self._parameters):
+                parameter.copy_(values["parameters"][k])
+                safe_set_full_fp32_param(parameter, values["parameters"][k])
+                for name in MOMENTS:
+                    if name in arrays:
+                        safe_set_full_optimizer_state(parameter, values[name][k], name)
+        if (steps := self._steps()) is not None and "steps" in arrays:
+            steps.fill_(float(arrays["steps"]))
+
+    def _steps(self) -> Tensor | None:
+        """The count of Adam's steps, which all parameters of a rank share; None before the
+        first."""
+        states = list(self._engine.optimizer.optimizer.state.values())
+        return states[0]["step"] if states and states[0] else None
+
+
+def _deepspeed(communicator: Communicator) -> Any:
+    """The library, at work on the ranks. Errors: `InputError` where it cannot be."""
+    if find_spec("deepspeed") is None:
+        raise InputError(
+            'method.engine = "deepspeed", but DeepSpeed is not installed: pip install '
+            'hpc-wgf[deepspeed], or use method.engine = "torch"'
+        )
+    if not dist.is_initialized() and communicator.size == 1:
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    if not dist.is_initialized() or dist.get_world_size() != communicator.size:
+        raise InputError(
+            f'method.engine = "deepspeed" needs ranks by torch.distributed, and these '
+            f"{communicator.size} meet otherwise, as by MPI: start them by torchrun or srun with "
+            '--comm torch, or use method.engine = "torch"'
+        )
+    if communicator.device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    os.environ.setdefault("LOCAL_RANK", "0")  # It asks for this variable, and uses the device.
+    import deepspeed
+    import deepspeed.ops
+
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # It would be compiled.
+    if not deepspeed.comm.is_initialized():
+        deepspeed.init_distributed(
+            "gloo" if communicator.device.type == "cpu" else "nccl", verbose=False,
+            dist_init_required=False,
+        )  # fmt: skip
+    return deepspeed

@@ -32,8 +32,8 @@ class TrainingOptions(FixedStepOptions):
     engine: Engine = Field(default=Engine.TORCH, kw_only=True)
     """What trains: "torch", the same to the bit on 1, 2, 4, … ranks, or "deepspeed", which shards
     the moments of Adam over the ranks (float32 only)."""
-    zero_stage: Annotated[Whole, Field(ge=0, le=2)] = Field(default=1, kw_only=True)
-    """Stage of DeepSpeed's ZeRO: 1 shards the moments, 2 the gradients too, 0 nothing."""
+    zero_stage: Annotated[Whole, Field(ge=1, le=2)] = Field(default=1, kw_only=True)
+    """Stage of DeepSpeed's ZeRO: 1 shards the moments, 2 the gradients too."""
     accumulation: Annotated[Whole, Field(ge=1)] = Field(default=1, kw_only=True)
     """Micro-batches in which DeepSpeed takes the samples of a rank, one after another."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,7 +14,8 @@ from ...errors import StepFailed
 from ...parallel import Communicator, TreeSum
 from .engine import Contributions
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")  # as torch.optim.Adam names them
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Means of gradients and of their squares, as `torch.optim.Adam` names them."""
 
 
 class TorchEngine:
@@ -55,7 +56,7 @@ class TorchEngine:
         taken = {"parameters": joined([each.detach() for each in self._parameters])}
         if any(not state for state in states):  # No step has been taken.
             return taken
-        for name in _MOMENTS:
+        for name in MOMENTS:
             taken[name] = joined([state[name] for state in states])
         return {**taken, "steps": states[0]["step"].numpy()}
 
@@ -67,8 +68,8 @@ class TorchEngine:
         for parameter in self._parameters:
             state = self._adam.state[parameter]
             state["step"] = torch.from_numpy(arrays["steps"].copy())
-            state |= {name: torch.empty_like(parameter) for name in _MOMENTS}
-        for name in _MOMENTS:
+            state |= {name: torch.empty_like(parameter) for name in MOMENTS}
+        for name in MOMENTS:
             fill([self._adam.state[each][name] for each in self._parameters], arrays[name])
 
 
@@ -81,13 +82,13 @@ def check_finite(*values: float) -> None:
         )
 
 
-def joined(parts: list[Tensor]) -> np.ndarray:
+def joined(parts: Sequence[Tensor]) -> np.ndarray:
     """Tensors one after another, on the host."""
     return torch.cat([part.reshape(-1) for part in parts]).cpu().numpy()
 
 
 @torch.no_grad()
-def fill(tensors: list[Tensor], values: np.ndarray) -> None:
+def fill(tensors: Sequence[Tensor], values: np.ndarray) -> None:
     """The opposite of `joined`."""
     parts = torch.from_numpy(values).split([each.numel() for each in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
