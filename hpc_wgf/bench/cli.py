@@ -1,5 +1,5 @@
 """The command `bench` with its subcommands: product, solve, step, ring, store, output, device,
-scaling, recipe."""
+scaling, recipe, jko."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from .part_commands import (
     solve_command,
     store_command,
 )
-from .run_commands import output_command, recipe_command, scaling_command, step_command
+from .run_commands import (
+    jko_command,
+    output_command,
+    recipe_command,
+    scaling_command,
+    step_command,
+)
 
 bench = typer.Typer(
     no_args_is_help=True,
@@ -28,3 +34,4 @@ bench.command("device")(device_command)
 bench.command("output")(output_command)
 bench.command("scaling")(scaling_command)
 bench.command("recipe")(recipe_command)
+bench.command("jko")(jko_command)

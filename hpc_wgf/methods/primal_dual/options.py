@@ -35,7 +35,7 @@ class PrimalDualOptions(TrainingOptions):
     """Its hidden layers."""
     log_range: Annotated[Number, Field(gt=0, le=50)] = Field(default=10.0, kw_only=True)
     """The bound of |log h|, without which h would grow where Γ has no samples."""
-    margin: Annotated[Number, Field(gt=0)] = Field(default=0.5, kw_only=True)
+    margin: Annotated[Number, Field(gt=0)] = Field(default=1.0, kw_only=True)
     """Of the box on which Γ is uniform, for internal energies: how much wider it is than the
     samples at the start of a step, as a share. Samples must not leave it in the step."""
     kind: Literal["primal-dual"] = Field(default="primal-dual", kw_only=True)

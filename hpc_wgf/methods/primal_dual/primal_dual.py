@@ -83,6 +83,8 @@ class PrimalDual:
         ]
 
     def warnings(self) -> Sequence[str]:
+        if self._rows is not None:  # No potential is used of a target that samples tell.
+            return ()
         return concavity_warnings(self.problem, 1.0, self.options.step_size)
 
     def description(self) -> Mapping[str, Any]:
