@@ -1,5 +1,5 @@
-"""The command `bench` with its subcommands: product, solve, step, ring, store, output, device,
-scaling, recipe, jko."""
+"""The command `bench` with its subcommands: product, solve, step, methods, ring, store, output,
+device, scaling, recipe, jko."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .part_commands import (
 )
 from .run_commands import (
     jko_command,
+    methods_command,
     output_command,
     recipe_command,
     scaling_command,
@@ -28,6 +29,7 @@ bench = typer.Typer(
 bench.command("product")(product_command)
 bench.command("solve")(solve_command)
 bench.command("step")(step_command)
+bench.command("methods")(methods_command)
 bench.command("ring")(ring_command)
 bench.command("store")(store_command)
 bench.command("device")(device_command)
