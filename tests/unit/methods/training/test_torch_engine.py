@@ -16,6 +16,8 @@ from hpc_wgf.methods.training import (
     InnerLoop,
     TorchEngine,
     TrainingOptions,
+    deepspeed_engine,
+    engine_for,
     frozen,
     learning_rate,
     unfinished_of,
@@ -120,3 +122,14 @@ def test_what_options_refuse():
     assert TrainingOptions(engine="deepspeed", dtype="float32").zero_stage == 1
     with pytest.raises(InputError, match="zero_stage"):
         TrainingOptions(zero_stage=3)
+
+
+def test_deepspeed_that_is_not_there_is_said(monkeypatch):
+    options = TrainingOptions(engine="deepspeed", dtype="float32")
+    monkeypatch.setattr(deepspeed_engine, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"not installed: pip install hpc-wgf\[deepspeed\], or"):
+        engine_for(Point().float(), options, LocalCommunicator())
+    monkeypatch.undo()
+    apart = SimpleNamespace(size=3)
+    with pytest.raises(InputError, match="3 meet otherwise, as by MPI"):
+        engine_for(Point().float(), options, apart)
