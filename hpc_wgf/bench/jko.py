@@ -21,13 +21,16 @@ from ..references.jko import gaussian_step, quantile_step
 from ..solution import Solution, solve
 from .record import Row
 
+PROBLEMS = ("ou-scaling", "porous-1d")
+"""Those of which exact steps are known."""
 _CELLS = 4000  # between quantiles
 # [VWGF D.2] and [VWGF D.3], whose horizon is not printed.
 _OU = ("method.kind=primal-dual", "method.samples=1000", "method.step=0.05")
 _POROUS = (
     "problem.dimension=1", "problem.start.m=2", "problem.start.time=0.002",
     "problem.start_time=0.002", "problem.until=0.052", "problem.energy.0.m=2",
-    "method.kind=primal-dual", "method.samples=1000", "method.step=0.01",
+    "method.kind=primal-dual", "method.samples=1000", "method.step=0.01", "method.width=16",
+    "method.iterations=600", "method.learning_rate=0.01",
 )  # fmt: skip
 
 
@@ -58,18 +61,28 @@ class _Run(NamedTuple):
 
 
 def rows(
-    dimensions: Sequence[int], seeds: Sequence[int], settings: Sequence[str],
-    communicator: Communicator, *, porous: bool,
+    problems: Sequence[str], dimensions: Sequence[int], seeds: Sequence[int],
+    settings: Sequence[str], communicator: Communicator,
 ) -> list[Row]:  # fmt: skip
-    """One row for each dimension and each seed of the matrix of `ou-scaling`, and one, if `porous`,
-    for the porous medium equation on the line, m = 2, from the profile at t = .002. `settings`:
-    further ones of the run file."""
-    found = [
-        _ornstein_uhlenbeck(dimension, seed, settings, communicator)
-        for dimension in dimensions
-        for seed in seeds
-    ]
-    return [*found, _porous(settings, communicator)] if porous else found
+    """One row for each problem, all by default: of `ou-scaling` for each dimension and each seed of
+    its matrix; and of `porous-1d`, the porous medium equation on the line, m = 2, from the profile
+    at t = .002. `settings`: further ones of the run file. Errors: `InputError` for other
+    problems."""
+    found: list[Row] = []
+    for name in problems or PROBLEMS:
+        if name not in PROBLEMS:
+            raise InputError(
+                f"no exact JKO steps are known of {name!r}: give {' or '.join(PROBLEMS)}"
+            )
+        if name == "porous-1d":
+            found.append(_porous(settings, communicator))
+            continue
+        found += [
+            _ornstein_uhlenbeck(dimension, seed, settings, communicator)
+            for dimension in dimensions
+            for seed in seeds
+        ]
+    return found
 
 
 def symmetric_kl(
@@ -140,7 +153,7 @@ def _porous(settings: Sequence[str], communicator: Communicator) -> Row:
         return float((((other - after) ** 2).mean() / (after**2).mean()) ** 0.5)
 
     return {
-        "problem": "porous, m = 2", "dimension": 1, "seed": 0, "error": None,
+        "problem": "porous-1d", "dimension": 1, "seed": 0, "error": None,
         "error_jko": distance(flow), "ratio": None, "to_jko": distance(images), **run.common,
     }  # fmt: skip
 

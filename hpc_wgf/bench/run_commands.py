@@ -219,13 +219,13 @@ def output_command(
 
 def jko_command(
     context: typer.Context,
+    problem: Annotated[
+        list[str] | None, typer.Option(help="ou-scaling or porous-1d; repeat; both")
+    ] = None,
     dimension: Annotated[
         list[int] | None, typer.Option(min=1, help="of ou-scaling; repeat")
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(min=0, help="of its matrix; repeat")] = None,
-    porous: Annotated[
-        bool, typer.Option(help="also the porous medium equation on the line")
-    ] = True,
     settings: Settings = None,
     device: Device = "cpu",
     comm: Comm = "auto",
@@ -234,11 +234,11 @@ def jko_command(
 ) -> None:
     """The primal-dual method against exact JKO steps: its error, theirs, and the duality gap.
 
-    Example: `hpc-wgf bench jko --dimension 2 --seed 0 --no-porous --set problem.until=0.05`
+    Example: `hpc-wgf bench jko --problem ou-scaling --dimension 2 --set problem.until=0.1`
     """
     from . import jko
 
     def measure(on: Communicator) -> list[Row]:
-        return jko.rows(dimension or [2, 8], seed or [0], settings or [], on, porous=porous)
+        return jko.rows(problem or [], dimension or [2, 8], seed or [0], settings or [], on)
 
     deliver(context, measure)
