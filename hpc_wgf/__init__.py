@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         SoftmaxGates,
     )
     from .methods.implicit import ImplicitOptions
+    from .methods.primal_dual import PrimalDualOptions
     from .methods.pwgf import PWGFOptions
     from .output import Output
     from .parallel import distributed
@@ -77,9 +78,9 @@ if TYPE_CHECKING:
     from .store import StoredRun, load_map, save_map
 else:
     __getattr__ = names_on_demand(__name__, [
-        "errors", "choices", "output", "stages", "methods.implicit", "methods.pwgf", "config",
-        "problems", "interactions", "maps", "parallel", "report", "solution", "results", "store",
-        "analysis",
+        "errors", "choices", "output", "stages", "methods.implicit", "methods.pwgf",
+        "methods.primal_dual", "config", "problems", "interactions", "maps", "parallel", "report",
+        "solution", "results", "store", "analysis",
     ])  # fmt: skip
 
 __all__ = [
@@ -118,6 +119,7 @@ __all__ = [
     "PlanarFlow",
     "PotentialEnergy",
     "PowerLaw",
+    "PrimalDualOptions",
     "Problem",
     "PushForward",
     "Quadratic",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from hpc_wgf.bench import baselines, product, rank_scaling
+from hpc_wgf.bench import baselines, jko, product, rank_scaling
 from hpc_wgf.bench.cases import CASES, Case, assembled
 from hpc_wgf.bench.scaling import growth_exponent
 from hpc_wgf.cli import app
-from hpc_wgf.errors import RunError
+from hpc_wgf.errors import InputError, RunError
 from hpc_wgf.maps import BlockFlow, PlanarFlow, ResidualPerceptron
 from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.profiling.flops import product_flops
@@ -263,3 +264,22 @@ def test_a_problem_of_another_method_gets_a_line(command):
     said = " ".join(done.stderr.split())
     assert "benchmarks are of the method pwgf" in said
     assert "is solved by implicit: give another problem" in said
+
+
+def test_jko_rows():
+    """Hardly trained: the distance of exact JKO from the flow is what it is all the same."""
+    few = ("method.samples=64", "method.iterations=2", "method.width=4")
+    settings = [word for each in (*few, "problem.until=0.1") for word in ("--set", each)]
+    (row,) = bench("jko", "--problem", "ou-scaling", "--dimension", 2, *settings)
+    assert row["error_jko"] == pytest.approx(5.31e-5, rel=1e-3)
+    assert row["ratio"] == pytest.approx(row["error"] / row["error_jko"])
+    assert (row["steps"], row["parameters"]) == (2, 6)
+    assert {"gap", "gap_error", "least_gap_in_errors", "to_jko", "seconds"} <= set(row)
+    with pytest.raises(InputError, match="give ou-scaling or porous-1d"):
+        jko.rows(["ou-2d"], [2], [0], [], LocalCommunicator())
+
+
+def test_symmetric_kl_of_gaussians():
+    """On the line ½(s²/t² + t²/s² − 2 + (m − n)²(1/s² + 1/t²))."""
+    found = jko.symmetric_kl(*((np.array([m]), np.array([[v]])) for m, v in ((0, 1), (2, 4))))
+    assert found == pytest.approx(0.5 * (0.25 + 4 - 2 + 4 * 1.25))
