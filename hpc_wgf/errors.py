@@ -1,7 +1,14 @@
 """Errors on which a user can act: each says what was given, what is expected, and what to do."""
 
+from __future__ import annotations
+
 import re
 import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class WgfError(Exception):
@@ -82,3 +89,13 @@ class StepFailed(Exception):
 
     It is raised on all ranks alike. The time loop catches it and tries a shorter step, or ends the
     run with a `RunError`."""
+
+
+class StepUnfinished(Exception):
+    """A stop was asked for within a step, which can be gone on with from `memory`: arrays by their
+    names, the same on every rank. It is raised on all ranks alike; the time loop keeps them in the
+    run's checkpoint, beside the state at which the step began."""
+
+    def __init__(self, memory: Mapping[str, np.ndarray]) -> None:
+        super().__init__("a stop was asked for within a step")
+        self.memory = memory

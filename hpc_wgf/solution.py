@@ -140,7 +140,8 @@ def solve(
         sized = replace(output, particles=layout.particles if output.particles or stored else None)
         check_memory(problem, map, options, sized, communicator)
     with agreed(communicator):
-        run = _bound(problem, map, options, layout, communicator, stored, configuration, stages)
+        run = _bound(problem, map, options, layout, communicator, stored, configuration, stages,
+                     stop)  # fmt: skip
         schedule = Schedule(problem.start_time, problem.until, run.layout.every, stops(stages))
         if stored is None:
             fixed = run.method.controller().after_failure() is None
@@ -277,15 +278,16 @@ def _layout(
 def _bound(
     problem: Problem, map: PushForward, options: MethodOptions, layout: Layout,
     communicator: Communicator, stored: StoredRun | None, configuration: Mapping[str, Any] | None,
-    stages: Stages | Staging,
+    stages: Stages | Staging, stop: Callable[[], bool] | None,
 ) -> Identity:  # fmt: skip
     """Everything that decides the run. One that is resumed keeps, where it is given none, its
     configuration."""
     if stored is not None:
         configuration = configuration or extended(stored.attributes["configuration"], problem)
     setting = Setting.of(
-        problem, map, options, communicator, particles=layout.particles, pieces=layout.pieces
-    )
+        problem, map, options, communicator, particles=layout.particles, pieces=layout.pieces,
+        stop=stop,
+    )  # fmt: skip
     # Before the method is bound, which may evaluate the map for purposes of its own.
     check_start(problem, setting.map, setting.evaluation.ensemble)
     return Identity(setting, options, options.bind(setting), layout, configuration, stages)
@@ -302,6 +304,7 @@ def _writer(
             *common, rows=stored.rows, steps=stored.steps, attributes=attributes
         )
     blocks, theta = evaluation.blocks, setting.map.get_theta().cpu().numpy()
+    kept = run.method.start().kept
     return RunWriter.create(
         *common,
         shape=StoreShape(
@@ -314,6 +317,7 @@ def _writer(
             columns=run.columns,
             weighted=setting.sampler.proposal is not None,
             error_numbers=error_numbers,
+            method_numbers=0 if kept is None else kept.numel(),
             particle_times=run.layout.particles_every > 1,
             particles_dtype=run.layout.particles_dtype,
             round_bits=run.layout.round_bits,

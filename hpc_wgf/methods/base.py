@@ -41,6 +41,9 @@ class Setting:
     """Draws numbered samples of the start density."""
     evaluation: Evaluation
     """The fixed sample on which every method is judged."""
+    stop: Callable[[], bool] | None = None
+    """Asked within long steps, on every rank: whether the run is to stop there (see
+    `StepUnfinished`)."""
 
     @classmethod
     def of(
@@ -52,6 +55,7 @@ class Setting:
         *,
         particles: int | None = None,
         pieces: int | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Self:
         """With a copy of `map`, laid out for the start density. `particles`, `pieces`: size of the
         evaluation sample and the pieces in which ranks share it, by default the method's samples
@@ -72,6 +76,7 @@ class Setting:
             communicator=communicator,
             sampler=sampler,
             evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
+            stop=stop,
         )
 
 
@@ -192,6 +197,9 @@ class State(Generic[M]):
     memory: M | None = None
     """What the solves before left to those that follow; None at the start and at every stored
     time, where a run may be resumed."""
+    kept: Tensor | None = None
+    """What outlasts stored times, (k,) in float64 with one k for the whole run: stored with every
+    row, where a resumed run finds it. None for a method that keeps nothing."""
     entered: Any = None
     """What `Method.enter` has found at this state; never stored."""
 
@@ -214,6 +222,8 @@ class Trial(Generic[M]):
     """What its solves leave to those that follow."""
     figures: Mapping[str, float]
     """By the names of the method's columns along `step`."""
+    kept: Tensor | None = None
+    """`State.kept` at its end."""
     moved: float = 0.0
     """Root mean squared movement of the samples in the step, in units of x, which a tolerance
     relative to the displacement takes into account; 0 where no such tolerance is held."""
@@ -238,7 +248,9 @@ class Method(Protocol[M]):
         ...
 
     def advance(self, state: State[M], step_size: float) -> Trial[M]:
-        """One step of the given size from a state that has been entered."""
+        """One step of the given size from a state that has been entered. Errors also:
+        `StepUnfinished` where `Setting.stop` ends it; its arrays are those of `state_dict`, from
+        which `load_state_dict` makes the memory with which the same step is gone on with."""
         ...
 
     def velocity(self, state: State[M]) -> Tensor | None:

@@ -54,6 +54,7 @@ class Recorder:
             log_density=row.log_density if has_particles else None,
             log_weight=row.log_weight,
             error_state=row.error_state,
+            method_state=None if (kept := row.state.kept) is None else kept.cpu().numpy(),
             stage=stage,
         )
         self._before, self._steps = {}, []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..checks import check_commutes, check_identity, check_same_stage
 from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge, Look, PathPoint
 from ..ensemble import SamplesFailed
-from ..errors import LoopError, StepFailed
+from ..errors import LoopError, StepFailed, StepUnfinished
 from ..integrators import Controller
 from ..maps import described_built_in
 from ..methods.base import Method, State, Trial, begin_stage
@@ -27,6 +27,8 @@ from .staging import Staging
 _NAN = float("nan")
 ERROR_STATE = "error_state"
 """Of a stopped run's memory, what the error's monitor goes on with."""
+METHOD_STATE = "method_state"
+"""The same of `State.kept`."""
 
 COLUMNS: Sequence[Column] = (
     Column("stage", "time", "frozen stages below the map of the row", integer=True),
@@ -87,22 +89,32 @@ class Loop:
                 point = self._store(point, clock.monotonic() - begun)
             while point.state.time < self.schedule.until:
                 stored = self.schedule.next_after(point.state.time)
-                point, folds = self._accepted_step(point)
+                try:
+                    point, folds = self._accepted_step(point)
+                except StepUnfinished as unfinished:
+                    self._keep(point.state, unfinished.memory, clock.monotonic() - begun)
+                    break
                 stage = self._begun_stage(point, folds)
                 if point.state.time == stored or stage is not None:
                     point = self._store(point, clock.monotonic() - begun, stage)
                 if point.state.time < self.schedule.until and self._stopped(stop):
-                    memory = {**self.method.state_dict(point.state), **self._error_memory()}
-                    for observer in self.observers:
-                        observer.on_stop(point.state, memory, clock.monotonic() - begun)
+                    memory = self.method.state_dict(point.state)
+                    self._keep(point.state, memory, clock.monotonic() - begun)
                     break
         finally:
             for observer in self.observers:
                 observer.on_end()
         return point.state
 
-    def _error_memory(self) -> dict[str, np.ndarray]:
-        return {} if self.errors is None else {ERROR_STATE: self.errors.state}
+    def _keep(self, state: State[Any], memory: Mapping[str, np.ndarray], seconds: float) -> None:
+        """Show the observers where the run stops, and what it goes on with from there."""
+        kept = dict(memory)
+        if self.errors is not None:
+            kept[ERROR_STATE] = self.errors.state
+        if state.kept is not None:
+            kept[METHOD_STATE] = state.kept.cpu().numpy()
+        for observer in self.observers:
+            observer.on_stop(state, kept, seconds)
 
     def _stopped(self, stop: Callable[[], bool] | None) -> bool:
         if stop is None:
@@ -248,6 +260,7 @@ class Loop:
                 step_size=max(size * verdict.factor, wished),
                 last_error=verdict.error,
                 memory=None if ends_row else trial.memory,
+                kept=trial.kept,
             )
             return trial, self._entered(after, point.look)
         except StepFailed as failure:

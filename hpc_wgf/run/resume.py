@@ -18,6 +18,7 @@ from ..parallel import agreed
 from ..problems.descriptions import in_short_form
 from ..pushed import map_of_row, map_state
 from ..store import Checkpoint, StoredRun
+from .loop import METHOD_STATE
 from .provenance import Identity
 
 _TF32 = 2.0**-10  # its epsilon: a run may go on where there is no GPU
@@ -201,6 +202,9 @@ def _theta_to_go_on(stored: StoredRun) -> np.ndarray:
 
 def state_at(checkpoint: Checkpoint, stored: StoredRun, given: Identity) -> State[Any]:
     """The state that was kept; collective, as what its solves remember is made again."""
+    kept = checkpoint.memory.get(METHOD_STATE)
+    if kept is None:
+        kept = stored.method_state(stored.rows - 1)
     device = given.setting.communicator.device
     newest = len(stored.stages) - 1
     map = map_state(stored, given.setting.map, newest, torch.from_numpy(checkpoint.theta))
@@ -212,4 +216,5 @@ def state_at(checkpoint: Checkpoint, stored: StoredRun, given: Identity) -> Stat
         step_size=checkpoint.step_size,
         last_error=checkpoint.last_error,
         memory=given.method.load_state_dict(checkpoint.memory, map),
+        kept=None if kept is None else torch.from_numpy(kept).to(device),
     )

@@ -54,7 +54,8 @@ def check(stored: StoredRun) -> list[Flaw]:
     spoilt = {flaw.array for flaw in flaws}
     if not spoilt & {FIGURES, "stage"}:
         flaws += [*_rows_of_stages(stored), *_parameters(stored)]
-    flaws += [*_particles(stored), *_log_weights(stored), *_error_states(stored)]
+    flaws += [*_particles(stored), *_log_weights(stored)]
+    flaws += [*_error_states(stored), *_method_states(stored)]
     if not spoilt & {FIGURES, "folded", "time", PARTICLE_TIME}:
         flaws += _log_densities(stored)
     return flaws
@@ -237,6 +238,12 @@ def _error_states(stored: StoredRun) -> Iterator[Flaw]:
             yield values
         elif np.isnan(values).all():
             yield Flaw("error_state", row, "it is missing")
+
+
+def _method_states(stored: StoredRun) -> Iterator[Flaw]:
+    if "method_state" in stored.group:
+        for row in range(stored.rows):
+            yield from _not_finite("method_state", row, _row(stored, "method_state", row))
 
 
 def _log_densities(stored: StoredRun) -> Iterator[Flaw]:

@@ -80,12 +80,15 @@ class StoreShape:
     error_numbers: int = 0
     """What the estimate of the error goes on with takes so many numbers."""
 
+    method_numbers: int = 0
+    """What the method goes on with, beside θ, takes so many."""
+
     @property
     def further(self) -> list[str]:
         """The names of the arrays that only some runs have."""
         named = {
             "log_weight": self.weighted, "error_state": self.error_numbers > 0,
-            PARTICLE_TIME: self.particle_times,
+            "method_state": self.method_numbers > 0, PARTICLE_TIME: self.particle_times,
         }  # fmt: skip
         return [name for name, has in named.items() if has]
 
@@ -133,7 +136,7 @@ def _filled(
     _create_samples(group, shape)
     _create_parameters(group, shape, stage)
     _create_figures(group, shape)
-    _create_error_state(group, shape)
+    _create_states(group, shape)
     with warnings.catch_warnings():
         # What we rely on is said where the file is written anew for every row.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=Warning)
@@ -180,12 +183,14 @@ def _create_parameters(group: Any, shape: StoreShape, stage: Stage) -> None:
     group["stage_theta"][0] = stage.theta
 
 
-def _create_error_state(group: Any, shape: StoreShape) -> None:
-    if shape.error_numbers:
-        group.create_array(
-            "error_state", shape=(0, shape.error_numbers), chunks=(1, shape.error_numbers),
-            dtype="float64", fill_value=np.nan, **_coded("error_state"),
-        )  # fmt: skip
+def _create_states(group: Any, shape: StoreShape) -> None:
+    sizes = {"error_state": shape.error_numbers, "method_state": shape.method_numbers}
+    for name, numbers in sizes.items():
+        if numbers:
+            group.create_array(
+                name, shape=(0, numbers), chunks=(1, numbers), dtype="float64",
+                fill_value=np.nan, **_coded(name),
+            )  # fmt: skip
 
 
 def _create_figures(group: Any, shape: StoreShape) -> None:

@@ -34,7 +34,7 @@ class PendingRow:
     step_figures: np.ndarray
     """(steps, columns)."""
     vectors: Mapping[str, np.ndarray | None]
-    """theta, velocity and error_state, by name."""
+    """theta, velocity and what the run goes on with, by name."""
     samples: tuple[Sent, Sent] | None
     """Particles and their log ρ; None for a row without particles."""
     log_weight: Sent | None

@@ -239,6 +239,12 @@ class StoredRun:
             raise self.damaged(f"error_state, row {row} is missing")
         return values
 
+    def method_state(self, row: int) -> np.ndarray | None:
+        """What the method goes on with at a row, beside θ; None where it has nothing."""
+        if "method_state" not in self.group:
+            return None
+        return self._finite("method_state", (row, slice(None)))
+
     def log_weight(self, samples: slice = slice(None)) -> np.ndarray | None:
         """(samples,), the logarithms of the importance weights w of the particles, with which E[a]
         is the mean of w a; None where all are 1."""

@@ -20,7 +20,7 @@ from .schema import FIGURES, PARTICLE_TIME, ROUND_BITS, STEP_FIGURES, TIME, labe
 from .stages import Stage
 from .tables import GrowingTable
 
-_A_FILE_EACH = ("theta", "velocity", "error_state")
+_A_FILE_EACH = ("theta", "velocity", "error_state", "method_state")
 _SAMPLES = ("particles", "log_density")
 _TABLES = (TIME, PARTICLE_TIME, FIGURES, STEP_FIGURES)
 
@@ -102,7 +102,7 @@ class RowArrays:
         self, row: int, time: float, figures: np.ndarray,
         vectors: Mapping[str, np.ndarray | None],
     ) -> None:  # fmt: skip
-        """What all ranks know of a row. `vectors`: theta, velocity and error_state, by name."""
+        """What all ranks know of a row. `vectors`: as `_A_FILE_EACH` names them."""
         self._tables[FIGURES].add(row, figures)
         self._tables[TIME].add(row, np.array([time]))
         for name, values in vectors.items():

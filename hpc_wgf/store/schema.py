@@ -8,6 +8,7 @@
 | `log_density` | time, sample | |
 | `log_weight` | sample | where samples are drawn with importance weights |
 | `error_state` | time, error_number | where the error is estimated |
+| `method_state` | time, method_number | where the method has more to go on with than theta |
 | `figures` | time, figure | columns named in its attribute `columns` |
 | `step_figures` | step, step_figure | one entry an accepted step before the last committed row |
 | `stage_theta` | stage, parameter | initial parameters of every stage |
@@ -37,7 +38,7 @@ PARTICLE_TIME = "particle_time"
 FIGURES, STEP_FIGURES = "figures", "step_figures"
 OLDEST_ARRAYS = ("time", "theta", "particles", "log_density")
 """Arrays that stores of all schemas have."""
-OF_SOME_RUNS = ("log_weight", "error_state", PARTICLE_TIME)
+OF_SOME_RUNS = ("log_weight", "error_state", "method_state", PARTICLE_TIME)
 """Arrays that only some runs have,"""
 FURTHER = "further_arrays"
 """and the attribute that names those of a run."""
@@ -86,6 +87,9 @@ ARRAYS: Mapping[str, ArrayLabel] = {
     "stage_theta": ArrayLabel((STAGE, PARAMETER), "initial parameters of the stage's map", "1"),
     "error_state": ArrayLabel(
         (TIME, "error_number"), "what the estimate of the error goes on with", "1"
+    ),
+    "method_state": ArrayLabel(
+        (TIME, "method_number"), "what the method goes on with beside theta", "1"
     ),
     PARTICLE_TIME: ArrayLabel(
         (PARTICLE_TIME,), "time of the row to which the particles belong", "t"

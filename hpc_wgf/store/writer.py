@@ -122,7 +122,8 @@ class RunWriter:
         self, time: float, figures: Mapping[str, float], steps: StepColumns, *,
         theta: np.ndarray, velocity: np.ndarray | None,
         particles: Tensor | None, log_density: Tensor | None, log_weight: Tensor | None = None,
-        error_state: np.ndarray | None = None, stage: Stage | None = None,
+        error_state: np.ndarray | None = None, method_state: np.ndarray | None = None,
+        stage: Stage | None = None,
     ) -> None:  # fmt: skip
         """Append a row and the steps before it. All is copied; the row counts once every rank has
         written its part, which `settle` sees and `finish` waits for. Waits where too many rows are
@@ -131,8 +132,8 @@ class RunWriter:
         `figures`, `steps`: by the names of their columns. `theta`, `velocity` (p,) with p of the
         stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank, both None for a
         row without particles, and where they have weights `log_weight`, which the first row
-        stores. `error_state`: what the estimate of the error goes on with. `stage`: one that begins
-        with this row. Errors also: those of rows before; `ValueError` for figures that are not
+        stores. `error_state`, `method_state`: what the estimate of the error and the method go
+        on with. `stage`: one that begins with this row. Errors also: those of rows before; `ValueError` for figures that are not
         declared.
         """
         with agreed(self._communicator), FailedWrite(self.path):
@@ -142,7 +143,10 @@ class RunWriter:
         sent, samples = self._exchange.sent, None
         if particles is not None and log_density is not None:
             samples = sent(particles), sent(log_density)
-        vectors = {"theta": theta, "velocity": velocity, "error_state": error_state}
+        vectors = {
+            "theta": theta, "velocity": velocity, "error_state": error_state,
+            "method_state": method_state,
+        }  # fmt: skip
         row = PendingRow(
             row=self.rows, first_step=self._steps, entry=self._entries, time=time,
             figures=tables[0], step_figures=tables[1],

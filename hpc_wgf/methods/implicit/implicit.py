@@ -26,8 +26,8 @@ from ...parallel import tree_sum
 from ...problems import Flow, SumOfEnergies
 from ..base import Setting, State, Trial, start_frame
 from ..pwgf import PWGF
-from ..pwgf.step_samples import StepSamples
 from ..pwgf.velocity import Velocity
+from ..step_samples import StepSamples
 from .checks import check_options, concavity_warnings, stiffness_at_start
 from .gauss_newton import GaussNewton, HeldOut, StageWork
 from .options import ImplicitOptions
@@ -58,7 +58,7 @@ class Implicit:
         self.setting, self.options, self.problem = setting, options, setting.problem
         check_options(self.problem, options)
         self._flow = PWGF(setting, options.of_flow)
-        self._samples = StepSamples(setting, replace(options.of_flow, validation=1.0))
+        self._samples = StepSamples(setting, options, held_out=options.samples)
         self._scheme = SCHEMES[options.scheme]
         self._spread = float(start_frame(self.problem.start).deviations.norm())
 

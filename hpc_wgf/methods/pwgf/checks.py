@@ -7,17 +7,17 @@ from functools import partial
 
 import torch
 
-from ...checks import check_cloud, check_virial
-from ...choices import Form, InnerProduct, Route, Sampling
+from ...checks import check_virial
+from ...choices import Form, InnerProduct
 from ...cloud import Cloud
 from ...errors import InputError
 from ...integrators import SCHEMES
 from ...maps import MapState, PushForward, SoftmaxGates
-from ...problems import CovarianceMobility, Density, Problem, is_known, jump_of
+from ...problems import Density, Problem, is_known, jump_of
+from ..sample_checks import check_first_samples, check_samples, check_weights
 from .options import PWGFOptions
 
 _LEAST = {torch.float64: 1e-14, torch.float32: 1e-10}  # where preconditioned solves still hold
-_LEAST_EFFECTIVE = 0.02  # of the samples, by (Σw)²/Σw²
 _OF_RTOL = 0.01  # where plain ones do, whose tolerance is all that they resolve
 
 
@@ -69,25 +69,7 @@ def check_options(problem: Problem, options: PWGFOptions, particles: int) -> Non
             "the energy, and the plain inner product of a mobility has none: use "
             'problem.mobility.inner_product = "natural", or another scheme (rkc2 for stiff flows)'
         )
-    if isinstance(problem.mobility, CovarianceMobility):
-        _check_covariance(problem.dimension, options.samples, "method.samples")
-        _check_covariance(problem.dimension, particles, "output.particles")
-    routes = [part.route_for(options.samples) for part in problem.energy.interactions]
-    if options.sampling is Sampling.SOBOL and Route.BATCHES in routes:
-        raise InputError(
-            "random batches take consecutive samples as independent, and Sobol points keep apart "
-            'from each other: sums over pairs would be wrong. Use method.sampling = "random", or '
-            "another route than batches for the interaction"
-        )
-
-
-def _check_covariance(dimension: int, samples: int, key: str) -> None:
-    """Errors: `InputError` where samples are too few for a covariance that is not singular."""
-    if samples <= dimension:
-        raise InputError(
-            f"the mobility is the covariance of {samples} samples, which in {dimension} dimensions "
-            f"is singular: take more than {dimension} ({key}), a few times as many at least"
-        )
+    check_samples(problem, options, particles)
 
 
 def check_features(problem: Problem, map: PushForward, options: PWGFOptions) -> None:
@@ -106,32 +88,6 @@ def check_features(problem: Problem, map: PushForward, options: PWGFOptions) -> 
                 f"{options.samples} samples cannot tell {part.gates} gates of a softmax map apart: "
                 "take more samples (method.samples), a few times as many at least, or fewer centres"
             )
-
-
-def check_first_samples(
-    problem: Problem, samples: int, map: MapState, clouds: Sequence[Cloud]
-) -> None:
-    """The energy, and the map's being the identity, at every sample that the first step sees."""
-    for part in problem.energy.interactions:
-        part.check_particles(samples)
-    for cloud in clouds:
-        check_cloud(problem, map.map, cloud)
-
-
-def check_weights(clouds: Sequence[Cloud]) -> None:
-    """Errors: `InputError` where so few of this rank's samples have all the weight that means over
-    them tell nothing."""
-    known = [weight for cloud in clouds if (weight := cloud.weight) is not None]
-    if not known:
-        return
-    weights = torch.cat(known).double()
-    effective = float(weights.sum().square() / weights.square().sum().clamp(min=1e-300))
-    if not effective >= _LEAST_EFFECTIVE * len(weights):
-        raise InputError(
-            f"the importance weights of {len(weights)} samples are those of {effective:.3g}: the "
-            "density that they are drawn from hardly meets the start density. Use "
-            'method.proposal = "none"'
-        )
 
 
 def check_units(

@@ -25,13 +25,13 @@ from ...metric import StandingGram
 from ...parallel import Communicator
 from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial, start_frame
+from ..step_samples import StepSamples
 from .centre import CentreOfMass
 from .checks import check_options, checks
 from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
 from .precision import in_own_precision
-from .step_samples import StepSamples
 from .units import reciprocal_condition
 from .velocity import Monitor, StepContext, Velocity, VelocitySolver
 
@@ -74,7 +74,8 @@ class PWGF:
         self.scheme = SCHEMES[options.scheme]
         self.reciprocal_condition = reciprocal_condition(setting.problem.start)
         self._spread = float(start_frame(setting.problem.start).deviations.norm())
-        self._samples = StepSamples(setting, options)
+        held_out = None if options.validation is None else options.validation_samples
+        self._samples = StepSamples(setting, options, held_out=held_out)
         self._velocities = self._solver_of(setting.map, self.reciprocal_condition)
         # A graph pays where solves are by MINRES; on a CPU there is none.
         on_gpu = self.communicator.device.type == "cuda"

@@ -85,7 +85,7 @@ def test_a_box_in_a_mixture_is_drawn_as_it_is():
 
 def test_weights_of_one_sample_alone_are_refused():
     from hpc_wgf.cloud import Cloud
-    from hpc_wgf.methods.pwgf.checks import check_weights
+    from hpc_wgf.methods.sample_checks import check_weights
 
     z = torch.zeros(1000, 2)
     weights = torch.full((1000,), -200.0)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time as clock
+from typing import Protocol
 
-from ...choices import Redraw
-from ...ensemble import Ensemble
-from ...maps import MapState, Stage
-from ...parallel import RandomStream, SampleBlocks
-from ..base import Setting
-from .options import PWGFOptions
+from ..choices import Redraw
+from ..ensemble import Ensemble
+from ..maps import MapState, Stage
+from ..parallel import RandomStream, SampleBlocks
+from .base import SampleOptions, Setting
+
+
+class StepSampleOptions(SampleOptions, Protocol):
+    """Which samples steps are computed on, beside what `SampleOptions` says."""
+
+    @property
+    def redraw(self) -> Redraw:
+        """When they are drawn anew."""
+        ...
 
 
 class StepSamples:
@@ -18,14 +27,17 @@ class StepSamples:
     They are a function of the step, or of the stage, and of the map's frozen stages; those of the
     present stage are kept where they serve all its steps."""
 
-    def __init__(self, setting: Setting, options: PWGFOptions) -> None:
+    def __init__(
+        self, setting: Setting, options: StepSampleOptions, *, held_out: int | None = None
+    ) -> None:
+        """`held_out`: how many samples the second set of a step has; None for no such set."""
         self._setting, self._for_stage = setting, options.redraw is Redraw.STAGE
         self._score = setting.problem.energy.needs_density
         self.blocks = SampleBlocks.automatic(options.samples, options.block)
         """Those of a step."""
         self._validation = None
-        if options.validation is not None:
-            self._validation = SampleBlocks.automatic(options.validation_samples, options.block)
+        if held_out is not None:
+            self._validation = SampleBlocks.automatic(held_out, options.block)
         self._known: dict[RandomStream, tuple[tuple[Stage, ...], Ensemble]] = {}
         self._seconds = 0.0
 
@@ -34,7 +46,7 @@ class StepSamples:
         return self._drawn(map, self.blocks, RandomStream.STEP, step)
 
     def held_out(self, map: MapState, step: int) -> Ensemble | None:
-        """A second sample, which ends the solves of a step; None where the options ask for none."""
+        """A second sample, at which a step is judged; None where there is none."""
         if self._validation is None:
             return None
         return self._drawn(map, self._validation, RandomStream.VALIDATION, step)
