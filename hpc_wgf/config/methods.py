@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from ..methods.deep_jko import DeepJKOOptions
 from ..methods.implicit import ImplicitOptions
 from ..methods.pwgf import PWGFOptions
 
 METHODS: dict[str, type[Any]] = {
     "pwgf": PWGFOptions,
     "implicit": ImplicitOptions,
+    "deep-jko": DeepJKOOptions,
 }
 """The options class of every method that a run file can name, by its `kind`. A new method is
 added here."""
@@ -38,5 +40,5 @@ def _kind(value: Any) -> Any:
     return getattr(value, "kind", DEFAULT_METHOD)
 
 
-MethodOptions = Annotated[PWGFOptions | ImplicitOptions, _OfKind()]
+MethodOptions = Annotated[PWGFOptions | ImplicitOptions | DeepJKOOptions, _OfKind()]
 """The table `[method]`: the options of the method that its `kind` names."""

@@ -19,6 +19,7 @@ from .radial_basis import RadialBasis
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
 from .state import MapState, Stage, behind_stages, carried_by, carry
+from .velocity_flow import VelocityFlow, rebuilt_network
 
 __all__ = [
     "Affine",
@@ -42,6 +43,7 @@ __all__ = [
     "SoftmaxGates",
     "Stage",
     "Transported",
+    "VelocityFlow",
     "behind_stages",
     "budget_on",
     "carried_by",
@@ -51,4 +53,5 @@ __all__ = [
     "flatten",
     "kinds_of",
     "rebuilt",
+    "rebuilt_network",
 ]

@@ -24,6 +24,7 @@ from .radial_basis import RadialBasis
 from .scaling import Scaling
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
+from .velocity_flow import VelocityFlow
 
 Description = Mapping[str, Any]
 
@@ -38,6 +39,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "radial": RadialFlow.rebuilt,
     "rbf": RadialBasis.rebuilt,
     "periodic": PeriodicMap.rebuilt,
+    "velocity-flow": VelocityFlow.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }
 

@@ -41,7 +41,7 @@ class PotentialVelocity(VelocityNetwork):
         lay_out(self.W, self.c, frame, self._options)
 
     def description(self) -> dict[str, Any]:
-        return {"kind": "potential", "dimension": self.dimension, "width": len(self.W)}
+        return {"dimension": self.dimension, "width": len(self.W)}
 
     def outputs(self) -> list[nn.Parameter]:
         return [self.u, self.b, self.A]
@@ -127,9 +127,7 @@ class ResidualPotential(VelocityNetwork):
 
     def description(self) -> dict[str, Any]:
         width, layers = len(self.W), len(self.inner) + 1
-        return {
-            "kind": "residual", "dimension": self.dimension, "width": width, "layers": layers,
-        }  # fmt: skip
+        return {"dimension": self.dimension, "width": width, "layers": layers}
 
     def outputs(self) -> list[nn.Parameter]:
         return [self.a]

@@ -43,6 +43,10 @@ class VelocityNetwork(nn.Module, ABC):
         return
 
     @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """Plain data that say its size."""
+
+    @abstractmethod
     def outputs(self) -> list[nn.Parameter]:
         """The parameters in which v is linear where the others are held, and with which it is 0
         where they are."""

@@ -49,4 +49,5 @@ class FixedStepOptions(Computing):
     """Density from which samples are drawn: "auto", with importance weights where an internal
     energy meets a peaked start density, or "none" for the start density."""
     redraw: Redraw = Field(default=Redraw.STEP, kw_only=True)
-    """When samples are drawn anew: for every "step", or for every "stage" of the map."""
+    """When samples are drawn anew: for every "step", for every "stage" of the map, or
+    once for the whole "run"."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -21,8 +22,9 @@ from ...ensemble import Ensemble
 from ...maps.velocity_networks import VelocityNetwork, integrate
 from ...matrix_field import MatrixField
 from ...interactions import Particles
-from ...parallel import LocalCommunicator, TreeSum
+from ...parallel import LocalCommunicator, TreeSum, tree_sum
 from ...problems import ChunkForce, Flow, SumOfEnergies, UserMobility
+from ..training import Contributions
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,15 @@ class Coordinates:
         return self.centre + self.scale * y
 
 
-class Evaluated(NamedTuple):
-    """The objective at one network."""
+class StepFigures(NamedTuple):
+    """What a step has reached."""
 
     objective: float
     """E[∫uᵀP⁻¹u dτ]/2h + F."""
     action: float
     """E[∫uᵀP⁻¹u dτ]."""
-    gradient: Tensor
-    """Of the objective, (p,) in the order of the network's parameters."""
+    log_det_error: float
+    """(E|ℓ − ℓ'|²)^½, ℓ' with twice as many steps in τ."""
     lost: int
     """Samples at which the energy is not a number, as where a density is above its limit."""
 
@@ -96,28 +98,57 @@ class StepObjective:
         if flow.mobility is not None:
             self._fields = flow.mobility.at(ensemble.chunks, self._held)
 
-    def at_network(self) -> Evaluated:
-        """The objective and its gradient at the present parameters of the network. Collective."""
-        forces = [None] * len(self._ensemble.chunks)
+    def contributions(self) -> Contributions:
+        """The objective in parts, one for each chunk. Collective where there are interactions."""
+        forces: Sequence[ChunkForce | None] = [None] * len(self._ensemble.chunks)
         if self._flow.energy.interactions:
-            with torch.no_grad():  # Every particle feels those of all chunks.
-                ends = [self._moved(k)[0] for k in range(len(self._ensemble.chunks))]
-            forces = self._forces(ends)
-        sums = TreeSum()
-        for k, force in enumerate(forces):
-            sums.add(self._chunk_sums(k, force))
-        summed = self._ensemble.averaged(self._ensemble.communicator.sum(sums.total()))
-        energy, action, lost = summed[-3:].tolist()
-        return Evaluated(
-            energy + action / (2 * self._size), action, summed[:-3], round(lost * self._ensemble.total)
-        )
+            forces = self._forces()
+        return [partial(self._part, k, force) for k, force in enumerate(forces)]
 
-    def _forces(self, ends: Sequence[Cloud]) -> Sequence[ChunkForce]:
+    def gradient_norm(self) -> float:
+        """That of the objective in the parameters of the network. Collective."""
+        parameters = list(self._network.parameters())
+        sums = TreeSum()
+        for part in self.contributions():
+            found = torch.autograd.grad(part(), parameters)
+            sums.add(torch.cat([each.double().reshape(-1) for each in found]))
+        return float(self._ensemble.communicator.sum(sums.total()).norm())
+
+    @torch.no_grad()
+    def _forces(self) -> Sequence[ChunkForce]:
+        """Those that every particle feels of all chunks."""
         assert self._of_position is not None
+        ends = [self._moved(k)[0] for k in range(len(self._ensemble.chunks))]
         return self._ensemble.forces(self._of_position, ends, values=True)
 
-    def _moved(self, k: int) -> tuple[Cloud, Tensor]:
-        """The images of the samples of a chunk, with their log-density, and the action of each."""
+    def _part(self, k: int, force: ChunkForce | None) -> Tensor:
+        """The share of a chunk in the objective, a scalar."""
+        end, action = self._moved(k)
+        value, _ = self._values(end, action, force)
+        return self._ensemble.weighted(k, value).sum() / self._ensemble.total
+
+    @torch.no_grad()
+    def figures(self) -> StepFigures:
+        """At the present parameters of the network. Collective."""
+        forces: Sequence[ChunkForce | None] = [None] * len(self._ensemble.chunks)
+        if self._flow.energy.interactions:
+            forces = self._forces()
+        found = []
+        for k, force in enumerate(forces):
+            end, action = self._moved(k)
+            finer, _ = self._moved(k, steps=2 * self._steps)
+            value, sound = self._values(end, action, force)
+            off = (end.log_density - finer.log_density).square()
+            told = [self._ensemble.weighted(k, each.double()) for each in (value, action, off)]
+            found.append(torch.stack([*told, (~sound).double()], 1).sum(0))
+        sums = self._ensemble.mean(tree_sum(found)).tolist()
+        return StepFigures(
+            sums[0], sums[1], sums[2] ** 0.5, round(sums[3] * self._ensemble.total)
+        )
+
+    def _moved(self, k: int, steps: int | None = None) -> tuple[Cloud, Tensor]:
+        """The images of the samples of a chunk, with their log-density, and the action of each.
+        `steps`: in τ, by default those of the objective."""
         begun, at = self._ensemble.chunks[k], self._coordinates
         d, factor = begun.x.shape[1], at.speed
 
@@ -127,7 +158,7 @@ class StepObjective:
             return torch.cat([factor * v, factor * divergence[:, None], cost[:, None]], 1)
 
         still = begun.x.new_zeros(len(begun.x), 2)
-        y = integrate(rate, torch.cat([at.inside(begun.x), still], 1), self._steps)
+        y = integrate(rate, torch.cat([at.inside(begun.x), still], 1), steps or self._steps)
         end = replace(begun, x=at.outside(y[:, :d]), log_density=begun.log_density - y[:, d])
         return end, y[:, d + 1]
 
@@ -142,34 +173,21 @@ class StepObjective:
             (field,) = mobility.at([cloud], self._held)
         return (u * field.inverse_factors[1].times(u)).sum(1)
 
-    def _chunk_sums(self, k: int, force: ChunkForce | None) -> Tensor:
-        """Σ over the samples of a chunk: of the gradient, of the energy, of the action, and of
-        those that are lost, (p + 3,) in float64."""
-        end, action = self._moved(k)
-        energy, density = self._flow.energy, torch.zeros_like(action)
+    def _values(
+        self, end: Cloud, action: Tensor, force: ChunkForce | None
+    ) -> tuple[Tensor, Tensor]:
+        """The integrand of the objective at the samples of a chunk, (n,), 0 where it is not a
+        number; and where it is one."""
+        energy, value = self._flow.energy, action / (2 * self._size)
         if energy.needs_density:
-            density = energy.density_integrand(end.x, end.log_density)
-        value = density.detach()
+            value = value + energy.density_integrand(end.x, end.log_density)
         if force is None and self._of_position is not None:
-            alone = Particles([end.x.detach()], [[len(end.x)]], LocalCommunicator())
-            (force,) = self._of_position.forces([_detached(end)], alone, values=True)
-        moved = density + action / (2 * self._size)
+            x = end.x.detach()
+            alone = Particles([x], [[len(x)]], LocalCommunicator(x.device))
+            (force,) = self._of_position.forces([replace(end, x=x)], alone, values=True)
         if force is not None:
-            # Of an interaction, too, the force is the gradient of F at the particle.
-            moved = moved + (force.position * end.x).sum(1)
             assert force.value is not None
-            value = value + force.value
-        sound = value.isfinite() & moved.detach().isfinite()
-        moved = self._ensemble.weighted(k, torch.where(sound, moved, 0.0))
-        parameters = list(self._network.parameters())
-        gradient = torch.autograd.grad(moved.sum(), parameters, materialize_grads=True)
-        told = [
-            self._ensemble.weighted(k, torch.where(sound, each.detach(), 0.0)).double().sum()
-            for each in (value, action)
-        ]
-        flat = torch.cat([each.reshape(-1) for each in gradient]).double()
-        return torch.cat([flat, torch.stack([*told, (~sound).sum().double()])])
-
-
-def _detached(cloud: Cloud) -> Cloud:
-    return replace(cloud, x=cloud.x.detach(), log_density=cloud.log_density.detach())
+            # Of an interaction, too, the force is the gradient of F at the particle.
+            value = value + force.value + (force.position * (end.x - end.x.detach())).sum(1)
+        sound = value.detach().isfinite()
+        return torch.where(sound, value, 0.0), sound
