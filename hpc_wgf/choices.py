@@ -200,3 +200,23 @@ class Forward(StrEnum):
     """Nothing."""
     INTERACTIONS = "interactions"
     """The forces of interactions; potentials, entropy and internal energies are implicit."""
+
+
+class Engine(StrEnum):
+    """What trains the networks of a step."""
+
+    TORCH = "torch"
+    """Adam of torch on every rank, with gradients summed in a fixed order."""
+    DEEPSPEED = "deepspeed"
+    """DeepSpeed's, which shards Adam's moments over the ranks by ZeRO; in float32."""
+
+
+class Decay(StrEnum):
+    """How the learning rate changes from the first to the last iteration of a step."""
+
+    CONSTANT = "constant"
+    """Not at all."""
+    COSINE = "cosine"
+    """It falls to a hundredth as half a cosine does."""
+    ONE_CYCLE = "one-cycle"
+    """It rises from a 25th, over three tenths of the iterations, and falls to nothing."""

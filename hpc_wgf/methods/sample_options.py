@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field
 from pydantic.dataclasses import dataclass
 
-from ..choices import Precision, Proposal, Redraw, Sampling, Stream
+from ..choices import Precision, Proposal, Sampling, Stream
 from ..fields import OPTIONS, Number, Unit, Whole, plain_errors
 from .step_options import Computing, DType
 
@@ -48,6 +48,3 @@ class FixedStepOptions(Computing):
     proposal: Proposal = Field(default=Proposal.AUTOMATIC, kw_only=True)
     """Density from which samples are drawn: "auto", with importance weights where an internal
     energy meets a peaked start density, or "none" for the start density."""
-    redraw: Redraw = Field(default=Redraw.STEP, kw_only=True)
-    """When samples are drawn anew: for every "step", for every "stage" of the map, or
-    once for the whole "run"."""

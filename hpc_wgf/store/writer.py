@@ -133,8 +133,8 @@ class RunWriter:
         stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank, both None for a
         row without particles, and where they have weights `log_weight`, which the first row
         stores. `error_state`, `method_state`: what the estimate of the error and the method go
-        on with. `stage`: one that begins with this row. Errors also: those of rows before; `ValueError` for figures that are not
-        declared.
+        on with. `stage`: one that begins with this row. Errors also: those of rows before;
+        `ValueError` for figures that are not declared.
         """
         with agreed(self._communicator), FailedWrite(self.path):
             self._check_place()
