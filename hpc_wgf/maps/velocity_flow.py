@@ -4,7 +4,7 @@
 
 by K equal steps of the classical Runge–Kutta method, with the log-determinant ℓ and the score s
 beside the paths. It never folds where the steps are short enough. Linearisations are those of a
-`ModuleMap`, by automatic differentiation.
+`ModuleMap`, by automatic differentiation, but for the block velocity.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import Transported
+from .chunk import Workspace
 from .frame import Frame
+from .linearization import Linearizer
 from .module import ModuleMap
+from .ode_linearization import OdeLinearizer
 from .potential_velocities import PotentialVelocity, ResidualPotential
 from .velocity_networks import BlockVelocity, VelocityNetwork, integrate
 
@@ -63,14 +66,19 @@ class VelocityFlow(ModuleMap):
         """The map that `architecture` has described."""
         return cls(rebuilt_network(description["velocity"]), description["steps"])
 
+    def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
+        if isinstance(self.network, BlockVelocity):
+            return OdeLinearizer(self.network, self.steps, workspace)
+        return super().linearizer(workspace)
+
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         volume = torch.zeros_like(z[:, :1])
         y = torch.cat([z, volume, *([] if score is None else [score])], 1)
         rate = self._rate if score is None else self._rate_with_score
         y = integrate(rate, y, self.steps)
-        x, log_det, *carried = y.split([self.dimension, 1, *([] if score is None else [z.shape[1]])], 1)
+        d = self.dimension
         sound = y.detach().isfinite().all(1)
-        return Transported(x, log_det[:, 0], sound, carried[0] if carried else None)
+        return Transported(y[:, :d], y[:, d], sound, None if score is None else y[:, d + 1 :])
 
     def _rate(self, time: float, y: Tensor) -> Tensor:
         v, divergence = self.network.with_divergence(time, y[:, :-1])
