@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ResidualPerceptron,
         SoftmaxGates,
     )
+    from .methods.deep_jko import DeepJKOOptions
     from .methods.implicit import ImplicitOptions
     from .methods.pwgf import PWGFOptions
     from .output import Output
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from .store import StoredRun, load_map, save_map
 else:
     __getattr__ = names_on_demand(__name__, [
-        "errors", "choices", "output", "stages", "methods.implicit", "methods.pwgf", "config",
+        "errors", "choices", "output", "stages", "methods.deep_jko", "methods.implicit", "methods.pwgf", "config",
         "problems", "interactions", "maps", "parallel", "report", "solution", "results", "store",
         "analysis",
     ])  # fmt: skip
@@ -92,6 +93,7 @@ __all__ = [
     "Consolidated",
     "ConvexGradient",
     "CovarianceMobility",
+    "DeepJKOOptions",
     "DistributionDensity",
     "DoubleWell",
     "Entropy",

@@ -23,6 +23,7 @@ from ...errors import StepFailed
 from ...integrators import Controller
 from ...maps import MapState, PushForward, VelocityFlow
 from ...maps.velocity_networks import VelocityNetwork
+from ...store import BEGINS_AT_REST
 from ..base import Setting, State, Trial
 from ..sample_checks import check_first_samples
 from ..step_samples import StepSamples
@@ -77,7 +78,7 @@ class DeepJKO:
         return mobility_warnings(self.problem, self.options)
 
     def description(self) -> Mapping[str, Any]:
-        return {"velocity": self.options.velocity.value}
+        return {"velocity_network": self.options.velocity.value, BEGINS_AT_REST: True}
 
     def enter(self, state: State[Unfinished]) -> State[Unfinished]:
         return state
