@@ -3,8 +3,8 @@
     T(z) = x(1),   x' = v(τ, x),  x(0) = z,   ℓ' = ∇·v,   s' = −(∇v)ᵀ s − ∇(∇·v),
 
 by K equal steps of the classical Runge–Kutta method, with the log-determinant ℓ and the score s
-beside the paths. It never folds where the steps are short enough. Linearisations are those of a
-`ModuleMap`, by automatic differentiation, but for the block velocity.
+beside the paths. It never folds where the steps are short enough. Linearisations are by
+automatic differentiation, but for the block velocity.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.func import functional_call
 
 from ..errors import InputError
-from .base import Transported
+from .base import PushForward, Transported
 from .chunk import Workspace
 from .frame import Frame
 from .linearization import Linearizer
-from .module import ModuleMap
+from .module import ModuleLinearizer
 from .ode_linearization import OdeLinearizer
 from .potential_velocities import PotentialVelocity, ResidualPotential
 from .velocity_networks import BlockVelocity, VelocityNetwork, integrate
 
 
-class VelocityFlow(ModuleMap):
+class VelocityFlow(PushForward):
     """T of `network`, in K `steps`; θ is that of the network. At the start v = 0.
 
     Errors: `InputError` for less than one step.
@@ -35,22 +36,8 @@ class VelocityFlow(ModuleMap):
     def __init__(self, network: VelocityNetwork, steps: int) -> None:
         if steps < 1:
             raise InputError(f"the flow of a velocity needs at least one step, got {steps}")
-        super().__init__(network.dimension, _Paths(network, steps))
-
-    @property
-    def network(self) -> VelocityNetwork:
-        """v."""
-        return self._paths.network
-
-    @property
-    def steps(self) -> int:
-        """K."""
-        return self._paths.steps
-
-    @property
-    def _paths(self) -> _Paths:
-        assert isinstance(self.module, _Paths)
-        return self.module
+        super().__init__(network.dimension)
+        self.network, self.steps = network, steps
 
     def lay_out(self, frame: Frame) -> None:
         self.network.lay_out(frame)
@@ -66,10 +53,20 @@ class VelocityFlow(ModuleMap):
         """The map that `architecture` has described."""
         return cls(rebuilt_network(description["velocity"]), description["steps"])
 
+    def forward(self, z: Tensor) -> Tensor:
+        return integrate(self.network, z, self.steps)
+
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         if isinstance(self.network, BlockVelocity):
             return OdeLinearizer(self.network, self.steps, workspace)
-        return super().linearizer(workspace)
+        return ModuleLinearizer(self, workspace)
+
+    def _named(self) -> dict[str, Tensor]:
+        return dict(self.named_parameters())
+
+    def _apply_at(self, parameters: dict[str, Tensor], z: Tensor) -> Tensor:
+        x: Tensor = functional_call(self, parameters, (z,))
+        return x
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
         volume = torch.zeros_like(z[:, :1])
@@ -88,15 +85,6 @@ class VelocityFlow(ModuleMap):
         x, _, score = y.split([self.dimension, 1, self.dimension], 1)
         v, divergence, change = self.network.with_score(time, x, score)
         return torch.cat([v, divergence[:, None], change], 1)
-
-
-class _Paths(nn.Module):
-    def __init__(self, network: VelocityNetwork, steps: int) -> None:
-        super().__init__()
-        self.network, self.steps = network, steps
-
-    def forward(self, z: Tensor) -> Tensor:
-        return integrate(self.network, z, self.steps)
 
 
 Description = Mapping[str, Any]

@@ -48,6 +48,9 @@ class Coordinates:
         return self.centre + self.scale * y
 
 
+_THIN = -50.0  # a log-density at which every energy is a number
+
+
 class StepFigures(NamedTuple):
     """What a step has reached."""
 
@@ -178,9 +181,11 @@ class StepObjective:
     ) -> tuple[Tensor, Tensor]:
         """The integrand of the objective at the samples of a chunk, (n,), 0 where it is not a
         number; and where it is one."""
-        energy, value = self._flow.energy, action / (2 * self._size)
-        if energy.needs_density:
-            value = value + energy.density_integrand(end.x, end.log_density)
+        value = action / (2 * self._size)
+        sound = value.detach().isfinite()
+        if self._flow.energy.needs_density:
+            density, known = self._of_density(end)
+            value, sound = value + density, sound & known
         if force is None and self._of_position is not None:
             x = end.x.detach()
             alone = Particles([x], [[len(x)]], LocalCommunicator(x.device))
@@ -189,5 +194,15 @@ class StepObjective:
             assert force.value is not None
             # Of an interaction, too, the force is the gradient of F at the particle.
             value = value + force.value + (force.position * (end.x - end.x.detach())).sum(1)
-        sound = value.detach().isfinite()
+        sound = sound & value.detach().isfinite()
         return torch.where(sound, value, 0.0), sound
+
+    def _of_density(self, end: Cloud) -> tuple[Tensor, Tensor]:
+        """The integrand of the parts that depend on the density, (n,), and where it is a number.
+        Where it is none, neither it nor its gradient may enter, not even times 0."""
+        energy = self._flow.energy
+        with torch.no_grad():
+            sound = energy.density_integrand(end.x, end.log_density).isfinite()
+        x = torch.where(sound[:, None], end.x, 0.0)
+        log_density = torch.where(sound, end.log_density, _THIN)
+        return torch.where(sound, energy.density_integrand(x, log_density), 0.0), sound

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic.dataclasses import dataclass
 
 from ...choices import Decay, Redraw, VelocityKind
-from ...fields import OPTIONS, Number, Whole, plain_errors
+from ...fields import OPTIONS, Number, Unit, Whole, plain_errors
 from ..training import TrainingOptions
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ class DeepJKOOptions(TrainingOptions):
     Errors: `InputError`, one line a wrong value.
     """
 
+    step_size: Annotated[Number, Field(gt=0), Unit("time")] = Field(
+        default=0.025,
+        validation_alias=AliasChoices("step", "step_size"),
+        serialization_alias="step",
+    )
+    """Time step, of first order."""
     velocity: VelocityKind = Field(default=VelocityKind.BLOCK, kw_only=True)
     """Network of the velocity: "block", a linear part and a layer of features; "potential", the
     same as a gradient; or "residual", the gradient of a network of several layers."""
