@@ -114,16 +114,26 @@ class ResidualPotential(VelocityNetwork):
         dtype = torch.get_default_dtype()
         W, c = (each.to(dtype) for each in initial_features(width, dimension, **options))
         self.W, self.w, self.c = nn.Parameter(W), nn.Parameter(torch.zeros(width)), nn.Parameter(c)
-        generator = torch.Generator().manual_seed(options.get("seed", 0) + 1)
-        inner = torch.randn(layers - 1, width, width, generator=generator, dtype=torch.float64)
-        self.inner = nn.ParameterList([nn.Parameter(each.to(dtype)) for each in inner / width**0.5])
+        inner = self._initial_inner(layers - 1, width)
+        self.inner = nn.ParameterList([nn.Parameter(each.to(dtype)) for each in inner])
         self.offsets = nn.ParameterList(
             [nn.Parameter(torch.zeros(width)) for _ in range(layers - 1)]
         )
         self.a = nn.Parameter(torch.zeros(width))
 
+    def _initial_inner(self, count: int, width: int) -> Tensor:
+        """W_l, (count, m, m) in float64."""
+        generator = torch.Generator().manual_seed(self._options.get("seed", 0) + 1)
+        drawn = torch.randn(count, width, width, generator=generator, dtype=torch.float64)
+        return drawn / width**0.5
+
     def lay_out(self, frame: Frame) -> None:
         lay_out(self.W, self.c, frame, self._options)
+        # Of a network that was in single precision before.
+        inner = self._initial_inner(len(self.inner), len(self.W))
+        for present, initial in zip(self.inner, inner, strict=True):
+            if torch.equal(present.data, initial.float().to(present)):
+                present.data.copy_(initial)
 
     def description(self) -> dict[str, Any]:
         width, layers = len(self.W), len(self.inner) + 1

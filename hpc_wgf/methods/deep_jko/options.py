@@ -63,7 +63,8 @@ class DeepJKOOptions(TrainingOptions):
 
         size = {"dimension": dimension, "width": self.width, "layers": self.layers, "linear": True}
         network = rebuilt_network({"kind": self.velocity.value, **size})
-        return VelocityFlow(network, self.flow_steps)
+        # Whatever precision torch makes parameters in: features are laid out in this one.
+        return VelocityFlow(network, self.flow_steps).to(self.torch_dtype)
 
     def bind(self, setting: Setting) -> DeepJKO:
         """The method at work. Errors: `InputError` where it cannot solve the problem."""
