@@ -61,27 +61,3 @@ def forces_of_all(energy: SumOfEnergies, cloud: Cloud) -> ChunkForce:
     """f and φ at a cloud that is all there is."""
     particles = Particles([cloud.x], [[len(cloud.x)]], LocalCommunicator())
     return energy.forces([cloud], particles, values=True)[0]
-
-
-def aggregated(
-    start: Density, until: float, *, particles: int = 10_000, step: float = 0.02, seed: int = 0
-) -> Tensor:
-    """Particles of X' = −∇(J∗ρ)(X), J = |x|⁴/4 − |x|²/2, by the classical Runge–Kutta scheme.
-
-    With y = x − E x and C = E yyᵀ the field is |y|²y + 2Cy + (tr C)y − E|y|²y − y.
-    """
-    import numpy as np
-
-    def velocity(x: Tensor) -> Tensor:
-        y = x - x.mean(0)
-        C, square = y.T @ y / len(y), y.square().sum(1, keepdim=True)
-        drift = (square * y).mean(0)
-        return -(square * y + 2 * y @ C + torch.trace(C) * y - drift - y)
-
-    x = start.sample(np.random.default_rng(seed), particles)
-    for _ in range(round(until / step)):
-        k1 = velocity(x)
-        k2 = velocity(x + 0.5 * step * k1)
-        k3 = velocity(x + 0.5 * step * k2)
-        x = x + step / 6 * (k1 + 2 * k2 + 2 * k3 + velocity(x + step * k3))
-    return x

@@ -1,5 +1,5 @@
-"""The command `bench` with its subcommands: product, solve, step, ring, store, output, device,
-scaling, recipe."""
+"""The command `bench` with its subcommands: product, solve, step, methods, ring, store, output,
+device, scaling, recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from .part_commands import (
     solve_command,
     store_command,
 )
-from .run_commands import output_command, recipe_command, scaling_command, step_command
+from .run_commands import (
+    methods_command,
+    output_command,
+    recipe_command,
+    scaling_command,
+    step_command,
+)
 
 bench = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +28,7 @@ bench = typer.Typer(
 bench.command("product")(product_command)
 bench.command("solve")(solve_command)
 bench.command("step")(step_command)
+bench.command("methods")(methods_command)
 bench.command("ring")(ring_command)
 bench.command("store")(store_command)
 bench.command("device")(device_command)

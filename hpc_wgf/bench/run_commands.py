@@ -1,8 +1,10 @@
-"""The commands of benchmarks of steps and whole runs: step, scaling, recipe, output."""
+"""The commands of benchmarks of steps and whole runs: step, methods, scaling,
+recipe, output."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -128,6 +130,41 @@ def scaling_command(
         raise InputError("over ranks torchrun launches them: leave --comm mpi out")
     if over is Over.SAMPLES and samples:
         raise InputError("over samples their numbers are the values: give --value, not --samples")
+    deliver(context, measure)
+
+
+def methods_command(
+    context: typer.Context,
+    problem: Annotated[list[str] | None, typer.Argument(help="named problems or files")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
+    error: Annotated[
+        float | None,
+        typer.Option(help="to be reached; by default 1e-2 of the displacement, or see the rows"),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="seconds after which a method is tried no further")
+    ] = 120.0,
+    settings: Settings = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="a file for error against seconds, .png or .pdf")
+    ] = None,
+    device: Device = "cpu",
+    comm: Comm = "auto",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Every method that can solve a problem, to the same error: seconds, samples, parameters.
+
+    Example: `hpc-wgf bench methods ou-2d-aniso porous-2d --error 1e-2 --picture methods.png`
+    """
+    from . import methods, methods_picture
+
+    def measure(on: Communicator) -> list[Row]:
+        rows = methods.rows(problem or [], method or [], settings or [], error, patience, on)
+        if picture is not None and on.rank == 0:
+            methods_picture.draw(rows, picture)
+        return rows
+
     deliver(context, measure)
 
 

@@ -181,8 +181,8 @@ class Judge:
                     _without(folded, part) for part in (moved, total, value, change, displacement)
                 )
                 change = _without(change.isnan(), change)  # It had folded there before.
-            work = ensemble.weighted(k, position * moved).double().sum()
-            values = ensemble.weighted(k, value).double().sum()
+            work = ensemble.weighted(k, position * moved).sum(dtype=torch.float64)
+            values = ensemble.weighted(k, value).sum(dtype=torch.float64)
             # Of the means' standard error: squares of wᵢφᵢ, which are what is averaged.
             changed = ensemble.weighted(k, change).double().square().sum()
             residual = ensemble.square(k, moved + total)

@@ -16,6 +16,7 @@ _TITLES = {
     "step-preconditioner": "Whole runs to an error of 1e-3, plain and preconditioned",
     "step-schemes": "Whole runs by scheme",
     "step-sampling": "Errors on independent samples and on Sobol points",
+    "methods": "Every method, to the same error",
     "recipe": "A whole run, against the recipe of [PWGF 5.2]",
     "ring": "Sums over pairs, one rank",
     "ring-2-ranks": "Sums over pairs, two ranks",
@@ -55,6 +56,11 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "seconds": "s", "seconds_plain": "s, plain",
         "seconds_preconditioned": "s, preconditioned", "seconds_torch_func": "s, torch.func",
         "ratio": "ratio",
+    },
+    "methods": {
+        "problem": "problem", "dimension": "d", "method": "method", "figure": "error is that of",
+        "error": "error", "reached": "reached", "seconds": "s", "samples": "n",
+        "parameters": "p", "steps": "steps", "stages": "stages",
     },
     "recipe": {
         "problem": "problem", "error": "map error", "seconds_ours": "s, ours",

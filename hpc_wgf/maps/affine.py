@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..gpu import LinearizedChain
-from .base import PushForward, Transported, identity_like, signed_volume
+from .base import PushForward, Transport, Transported, identity_like, signed_volume
 from .chunk import Chunk, Matrices, Workspace, sum_over_samples
 from .factors import Factors
 from .layer import ParameterLayer, samples_first, weight_index
@@ -37,17 +37,25 @@ class Affine(PushForward):
         return z + torch.addmm(self.b, z, self.A.T)
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
+        return self.transporter()(z, score)
+
+    def transporter(self) -> Transport:
         gradient = self._gradient()
-        if score is not None and z.is_cuda:
-            factors = Factors.of(gradient)
-            log_det, positive = factors.log_abs, factors.positive
-            score = factors.solve_transposed(score.T).T
-        else:
+        factors = Factors.of(gradient) if gradient.is_cuda else None
+        if factors is None:
             log_det, positive = signed_volume(gradient)
-            if score is not None:
+        else:
+            log_det, positive = factors.log_abs, factors.positive
+
+        def transport(z: Tensor, score: Tensor | None) -> Transported:
+            if score is not None and factors is not None:
+                score = factors.solve_transposed(score.T).T
+            elif score is not None:
                 score = torch.linalg.solve_ex(gradient.T, score.T).result.T
-        n = z.shape[0]
-        return Transported(self(z), log_det.expand(n), positive.expand(n), score)
+            n = z.shape[0]
+            return Transported(self(z), log_det.expand(n), positive.expand(n), score)
+
+        return transport
 
     def linear_features(self, z: Tensor) -> LinearFeatures:
         n, d = z.shape

@@ -8,7 +8,7 @@ With x = T_θ(z) and λ the density of z, the density of x and its score are
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -35,6 +35,10 @@ class Transported(NamedTuple):
     """Whether det ∇T(z) > 0 in every layer of the map, (n,) bool; elsewhere the map has folded."""
     score: Tensor | None
     """The score at x, ∇T^{-T}(s − ∇ log|det ∇T|), (n, d), s the score at z; None without s."""
+
+
+Transport = Callable[[Tensor, Tensor | None], Transported]
+"""(z, score) ↦ their image, as `PushForward.transport`."""
 
 
 class PushForward(nn.Module, ABC):
@@ -69,6 +73,11 @@ class PushForward(nn.Module, ABC):
         it the result is differentiable in θ and z.
         """
 
+    def transporter(self) -> Transport:
+        """`transport` at the present parameters, to be called for chunk after chunk: what depends
+        on θ alone, as the factors of a matrix, is found once."""
+        return self.transport
+
     @torch.no_grad()
     def transport_chunks(
         self, chunks: Sequence[Tensor], scores: Sequence[Tensor] | None = None
@@ -79,6 +88,9 @@ class PushForward(nn.Module, ABC):
         Results allocated one by one would fragment the memory that large temporary tensors leave
         free, and the process would grow severalfold.
         """
+        transport = self.transporter()
+        if len(chunks) == 1:
+            return [_owned(transport(chunks[0], None if scores is None else scores[0]))]
         total = sum(map(len, chunks))
         x, carried = (chunks[0].new_empty(total, self.dimension) for _ in range(2))
         log_det, positive = x.new_empty(total), x.new_empty(total, dtype=torch.bool)
@@ -86,7 +98,7 @@ class PushForward(nn.Module, ABC):
         end = 0
         for k, z in enumerate(chunks):
             span = slice(end, end := end + len(z))
-            image = self.transport(z, None if scores is None else scores[k])
+            image = transport(z, None if scores is None else scores[k])
             score = None if image.score is None else carried[span].copy_(image.score)
             images.append(
                 Transported(
@@ -180,6 +192,11 @@ class PushForward(nn.Module, ABC):
         parameters = list(self.parameters())
         parts = v.split([parameter.numel() for parameter in parameters])
         return (part.view_as(parameter) for part, parameter in zip(parts, parameters, strict=True))
+
+
+def _owned(image: Transported) -> Transported:
+    """An image whose log-determinants may be overwritten: those of a linear map are one number."""
+    return image._replace(log_det=image.log_det.clone())
 
 
 def not_built_in(map: nn.Module) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..gpu import LinearizedChain
 from ..kinds import check_kind, shown
-from .base import PushForward, Transported
+from .base import PushForward, Transport, Transported
 from .chunk import Chunk, Matrices, Workspace, chain_of
 from .frame import Frame
 from .layer import ParameterLayer
@@ -60,14 +60,21 @@ class Composition(PushForward):
         return z
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        first, *rest = self._maps()
-        image = first.transport(z, score)
-        for part in rest:
-            step = part.transport(image.x, image.score)
-            image = Transported(
-                step.x, image.log_det + step.log_det, image.positive & step.positive, step.score
-            )
-        return image
+        return self.transporter()(z, score)
+
+    def transporter(self) -> Transport:
+        first, *rest = [part.transporter() for part in self._maps()]
+
+        def transport(z: Tensor, score: Tensor | None) -> Transported:
+            image = first(z, score)
+            for part in rest:
+                step = part(image.x, image.score)
+                image = Transported(
+                    step.x, image.log_det + step.log_det, image.positive & step.positive, step.score
+                )
+            return image
+
+        return transport
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
         return _ChainLinearizer(self._maps(), workspace or Workspace())

@@ -22,6 +22,7 @@ from .mixture_flow import MixtureFlow
 from .potentials import Potential, SumOfPotentials, is_separable
 from .products import gaussian_factors
 from .radial_flow import RadialPorousFlow
+from .ring_flow import RingFlow
 from .self_similar import BarenblattFlow
 from .separable import SeparableFlow
 from .turned import TurnedFlow
@@ -54,11 +55,13 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
 
     and for the porous medium equation from a Barenblatt profile of the same exponent, if there is
     no potential or a parabola that is the same in all directions, and without potential from
-    isotropic Gaussians, one or a mixture of them while they do not meet. Gaussians and mixtures in
+    isotropic Gaussians, one or a mixture of them while they do not meet. Particles of an isotropic
+    Gaussian may also attract and repel each other by ¼p|x − y|⁴ + ½k|x − y|², without diffusion and
+    with no potential but a parabola about their centre. Gaussians and mixtures in
     such polynomials, and Barenblatt profiles, may attract or repel each other by ½k|x − y|²."""
     attraction = _attraction(energy)
     if attraction is None:
-        return None
+        return RingFlow.known(energy, start)
     others = [part for part in energy.parts if not isinstance(part, InteractionEnergy)]
     alone = SumOfEnergies(others or [Entropy(0.0)])
     if isinstance(start, Barenblatt) and not alone.is_fokker_planck:

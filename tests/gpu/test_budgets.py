@@ -15,6 +15,7 @@ from hpc_wgf.choices import Preconditioning
 from hpc_wgf.config import load_problem
 from hpc_wgf.ensemble import Sampler, sampler
 from hpc_wgf.krylov import Iteration
+from hpc_wgf.maps.factors import Factors
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.solver import MetricSolver
 
@@ -71,6 +72,27 @@ def test_a_step_copies_nothing_from_the_host_but_its_samples(second_step):
     assert parts["draws"].uploads <= CHUNKS
     assert parts["rest"].uploads == 0
     assert parts["rest"].captures == 0
+
+
+def test_an_affine_map_is_factored_once_for_all_chunks():
+    """The map of the first step is affine and a block: only the block's is factored chunk by
+    chunk."""
+    problem, map, options = load_problem("porous-2d", "method.samples=1024", *ASKED)
+    factored: list[int] = []
+    of = Factors.of.__func__
+
+    def counted(cls, matrices):
+        factored.append(matrices.ndim)
+        return of(cls, matrices)
+
+    with pretended_gpu() as communicator, patch.object(sampler, "_GPU_CHUNK", 1024 // CHUNKS):
+        runner = PWGF.on(problem, map, options, communicator)
+        start = runner.start()
+        ensemble = runner.samples(start.map, 0)
+        with patch.object(Factors, "of", classmethod(counted)):
+            pushed = ensemble.push(start.map.active(), density=True, score=True)
+    assert len(pushed) == CHUNKS
+    assert (factored.count(2), factored.count(3)) == (1, CHUNKS)
 
 
 @pytest.mark.parametrize("name", ["porous-2d", "ou-10d", "gmm-8d", "porous-mixture-10d"])
@@ -141,9 +163,12 @@ def test_an_iteration_has_few_kernels_beside_product_and_preconditioner(dtype):
     assert own <= 16
 
 
-def test_a_measurement_has_few_kernels_with_the_default_shards():
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_measurement_has_few_kernels_with_the_default_shards(dtype):
     """They were 1641 where each of 16 shards was measured alone."""
-    problem, map, options = load_problem("porous-2d", "method.samples=4000", *ASKED)
+    problem, map, options = load_problem(
+        "porous-2d", "method.samples=4000", *ASKED, f"method.dtype={dtype}"
+    )
     with pretended_gpu() as communicator:
         runner = PWGF.on(problem, map, options, communicator)
         judge, start = judge_of(runner), runner.start()

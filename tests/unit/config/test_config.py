@@ -11,6 +11,7 @@ from hpc_wgf.config.imports import load_object
 
 NAMES = [
     "aggregation-2d", "aggregation-2d-paper", "aggregation-diffusion-2d", "aggregation-log",
+    "aggregation-ring-2d",
     "anisotropic-gauss", "double-well-1d", "double-well-2d", "fp-four-10d", "fp-two-to-four-2d",
     "gmm-13d", "gmm-8d", "gmm-two-moons", "heat-4d", "heat-merging-1d", "heat-merging-2d",
     "kalman-elliptic", "kalman-elliptic-near", "kalman-gauss", "keller-segel-2d", "linear-drift-5d",
