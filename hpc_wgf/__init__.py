@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from .methods.deep_jko import DeepJKOOptions
     from .methods.implicit import ImplicitOptions
+    from .methods.primal_dual import PrimalDualOptions
     from .methods.pwgf import PWGFOptions
     from .output import Output
     from .parallel import distributed
@@ -78,9 +79,9 @@ if TYPE_CHECKING:
     from .store import StoredRun, load_map, save_map
 else:
     __getattr__ = names_on_demand(__name__, [
-        "errors", "choices", "output", "stages", "methods.deep_jko", "methods.implicit", "methods.pwgf", "config",
-        "problems", "interactions", "maps", "parallel", "report", "solution", "results", "store",
-        "analysis",
+        "errors", "choices", "output", "stages", "methods.implicit", "methods.pwgf",
+        "methods.primal_dual", "methods.deep_jko", "config", "problems", "interactions", "maps",
+        "parallel", "report", "solution", "results", "store", "analysis",
     ])  # fmt: skip
 
 __all__ = [
@@ -120,6 +121,7 @@ __all__ = [
     "PlanarFlow",
     "PotentialEnergy",
     "PowerLaw",
+    "PrimalDualOptions",
     "Problem",
     "PushForward",
     "Quadratic",

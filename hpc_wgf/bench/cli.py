@@ -1,5 +1,5 @@
 """The command `bench` with its subcommands: product, solve, step, methods, ring, store, output,
-device, scaling, recipe."""
+device, scaling, recipe, jko."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .part_commands import (
     store_command,
 )
 from .run_commands import (
+    jko_command,
     methods_command,
     output_command,
     recipe_command,
@@ -35,3 +36,4 @@ bench.command("device")(device_command)
 bench.command("output")(output_command)
 bench.command("scaling")(scaling_command)
 bench.command("recipe")(recipe_command)
+bench.command("jko")(jko_command)

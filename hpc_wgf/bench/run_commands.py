@@ -215,3 +215,30 @@ def output_command(
 
     own = with_samples(settings, samples)
     deliver(context, lambda on: output.rows(problem or ["ou-2d"], own, rounds, folder, on))
+
+
+def jko_command(
+    context: typer.Context,
+    dimension: Annotated[
+        list[int] | None, typer.Option(min=1, help="of ou-scaling; repeat")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="of its matrix; repeat")] = None,
+    porous: Annotated[
+        bool, typer.Option(help="also the porous medium equation on the line")
+    ] = True,
+    settings: Settings = None,
+    device: Device = "cpu",
+    comm: Comm = "auto",
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """The primal-dual method against exact JKO steps: its error, theirs, and the duality gap.
+
+    Example: `hpc-wgf bench jko --dimension 2 --seed 0 --no-porous --set problem.until=0.05`
+    """
+    from . import jko
+
+    def measure(on: Communicator) -> list[Row]:
+        return jko.rows(dimension or [2, 8], seed or [0], settings or [], on, porous=porous)
+
+    deliver(context, measure)

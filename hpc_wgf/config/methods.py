@@ -9,11 +9,13 @@ from pydantic_core import CoreSchema, core_schema
 
 from ..methods.deep_jko import DeepJKOOptions
 from ..methods.implicit import ImplicitOptions
+from ..methods.primal_dual import PrimalDualOptions
 from ..methods.pwgf import PWGFOptions
 
 METHODS: dict[str, type[Any]] = {
     "pwgf": PWGFOptions,
     "implicit": ImplicitOptions,
+    "primal-dual": PrimalDualOptions,
     "deep-jko": DeepJKOOptions,
 }
 """The options class of every method that a run file can name, by its `kind`. A new method is
@@ -40,5 +42,7 @@ def _kind(value: Any) -> Any:
     return getattr(value, "kind", DEFAULT_METHOD)
 
 
-MethodOptions = Annotated[PWGFOptions | ImplicitOptions | DeepJKOOptions, _OfKind()]
+MethodOptions = Annotated[
+    PWGFOptions | ImplicitOptions | PrimalDualOptions | DeepJKOOptions, _OfKind()
+]
 """The table `[method]`: the options of the method that its `kind` names."""

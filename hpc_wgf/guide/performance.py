@@ -18,6 +18,7 @@ _TITLES = {
     "step-sampling": "Errors on independent samples and on Sobol points",
     "methods": "Every method, to the same error",
     "recipe": "A whole run, against the recipe of [PWGF 5.2]",
+    "jko": "The primal-dual method against exact JKO steps",
     "ring": "Sums over pairs, one rank",
     "ring-2-ranks": "Sums over pairs, two ranks",
     "scaling-ranks": "A product on several ranks",
@@ -66,6 +67,12 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "problem": "problem", "error": "map error", "seconds_ours": "s, ours",
         "seconds_a_step_paper": "s a step, recipe", "steps_paper": "its steps",
         "steps_measured": "of them measured", "seconds_paper": "s, recipe, extrapolated",
+    },
+    "jko": {
+        "problem": "problem", "dimension": "d", "seed": "seed", "error": "SymKL to the flow",
+        "error_jko": "of exact JKO", "ratio": "ratio", "to_jko": "to exact JKO",
+        "gap": "gap", "gap_error": "its standard error",
+        "least_gap_in_errors": "least gap, in these", "seconds": "s",
     },
     "ring": {
         "route": "route", "kernel": "kernel", "dimension": "d", "particles": "particles",

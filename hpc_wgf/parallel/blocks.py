@@ -45,6 +45,8 @@ class RandomStream(IntEnum):
     """Samples at which one map is fitted to a chain, and those at which it is then judged."""
     PATHS = 8
     """Paths by which the exact density of a flow is told."""
+    REFERENCE = 9
+    """Samples of a density with which that of the flow is compared."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from processes import script
 
+from hpc_wgf import open_run
+
 
 def parameters(folder, ranks, engine="torch", stage=1, accumulation=1, broken=0):
     """After sixty iterations of a game of two networks; broken off after some, if wanted."""
@@ -34,3 +36,23 @@ def test_deepspeed_trains_as_torch_does(on_two, tmp_path, stage, accumulation, b
     assert np.abs(found - on_two).max() <= 1e-6
     broken = parameters(tmp_path, 2, "deepspeed", stage, accumulation, 25)
     assert np.array_equal(broken, found)
+
+
+def test_primal_dual_steps_on_any_ranks_and_stopped_inside_one(tmp_path):
+    """On several ranks one of them is asked to stop, in the second step and on another number of
+    iterations each time."""
+    runs = {}
+    for ranks, number in ((1, 0), (2, 6), (4, 7)):
+        path = tmp_path / f"{ranks}"
+        for stop in [number, 0] if number else [0]:
+            done = script("primal_dual_run.py", path, stop, ranks=ranks)
+            assert done.returncode == 0, done.stderr
+            if stop:
+                stopped = open_run(path)
+                assert stopped.rows == 2
+                assert stopped.checkpoint().memory["inner/iteration"] == number - 4
+        runs[ranks] = open_run(path)
+    for ranks in (2, 4):
+        for name in ("theta", "particles", "step_gap", "step_gap_error"):
+            assert np.array_equal(runs[ranks].column(name), runs[1].column(name)), name
+        assert np.array_equal(runs[ranks].method_state(3), runs[1].method_state(3))

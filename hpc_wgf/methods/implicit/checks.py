@@ -10,7 +10,6 @@ from ...problems import Problem
 from ..base import layout_samples
 from .curvature import OfPosition
 from .options import ImplicitOptions
-from .scheme import ImplicitScheme
 
 _MOST = 512  # start samples at which curvatures are looked at
 
@@ -45,21 +44,20 @@ def stiffness_at_start(problem: Problem) -> float:
     return max(0.0, _eigenvalues(problem)[1])
 
 
-def concavity_warnings(
-    problem: Problem, scheme: ImplicitScheme, options: ImplicitOptions
-) -> list[str]:
-    """Where τ is beyond 1/|λ_min ∇²V|, so that a stage's objective is not convex."""
+def concavity_warnings(problem: Problem, coefficient: float, step_size: float) -> list[str]:
+    """Where τ = `coefficient` · `step_size` is beyond 1/|λ_min ∇²V|, so that a stage's objective is
+    not convex."""
     known = problem.energy.convexity() if problem.convexity is None else problem.convexity
     least = _eigenvalues(problem)[0] if known is None else known
-    tau = scheme.coefficient * options.step_size
+    tau = coefficient * step_size
     if not tau * -least > 1.0:
         return []
     where = "" if known is not None else " at a start sample"
     return [
-        f"a stage of {tau:.3g} (method.step = {options.step_size:g}) is longer than 1/|κ| = "
+        f"a stage of {tau:.3g} (method.step = {step_size:g}) is longer than 1/|κ| = "
         f"{-1.0 / least:.3g}, the curvature of the energy being {least:.3g}{where}: its objective "
         "is not convex, and may have more than one minimum. Steps up to "
-        f"{-1.0 / (least * scheme.coefficient):.2g} have one"
+        f"{-1.0 / (least * coefficient):.2g} have one"
     ]
 
 

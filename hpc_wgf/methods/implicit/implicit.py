@@ -77,7 +77,7 @@ class Implicit:
         return self._flow.checks()
 
     def warnings(self) -> Sequence[str]:
-        return concavity_warnings(self.problem, self._scheme, self.options)
+        return concavity_warnings(self.problem, self._scheme.coefficient, self.options.step_size)
 
     def description(self) -> Mapping[str, Any]:
         return self._flow.description()

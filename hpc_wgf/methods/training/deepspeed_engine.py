@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -57,11 +58,14 @@ class DeepSpeedEngine:
         # The mean over ranks and micro-batches that it takes is to be the sum.
         factor = self._communicator.size * self._accumulation
         own = torch.zeros((), dtype=torch.float64, device=self._communicator.device)
-        for parts in self._batches(loss):
-            value = torch.stack([part() for part in parts]).sum()
-            own += value.detach().double()
-            self._engine.backward(factor * value)
-            self._engine.step()
+        with warnings.catch_warnings():
+            # It calls functions of torch by names that have become old.
+            warnings.simplefilter("ignore", FutureWarning)
+            for parts in self._batches(loss):
+                value = torch.stack([part() for part in parts]).sum()
+                own += value.detach().double()
+                self._engine.backward(factor * value)
+                self._engine.step()
         found = float(self._communicator.sum(own))
         check_finite(found)
         return found
@@ -124,7 +128,8 @@ def _deepspeed(communicator: Communicator) -> Any:
             'hpc-wgf[deepspeed], or use method.engine = "torch"'
         )
     if not dist.is_initialized() and communicator.size == 1:
-        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        alone = dist.HashStore()  # type: ignore[attr-defined]
+        dist.init_process_group("gloo", store=alone, rank=0, world_size=1)
     if not dist.is_initialized() or dist.get_world_size() != communicator.size:
         raise InputError(
             f'method.engine = "deepspeed" needs ranks by torch.distributed, and these '
