@@ -1,0 +1,130 @@
+"""Velocities v(τ, x) on ℝᵈ with trained parameters, and the paths x' = v(τ, x) along them.
+
+Along a path the log-determinant ℓ of the flow and the score s of the density that it carries obey
+    ℓ' = ∇·v,   s' = −(∇v)ᵀ s − ∇(∇·v).
+All is made of operations that torch differentiates, and parameters lie row by row in memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from ..integrators import TABLEAUX, runge_kutta_step
+from .features import FeatureOptions, initial_features, lay_out
+from .frame import Frame
+
+
+class VelocityNetwork(nn.Module, ABC):
+    """v_θ: [0, 1] × ℝᵈ → ℝᵈ."""
+
+    dimension: int
+    """d."""
+
+    @abstractmethod
+    def forward(self, time: float, x: Tensor) -> Tensor:
+        """v(τ, x): (n, d) → (n, d)."""
+
+    @abstractmethod
+    def with_divergence(self, time: float, x: Tensor) -> tuple[Tensor, Tensor]:
+        """v(τ, x), (n, d), and ∇·v, (n,), at x: (n, d)."""
+
+    @abstractmethod
+    def with_score(self, time: float, x: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """v(τ, x), ∇·v and −(∇v)ᵀ s − ∇(∇·v), (n, d), for scores s at x, (n, d) each."""
+
+    def lay_out(self, frame: Frame) -> None:
+        """Prepare a network at its initial parameters for samples with mean and covariance of
+        `frame`; see `PushForward.lay_out`."""
+        return
+
+
+class BlockVelocity(VelocityNetwork):
+    """v(τ, x) = A x + b + U tanh(W x + w τ + c) of width h.
+
+    W (h, d), w and c (h,), U (d, h), b (d,), A (d, d), in this order; p = h (2d + 2) + d + d²,
+    without A and its d² parameters if not `linear`. At the start A = b = U = 0, so that v = 0, and
+    w = 0; W and c are those of `initial_features`, which takes the options.
+
+    Errors: `InputError` for features that do not fit the dimension.
+    """
+
+    A: Tensor | None
+    """A, (d, d); None where v has no linear part."""
+
+    def __init__(
+        self,
+        dimension: int,
+        width: int,
+        *,
+        linear: bool = True,
+        **options: Unpack[FeatureOptions],
+    ) -> None:
+        super().__init__()
+        self.dimension, self._options = dimension, options
+        W, c = (each.to(torch.get_default_dtype()) for each in initial_features(
+            width, dimension, **options
+        ))  # fmt: skip
+        self.W, self.w, self.c = nn.Parameter(W), nn.Parameter(torch.zeros(width)), nn.Parameter(c)
+        self.U = nn.Parameter(torch.zeros(dimension, width))
+        self.b = nn.Parameter(torch.zeros(dimension))
+        A = nn.Parameter(torch.zeros(dimension, dimension)) if linear else None
+        self.register_parameter("A", A)
+
+    def lay_out(self, frame: Frame) -> None:
+        lay_out(self.W, self.c, frame, self._options)
+
+    def description(self) -> dict[str, Any]:
+        """Plain data that say its size."""
+        return {
+            "dimension": self.dimension, "width": len(self.W), "linear": self.A is not None,
+        }  # fmt: skip
+
+    def forward(self, time: float, x: Tensor) -> Tensor:
+        return self._velocity(x, self._activations(time, x))
+
+    def with_divergence(self, time: float, x: Tensor) -> tuple[Tensor, Tensor]:
+        a = self._activations(time, x)
+        return self._velocity(x, a), self._divergence(a)
+
+    def with_score(self, time: float, x: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a = self._activations(time, x)
+        bent = (1 - a * a) * (score @ self.U - 2 * self._gains() * a)
+        change = -(bent @ self.W)
+        if self.A is not None:
+            change = change - score @ self.A
+        return self._velocity(x, a), self._divergence(a), change
+
+    def _activations(self, time: float, x: Tensor) -> Tensor:
+        """a = tanh(W x + w τ + c), (n, h)."""
+        return torch.tanh(torch.addmm(self.c + time * self.w, x, self.W.T))
+
+    def _velocity(self, x: Tensor, a: Tensor) -> Tensor:
+        v = torch.addmm(self.b, a, self.U.T)
+        return v if self.A is None else torch.addmm(v, x, self.A.T)
+
+    def _gains(self) -> Tensor:
+        """g_k = w_k·u_k, (h,): ∇·v = tr A + Σ_k a'_k g_k."""
+        return (self.W * self.U.T).sum(1)
+
+    def _divergence(self, a: Tensor) -> Tensor:
+        changed = (1 - a * a) @ self._gains()
+        return changed if self.A is None else changed + self.A.trace()
+
+
+def integrate(rate: Callable[[float, Tensor], Tensor], y: Tensor, steps: int) -> Tensor:
+    """y(1) of y' = `rate`(τ, y), (n, k) → (n, k), from y(0) = `y`, by `steps` equal steps of the
+    classical Runge–Kutta method of fourth order. Several quantities along the same paths stand side
+    by side in y."""
+    h = 1 / steps
+    for k in range(steps):
+
+        def rhs(y: Tensor, ahead: float, begun: float = k * h) -> Tensor:
+            return rate(begun + ahead, y)
+
+        y, _ = runge_kutta_step(rhs, y, rhs(y, 0.0), h, TABLEAUX["rk4"])
+    return y
