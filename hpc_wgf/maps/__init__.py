@@ -6,16 +6,19 @@ from .base import PushForward, Transported, flatten
 from .block import BlockFlow
 from .chunk import Matrices
 from .composition import Composition
+from .convex import ConvexGradient
 from .frame import Frame
 from .layer import ParameterLayer
 from .linear import LinearFeatures
 from .linearization import Linearization, Linearizer, budget_on
 from .module import ModuleMap
+from .neural_ode import NeuralODE
 from .perceptron import ResidualPerceptron
 from .periodic import PeriodicMap
 from .planar import PlanarFlow
 from .radial import RadialFlow
 from .radial_basis import RadialBasis
+from .real_nvp import RealNVP
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
 from .state import MapState, Stage, behind_stages, carried_by, carry
@@ -25,6 +28,7 @@ __all__ = [
     "AxisSpline",
     "BlockFlow",
     "Composition",
+    "ConvexGradient",
     "Frame",
     "LinearFeatures",
     "Linearization",
@@ -32,12 +36,14 @@ __all__ = [
     "MapState",
     "Matrices",
     "ModuleMap",
+    "NeuralODE",
     "ParameterLayer",
     "PeriodicMap",
     "PlanarFlow",
     "PushForward",
     "RadialBasis",
     "RadialFlow",
+    "RealNVP",
     "ResidualPerceptron",
     "SoftmaxGates",
     "Stage",

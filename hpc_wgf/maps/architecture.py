@@ -16,11 +16,14 @@ from .affine import Affine
 from .base import PushForward, not_built_in
 from .block import BlockFlow
 from .composition import Composition
+from .convex import ConvexGradient
+from .neural_ode import NeuralODE
 from .perceptron import ResidualPerceptron
 from .periodic import PeriodicMap
 from .planar import PlanarFlow
 from .radial import RadialFlow
 from .radial_basis import RadialBasis
+from .real_nvp import RealNVP
 from .scaling import Scaling
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
@@ -33,6 +36,9 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "planar": lambda d: PlanarFlow(d["dimension"], d["layers"]),
     "block": lambda d: BlockFlow(d["dimension"], d["width"]),
     "perceptron": lambda d: ResidualPerceptron(d["dimension"], tuple(d["widths"])),
+    "convex": lambda d: ConvexGradient(d["dimension"], d["width"]),
+    "real-nvp": RealNVP.rebuilt,
+    "neural-ode": NeuralODE.rebuilt,
     "softmax": SoftmaxGates.rebuilt,
     "spline": AxisSpline.rebuilt,
     "radial": RadialFlow.rebuilt,

@@ -82,6 +82,13 @@ class Frame:
         """These coordinates with the range and the samples of another frame."""
         return replace(self, low=other.low, high=other.high, samples=other.samples)
 
+    def of_coordinates(self, chosen: slice) -> Self:
+        """The frame of some coordinates of x alone, without samples."""
+        factor, mean = self.factor, self.mean[chosen]
+        covariance = factor.square() if factor.ndim == 1 else factor @ factor.T
+        own = covariance[chosen] if factor.ndim == 1 else covariance[chosen, chosen]
+        return replace(self.of_moments(mean, own), low=self.low[chosen], high=self.high[chosen])
+
     def points(self) -> Tensor:
         """The samples, or where there are none those of a Gaussian with the moments, (n, d) in
         float64, the same always."""

@@ -43,3 +43,10 @@ def weight_index(h: int, k: int, weights: int, bias: int | None, device: torch.d
 def samples_first(rows: Tensor) -> Tensor:
     """The transpose, (k, n) → (n, k), as a contiguous copy."""
     return rows.T.clone(memory_format=torch.contiguous_format)
+
+
+def rows_as_layer(rows: Tensor, index: Tensor) -> ParameterLayer:
+    """The layer whose sensitivity is eᵀJ itself, with the input 1, of the derivatives `rows` by
+    weights, (n, number of directions, *shape of `index`), of which any may differ."""
+    flat = rows.flatten(2)
+    return ParameterLayer(flat, torch.ones_like(flat[:, 0, :1]), index.reshape(-1, 1))

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..user_code import called, check_values, said
 from .base import PushForward, Transported
 from .chunk import Chunk, Matrices, Workspace
-from .layer import ParameterLayer, weight_index
+from .layer import ParameterLayer, rows_as_layer, weight_index
 from .linearization import Linearizer
 from .volume import transport_by_gradient
 
@@ -230,4 +230,4 @@ class _ModuleChunk:
         grads, back = vmap(vmap(pulled, (None, 0)))(z, directions)
         rows = torch.cat([grad.flatten(2) for grad in grads.values()], 2)
         index = weight_index(rows.shape[2], 1, 0, None, rows.device)
-        return [ParameterLayer(rows, torch.ones_like(z[:, :1]), index)], back
+        return [rows_as_layer(rows, index)], back

@@ -18,6 +18,9 @@ from ..integrators import TABLEAUX, runge_kutta_step
 from .features import FeatureOptions, initial_features, lay_out
 from .frame import Frame
 
+Rate = Callable[[float, Tensor], Tensor]
+"""(τ, y) ↦ y', (n, k) → (n, k)."""
+
 
 class VelocityNetwork(nn.Module, ABC):
     """v_θ: [0, 1] × ℝᵈ → ℝᵈ."""
@@ -116,15 +119,21 @@ class BlockVelocity(VelocityNetwork):
         return changed if self.A is None else changed + self.A.trace()
 
 
-def integrate(rate: Callable[[float, Tensor], Tensor], y: Tensor, steps: int) -> Tensor:
+def integrate(rate: Rate, y: Tensor, steps: int) -> Tensor:
     """y(1) of y' = `rate`(τ, y), (n, k) → (n, k), from y(0) = `y`, by `steps` equal steps of the
     classical Runge–Kutta method of fourth order. Several quantities along the same paths stand side
     by side in y."""
-    h = 1 / steps
-    for k in range(steps):
-
-        def rhs(y: Tensor, ahead: float, begun: float = k * h) -> Tensor:
-            return rate(begun + ahead, y)
-
-        y, _ = runge_kutta_step(rhs, y, rhs(y, 0.0), h, TABLEAUX["rk4"])
+    for number in range(steps):
+        y, _ = one_step(rate, y, number, steps)
     return y
+
+
+def one_step(rate: Rate, y: Tensor, number: int, steps: int) -> tuple[Tensor, Tensor]:
+    """The step of `integrate` from τ = `number`/`steps`: y after it, and the rate at its start."""
+    begun = number / steps
+
+    def rhs(y: Tensor, ahead: float) -> Tensor:
+        return rate(begun + ahead, y)
+
+    first = rhs(y, 0.0)
+    return runge_kutta_step(rhs, y, first, 1 / steps, TABLEAUX["rk4"])[0], first

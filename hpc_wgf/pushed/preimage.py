@@ -2,7 +2,8 @@
 
 The parts of the composition are inverted one after another, from the last to the first: those
 that are affine, and those that are monotone functions of one variable, by themselves (axis
-splines, radial maps, planar layers, and any map of the line); all others by damped Newton steps,
+splines, radial maps, planar layers, and any map of the line), or have an inverse of their own
+(coupling layers, neural ODEs); all others by damped Newton steps,
 from the image first and then from those of `SEEDS` start samples whose images are nearest. Newton
 steps for the whole composition end it. The last of these steps is the estimate of the error.
 """
@@ -15,7 +16,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..maps import Affine, AxisSpline, Composition, PlanarFlow, PushForward, RadialFlow
+from ..maps import (
+    Affine,
+    AxisSpline,
+    Composition,
+    NeuralODE,
+    PlanarFlow,
+    PushForward,
+    RadialFlow,
+    RealNVP,
+)
+from ..maps.real_nvp import CouplingLayer
 from ..maps.scaling import Scaling
 from .monotone import solve_increasing
 
@@ -75,9 +86,10 @@ def _chunk(map: PushForward, parts: list[PushForward], images: list[Tensor], x: 
 
 def _parts(map: PushForward) -> Iterator[PushForward]:
     """The maps that a composition is made of, in the order in which they act."""
-    if type(map) is not Composition:
+    if type(map) not in (Composition, RealNVP):
         yield map
         return
+    assert isinstance(map, Composition)
     for part in map.parts:
         assert isinstance(part, PushForward)
         yield from _parts(part)
@@ -142,7 +154,7 @@ def _of_planar(map: PlanarFlow, x: Tensor) -> Tensor:
 
 _ALONE: dict[type, Callable[..., Tensor]] = {
     Affine: _of_affine, Scaling: _of_scaling, AxisSpline: _of_spline, RadialFlow: _of_radial,
-    PlanarFlow: _of_planar,
+    PlanarFlow: _of_planar, CouplingLayer: CouplingLayer.inverse, NeuralODE: NeuralODE.inverse,
 }  # fmt: skip
 """Maps that are inverted by themselves; of a subclass, which may be another map, nothing is
 assumed."""

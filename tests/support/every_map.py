@@ -10,11 +10,15 @@ from hpc_wgf.maps import (
     AxisSpline,
     BlockFlow,
     Composition,
+    ConvexGradient,
     ModuleMap,
+    NeuralODE,
     PeriodicMap,
     PlanarFlow,
+    PushForward,
     RadialBasis,
     RadialFlow,
+    RealNVP,
     ResidualPerceptron,
     SoftmaxGates,
 )
@@ -57,6 +61,10 @@ MAPS = {
     "softmax-clusters": lambda: SoftmaxGates(D, present=3),
     "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
     "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
+    "neural-ode": lambda: NeuralODE(D, 3, steps=4),
+    "neural-ode-wide": lambda: NeuralODE(D, 30, steps=4, linear=False),
+    "real-nvp": lambda: RealNVP(D, 3, 6),
+    "convex": lambda: ConvexGradient(D, 6),
     "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
     "composition": lambda: Composition(
         Affine(D), BlockFlow(D, 7), PlanarFlow(D, 3), ResidualPerceptron(D, (5, 6))
@@ -74,5 +82,15 @@ MAPS = {
     "composition-rbf": lambda: Composition(
         RadialBasis(D, centres=CENTRES, width=0.9), BlockFlow(D, 3), RadialBasis(D, centres=CENTRES)
     ),
+    "composition-ode": lambda: Composition(Affine(D), NeuralODE(D, 3, steps=4), BlockFlow(D, 2)),
+    "composition-convex": lambda: Composition(ConvexGradient(D, 3), RealNVP(D, 1, 4), Affine(D)),
     "composition-module": lambda: Composition(BlockFlow(D, 3), ModuleMap(D, Net(D), anchored=True)),
 }
+
+
+def with_exact_volumes(map: PushForward) -> PushForward:
+    """The map with so many steps of its neural ODEs that log|det ∇T| is exact, to 1e-12."""
+    for part in map.modules():
+        if isinstance(part, NeuralODE):
+            part.steps = 32
+    return map

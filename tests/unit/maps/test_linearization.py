@@ -17,10 +17,13 @@ from hpc_wgf.maps import (
     Affine,
     BlockFlow,
     Composition,
+    ConvexGradient,
     ModuleMap,
+    NeuralODE,
     PlanarFlow,
     PushForward,
     RadialBasis,
+    RealNVP,
     ResidualPerceptron,
     SoftmaxGates,
 )
@@ -42,6 +45,9 @@ MAPS = {
     "perceptron": lambda: ResidualPerceptron(3, (9, 8, 7)),
     "rbf": lambda: RadialBasis(2, 7),
     "softmax": lambda: SoftmaxGates(2, [[0.0, 1.0], [1.0, 0.3], [-1.0, 0.5]], variance=0.4),
+    "neural-ode": lambda: NeuralODE(2, 6, steps=4),
+    "real-nvp": lambda: RealNVP(3, 2, 5),
+    "convex": lambda: ConvexGradient(3, 7),
     "composition": lambda: Composition(
         Affine(2), BlockFlow(2, 7), PlanarFlow(2, 3), ResidualPerceptron(2, (5, 6))
     ),
@@ -199,6 +205,9 @@ def test_parameters_are_those_of_the_linearisation(name):
         ("perceptron", 4 + 10 + 9 + 8),
         ("rbf", 7 + 2 + 1),
         ("softmax", 3 * 2 + 2 * 2 + 2 + 1),
+        ("neural-ode", 4 * 4 * (1 + 2 + 1 + 6)),
+        ("real-nvp", (2 + 1 + 5 + 2) + (1 + 1 + 5 + 4)),
+        ("convex", 4 + 7),
         ("composition", 3 + (3 + 7) + (3 + 3 + 2 * 3) + (3 + 6 + 7)),
     ],
 )

@@ -5,11 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 from bound import ensemble_of
-from every_map import MAPS, D, Net
+from every_map import MAPS, D, Net, with_exact_volumes
 from oracles import dense_jacobian, perturb
 
 from hpc_wgf import InputError
-from hpc_wgf.maps import Affine, BlockFlow, Composition, ModuleMap, PlanarFlow, ResidualPerceptron
+from hpc_wgf.maps import (
+    Affine,
+    BlockFlow,
+    Composition,
+    ModuleMap,
+    NeuralODE,
+    PlanarFlow,
+    ResidualPerceptron,
+)
 from hpc_wgf.metric import GramOperator
 from hpc_wgf.problems import Gaussian
 
@@ -98,7 +106,7 @@ def test_products_leave_their_arguments_alone(name):
 def test_volume_and_score_against_autograd(name):
     """Twice: log-det against the dense determinant, and the score against the derivative of
     log ρ along the images, ∇T^{-T} ∇_z[log λ − log det]."""
-    map = perturb(MAPS[name](), 0.25)
+    map = with_exact_volumes(perturb(MAPS[name](), 0.25))
     start = Gaussian(D, mean=0.3, covariance=[1.0, 0.5, 2.0, 1.5])
     z = torch.randn(N, D)
     gradient = torch.autograd.functional.jacobian(lambda z: map(z).sum(0), z).permute(1, 0, 2)
