@@ -47,6 +47,10 @@ class Composition(PushForward):
     def _maps(self) -> Sequence[PushForward]:
         return list(self.parts)  # type: ignore[arg-type]
 
+    @property
+    def evaluations(self) -> int:
+        return max(part.evaluations for part in self._maps())
+
     def lay_out(self, frame: Frame) -> None:
         for part in self._maps():  # Each begins as the identity: the samples of all are the same.
             part.lay_out(frame)

@@ -65,6 +65,10 @@ class NeuralODE(PushForward):
         self.steps = steps
         self.velocity = BlockVelocity(dimension, width, linear=linear, **options)
 
+    @property
+    def evaluations(self) -> int:
+        return 4 * self.steps
+
     def lay_out(self, frame: Frame) -> None:
         self.velocity.lay_out(frame)
 

@@ -22,7 +22,7 @@ from .velocity_networks import BlockVelocity
 
 _NODES = (0.0, 0.5, 0.5, 1.0)
 _WEIGHTS = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-_MOST_ROWS = 1_000_000  # d p², up to which a preconditioner is made of rows of J
+_MOST_ROWS = 2048  # parameters, with which preconditioners are made of rows of J
 
 
 class _Stage(NamedTuple):
@@ -173,11 +173,10 @@ class _OdeChunk:
         total.add_(part)
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """Weights act in every stage, so that eᵀ∂T/∂W is a sum of products B_e ⊗ a. Rows of J for
-        few parameters; for many, as a preconditioner needs no more, the sum of all B_e with the
-        mean of all a, as if the inputs did not change along a path."""
-        d, p = self.shared.dimension, sum(self.shared.sizes)
-        whole = d * p * p <= _MOST_ROWS
+        """Weights act in every stage, so that eᵀ∂T/∂W is a sum of products B_e ⊗ a: rows of J.
+        For many parameters these would be too large, and are those of the sum of all B_e with the
+        mean of all a, which is exact at the start, where there is no velocity."""
+        whole = sum(self.shared.sizes) <= _MOST_ROWS
         (n, e), places = directions.shape[:2], self.shared.places
         sums = [
             directions.new_zeros(n, e, *(place.shape if whole else place.shape[:1]))

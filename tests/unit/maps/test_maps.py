@@ -14,7 +14,6 @@ from hpc_wgf.maps import (
     BlockFlow,
     Composition,
     ModuleMap,
-    NeuralODE,
     PlanarFlow,
     ResidualPerceptron,
 )
