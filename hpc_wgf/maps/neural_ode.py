@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..constants import numbers
 from ..errors import InputError
-from .base import PushForward, Transported
+from .base import PushForward, Transported, signed_volume
 from .chunk import Workspace
 from .features import FeatureOptions
 from .frame import Frame
@@ -26,11 +26,10 @@ from .ode_linearization import OdeLinearizer
 from .velocity_networks import BlockVelocity, integrate, one_step
 
 _FEWEST = 4  # steps
-_LARGEST_ERROR = 1e-3
-"""Of the log-determinant, against that of ∇T."""
+_LARGEST_ERROR = 1e-3  # of the log-determinant, against that of ∇T
+_WORSE = 4.0  # times, at least, is the rule at the ends of steps less accurate than the method
+_PROBES, _COLUMNS = 8, 512  # samples of which ∇T is computed, and columns of all of them
 _CORRECTIONS = 8  # of an inverse, each K⁻⁴ times the one before
-_WORSE = 4.0
-"""The rule at the ends of steps is at least so many times less accurate than the method itself."""
 
 
 class NeuralODE(PushForward):
@@ -39,8 +38,10 @@ class NeuralODE(PushForward):
     θ = (W, w, c, U, b, A), p = h (2d + 2) + d + d² for width h; without A and its d² parameters if
     not `linear`. At the start A = b = U = 0. The options are those of `initial_features`.
 
-    `transport` takes a sample for folded (`positive` is False) whose log-determinant is off by more
-    than 1e-3, as ∇·v at the ends of the steps alone tells: K is too small for this θ.
+    Where log-determinants are off by more than 1e-3, K is too small for θ, and `transport` takes
+    samples for folded (`positive` is False): all, if the determinant of ∇T at one of the first
+    eight says so (at fewer where matrices are larger than 64), and each where ∇·v at the ends of
+    the steps alone makes another log-determinant.
 
     Errors: `InputError` for fewer than 4 steps, or features that do not fit the dimension.
     """
@@ -115,7 +116,24 @@ class NeuralODE(PushForward):
         weights = numbers(_end_weights(self.steps), log_det)
         other = torch.stack(divergences, 1).detach() @ weights
         accurate = (log_det.detach() - other).abs() <= _WORSE * _LARGEST_ERROR
+        accurate = accurate & self._tells_determinants(z, log_det.detach())
         return Transported(x, log_det, accurate, None if score is None else y[:, d + 1 :])
+
+    @torch.no_grad()
+    def _tells_determinants(self, z: Tensor, log_det: Tensor) -> Tensor:
+        """Whether log|det ∇T| is accurate at the first samples, () bool: Runge–Kutta steps of a
+        path together with its derivative are the derivative of the steps."""
+        d, k = self.dimension, self.velocity.columns()
+        z = z[: min(_PROBES, max(1, _COLUMNS // k))]
+
+        def rate(time: float, y: Tensor) -> Tensor:
+            v, change = self.velocity.with_matrix(time, y[:, :d], y[:, d:].unflatten(1, (k, k)))
+            return torch.cat([v, change.flatten(1)], 1)
+
+        start = torch.eye(k, dtype=z.dtype, device=z.device).view(1, -1).expand(len(z), -1)
+        matrices = integrate(rate, torch.cat([z, start], 1), self.steps)[:, d:].unflatten(1, (k, k))
+        found, positive = signed_volume(matrices)
+        return (((found - log_det[: len(z)]).abs() <= _LARGEST_ERROR) & positive).all()
 
     def _rate(self, time: float, y: Tensor) -> Tensor:
         v, divergence = self.velocity.with_divergence(time, y[:, :-1])
