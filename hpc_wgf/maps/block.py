@@ -74,7 +74,7 @@ class BlockFlow(PushForward):
         """M = I + U D W = ∇T, (d, d, n), and the score from its inverse."""
         d, h = self.U.shape
         outer = self.U[:, None] * self.W.T  # (i, j, k): u_ik w_kj, so that no (n, h, d) is formed
-        gradient = (outer.view(d * d, h) @ slope.T).view(d, d, -1)
+        gradient = (outer.reshape(d * d, h) @ slope.T).view(d, d, -1)
         gradient.diagonal().add_(1.0)
 
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:

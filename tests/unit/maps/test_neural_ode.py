@@ -84,7 +84,7 @@ def test_a_run_of_too_few_steps_says_what_to_do():
     """From a deviation of 10 to 1, which four steps do not follow to 1e-3."""
     potential, start = wgf.PotentialEnergy(wgf.Quadratic(1)), wgf.Gaussian(1, covariance=100.0)
     problem = wgf.Problem([potential, wgf.Entropy(1.0)], start, until=4.0)
-    options = wgf.PWGFOptions(samples=200, step_size=0.5)
+    options = wgf.PWGFOptions(samples=50, step_size=0.5)
     map = wgf.Composition(wgf.Affine(1), NeuralODE(1, 2, steps=4))
     with pytest.raises(wgf.RunError, match=r"has folded.*raise the steps of the neural-ode map"):
         wgf.solve(problem, map.parts[1], options, stages=wgf.Stages("none"))
