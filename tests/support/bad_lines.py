@@ -350,6 +350,7 @@ LINES: dict[str, tuple[str, str]] = {
     "bench scaling --over x": ("'x'", "one of 'samples'"),
     "bench scaling --over ranks --value 0": ("'0'", "expected at least 1"),
     "bench scaling --over ranks --case nix": ("'nix'", "choose from"),
+    "bench scaling --over ranks --map block": ("--map", "over dimension alone"),
     "bench scaling --over samples --samples 9": ("--samples", "give --value"),
     "bench recipe --steps 0": ("--steps = '0'", "expected at least 1"),
     "bench recipe --set-paper x": ("'x'", "a.b=value"),
