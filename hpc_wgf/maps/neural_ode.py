@@ -1,8 +1,9 @@
 """Neural ordinary differential equation: T(z) = x(1) of x' = v_θ(τ, x), x(0) = z.
 
 The paths are integrated by K steps of the classical Runge–Kutta method, log-determinant and score
-beside them by their own equations (see `velocity_networks`): for a sample that costs O(K h d), and
-no factorisation. They are those of the flow of v itself, which never folds, to O(K⁻⁴).
+beside them by their own equations (see `velocity_networks`). For a sample that costs O(K h d), or
+without a linear part O(h d + K h²), and no factorisation. They are those of the flow of v itself,
+which never folds, to O(K⁻⁴).
 
 Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, NeurIPS 31 (2018).
 """
@@ -22,7 +23,9 @@ from .chunk import Workspace
 from .features import FeatureOptions
 from .frame import Frame
 from .linearization import Linearizer
+from .low_rank_linearization import LowRankLinearizer
 from .ode_linearization import OdeLinearizer
+from .paths import paths_from
 from .velocity_networks import BlockVelocity, integrate, one_step
 
 _FEWEST = 4  # steps
@@ -83,7 +86,8 @@ class NeuralODE(PushForward):
         return cls(d["dimension"], d["width"], steps=d["steps"], linear=d["linear"])
 
     def forward(self, z: Tensor) -> Tensor:
-        return integrate(self.velocity, z, self.steps)
+        paths = paths_from(self.velocity, z, None)
+        return paths.end(integrate(paths.rate, paths.start, self.steps))[0]
 
     def inverse(self, x: Tensor) -> Tensor:
         """T⁻¹(x), (n, d) → (n, d), to rounding: the paths backwards in τ, and then what they miss
@@ -103,21 +107,18 @@ class NeuralODE(PushForward):
         return z
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        d = self.dimension
-        volume = torch.zeros_like(z[:, :1])
-        y = torch.cat([z, volume] if score is None else [z, volume, score], 1)
-        rate = self._rate if score is None else self._rate_with_score
-        divergences = []
+        paths = paths_from(self.velocity, z, score)
+        y, divergences = paths.start, []
         for number in range(self.steps):
-            y, first = one_step(rate, y, number, self.steps)
-            divergences.append(first[:, d])
-        x, log_det = y[:, :d], y[:, d]
-        divergences.append(self.velocity.with_divergence(1.0, x)[1])
-        weights = numbers(_end_weights(self.steps), log_det)
-        other = torch.stack(divergences, 1).detach() @ weights
+            y, first = one_step(paths.rate, y, number, self.steps)
+            divergences.append(first[:, paths.volume])
+        divergences.append(paths.rate(1.0, y)[:, paths.volume])
+        log_det = y[:, paths.volume]
+        other = torch.stack(divergences, 1).detach() @ numbers(_end_weights(self.steps), log_det)
         accurate = (log_det.detach() - other).abs() <= _WORSE * _LARGEST_ERROR
         accurate = accurate & self._tells_determinants(z, log_det.detach())
-        return Transported(x, log_det, accurate, None if score is None else y[:, d + 1 :])
+        x, carried = paths.end(y)
+        return Transported(x, log_det, accurate, carried)
 
     @torch.no_grad()
     def _tells_determinants(self, z: Tensor, log_det: Tensor) -> Tensor:
@@ -135,17 +136,9 @@ class NeuralODE(PushForward):
         found, positive = signed_volume(matrices)
         return (((found - log_det[: len(z)]).abs() <= _LARGEST_ERROR) & positive).all()
 
-    def _rate(self, time: float, y: Tensor) -> Tensor:
-        v, divergence = self.velocity.with_divergence(time, y[:, :-1])
-        return torch.cat([v, divergence[:, None]], 1)
-
-    def _rate_with_score(self, time: float, y: Tensor) -> Tensor:
-        x, _, score = y.split([self.dimension, 1, self.dimension], 1)
-        v, divergence, change = self.velocity.with_score(time, x, score)
-        return torch.cat([v, divergence[:, None], change], 1)
-
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
-        return OdeLinearizer(self.velocity, self.steps, workspace)
+        kind = LowRankLinearizer if self.velocity.is_narrow() else OdeLinearizer
+        return kind(self.velocity, self.steps, workspace)
 
 
 def _end_weights(steps: int) -> list[float]:

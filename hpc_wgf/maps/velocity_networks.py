@@ -102,10 +102,13 @@ class BlockVelocity(VelocityNetwork):
             change = change - score @ self.A
         return self._velocity(x, a), self._divergence(a), change
 
+    def is_narrow(self) -> bool:
+        """Whether paths lie in fewer dimensions than d: h < d, and there is no linear part."""
+        return self.A is None and len(self.W) < self.dimension
+
     def columns(self) -> int:
         """The size of the matrices M with det M = det ∇T along the paths, see `with_matrix`."""
-        d, h = self.U.shape
-        return h if self.A is None and h < d else d
+        return len(self.W) if self.is_narrow() else self.dimension
 
     def with_matrix(self, time: float, x: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
         """v(τ, x) and M', (n, k, k), of matrices with M = I at τ = 0 and det M = det ∇T: the

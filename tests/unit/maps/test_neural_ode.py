@@ -12,7 +12,9 @@ from torch.func import jacrev, vmap
 import hpc_wgf as wgf
 from hpc_wgf.choices import Preconditioning
 from hpc_wgf.krylov import minres
-from hpc_wgf.maps import NeuralODE, ode_linearization
+from hpc_wgf.maps import NeuralODE, low_rank_linearization, ode_linearization
+from hpc_wgf.maps.paths import LowRankPaths, WholePaths, paths_from
+from hpc_wgf.maps.velocity_networks import integrate
 from hpc_wgf.metric import GramOperator, default_preconditioner
 from hpc_wgf.metric.choice import build_for
 
@@ -122,6 +124,17 @@ def test_a_thousand_dimensions():
     assert torch.allclose(J.jvp(torch.zeros_like(v), u), moved, rtol=1e-6, atol=1e-7)
 
 
+def test_paths_in_few_coordinates_are_those_in_all():
+    map, z, score = strong(30, 1.0, linear=False), torch.randn(20, 30), torch.randn(20, 30)
+    found = [Paths(map.velocity, z, score) for Paths in (LowRankPaths, WholePaths)]
+    assert type(paths_from(map.velocity, z, score)) is LowRankPaths
+    ends = [integrate(paths.rate, paths.start, map.steps) for paths in found]
+    volumes = [y[:, paths.volume] for y, paths in zip(ends, found, strict=True)]
+    torch.testing.assert_close(*volumes, rtol=1e-11, atol=1e-12)
+    for ours, theirs in zip(*(p.end(y) for y, p in zip(ends, found, strict=True)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+
+
 def products(map: NeuralODE, kind: Preconditioning) -> int:
     """Products of a solve with Ĝ on Gaussian samples."""
     ensemble = ensemble_of(torch.randn(1000, map.dimension).split(500))
@@ -140,9 +153,10 @@ def test_preconditioners_of_rows():
     assert products(map, Preconditioning.NYSTROM) <= 4
 
 
-def test_layers_of_many_parameters_are_exact_at_the_start(monkeypatch):
+@pytest.mark.parametrize(("width", "linear"), [(4, True), (2, False)])
+def test_layers_of_many_parameters_are_exact_at_the_start(monkeypatch, width, linear):
     """There all sensitivities B_e are the same, but for the weights of the stages."""
-    map, z, e = NeuralODE(3, 4), torch.randn(5, 3), torch.randn(5, 2, 3)
+    map, z, e = NeuralODE(3, width, linear=linear), torch.randn(5, 3), torch.randn(5, 2, 3)
     map.velocity.w.data.normal_()
 
     def rows() -> torch.Tensor:
@@ -155,7 +169,8 @@ def test_layers_of_many_parameters_are_exact_at_the_start(monkeypatch):
         return found
 
     expected = rows()
-    monkeypatch.setattr(ode_linearization, "_MOST_ROWS", 0)
+    monkeypatch.setattr(ode_linearization, "MOST_ROWS", 0)
+    monkeypatch.setattr(low_rank_linearization, "MOST_ROWS", 0)
     torch.testing.assert_close(rows(), expected, rtol=1e-12, atol=1e-14)
     assert expected.abs().sum() > 1
 
