@@ -52,6 +52,15 @@ class Over(StrEnum):
     """The number of ranks, for the same n."""
 
 
+class Flow(StrEnum):
+    """The maps that `bench scaling --over dimension` compares."""
+
+    BLOCK = "block"
+    """U tanh(W x + b)."""
+    NEURAL_ODE = "neural-ode"
+    """Paths along a velocity of that form."""
+
+
 def step_command(
     context: typer.Context,
     compare: Annotated[Comparison, typer.Option()] = Comparison.SCHEMES,
@@ -103,6 +112,9 @@ def scaling_command(
     value: Annotated[list[int] | None, typer.Option(min=1, help="repeat: n, d or ranks")] = None,
     samples: Samples = None,
     width: Annotated[int | None, typer.Option(min=1, help="of the block flow")] = None,
+    map: Annotated[
+        list[Flow] | None, typer.Option(help="over dimension, to be compared: may be repeated")
+    ] = None,
     case: Annotated[str, typer.Option(help="whose products the ranks share")] = "block-448-d5",
     rounds: Rounds = 3,
     device: Device = "cpu",
@@ -123,11 +135,14 @@ def scaling_command(
             )
         if over is Over.DIMENSION:
             sizes = value or [30, 100, 300, 1000]
-            return scaling.over_dimension(sizes, samples or 1000, width or 64, rounds, on)
+            maps = map or [Flow.BLOCK]
+            return scaling.over_dimension(sizes, samples or 1000, width or 64, rounds, on, maps)
         return rank_scaling.rows(value or [1, 2], case, samples or 100_000, rounds, device)
 
     if over is Over.RANKS and comm == "mpi":
         raise InputError("over ranks torchrun launches them: leave --comm mpi out")
+    if over is not Over.DIMENSION and map:
+        raise InputError("maps are compared over dimension alone: leave --map out")
     if over is Over.SAMPLES and samples:
         raise InputError("over samples their numbers are the values: give --value, not --samples")
     deliver(context, measure)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from ..choices import Features
 from ..config import load_problem
-from ..maps import Affine, BlockFlow, Composition
+from ..maps import Affine, BlockFlow, Composition, NeuralODE
+from ..maps.features import FeatureOptions
 from ..methods.pwgf import PWGF, PWGFOptions
 from ..parallel import Communicator
 from ..problems import Energy, Entropy, Gaussian, PotentialEnergy, Problem, StyblinskiTang
@@ -18,6 +20,7 @@ from .record import Row
 from .steps import Steps
 
 _EVALUATED = 1024  # size of the evaluation sample, which steps alone do not use
+_BLOCK = "block"
 
 
 def over_samples(
@@ -31,46 +34,59 @@ def over_samples(
         chosen = PWGFOptions(samples=n, rtol=options.rtol, scheme="heun", step_size=0.01)
         return PWGF.on(problem, map, chosen, communicator, particles=_EVALUATED)
 
-    return _rows("samples", samples, runner, rounds)
+    return _rows("samples", samples, {"affine + block": runner}, rounds)
 
 
 def over_dimension(
-    dimensions: Sequence[int], samples: int, width: int, rounds: int, communicator: Communicator
-) -> list[Row]:
-    """One row for each dimension: the separable Styblinski–Tang flow, a block of fixed width."""
+    dimensions: Sequence[int], samples: int, width: int, rounds: int, communicator: Communicator,
+    maps: Sequence[str] = (_BLOCK,),
+) -> list[Row]:  # fmt: skip
+    """One row for each of the `maps`, a block or a neural ODE (without a linear part), and each
+    dimension: the separable Styblinski–Tang flow, a fixed width."""
 
-    def runner(d: int) -> PWGF:
+    def runner(kind: str, d: int) -> PWGF:
         energy: list[Energy] = [PotentialEnergy(StyblinskiTang()), Entropy(1.0)]
-        map = BlockFlow(d, width, features=Features.AXIS, spread=3.5)
+        options: FeatureOptions = {"features": Features.AXIS, "spread": 3.5}
+        map = (
+            BlockFlow(d, width, **options)
+            if kind == _BLOCK
+            else NeuralODE(d, width, linear=False, **options)
+        )
         chosen = PWGFOptions(samples=samples, rtol=1e-3, scheme="heun", step_size=0.005)
         problem = Problem(energy, Gaussian(d), until=0.6)
         return PWGF.on(problem, map, chosen, communicator, particles=_EVALUATED)
 
-    return _rows("dimension", dimensions, runner, rounds)
+    runners = {kind: partial(runner, kind) for kind in dict.fromkeys(maps)}
+    return _rows("dimension", dimensions, runners, rounds)
 
 
 def _rows(
-    over: str, values: Sequence[int], runner: Callable[[int], PWGF], rounds: int
+    over: str, values: Sequence[int], runners: Mapping[str, Callable[[int], PWGF]], rounds: int
 ) -> list[Row]:
-    """Rows of steps that are timed in turn, by value in rising order.
+    """Rows of steps that are timed in turn, by map and by value in rising order.
 
     The peak of memory is read after the first step of each value, and so is not that of a larger.
     """
     values = sorted(values)
-    steps, peaks = [], []
+    steps: dict[str, list[Steps]] = {name: [] for name in runners}
+    peaks: dict[str, list[float]] = {name: [] for name in runners}
     for value in values:
-        steps.append(Steps(runner(value)))
-        steps[-1].warm_up()
-        peaks.append(peak_mebibytes())
+        for name, runner in runners.items():
+            steps[name].append(Steps(runner(value)))
+            steps[name][-1].warm_up()
+            peaks[name].append(peak_mebibytes())
     for _ in range(rounds):
-        for each in steps:
-            each.measure()
-    seconds = [each.times.median for each in steps]
-    exponent = growth_exponent(values, seconds)
-    return [
-        _row(over, value, each, peak, exponent)
-        for value, each, peak in zip(values, steps, peaks, strict=True)
-    ]
+        for in_turn in zip(*steps.values(), strict=True):
+            for each in in_turn:
+                each.measure()
+    found = []
+    for name, own in steps.items():
+        exponent = growth_exponent(values, [each.times.median for each in own])
+        found += [
+            {**_row(over, value, each, peak, exponent), "map": name}
+            for value, each, peak in zip(values, own, peaks[name], strict=True)
+        ]
+    return found
 
 
 def _row(over: str, value: int, steps: Steps, peak: float, exponent: float) -> Row:

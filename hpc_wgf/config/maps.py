@@ -22,7 +22,14 @@ from .linear_maps import (
     SplineTable,
 )
 from .table import Table
-from .tanh_maps import BlockTable, PerceptronTable, PlanarTable
+from .tanh_maps import (
+    BlockTable,
+    ConvexTable,
+    NeuralOdeTable,
+    PerceptronTable,
+    PlanarTable,
+    RealNvpTable,
+)
 
 if TYPE_CHECKING:
     from ..maps import ModuleMap, PushForward
@@ -78,6 +85,9 @@ MapTable = Annotated[
     | PlanarTable
     | BlockTable
     | PerceptronTable
+    | NeuralOdeTable
+    | RealNvpTable
+    | ConvexTable
     | ModuleTable,
     Field(discriminator="kind"),
 ]

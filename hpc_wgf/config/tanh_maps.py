@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ..choices import Features
-from ..fields import Number, Unit, Vector, Whole
+from ..fields import Flag, Number, Unit, Vector, Whole
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..maps import BlockFlow, PlanarFlow, ResidualPerceptron
+    from ..maps import (
+        BlockFlow,
+        ConvexGradient,
+        NeuralODE,
+        PlanarFlow,
+        RealNVP,
+        ResidualPerceptron,
+    )
     from ..maps.features import FeatureOptions
     from ..problems import Problem
+
+_MOST_LINEAR = 64
+"""Dimension up to which a neural ODE has a linear part by default."""
 
 
 class TanhTable(Table):
@@ -95,3 +105,73 @@ class PerceptronTable(TanhTable):
         from ..maps import ResidualPerceptron
 
         return ResidualPerceptron(problem.dimension, tuple(self.widths), **self.feature_options())
+
+
+class NeuralOdeTable(TanhTable):
+    """T(z) = x(1) of x' = A x + b + U tanh(W x + w τ + c), x(0) = z, by Runge–Kutta steps in τ: for
+    a sample no determinant is factored, in whatever dimension."""
+
+    kind: Literal["neural-ode"]
+    """Tag that selects this map."""
+    width: Annotated[Whole, Field(ge=1)]
+    """Number h of features: W is (h, d), U is (d, h)."""
+    steps: Annotated[Whole, Field(ge=4)] = 8
+    """Number K of steps of fourth order. Where their log-determinants are off by more than 1e-3,
+    the map counts as folded."""
+    linear: Flag | None = None
+    """Whether there is A, with its d² parameters. By default in up to 64 dimensions."""
+
+    def _linear(self, dimension: int) -> bool:
+        return dimension <= _MOST_LINEAR if self.linear is None else self.linear
+
+    def parameters(self, dimension: int) -> int:
+        linear = dimension * dimension if self._linear(dimension) else 0
+        return self.width * (2 * dimension + 2) + dimension + linear
+
+    def build(self, problem: Problem) -> NeuralODE:
+        from ..maps import NeuralODE
+
+        return NeuralODE(
+            problem.dimension, self.width, steps=self.steps,
+            linear=self._linear(problem.dimension), **self.feature_options(),
+        )  # fmt: skip
+
+
+class RealNvpTable(TanhTable):
+    """Coupling layers x = z ∘ exp(s) + t of every second coordinate in turn, s and t functions of
+    the others with tanh features."""
+
+    kind: Literal["real-nvp"]
+    """Tag that selects this map."""
+    layers: Annotated[Whole, Field(ge=1)]
+    """Number of layers: with fewer than two, half of the coordinates stay where they are."""
+    width: Annotated[Whole, Field(ge=1)]
+    """Number h of features of every layer."""
+
+    def parameters(self, dimension: int) -> int:
+        even = (dimension + 1) // 2  # coordinates of even number, fixed in the first layer
+        counts = [even if k % 2 == 0 else dimension - even for k in range(self.layers)]
+        h = self.width
+        return sum(h * (fixed + 1) + 2 * (dimension - fixed) * (h + 1) for fixed in counts)
+
+    def build(self, problem: Problem) -> RealNVP:
+        from ..maps import RealNVP
+
+        return RealNVP(problem.dimension, self.layers, self.width, **self.feature_options())
+
+
+class ConvexTable(TanhTable):
+    """T = ∇φ, T(z) = z + A z + b + Wᵀ(a ∘ tanh(W z + c)) with a symmetric A, for a convex φ."""
+
+    kind: Literal["convex"]
+    """Tag that selects this map."""
+    width: Annotated[Whole, Field(ge=1)]
+    """Number h of features: W is (h, d), a is (h,)."""
+
+    def parameters(self, dimension: int) -> int:
+        return self.width * (dimension + 2) + dimension + dimension * (dimension + 1) // 2
+
+    def build(self, problem: Problem) -> ConvexGradient:
+        from ..maps import ConvexGradient
+
+        return ConvexGradient(problem.dimension, self.width, **self.feature_options())

@@ -79,7 +79,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "seconds": "s", "ns_per_pair": "ns a pair", "matmul_share": "of the matmul rate",
     },
     "scaling": {
-        "value": "value", "samples": "n", "parameters": "p", "products": "products",
+        "map": "map", "value": "value", "samples": "n", "parameters": "p", "products": "products",
         "seconds": "s", "seconds_a_product": "s a product", "peak_mebibytes": "peak MiB",
         "ratio": "speed-up", "exponent": "exponent", "all_reduce_share": "all-reduce",
     },

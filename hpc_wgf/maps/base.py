@@ -53,6 +53,14 @@ class PushForward(nn.Module, ABC):
     """d."""
     coordinates_alone: bool = False
     """Whether T_j(x) depends on x_j alone for every j and θ."""
+    fold_remedy: str = ""
+    """What else is to be tried where a sample counts as folded, beside what helps with any map."""
+
+    @property
+    def evaluations(self) -> int:
+        """How many times each weight acts on a sample, and about so many times the operations of a
+        product."""
+        return 1
 
     def __init__(self, dimension: int) -> None:
         super().__init__()

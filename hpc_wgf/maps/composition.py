@@ -43,9 +43,14 @@ class Composition(PushForward):
             raise InputError(f"the parts of a composition differ in dimension: {dimensions}")
         super().__init__(parts[0].dimension)
         self.parts = nn.ModuleList(parts)
+        self.fold_remedy = ", ".join(dict.fromkeys(p.fold_remedy for p in parts if p.fold_remedy))
 
     def _maps(self) -> Sequence[PushForward]:
         return list(self.parts)  # type: ignore[arg-type]
+
+    @property
+    def evaluations(self) -> int:
+        return max(part.evaluations for part in self._maps())
 
     def lay_out(self, frame: Frame) -> None:
         for part in self._maps():  # Each begins as the identity: the samples of all are the same.

@@ -1,8 +1,9 @@
 """Neural ordinary differential equation: T(z) = x(1) of x' = v_θ(τ, x), x(0) = z.
 
 The paths are integrated by K steps of the classical Runge–Kutta method, log-determinant and score
-beside them by their own equations (see `velocity_networks`): for a sample that costs O(K h d), and
-no factorisation. They are those of the flow of v itself, which never folds, to O(K⁻⁴).
+beside them by their own equations (see `velocity_networks`). For a sample that costs O(K h d), or
+without a linear part O(h d + K h²), and no factorisation. They are those of the flow of v itself,
+which never folds, to O(K⁻⁴).
 
 Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, NeurIPS 31 (2018).
 """
@@ -17,20 +18,21 @@ from torch import Tensor
 
 from ..constants import numbers
 from ..errors import InputError
-from .base import PushForward, Transported
+from .base import PushForward, Transported, signed_volume
 from .chunk import Workspace
 from .features import FeatureOptions
 from .frame import Frame
 from .linearization import Linearizer
+from .low_rank_linearization import LowRankLinearizer
 from .ode_linearization import OdeLinearizer
+from .paths import paths_from
 from .velocity_networks import BlockVelocity, integrate, one_step
 
 _FEWEST = 4  # steps
-_LARGEST_ERROR = 1e-3
-"""Of the log-determinant, against that of ∇T."""
+_LARGEST_ERROR = 1e-3  # of the log-determinant, against that of ∇T
+_WORSE = 4.0  # times, at least, is the rule at the ends of steps less accurate than the method
+_PROBES, _COLUMNS = 8, 512  # samples of which ∇T is computed, and columns of all of them
 _CORRECTIONS = 8  # of an inverse, each K⁻⁴ times the one before
-_WORSE = 4.0
-"""The rule at the ends of steps is at least so many times less accurate than the method itself."""
 
 
 class NeuralODE(PushForward):
@@ -39,8 +41,10 @@ class NeuralODE(PushForward):
     θ = (W, w, c, U, b, A), p = h (2d + 2) + d + d² for width h; without A and its d² parameters if
     not `linear`. At the start A = b = U = 0. The options are those of `initial_features`.
 
-    `transport` takes a sample for folded (`positive` is False) whose log-determinant is off by more
-    than 1e-3, as ∇·v at the ends of the steps alone tells: K is too small for this θ.
+    Where log-determinants are off by more than 1e-3, K is too small for θ, and `transport` takes
+    samples for folded (`positive` is False): all, if the determinant of ∇T at one of the first
+    eight says so (at fewer where matrices are larger than 64), and each where ∇·v at the ends of
+    the steps alone makes another log-determinant.
 
     Errors: `InputError` for fewer than 4 steps, or features that do not fit the dimension.
     """
@@ -65,6 +69,10 @@ class NeuralODE(PushForward):
         self.steps = steps
         self.velocity = BlockVelocity(dimension, width, linear=linear, **options)
 
+    @property
+    def evaluations(self) -> int:
+        return 4 * self.steps
+
     def lay_out(self, frame: Frame) -> None:
         self.velocity.lay_out(frame)
 
@@ -78,7 +86,8 @@ class NeuralODE(PushForward):
         return cls(d["dimension"], d["width"], steps=d["steps"], linear=d["linear"])
 
     def forward(self, z: Tensor) -> Tensor:
-        return integrate(self.velocity, z, self.steps)
+        paths = paths_from(self.velocity, z, None)
+        return paths.end(integrate(paths.rate, paths.start, self.steps))[0]
 
     def inverse(self, x: Tensor) -> Tensor:
         """T⁻¹(x), (n, d) → (n, d), to rounding: the paths backwards in τ, and then what they miss
@@ -98,32 +107,38 @@ class NeuralODE(PushForward):
         return z
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        d = self.dimension
-        volume = torch.zeros_like(z[:, :1])
-        y = torch.cat([z, volume] if score is None else [z, volume, score], 1)
-        rate = self._rate if score is None else self._rate_with_score
-        divergences = []
+        paths = paths_from(self.velocity, z, score)
+        y, divergences = paths.start, []
         for number in range(self.steps):
-            y, first = one_step(rate, y, number, self.steps)
-            divergences.append(first[:, d])
-        x, log_det = y[:, :d], y[:, d]
-        divergences.append(self.velocity.with_divergence(1.0, x)[1])
-        weights = numbers(_end_weights(self.steps), log_det)
-        other = torch.stack(divergences, 1).detach() @ weights
+            y, first = one_step(paths.rate, y, number, self.steps)
+            divergences.append(first[:, paths.volume])
+        divergences.append(paths.rate(1.0, y)[:, paths.volume])
+        log_det = y[:, paths.volume]
+        other = torch.stack(divergences, 1).detach() @ numbers(_end_weights(self.steps), log_det)
         accurate = (log_det.detach() - other).abs() <= _WORSE * _LARGEST_ERROR
-        return Transported(x, log_det, accurate, None if score is None else y[:, d + 1 :])
+        accurate = accurate & self._tells_determinants(z, log_det.detach())
+        x, carried = paths.end(y)
+        return Transported(x, log_det, accurate, carried)
 
-    def _rate(self, time: float, y: Tensor) -> Tensor:
-        v, divergence = self.velocity.with_divergence(time, y[:, :-1])
-        return torch.cat([v, divergence[:, None]], 1)
+    @torch.no_grad()
+    def _tells_determinants(self, z: Tensor, log_det: Tensor) -> Tensor:
+        """Whether log|det ∇T| is accurate at the first samples, () bool: Runge–Kutta steps of a
+        path together with its derivative are the derivative of the steps."""
+        d, k = self.dimension, self.velocity.columns()
+        z = z[: min(_PROBES, max(1, _COLUMNS // k))]
 
-    def _rate_with_score(self, time: float, y: Tensor) -> Tensor:
-        x, _, score = y.split([self.dimension, 1, self.dimension], 1)
-        v, divergence, change = self.velocity.with_score(time, x, score)
-        return torch.cat([v, divergence[:, None], change], 1)
+        def rate(time: float, y: Tensor) -> Tensor:
+            v, change = self.velocity.with_matrix(time, y[:, :d], y[:, d:].unflatten(1, (k, k)))
+            return torch.cat([v, change.flatten(1)], 1)
+
+        start = torch.eye(k, dtype=z.dtype, device=z.device).view(1, -1).expand(len(z), -1)
+        matrices = integrate(rate, torch.cat([z, start], 1), self.steps)[:, d:].unflatten(1, (k, k))
+        found, positive = signed_volume(matrices)
+        return (((found - log_det[: len(z)]).abs() <= _LARGEST_ERROR) & positive).all()
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
-        return OdeLinearizer(self.velocity, self.steps, workspace)
+        kind = LowRankLinearizer if self.velocity.is_narrow() else OdeLinearizer
+        return kind(self.velocity, self.steps, workspace)
 
 
 def _end_weights(steps: int) -> list[float]:

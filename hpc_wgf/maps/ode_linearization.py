@@ -9,29 +9,14 @@ and the transpose from the last stage to the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from .chunk import Chunk, Matrices, Workspace, damp_, sum_over_samples
-from .layer import ParameterLayer, rows_as_layer, samples_first, weight_index
+from .layer import ParameterLayer, rows_as_layer, samples_first
 from .linearization import Linearizer
+from .ode_stages import MOST_ROWS, beside, places_of, stages_of
 from .velocity_networks import BlockVelocity
-
-_NODES = (0.0, 0.5, 0.5, 1.0)
-_WEIGHTS = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-_MOST_ROWS = 1_000_000  # d p², up to which a preconditioner is made of rows of J
-
-
-class _Stage(NamedTuple):
-    number: int
-    """Of all stages."""
-    node: float
-    """c_i h."""
-    weight: float
-    """b_i h."""
 
 
 class OdeLinearizer(Linearizer):
@@ -41,15 +26,11 @@ class OdeLinearizer(Linearizer):
     def __init__(self, velocity: BlockVelocity, steps: int, workspace: Workspace | None) -> None:
         self.steps, self.W, self.U = steps, velocity.W.detach().clone(), velocity.U.detach().clone()
         self.A = None if velocity.A is None else velocity.A.detach().clone()
-        self.inner = _beside(velocity.w, velocity.W, velocity.c)
+        self.inner = beside(velocity.w, velocity.W, velocity.c)
         linear = () if velocity.A is None else (velocity.A,)
-        self.outer = _beside(*linear, velocity.b, velocity.U)
+        self.outer = beside(*linear, velocity.b, velocity.U)
         self.kept = velocity.dimension + 2 + len(self.W)  # numbers of a stage
-        places = _places(velocity)
-        self.places = [
-            _beside(places["w"], places["W"], places["c"]),
-            _beside(*(places[name] for name in ("A", "b", "U") if name in places)),
-        ]
+        self.places = places_of(velocity)
         super().__init__(
             velocity.dimension,
             self.W,
@@ -63,27 +44,12 @@ class OdeLinearizer(Linearizer):
         return _OdeChunk(self, storage)
 
 
-def _beside(*parts: Tensor) -> Tensor:
-    """One matrix of matrices (h, k) and vectors (h,) side by side, which are their columns."""
-    return torch.cat([part.detach().view(len(part), -1) for part in parts], 1)
-
-
-def _places(velocity: BlockVelocity) -> dict[str, Tensor]:
-    """The places of all parameters in θ, by name."""
-    places, end = {}, 0
-    for name, value in velocity.named_parameters():
-        rows = len(value)
-        places[name] = weight_index(rows, value.numel() // rows, end, None, value.device)
-        end += value.numel()
-    return places
-
-
 class _OdeChunk:
     """See above."""
 
     def __init__(self, shared: OdeLinearizer, storage: Tensor) -> None:
         (h, d), n = shared.W.shape, storage.shape[1]
-        self.shared, self.size = shared, 1 / shared.steps
+        self.shared, self.steps = shared, stages_of(shared.steps)
         self.stages = storage.view(4 * shared.steps, shared.kept, n)
         self.change = shared.shared_buffer(0, h, n)
         self.rate = shared.shared_buffer(1, d, n)
@@ -102,21 +68,13 @@ class _OdeChunk:
     def _activations(self, number: int) -> Tensor:
         return self.stages[number, self.shared.dimension + 2 :]
 
-    def _steps(self) -> Iterator[list[_Stage]]:
-        """The stages of every step."""
-        for k in range(self.shared.steps):
-            yield [
-                _Stage(4 * k + i, node * self.size, weight * self.size)
-                for i, (node, weight) in enumerate(zip(_NODES, _WEIGHTS, strict=True))
-            ]
-
     def fill(self, z: Tensor) -> Tensor:
         d, y = self.shared.dimension, self.out.copy_(z)
-        for step, stages in enumerate(self._steps()):
+        for stages in self.steps:
             self.ahead.copy_(y)
-            for number, node, weight in stages:
+            for number, time, node, weight in stages:
                 inputs = self._inner(number)
-                inputs[0].fill_(step * self.size + node)
+                inputs[0].fill_(time)
                 x = inputs[1 : d + 1].copy_(y)
                 if node:
                     x.add_(self.rate, alpha=node)
@@ -131,9 +89,9 @@ class _OdeChunk:
         inner, outer = direction
         W, U, A = self.shared.W, self.shared.U, self.shared.A
         dy = self.out.zero_() if dz is None else self.out.copy_(dz)
-        for stages in self._steps():
+        for stages in self.steps:
             self.ahead.copy_(dy)
-            for number, node, weight in stages:
+            for number, _, node, weight in stages:
                 dx = torch.add(dy, self.rate, alpha=node, out=self.point) if node else dy
                 ds = torch.mm(inner, self._inner(number), out=self.change).addmm_(W, dx)
                 dk = torch.mm(outer, self._outer(number), out=self.rate)
@@ -149,10 +107,10 @@ class _OdeChunk:
         for grad in grads:
             grad.zero_()
         back = self.out.copy_(u)
-        for stages in reversed(list(self._steps())):
+        for stages in reversed(self.steps):
             self.ahead.copy_(back)
             later = 0.0
-            for number, node, weight in reversed(stages):
+            for number, _, node, weight in reversed(stages):
                 k = torch.mul(back, weight, out=self.rate)
                 if later:
                     k.add_(self.point, alpha=later)
@@ -173,11 +131,10 @@ class _OdeChunk:
         total.add_(part)
 
     def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """Weights act in every stage, so that eᵀ∂T/∂W is a sum of products B_e ⊗ a. Rows of J for
-        few parameters; for many, as a preconditioner needs no more, the sum of all B_e with the
-        mean of all a, as if the inputs did not change along a path."""
-        d, p = self.shared.dimension, sum(self.shared.sizes)
-        whole = d * p * p <= _MOST_ROWS
+        """Weights act in every stage, so that eᵀ∂T/∂W is a sum of products B_e ⊗ a: rows of J.
+        For many parameters these would be too large, and are those of the sum of all B_e with the
+        mean of all a, which is exact at the start, where there is no velocity."""
+        whole = sum(self.shared.sizes) <= MOST_ROWS
         (n, e), places = directions.shape[:2], self.shared.places
         sums = [
             directions.new_zeros(n, e, *(place.shape if whole else place.shape[:1]))
@@ -186,9 +143,9 @@ class _OdeChunk:
         means = [directions.new_zeros(n, place.shape[1]) for place in places]
         W, U, A = self.shared.W, self.shared.U, self.shared.A
         back = directions
-        for stages in reversed(list(self._steps())):
+        for stages in reversed(self.steps):
             ahead, pulled, later = back, back, 0.0
-            for number, node, weight in reversed(stages):
+            for number, _, node, weight in reversed(stages):
                 k = weight * back + later * pulled
                 inputs = [samples_first(self._inner(number)), samples_first(self._outer(number))]
                 a = inputs[1][:, -len(W) :]

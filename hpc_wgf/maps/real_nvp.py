@@ -69,8 +69,9 @@ class CouplingLayer(PushForward):
 
     def _scale_and_shift(self, a: Tensor) -> tuple[Tensor, Tensor]:
         """(s, t), (n, d_m) each."""
-        s, t = torch.addmm(self.v, a, self.V.T).chunk(2, 1)
-        return s, t
+        both = torch.addmm(self.v, a, self.V.T)
+        half = both.shape[1] // 2
+        return both[:, :half], both[:, half:]
 
     def forward(self, z: Tensor) -> Tensor:
         return self._moved(z, *self._scale_and_shift(self._activations(z)))

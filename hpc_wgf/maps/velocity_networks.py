@@ -130,6 +130,25 @@ class BlockVelocity(VelocityNetwork):
             change = change - score @ self.A
         return self._velocity(x, a), self._divergence(a), change
 
+    def is_narrow(self) -> bool:
+        """Whether paths lie in fewer dimensions than d: h < d, and there is no linear part."""
+        return self.A is None and len(self.W) < self.dimension
+
+    def columns(self) -> int:
+        """The size of the matrices M with det M = det ∇T along the paths, see `with_matrix`."""
+        return len(self.W) if self.is_narrow() else self.dimension
+
+    def with_matrix(self, time: float, x: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
+        """v(τ, x) and M', (n, k, k), of matrices with M = I at τ = 0 and det M = det ∇T: the
+        transpose of ∇T itself, ∇T' = ∇v ∇T, or where that is smaller of C, ∇T U = U C."""
+        a = self._activations(time, x)
+        slope = (1 - a * a)[:, None]
+        v = self._velocity(x, a)
+        if M.shape[1] < x.shape[1]:
+            return v, (M @ (self.W @ self.U).T) * slope
+        change = ((M @ self.W.T) * slope) @ self.U.T
+        return v, change if self.A is None else change + M @ self.A.T
+
     def _activations(self, time: float, x: Tensor) -> Tensor:
         """a = tanh(W x + w τ + c), (n, h)."""
         return torch.tanh(torch.addmm(self.c + time * self.w, x, self.W.T))
@@ -144,7 +163,7 @@ class BlockVelocity(VelocityNetwork):
 
     def _divergence(self, a: Tensor) -> Tensor:
         changed = (1 - a * a) @ self._gains()
-        return changed if self.A is None else changed + self.A.trace()
+        return changed if self.A is None else changed + self.A.diagonal().sum()
 
 
 def integrate(rate: Rate, y: Tensor, steps: int) -> Tensor:

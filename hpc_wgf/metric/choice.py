@@ -45,9 +45,10 @@ class PreconditionerBuild:
 def default_preconditioner(map: PushForward) -> Preconditioning:
     """The kind that `Preconditioning.AUTOMATIC` stands for, for this map in the force form."""
     parameters, d = map.parameter_count(), map.dimension
-    if not _layered(layers_at(map)):
-        rows = d * parameters * parameters
-        return Preconditioning.DENSE if rows <= _ROWS else Preconditioning.NONE
+    if map.evaluations > 1 or not _layered(layers_at(map)):
+        rows = d * parameters * parameters  # Fewer products pay for more, where these are dear.
+        fits = rows <= _ROWS * map.evaluations and parameters <= _BLOCK
+        return Preconditioning.DENSE if fits else Preconditioning.NONE
     if parameters <= _DENSE:
         return Preconditioning.DENSE
     if axes_fit(d) and parameters <= d * _BLOCK / 2:

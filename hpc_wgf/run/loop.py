@@ -222,7 +222,9 @@ class Loop:
             for observer in self.observers:
                 observer.on_step(record)
             return reached, rejections.folds
-        raise LoopError(rejections.explained(state.time))
+        raise LoopError(
+            _with_remedy(rejections.explained(state.time), state, folded=rejections.folds > 0)
+        )
 
     def _followed(self, begun: _Point, reached: _Point) -> dict[str, float]:
         """The error's bound and estimate go along; their columns of the step."""
@@ -265,10 +267,18 @@ class Loop:
             return trial, self._entered(after, point.look)
         except StepFailed as failure:
             factor = controller.after_failure()
+            samples = failure.samples if isinstance(failure, SamplesFailed) else None
             if factor is None:
-                raise LoopError(
+                said = (
                     f"the step of {size:g} from t = {state.time:g} failed: {failure}. Shorten "
                     "method.step, or give method.tolerance so that steps shorten themselves"
-                ) from failure
-            samples = failure.samples if isinstance(failure, SamplesFailed) else None
+                )
+                folded = samples is not None and samples.has_folded
+                raise LoopError(_with_remedy(said, state, folded=folded)) from failure
             raise Rejected(size * factor, size, str(failure), samples) from failure
+
+
+def _with_remedy(said: str, state: State[Any], *, folded: bool) -> str:
+    """What is said where a run ends, and what else helps where the map of `state` has folded."""
+    remedy = state.map.map.fold_remedy if folded else ""
+    return f"{said}, {remedy}" if remedy else said

@@ -25,7 +25,7 @@ from hpc_wgf.recordings import drop_all
 BUILT_IN = [name for name in MAPS if "module" not in name]
 SHORT = [
     "affine", "block-wide", "spline", "planar", "rbf", "perceptron-1", "radial",
-    "composition-scaling",
+    "composition-scaling", "neural-ode", "real-nvp", "convex",
 ]  # fmt: skip
 KINDS = ["none", "dense", "outputs", "kronecker", "nystrom"]
 FLOW = Flow(SumOfEnergies([PotentialEnergy(Quadratic(D))]))

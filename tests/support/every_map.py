@@ -65,6 +65,7 @@ MAPS = {
     "perceptron-1": lambda: ResidualPerceptron(D, (9,)),
     "perceptron-3": lambda: ResidualPerceptron(D, (9, 8, 7), chunk=11),
     "neural-ode": lambda: NeuralODE(D, 3, steps=4),
+    "neural-ode-narrow": lambda: NeuralODE(D, 3, steps=4, linear=False),
     "neural-ode-wide": lambda: NeuralODE(D, 30, steps=4, linear=False),
     "velocity-flow": lambda: VelocityFlow(BlockVelocity(D, 5), 2),
     "velocity-flow-potential": lambda: VelocityFlow(PotentialVelocity(D, 5), 2),

@@ -185,6 +185,15 @@ def test_scaling_rows(over):
     assert all(row["peak_mebibytes"] > 10 for row in rows)
 
 
+def test_maps_are_compared_over_the_dimension():
+    maps = ["--map", "block", "--map", "neural-ode"]
+    sizes = ["--value", 70, "--width", 4, "--rounds", 1, "--samples", 64]
+    rows = bench("scaling", "--over", "dimension", *sizes, *maps)
+    assert [row["map"] for row in rows] == ["block", "neural-ode"]
+    assert [row["parameters"] for row in rows] == [4 * 141, 4 * 142 + 70]
+    assert all(row["seconds"] > 0 for row in rows)
+
+
 def test_scaling_launches_ranks():
     small = ["--samples", 128, "--rounds", 1, "--case", "perceptron-2x50-d2"]
     (row,) = bench("scaling", "--over", "ranks", *small, "--value", 2)

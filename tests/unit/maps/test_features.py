@@ -10,8 +10,11 @@ from hpc_wgf.maps import (
     Affine,
     BlockFlow,
     Composition,
+    ConvexGradient,
     Frame,
+    NeuralODE,
     PlanarFlow,
+    RealNVP,
     ResidualPerceptron,
 )
 from hpc_wgf.maps.features import initial_features
@@ -63,9 +66,12 @@ def test_numbers_that_are_given_are_kept():
         lambda **options: BlockFlow(3, 8, **options),
         lambda **options: PlanarFlow(3, 8, **options),
         lambda **options: ResidualPerceptron(3, (8, 5), **options),
+        lambda **options: NeuralODE(3, 8, **options),
+        lambda **options: RealNVP(3, 2, 8, **options),
+        lambda **options: ConvexGradient(3, 8, **options),
         lambda **options: Composition(Affine(3), BlockFlow(3, 8, **options)),
     ],
-    ids=["block", "planar", "perceptron", "composition"],
+    ids=["block", "planar", "perceptron", "neural-ode", "real-nvp", "convex", "composition"],
 )
 def test_maps_lay_out_their_features_once(make):
     z = torch.randn(20, 3, generator=torch.Generator().manual_seed(2))

@@ -46,6 +46,7 @@ MAPS = {
     "rbf": lambda: RadialBasis(2, 7),
     "softmax": lambda: SoftmaxGates(2, [[0.0, 1.0], [1.0, 0.3], [-1.0, 0.5]], variance=0.4),
     "neural-ode": lambda: NeuralODE(2, 6, steps=4),
+    "neural-ode-narrow": lambda: NeuralODE(4, 3, steps=4, linear=False),
     "real-nvp": lambda: RealNVP(3, 2, 5),
     "convex": lambda: ConvexGradient(3, 7),
     "composition": lambda: Composition(
@@ -206,6 +207,7 @@ def test_parameters_are_those_of_the_linearisation(name):
         ("rbf", 7 + 2 + 1),
         ("softmax", 3 * 2 + 2 * 2 + 2 + 1),
         ("neural-ode", 4 * 4 * (1 + 2 + 1 + 6)),
+        ("neural-ode-narrow", 4 + 1 + 3 + 2 * 4 * 4 * 3),
         ("real-nvp", (2 + 1 + 5 + 2) + (1 + 1 + 5 + 4)),
         ("convex", 4 + 7),
         ("composition", 3 + (3 + 7) + (3 + 3 + 2 * 3) + (3 + 6 + 7)),

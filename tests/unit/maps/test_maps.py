@@ -14,7 +14,6 @@ from hpc_wgf.maps import (
     BlockFlow,
     Composition,
     ModuleMap,
-    NeuralODE,
     PlanarFlow,
     ResidualPerceptron,
 )
@@ -221,3 +220,26 @@ def test_transport_of_leaves_is_that_of_each(name, scored):
         for ours, theirs, other in zip(image, alone, differentiable, strict=True):
             assert ours is theirs is None or torch.equal(ours, theirs)
             assert ours is None or torch.allclose(ours.double(), other.double(), rtol=1e-12)
+
+
+@every_map
+def test_parameters_may_lie_row_by_row_in_memory(name):
+    """As optimisers want them that cut a flat vector into parameters; once a block whose U lay so
+    could not be viewed as a matrix."""
+    map = perturb(MAPS[name]())
+    z, u, v = torch.randn(N, D), torch.randn(N, D), torch.randn(map.parameter_count())
+
+    def found() -> list[torch.Tensor]:
+        linear = map.linearize(z)
+        return [
+            *map.transport(z, u)[:2],
+            map.transport(z, u).score,
+            linear.jvp(v),
+            linear.vjp(u)[0],
+        ]
+
+    expected = found()
+    for value in map.parameters():
+        value.data = value.data.contiguous()
+    for ours, theirs in zip(found(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)

@@ -22,6 +22,8 @@ def every_kind() -> list[wgf.PushForward]:
         spline, block, wgf.PlanarFlow(2, 3, **features), wgf.ResidualPerceptron(2, (4, 3)),
         wgf.Composition(wgf.Affine(2), wgf.AxisSpline(2, 5), wgf.BlockFlow(2, 3)),
         wgf.RadialBasis(2, 4), wgf.SoftmaxGates(2, [[0.1, 0.2], [-1 / 3, 1.0]], variance=0.7),
+        wgf.NeuralODE(2, 3, steps=5, linear=False, **features), wgf.RealNVP(2, 3, 2, **features),
+        wgf.ConvexGradient(2, 3, **features),
     ]  # fmt: skip
 
 
