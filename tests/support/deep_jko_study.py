@@ -18,7 +18,10 @@ KIND = "method.kind=deep-jko"
 STUDIES = {
     "two-to-four": ("fp-two-to-four-2d", "method.sampling=sobol", "method.samples=4096"),
     "fermi-1d": (
-        "mobility-fermi-1d", "problem.until=0.3", "output.every=0.1", "method.step=0.05",
+        "mobility-fermi-1d",
+        "problem.until=0.3",
+        "output.every=0.1",
+        "method.step=0.05",
         "method.sampling=sobol",
     ),
     "nonlocal": ("mobility-nonlocal", "method.sampling=sobol", "method.samples=2048"),

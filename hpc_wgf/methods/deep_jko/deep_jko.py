@@ -193,9 +193,7 @@ class DeepJKO:
     def state_dict(self, state: State[Unfinished]) -> dict[str, np.ndarray]:
         return dict(state.memory or {})
 
-    def load_state_dict(
-        self, arrays: Mapping[str, np.ndarray], map: MapState
-    ) -> Unfinished | None:
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray], map: MapState) -> Unfinished | None:
         return unfinished_of(arrays)
 
 

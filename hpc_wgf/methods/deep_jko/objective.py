@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ...cloud import Cloud
 from ...ensemble import Ensemble
+from ...interactions import Particles
 from ...maps.velocity_networks import VelocityNetwork, integrate
 from ...matrix_field import MatrixField
-from ...interactions import Particles
 from ...parallel import LocalCommunicator, TreeSum, tree_sum
-from ...problems import ChunkForce, Flow, SumOfEnergies, UserMobility
+from ...problems import ChunkForce, Energy, Flow, SumOfEnergies, UserMobility
 from ..training import Contributions
 
 
@@ -94,7 +94,7 @@ class StepObjective:
         self._ensemble, self._flow, self._size = ensemble, flow, size
         self._coordinates, self._network, self._steps = coordinates, network, flow_steps
         energy = flow.energy
-        position = [*energy.of_position, *energy.interactions]
+        position: list[Energy] = [*energy.of_position, *energy.interactions]
         self._of_position = SumOfEnergies(position) if position else None
         self._held = _HeldLargest(ensemble)
         self._fields: Sequence[MatrixField] = ()
@@ -145,9 +145,7 @@ class StepObjective:
             told = [self._ensemble.weighted(k, each.double()) for each in (value, action, off)]
             found.append(torch.stack([*told, (~sound).double()], 1).sum(0))
         sums = self._ensemble.mean(tree_sum(found)).tolist()
-        return StepFigures(
-            sums[0], sums[1], sums[2] ** 0.5, round(sums[3] * self._ensemble.total)
-        )
+        return StepFigures(sums[0], sums[1], sums[2] ** 0.5, round(sums[3] * self._ensemble.total))
 
     def _moved(self, k: int, steps: int | None = None) -> tuple[Cloud, Tensor]:
         """The images of the samples of a chunk, with their log-density, and the action of each.
