@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -13,9 +14,11 @@ from deep_jko_steps import OPTIONS as FEW
 from deep_jko_steps import PROBLEM as FERMI
 from deep_jko_steps import asked
 from deep_jko_steps import solve as solve_fermi
+from deep_jko_study import KIND, RECORD, STUDIES
 from stores import assert_same
 
 import hpc_wgf as wgf
+from hpc_wgf.config import load
 from hpc_wgf.methods.deep_jko.checks import mobility_warnings
 from hpc_wgf.store import check
 
@@ -23,6 +26,8 @@ OU = wgf.Problem(
     [wgf.PotentialEnergy(wgf.Quadratic(2, [1.0, 0.0], [1.0, 0.5])), wgf.Entropy(0.5)],
     wgf.Gaussian(2, covariance=[0.6, 2.0]), until=0.2,
 )  # fmt: skip
+BOUNDS = {"two-to-four": 5e-2, "fermi-1d": 1e-1}
+"""Of the map error over the displacement at the end."""
 OPTIONS = wgf.DeepJKOOptions(samples=512, sampling="sobol", step_size=0.1, iterations=60, width=4)
 
 
@@ -149,7 +154,7 @@ def test_samples_that_are_drawn_anew_are_carried_by_all_steps_before():
     """[DJKO, Algorithm 1]: each step has new samples, of the same law."""
     ends = [
         wgf.solve(
-            OU, wgf.Affine(2), replace(OPTIONS, redraw=how, iterations=40), wgf.Output(every=0.2)
+            OU, wgf.Affine(2), replace(OPTIONS, redraw=how, iterations=30), wgf.Output(every=0.2)
         ).state
         for how in ("run", "step")
     ]
@@ -203,3 +208,16 @@ def test_steps_of_one_size_are_not_the_first_of_controlled_ones():
     assert spec.method.step_size == 0.01
     assert spec.method.samples == 4000
     assert math.isclose(FERMI.until, 0.15)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_is_recorded_is_of_the_studies_and_within_bounds(name):
+    """`python tests/support/deep_jko_study.py` records anew."""
+    problem, *settings = STUDIES[name]
+    load(problem, (KIND, *settings))  # is still valid
+    records = json.loads(RECORD.read_text())
+    if name in BOUNDS:
+        errors = records[name]["map_error_relative"]
+        assert records[name]["settings"] == [KIND, *settings]
+        assert errors[-1] <= BOUNDS[name]
+        assert max(records[name]["folded"]) == 0
