@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ResidualPerceptron,
         SoftmaxGates,
     )
+    from .methods.deep_jko import DeepJKOOptions
     from .methods.implicit import ImplicitOptions
     from .methods.primal_dual import PrimalDualOptions
     from .methods.pwgf import PWGFOptions
@@ -79,8 +80,8 @@ if TYPE_CHECKING:
 else:
     __getattr__ = names_on_demand(__name__, [
         "errors", "choices", "output", "stages", "methods.implicit", "methods.pwgf",
-        "methods.primal_dual", "config", "problems", "interactions", "maps", "parallel", "report",
-        "solution", "results", "store", "analysis",
+        "methods.primal_dual", "methods.deep_jko", "config", "problems", "interactions", "maps",
+        "parallel", "report", "solution", "results", "store", "analysis",
     ])  # fmt: skip
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "Consolidated",
     "ConvexGradient",
     "CovarianceMobility",
+    "DeepJKOOptions",
     "DistributionDensity",
     "DoubleWell",
     "Entropy",

@@ -83,6 +83,9 @@ class Redraw(StrEnum):
     STAGE = "stage"
     """For every stage: they are carried through the frozen stages once. For quasi-random samples,
     which hardly have noise."""
+    RUN = "run"
+    """Once: the same samples all along, which every stage carries on when it is frozen. The
+    cheapest where every step is a stage."""
 
 
 class Solver(StrEnum):
@@ -168,6 +171,17 @@ class Precision(StrEnum):
 
     FLOAT64 = "float64"
     FLOAT32 = "float32"
+
+
+class VelocityKind(StrEnum):
+    """The networks of the velocities of Deep JKO."""
+
+    BLOCK = "block"
+    """v = A x + b + U tanh(W x + w τ + c)."""
+    POTENTIAL = "potential"
+    """The same with A symmetric and U = Wᵀ diag(u), the gradient of a potential."""
+    RESIDUAL = "residual"
+    """The gradient of a residual network of several layers, the paper's."""
 
 
 class ImplicitSteps(StrEnum):

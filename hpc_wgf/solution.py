@@ -28,7 +28,7 @@ from .diagnostics import ErrorMonitor, Judge
 from .errors import InputError, WgfWarning
 from .log import LOG
 from .maps import MapState, PushForward, described
-from .methods.base import MethodOptions, Setting
+from .methods.base import FreezesSteps, MethodOptions, Setting, own_map
 from .methods.pwgf import PWGFOptions
 from .observers import MemoryRecorder, Observer, Recorder, event_log, progress
 from .output import Output
@@ -42,7 +42,14 @@ from .run.loop import ERROR_STATE, Loop
 from .run.provenance import Identity, extended
 from .run.resume import check_same_run, check_same_values, last_checkpoint, resumed_notes, state_at
 from .run.schedule import Schedule
-from .run.staging import StagesByRule, Staging, check_stages, stops
+from .run.staging import (
+    StagesByMethod,
+    StagesByRule,
+    Staging,
+    check_stages,
+    refuse_stages,
+    stops,
+)
 from .stages import Stages
 from .store import (
     Checkpoint,
@@ -138,7 +145,7 @@ def solve(
         layout = _layout(problem, options, output, communicator, stored)
     if memory_check:
         sized = replace(output, particles=layout.particles if output.particles or stored else None)
-        check_memory(problem, map, options, sized, communicator)
+        check_memory(problem, own_map(map, options), options, sized, communicator)
     with agreed(communicator):
         run = _bound(problem, map, options, layout, communicator, stored, configuration, stages,
                      stop)  # fmt: skip
@@ -195,7 +202,11 @@ def solve(
     begun = problem.start_time
     if stored is not None and stored.rows:
         begun = float(stored.column("time")[stored.stages[-1].row])
-    staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
+    staging: Staging | None
+    if isinstance(run.method, FreezesSteps):
+        staging = StagesByMethod(run.method)
+    else:
+        staging = StagesByRule.of(stages, run.setting, judge, map, begun=begun)
     loop = Loop(run.method, judge, communicator, schedule, seeing, staging, errors)
     with closing(run.setting.sampler), nullcontext() if writer is None else writer:
         last = loop.run(
@@ -290,7 +301,10 @@ def _bound(
     )  # fmt: skip
     # Before the method is bound, which may evaluate the map for purposes of its own.
     check_start(problem, setting.map, setting.evaluation.ensemble)
-    return Identity(setting, options, options.bind(setting), layout, configuration, stages)
+    method = options.bind(setting)
+    if isinstance(method, FreezesSteps):
+        refuse_stages(stages)
+    return Identity(setting, options, method, layout, configuration, stages)
 
 
 def _writer(

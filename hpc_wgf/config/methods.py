@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from ..methods.deep_jko import DeepJKOOptions
 from ..methods.implicit import ImplicitOptions
 from ..methods.primal_dual import PrimalDualOptions
 from ..methods.pwgf import PWGFOptions
@@ -15,6 +16,7 @@ METHODS: dict[str, type[Any]] = {
     "pwgf": PWGFOptions,
     "implicit": ImplicitOptions,
     "primal-dual": PrimalDualOptions,
+    "deep-jko": DeepJKOOptions,
 }
 """The options class of every method that a run file can name, by its `kind`. A new method is
 added here."""
@@ -40,5 +42,7 @@ def _kind(value: Any) -> Any:
     return getattr(value, "kind", DEFAULT_METHOD)
 
 
-MethodOptions = Annotated[PWGFOptions | ImplicitOptions | PrimalDualOptions, _OfKind()]
+MethodOptions = Annotated[
+    PWGFOptions | ImplicitOptions | PrimalDualOptions | DeepJKOOptions, _OfKind()
+]
 """The table `[method]`: the options of the method that its `kind` names."""

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..fields import shown
 from .index import same_keys
-from .methods import DEFAULT_METHOD
+from .methods import DEFAULT_METHOD, METHODS
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -163,7 +163,8 @@ def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[st
     """The tables changed by settings "a.b=value", applied in order; numbers in a.b index lists.
 
     A value that is not TOML is taken as text. Another `method.kind` is set first, and begins the
-    table of the method anew but for `_OF_ALL_METHODS`. Errors: `InputError` for a setting of
+    table of the method anew but for `_OF_ALL_METHODS`, and where that has steps of one size for the
+    first of steps with a tolerance. Errors: `InputError` for a setting of
     another form, or whose path leads nowhere.
     """
     result: dict[str, Any] = _copy(tables)
@@ -192,8 +193,16 @@ def _is_kind(setting: str) -> bool:
 def _begin_anew(method: Any, kind: Any) -> None:
     """Take from the table of a method, if it is of another kind, what is not of all."""
     if isinstance(method, dict) and method.get("kind", DEFAULT_METHOD) != kind:
-        for key in method.keys() - _OF_ALL_METHODS:
+        kept = _OF_ALL_METHODS
+        if "tolerance" in method and not _holds_tolerance(kind):
+            kept = kept - {"step"}  # It was the first of many.
+        for key in method.keys() - kept:
             del method[key]
+
+
+def _holds_tolerance(kind: Any) -> bool:
+    known = METHODS.get(kind) if isinstance(kind, str) else None
+    return known is None or "tolerance" in known.__dataclass_fields__
 
 
 def _enter(place: Any, name: str, setting: str) -> Any:

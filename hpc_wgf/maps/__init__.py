@@ -22,6 +22,7 @@ from .real_nvp import RealNVP
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
 from .state import MapState, Stage, behind_stages, carried_by, carry
+from .velocity_flow import VelocityFlow, rebuilt_network
 
 __all__ = [
     "Affine",
@@ -48,6 +49,7 @@ __all__ = [
     "SoftmaxGates",
     "Stage",
     "Transported",
+    "VelocityFlow",
     "behind_stages",
     "budget_on",
     "carried_by",
@@ -57,4 +59,5 @@ __all__ = [
     "flatten",
     "kinds_of",
     "rebuilt",
+    "rebuilt_network",
 ]

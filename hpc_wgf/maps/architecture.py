@@ -27,6 +27,7 @@ from .real_nvp import RealNVP
 from .scaling import Scaling
 from .softmax import SoftmaxGates
 from .spline import AxisSpline
+from .velocity_flow import VelocityFlow
 
 Description = Mapping[str, Any]
 
@@ -44,6 +45,7 @@ _KINDS: dict[str, Callable[[Description], PushForward]] = {
     "radial": RadialFlow.rebuilt,
     "rbf": RadialBasis.rebuilt,
     "periodic": PeriodicMap.rebuilt,
+    "velocity-flow": VelocityFlow.rebuilt,
     "composition": lambda d: Composition(*(_make(part) for part in d["parts"])),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +115,7 @@ class ModuleMap(PushForward):
         return 3 * self.dimension * self.linearizer().bytes_per_sample
 
     def linearizer(self, workspace: Workspace | None = None) -> Linearizer:
-        return _ModuleLinearizer(self, workspace)
+        return ModuleLinearizer(self, workspace)
 
 
 def cannot_be_evaluated(z: Tensor, error: Exception) -> InputError:
@@ -125,13 +126,23 @@ def cannot_be_evaluated(z: Tensor, error: Exception) -> InputError:
     )
 
 
-class _ModuleLinearizer(Linearizer):
+class _Differentiable(Protocol):
+    """A map of parameters that are given, which torch differentiates."""
+
+    dimension: int
+
+    def _named(self) -> dict[str, Tensor]: ...
+
+    def _apply_at(self, parameters: dict[str, Tensor], z: Tensor) -> Tensor: ...
+
+
+class ModuleLinearizer(Linearizer):
     """Keeps the autograd graph of one evaluation, from which every Jᵀu is made; θ is packed as it
     is. Every product goes through a graph of the stream on which the module was evaluated."""
 
     capturable = False
 
-    def __init__(self, map: ModuleMap, workspace: Workspace | None) -> None:
+    def __init__(self, map: _Differentiable, workspace: Workspace | None) -> None:
         self.map = map
         self.parameters = {name: value.detach().clone() for name, value in map._named().items()}
         shapes = [value.shape for value in self.parameters.values()]
@@ -195,7 +206,7 @@ class _ModuleLinearizer(Linearizer):
 class _ModuleChunk:
     """J v by forward and Jᵀu by reverse automatic differentiation."""
 
-    def __init__(self, shared: _ModuleLinearizer) -> None:
+    def __init__(self, shared: ModuleLinearizer) -> None:
         self.shared = shared
 
     def fill(self, z: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,21 @@ class VelocityNetwork(nn.Module, ABC):
         """Prepare a network at its initial parameters for samples with mean and covariance of
         `frame`; see `PushForward.lay_out`."""
         return
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """Plain data that say its size."""
+
+    @abstractmethod
+    def outputs(self) -> list[nn.Parameter]:
+        """The parameters in which v is linear where the others are held, and with which it is 0
+        where they are."""
+
+    @abstractmethod
+    def change_coordinates(self, centre: Tensor, scale: float, factor: float) -> None:
+        """Change the parameters so that v becomes `factor` · s v(τ, (x − m)/s): with `factor` 1 the
+        same flow, in coordinates in which x − m is s times as long. `centre`: m, (d,). `scale`: s.
+        The inverse takes −m/s, 1/s and 1/`factor`."""
 
 
 class BlockVelocity(VelocityNetwork):
@@ -86,6 +101,19 @@ class BlockVelocity(VelocityNetwork):
         return {
             "dimension": self.dimension, "width": len(self.W), "linear": self.A is not None,
         }  # fmt: skip
+
+    def outputs(self) -> list[nn.Parameter]:
+        return [self.U, self.b, *([] if self.A is None else [cast(nn.Parameter, self.A)])]
+
+    @torch.no_grad()
+    def change_coordinates(self, centre: Tensor, scale: float, factor: float) -> None:
+        self.W.div_(scale)
+        self.c.sub_(self.W @ centre)
+        self.U.mul_(factor * scale)
+        self.b.mul_(factor * scale)
+        if self.A is not None:
+            self.A.mul_(factor)
+            self.b.sub_(self.A @ centre)
 
     def forward(self, time: float, x: Tensor) -> Tensor:
         return self._velocity(x, self._activations(time, x))

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ class Setting:
 
         Errors: `InputError` where map and problem differ in dimension, and where the map cannot be
         copied."""
-        first = laid_out(map, problem.start)
+        first = laid_out(own_map(map, options), problem.start)
         sampler = Sampler(
             problem.start, communicator, seed=options.seed, dtype=options.torch_dtype,
             sampling=options.sampling, stream=options.stream,
@@ -88,6 +88,14 @@ def drawn_from(problem: Problem, options: SampleOptions) -> Density | None:
     if getattr(options, "form", None) is Form.ENERGY and (wide := round_circles(problem)):
         return wide
     return proposal_of(problem, partial(layout_samples, problem.start))
+
+
+def own_map(map: PushForward, options: object) -> PushForward:
+    """The first map of a run for which `map` is given: that of the method's `options` where they
+    make one of their own (`own_map`), else the given one."""
+    own = getattr(options, "own_map", None)
+    made: PushForward = map if own is None else own(map.dimension)
+    return made
 
 
 def laid_out(map: PushForward, start: Density) -> PushForward:
@@ -284,6 +292,17 @@ class Method(Protocol[M]):
     def load_state_dict(self, arrays: Mapping[str, np.ndarray], map: MapState) -> M | None:
         """The memory that `state_dict` took apart, the same bits; collective. `map`: of the
         state."""
+        ...
+
+
+@runtime_checkable
+class FreezesSteps(Protocol):
+    """A method each of whose steps is a map of its own, which is frozen where the step ends: a
+    stage of the run, with a row."""
+
+    def next_map(self, state: State[Any]) -> PushForward:
+        """The map, the identity at its parameters, that goes on from a state that a step has
+        reached."""
         ...
 
 

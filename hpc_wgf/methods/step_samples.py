@@ -22,17 +22,19 @@ class StepSampleOptions(SampleOptions, Protocol):
 
 
 class StepSamples:
-    """Draws the samples of steps, anew for every step or for every stage.
+    """Draws the samples of steps, anew for every step or for every stage, or once for a run.
 
     They are a function of the step, or of the stage, and of the map's frozen stages; those of the
     present stage are kept where they serve all its steps."""
 
     def __init__(
-        self, setting: Setting, options: StepSampleOptions, *, held_out: int | None = None
-    ) -> None:
-        """`held_out`: how many samples the second set of a step has; None for no such set."""
-        self._setting, self._for_stage = setting, options.redraw is Redraw.STAGE
-        self._score = setting.problem.energy.needs_density
+        self, setting: Setting, options: StepSampleOptions, *, held_out: int | None = None,
+        score: bool = True,
+    ) -> None:  # fmt: skip
+        """`held_out`: how many samples the second set of a step has; None for no such set.
+        `score`: whether stages carry the score too, for energies that depend on the density."""
+        self._setting, self._redraw = setting, options.redraw
+        self._score = score and setting.problem.energy.needs_density
         self.blocks = SampleBlocks.automatic(options.samples, options.block)
         """Those of a step."""
         self._validation = None
@@ -59,20 +61,24 @@ class StepSamples:
     def _drawn(
         self, map: MapState, blocks: SampleBlocks, stream: RandomStream, step: int
     ) -> Ensemble:
-        if self._for_stage:
-            known = self._known.get(stream)
-            if known is not None and known[0] == map.stages:
-                return known[1]
-            step = len(map.stages)
+        known = self._known.get(stream)
+        if known is not None and known[0] == map.stages:
+            return known[1]
         begun, sampler = clock.monotonic(), self._setting.sampler
+        if self._redraw is not Redraw.STEP:
+            step = len(map.stages) if self._redraw is Redraw.STAGE else 0
         parts = sampler.parts(blocks, map.map.chunk_size())
-        drawn = sampler.draw(blocks, parts, stream, step, place=self._place(stream, step))
-        drawn = drawn.carried(map.stages, score=self._score)
-        if self._for_stage:
-            self._known[stream] = map.stages, drawn
+        carried = 0 if known is None else len(known[0])
+        if self._redraw is Redraw.RUN and known is not None and known[0] == map.stages[:carried]:
+            drawn = known[1].carried(map.stages[carried:], score=self._score)
         else:
+            drawn = sampler.draw(blocks, parts, stream, step, place=self._place(stream, step))
+            drawn = drawn.carried(map.stages, score=self._score)
+        if self._redraw is Redraw.STEP:
             place = self._place(stream, step + 1)
             sampler.draw_ahead(blocks, parts, stream, step + 1, place=place)
+        else:
+            self._known[stream] = map.stages, drawn
         self._seconds += clock.monotonic() - begun
         return drawn
 

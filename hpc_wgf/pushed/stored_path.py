@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..kinds import check_number
 from ..maps import MapState, PushForward
-from ..methods.base import SampleOptions, laid_out
+from ..methods.base import SampleOptions, laid_out, own_map
 from ..problems import Problem
 from ..store import StoredRun
 from .between_rows import PathMap, map_at_row, map_between
@@ -43,7 +43,7 @@ class StoredPath:
         """The map of the first stage as the run had it. The evaluation sample, which may be large,
         is not drawn for it."""
         map, options = self._begun
-        return laid_out(map, self.problem.start).to(options.torch_dtype)
+        return laid_out(own_map(map, options), self.problem.start).to(options.torch_dtype)
 
     def row(self, time: float) -> int:
         """The row of a stored time. Errors: `InputError` with the nearest one."""

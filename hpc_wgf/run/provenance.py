@@ -56,7 +56,7 @@ class Identity:
             "ranks": self.setting.communicator.size,
             "samples": self.options.samples,
             "map": kinds_of(map),
-            "map_chosen": self.configuration is not None and self.configuration.get("map") is None,
+            "map_chosen": self._map_is_chosen,
             "parameters": map.parameter_count(),
             "energy_may_rise": problem.energy_may_rise,
             "bound_left_out": no_error_bound(problem) or None,
@@ -73,6 +73,13 @@ class Identity:
                 "python": platform.python_version(),
             },
         }
+
+    @property
+    def _map_is_chosen(self) -> bool:
+        """Whether the map is that of the problem, as the run file names none."""
+        of_method = hasattr(self.options, "own_map")
+        named = self.configuration is None or self.configuration.get("map") is not None
+        return not (of_method or named)
 
     def routes(self) -> list[str]:
         """How each sum over pairs is taken, on the steps' samples and on the evaluation sample."""

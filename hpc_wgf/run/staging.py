@@ -11,7 +11,7 @@ import torch
 from ..diagnostics import Judge, Look
 from ..errors import InputError
 from ..maps import Frame, MapState, PushForward, described_built_in
-from ..methods.base import Setting, State, layout_samples
+from ..methods.base import FreezesSteps, Setting, State, layout_samples
 from ..problems import Problem
 from ..stages import AUTO, NONE, Stages
 
@@ -37,6 +37,19 @@ class Staging(Protocol):
         """The map, the identity at its parameters, that goes on from `state` while the present one
         is frozen."""
         ...
+
+
+class StagesByMethod:
+    """A stage for every step, of a method that freezes them."""
+
+    def __init__(self, method: FreezesSteps) -> None:
+        self._method = method
+
+    def ends(self, state: State[Any], look: Look, *, folds: int) -> bool:
+        return True
+
+    def next_map(self, state: State[Any]) -> PushForward:
+        return self._method.next_map(state)
 
 
 class StagesByRule:
@@ -97,6 +110,15 @@ class StagesByRule:
         """Mean, covariance and range of the images of the same few start samples on every rank."""
         z = layout_samples(self._setting.problem.start)
         return Frame.of_samples(map(z.to(map.theta)))
+
+
+def refuse_stages(stages: Stages | Staging) -> None:
+    """Errors: `InputError` where stages are given of a method that freezes every step."""
+    if not isinstance(stages, Stages) or stages.when != AUTO:
+        raise InputError(
+            "stages were given, of a method that freezes a map with every step: leave stages.when "
+            "out, or use another method"
+        )
 
 
 def check_stages(stages: Stages | Staging, first: PushForward, problem: Problem) -> None:

@@ -7,12 +7,13 @@ from .cutting_back import forget_checkpoint
 from .map_file import load_map, save_map
 from .opening import open_run
 from .reader import StoredRun
-from .schema import SCHEMA_VERSION
+from .schema import BEGINS_AT_REST, SCHEMA_VERSION
 from .shards import blocks_per_shard, default_shards
 from .stages import Stage, StoredStage
 from .writer import RunWriter, refuse_existing
 
 __all__ = [
+    "BEGINS_AT_REST",
     "SCHEMA_VERSION",
     "Checkpoint",
     "Flaw",

@@ -18,7 +18,7 @@ from .damage import UNREADABLE, in_one_line
 from .documents import differing_documents
 from .older import OLDER
 from .reader import StoredRun
-from .schema import FIGURES, PARTICLE_TIME, STEP_FIGURES
+from .schema import BEGINS_AT_REST, FIGURES, PARTICLE_TIME, STEP_FIGURES
 from .soundness import flaw_of_figure, flaw_of_numbers, flaw_of_times
 from .stages import STAGES
 
@@ -191,7 +191,8 @@ def _rows_of_stages(stored: StoredRun) -> Iterator[Flaw]:
 
 
 def _parameters(stored: StoredRun) -> Iterator[Flaw]:
-    """θ is given at every row, η at all of them or, where the method has none, at no row."""
+    """θ is given at every row, η at all of them (but for the first,
+    where a run begins at rest) or, where the method has none, at no row."""
     old = stored.schema in OLDER
     stages = () if old else stored.described_stages
     numbers = np.zeros(stored.rows, int) if old else stored.values("stage")
@@ -207,7 +208,8 @@ def _parameters(stored: StoredRun) -> Iterator[Flaw]:
 def _velocities(stored: StoredRun, counts: list[int | None]) -> list[Flaw]:
     has_none = True
     flaws: list[Flaw] = []
-    for row, count in enumerate(counts):
+    first = int(stored.attributes.get(BEGINS_AT_REST, False))
+    for row, count in list(enumerate(counts))[first:]:
         values = _row(stored, "velocity", row)
         has_none = has_none and not isinstance(values, Flaw) and bool(np.isnan(values).all())
         flaws += _not_finite("velocity", row, values, count)

@@ -42,6 +42,8 @@ OF_SOME_RUNS = ("log_weight", "error_state", "method_state", PARTICLE_TIME)
 """Arrays that only some runs have,"""
 FURTHER = "further_arrays"
 """and the attribute that names those of a run."""
+BEGINS_AT_REST = "begins_at_rest"
+"""The attribute of runs whose first row has no velocity."""
 ROUND_BITS = "round_bits"
 """The attribute of the particles that names the bits of their mantissa, where not all are kept."""
 _COLUMNS = "columns"

@@ -21,8 +21,11 @@ from hpc_wgf.maps import (
     RealNVP,
     ResidualPerceptron,
     SoftmaxGates,
+    VelocityFlow,
 )
+from hpc_wgf.maps.potential_velocities import PotentialVelocity, ResidualPotential
 from hpc_wgf.maps.scaling import Scaling
+from hpc_wgf.maps.velocity_networks import BlockVelocity
 from hpc_wgf.periods import Periods
 
 D = 4
@@ -64,6 +67,9 @@ MAPS = {
     "neural-ode": lambda: NeuralODE(D, 3, steps=4),
     "neural-ode-narrow": lambda: NeuralODE(D, 3, steps=4, linear=False),
     "neural-ode-wide": lambda: NeuralODE(D, 30, steps=4, linear=False),
+    "velocity-flow": lambda: VelocityFlow(BlockVelocity(D, 5), 2),
+    "velocity-flow-potential": lambda: VelocityFlow(PotentialVelocity(D, 5), 2),
+    "velocity-flow-residual": lambda: VelocityFlow(ResidualPotential(D, 5, 2), 2),
     "real-nvp": lambda: RealNVP(D, 3, 6),
     "convex": lambda: ConvexGradient(D, 6),
     "module": lambda: ModuleMap(D, Net(D), anchored=True, chunk=13),
@@ -92,6 +98,6 @@ MAPS = {
 def with_exact_volumes(map: PushForward) -> PushForward:
     """The map with so many steps of its neural ODEs that log|det ∇T| is exact, to 1e-12."""
     for part in map.modules():
-        if isinstance(part, NeuralODE):
+        if isinstance(part, NeuralODE | VelocityFlow):
             part.steps = 32
     return map

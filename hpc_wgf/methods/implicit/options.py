@@ -90,7 +90,8 @@ class ImplicitOptions(Computing):
     """Of the tolerance: "displacement", so that it is relative to how far the samples have come
     since the start, or "x", the absolute unit of x."""
     redraw: Redraw = Field(default=Redraw.STEP, kw_only=True)
-    """When samples are drawn anew: for every "step", or for every "stage" of the map."""
+    """When samples are drawn anew: for every "step", for every "stage" of the map, or
+    once for the whole "run"."""
     kind: Literal["implicit"] = Field(default="implicit", kw_only=True)
     """The method: implicit steps."""
 

@@ -107,7 +107,8 @@ class PWGFOptions(Computing):
     """Of the tolerance: "displacement", so that it is relative to how far the samples have come
     since the start, or "x", the absolute unit of x."""
     redraw: Redraw = Field(default=Redraw.STEP, kw_only=True)
-    """When samples are drawn anew: for every "step", or for every "stage" of the map."""
+    """When samples are drawn anew: for every "step", for every "stage" of the map, or
+    once for the whole "run"."""
     accuracy: Annotated[Number, Field(gt=0, lt=1), Unit("displacement")] | None = Field(
         default=None, kw_only=True
     )
