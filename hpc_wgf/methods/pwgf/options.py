@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from ...choices import (
     Form,
+    Metric,
     Precision,
     Preconditioning,
     Proposal,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from . import PWGF
 
 _FEWEST_VALIDATION = 32
+_MOST_PROJECTED = 1024  # parameters up to which G_ε, another at every state, is factored unasked
 
 
 def _known_scheme(name: str) -> str:
@@ -65,7 +67,8 @@ class PWGFOptions(Computing):
     """Largest error of a step, as root mean squared movement of the samples. Left out, steps are
     fixed; "none" in a run file takes away that of a base."""
     form: Form = Form.FORCE
-    """Gradient of the energy: "force" (in the range of the metric) or "energy"."""
+    """Gradient of the energy: "force" (in the range of the metric), "energy", or "weak" for starts
+    with a jump or without a known density."""
     max_products: Annotated[Whole, Field(ge=2)] = 2000
     """Most products with the metric in one solve."""
     dtype: DType = Precision.FLOAT64
@@ -113,12 +116,25 @@ class PWGFOptions(Computing):
     )
     """Error of the map that is wanted. Samples, rtol and tolerance, and the deformation that ends a
     stage, are then found by pilot runs in place of those that are given; the report says which."""
+    # Stores that were written before these are recognised by their descriptions: see `later`.
+    metric: Metric = Field(default=Metric.PULLBACK, kw_only=True, repr=False)
+    """In which θ descends: "pullback" (Ĝ), "gradient" (G_ε, in which motions that leave the density
+    as it is count ε), or "flat" (θ' = −∇F, for comparison)."""
+    epsilon: Annotated[Number, Field(ge=0, le=1)] = Field(default=0.1, kw_only=True, repr=False)
+    """ε of the metric "gradient": what of the motions that are no gradients counts; 1 is Ĝ."""
+    functions: Annotated[Whole, Field(ge=2)] | None = Field(default=None, kw_only=True, repr=False)
+    """Number q of functions whose gradients serve the metric "gradient", the form "weak" and
+    `gradient_error`. Left out, a 20th of the samples, at most 200."""
+    gradient_error: Flag = Field(default=False, kw_only=True, repr=False)
+    """Whether δ_G, the part of the projection error that is a gradient, is told at stored rows with
+    the metric "pullback" too."""
     kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
     """The method: parameterised Wasserstein gradient flow."""
 
     def __post_init__(self) -> None:
         self._check_scheme()
         self._check_solver()
+        self._check_metric()
         if self.validation is not None and self.validation_samples < _FEWEST_VALIDATION:
             raise InputError(
                 f"validation = {self.validation:g} of {self.samples} samples gives "
@@ -156,6 +172,65 @@ class PWGFOptions(Computing):
                 "validation samples end solves by minres only: leave them out, or use that solver"
             )
 
+    @property
+    def later(self) -> dict[str, object]:
+        """The choices that `repr` leaves out, where they decide a trajectory otherwise than by
+        default."""
+        found: dict[str, object] = {}
+        if self.metric is not Metric.PULLBACK:
+            found["metric"] = self.metric
+        if self.metric is Metric.GRADIENT:
+            found["epsilon"] = self.epsilon
+        if self.functions is not None and (found or self.form is Form.WEAK):
+            found["functions"] = self.functions
+        return found
+
+    def metric_in(self, dimension: int) -> Metric:
+        """The metric in d dimensions: on the line every field is a gradient, and G_ε is Ĝ."""
+        line = dimension == 1 and self.metric is Metric.GRADIENT
+        return Metric.PULLBACK if line else self.metric
+
+    @property
+    def tells_gradient_error(self) -> bool:
+        """Whether δ_G is among the figures."""
+        return self.metric is Metric.GRADIENT or self.form is Form.WEAK or self.gradient_error
+
+    def _check_metric(self) -> None:
+        from ...integrators import SCHEMES
+
+        if self.functions is not None and not self.tells_gradient_error:
+            raise InputError(
+                'functions are for metric = "gradient", form = "weak" and gradient_error: leave '
+                "method.functions out"
+            )
+        if self.metric is Metric.PULLBACK:
+            return
+        called = f'metric = "{self.metric}"'
+        if self.metric is Metric.GRADIENT and self.form is Form.ENERGY:
+            raise InputError(
+                f"{called} projects the force, which the energy form has not: use method.form = "
+                '"force", or "weak" for starts with a jump'
+            )
+        if self.solver is Solver.LSMR:
+            raise InputError(
+                f"solver lsmr is for least squares in the motions of samples, which {called} does "
+                'not weigh alike: use method.solver = "minres", or leave it out'
+            )
+        if SCHEMES[self.scheme].implicit:
+            raise InputError(
+                f"scheme {self.scheme} takes the curvature in the metric Ĝ: use another scheme "
+                f'with {called} (rkc2 for stiff flows), or metric = "pullback"'
+            )
+        if self.accuracy is not None:
+            raise InputError(
+                f"method.accuracy finds settings for the metric Ĝ: leave it out with {called}"
+            )
+        solves = self.solver is not Solver.AUTOMATIC or self.validation is not None
+        if self.metric is Metric.FLAT and solves:
+            raise InputError(
+                f"{called} solves no system: leave method.solver and method.validation out"
+            )
+
     def solves_directly(self, map: PushForward, *, coupled: bool = False) -> bool:
         """Whether the solves for a map are direct. `coupled`: whether a mobility couples all
         coordinates, whose features then form one matrix. Errors: `InputError` where they cannot
@@ -163,6 +238,11 @@ class PWGFOptions(Computing):
         from ...integrators import SCHEMES
         from ...metric import MOST_FEATURES
 
+        if self.metric is Metric.FLAT:
+            return False
+        # The projection onto gradients couples all coordinates.
+        projected = self.metric is Metric.GRADIENT and map.dimension > 1
+        coupled = coupled or projected
         implicit = SCHEMES[self.scheme].implicit
         if self.solver is Solver.DIRECT or implicit:
             wanted = f"scheme {self.scheme}" if implicit else "solver direct"
@@ -193,7 +273,8 @@ class PWGFOptions(Computing):
         sizes = map.features_and_coordinates()
         if sizes is None or sizes[0] > self.samples:
             return False
-        return (map.parameter_count() if coupled else sizes[0]) <= MOST_FEATURES
+        most = _MOST_PROJECTED if projected else MOST_FEATURES
+        return (map.parameter_count() if coupled else sizes[0]) <= most
 
     @property
     def _may_be_direct(self) -> bool:
