@@ -22,8 +22,9 @@ def _standard(m: float) -> StandardFlow:
 class BoxPorousFlow:
     """The flow of c/(m−1) ∫ρᵐ, m > 1, from the uniform density on [a, b].
 
-    With σ = (b − a)/2 and ρ₀ = 1/(b − a), ρ(x, t) = ρ₀ u((x − (a + b)/2)/σ, s), s = c ρ₀^{m−1} t/σ²,
-    and u = 1 on [−1, 1] at s = 0. The error by the faces is about 1e-5 of the displacement.
+    With σ = (b − a)/2 and ρ₀ = 1/(b − a), ρ(x, t) = ρ₀ u((x − (a + b)/2)/σ, s) where
+    s = c ρ₀^{m−1} t/σ² and u = 1 on [−1, 1] at s = 0. The error by the faces is about 1e-5 of the
+    displacement.
     """
 
     m: float

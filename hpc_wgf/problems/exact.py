@@ -194,9 +194,7 @@ def _barenblatt_flow(
     return BarenblattFlow(start, factor, potential, stiffness, attraction)
 
 
-def _porous_flow(
-    energy: SumOfEnergies, start: Density
-) -> RadialPorousFlow | BoxPorousFlow | None:
+def _porous_flow(energy: SumOfEnergies, start: Density) -> RadialPorousFlow | BoxPorousFlow | None:
     """The flow of c/(m−1) ∫ρᵐ from isotropic Gaussians, or from a box on the line."""
     internal = _internal(energy)
     if internal is None or energy.potential() is not None:

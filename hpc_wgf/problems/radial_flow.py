@@ -61,8 +61,8 @@ class StandardFlow:
 
     @classmethod
     def interval(cls, m: float, count: int = _FEWEST) -> StandardFlow:
-        """From u = 1 on [−1, 1], on `count` faces that are closer to each other near the ends, which
-        set out at infinite speed: the map is accurate to about 1e-5 of the displacement."""
+        """From u = 1 on [−1, 1], on `count` faces that are closer to each other near the ends, as
+        these set out at infinite speed: the map is accurate to about 1e-5 of the displacement."""
         faces = 1 - np.linspace(1, 0, count + 1)[1:] ** 2
         flow = cls(1, m, faces, np.zeros(count))
         return cls(1, m, faces, flow._unit * np.diff(faces, prepend=0.0))

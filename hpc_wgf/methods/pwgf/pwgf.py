@@ -165,7 +165,7 @@ class PWGF:
 
     def figures(self, state: State[WarmStart]) -> Mapping[str, float]:
         found: Velocity = state.entered
-        return found.figures
+        return {**found.figures, "gradient_error": found.gradient_error}
 
     @in_own_precision
     def velocity_at(self, state: State[WarmStart]) -> Velocity:

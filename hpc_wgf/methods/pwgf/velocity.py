@@ -83,7 +83,6 @@ class Velocity:
             "energy_rate": self.energy_rate,
             "projection_error": self.projection_error,
             "force_square": self.force_square,
-            "gradient_error": self.gradient_error,
         }
 
 
