@@ -94,8 +94,12 @@ def moments(subject: Subject) -> list[Panel]:
         plot.set(title="errors of the moments", xlabel="t")
         plot.legend(fontsize=8)
 
-    panels = [means, variances, *([way] if len(axes) > 1 else [])]
-    return panels if found.exact_mean is None else [*panels, errors]
+    panels: list[Panel] = [means, variances]
+    if len(axes) > 1:
+        panels.append(way)
+    if found.exact_mean is not None:
+        panels.append(errors)
+    return panels
 
 
 def _curves(
