@@ -23,17 +23,8 @@ from ...matrix_field import MatrixField
 from ...metric import GradientGram, GramOperator, StandingGram
 from ...parallel import TreeSum
 from ...problems import Flow, Motion
+from .gradients import Gradients
 from .weak_form import weak_forces
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """What the gradients of functions of x serve."""
-
-    count: int
-    """q, the number of the functions."""
-    epsilon: float | None = None
-    """ε of the metric G_ε; None for Ĝ."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ...choices import (
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
 from ..step_options import Computing, DType, Tolerance, step_controller
+from .metric_choice import MetricChoice
 
 if TYPE_CHECKING:
     from ...integrators import Controller
@@ -43,7 +44,7 @@ def _known_scheme(name: str) -> str:
 
 @plain_errors
 @dataclass(frozen=True, config=OPTIONS)
-class PWGFOptions(Computing):
+class PWGFOptions(Computing, MetricChoice):
     """How the flow of the parameters θ is computed: Ĝ(θ) θ' = −∇F(θ) by projection onto the
     tangent space of the map, at samples of the start density.
 
@@ -134,7 +135,7 @@ class PWGFOptions(Computing):
     def __post_init__(self) -> None:
         self._check_scheme()
         self._check_solver()
-        self._check_metric()
+        self.check_metric()
         if self.validation is not None and self.validation_samples < _FEWEST_VALIDATION:
             raise InputError(
                 f"validation = {self.validation:g} of {self.samples} samples gives "
@@ -170,65 +171,6 @@ class PWGFOptions(Computing):
         if (direct or lsmr) and self.validation is not None:
             raise InputError(
                 "validation samples end solves by minres only: leave them out, or use that solver"
-            )
-
-    @property
-    def later(self) -> dict[str, object]:
-        """The choices that `repr` leaves out, where they decide a trajectory otherwise than by
-        default."""
-        found: dict[str, object] = {}
-        if self.metric is not Metric.PULLBACK:
-            found["metric"] = self.metric
-        if self.metric is Metric.GRADIENT:
-            found["epsilon"] = self.epsilon
-        if self.functions is not None and (found or self.form is Form.WEAK):
-            found["functions"] = self.functions
-        return found
-
-    def metric_in(self, dimension: int) -> Metric:
-        """The metric in d dimensions: on the line every field is a gradient, and G_ε is Ĝ."""
-        line = dimension == 1 and self.metric is Metric.GRADIENT
-        return Metric.PULLBACK if line else self.metric
-
-    @property
-    def tells_gradient_error(self) -> bool:
-        """Whether δ_G is among the figures."""
-        return self.metric is Metric.GRADIENT or self.form is Form.WEAK or self.gradient_error
-
-    def _check_metric(self) -> None:
-        from ...integrators import SCHEMES
-
-        if self.functions is not None and not self.tells_gradient_error:
-            raise InputError(
-                'functions are for metric = "gradient", form = "weak" and gradient_error: leave '
-                "method.functions out"
-            )
-        if self.metric is Metric.PULLBACK:
-            return
-        called = f'metric = "{self.metric}"'
-        if self.metric is Metric.GRADIENT and self.form is Form.ENERGY:
-            raise InputError(
-                f"{called} projects the force, which the energy form has not: use method.form = "
-                '"force", or "weak" for starts with a jump'
-            )
-        if self.solver is Solver.LSMR:
-            raise InputError(
-                f"solver lsmr is for least squares in the motions of samples, which {called} does "
-                'not weigh alike: use method.solver = "minres", or leave it out'
-            )
-        if SCHEMES[self.scheme].implicit:
-            raise InputError(
-                f"scheme {self.scheme} takes the curvature in the metric Ĝ: use another scheme "
-                f'with {called} (rkc2 for stiff flows), or metric = "pullback"'
-            )
-        if self.accuracy is not None:
-            raise InputError(
-                f"method.accuracy finds settings for the metric Ĝ: leave it out with {called}"
-            )
-        solves = self.solver is not Solver.AUTOMATIC or self.validation is not None
-        if self.metric is Metric.FLAT and solves:
-            raise InputError(
-                f"{called} solves no system: leave method.solver and method.validation out"
             )
 
     def solves_directly(self, map: PushForward, *, coupled: bool = False) -> bool:

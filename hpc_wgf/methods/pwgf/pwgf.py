@@ -19,7 +19,6 @@ from ...choices import Form, Metric, Preconditioning, Solver, ToleranceUnit
 from ...columns import Column
 from ...ensemble import Ensemble
 from ...errors import StepFailed
-from ...gradients import basis_size
 from ...integrators import SCHEMES, Controller
 from ...maps import MapState, PushForward, behind_stages
 from ...metric import StandingGram
@@ -28,8 +27,9 @@ from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial, start_frame
 from .centre import CentreOfMass
 from .checks import check_options, checks, told_of_form
+from .gradients import wanted_gradients
 from .memory import WarmStart, load_state_dict, state_dict
-from .normal_equations import Gradients, NormalEquations, assemble
+from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
 from .precision import in_own_precision
 from .step_samples import StepSamples
@@ -81,21 +81,12 @@ class PWGF:
         self._velocities = self._solver_of(setting.map, self.reciprocal_condition)
         # A graph pays where solves are by MINRES; on a CPU there is none.
         on_gpu = self.communicator.device.type == "cuda"
-        self._gradients = self._wanted_gradients()
+        self._gradients = wanted_gradients(options, self.problem.dimension)
         recorded = on_gpu and self._iterative is Solver.MINRES and self._gradients is None
         self._standing = StandingGram() if recorded else None
         self._centre = None
         if options.metric is not Metric.FLAT:
             self._centre = CentreOfMass.kept(setting, self._samples.blocks, options.budget)
-
-    def _wanted_gradients(self) -> Gradients | None:
-        """What is asked of the gradients of functions: on the line only the weak form asks."""
-        options, d = self.options, self.problem.dimension
-        if not options.tells_gradient_error or (d == 1 and options.form is not Form.WEAK):
-            return None
-        projects = options.metric_in(d) is Metric.GRADIENT
-        count = basis_size(options.functions, options.samples, d)
-        return Gradients(count, options.epsilon if projects else None)
 
     @classmethod
     def on(

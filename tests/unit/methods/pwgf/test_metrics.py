@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -205,3 +206,21 @@ def test_a_jump_names_the_weak_form_and_a_needless_one_is_told():
         map = wgf.Affine(problem.dimension)
         runner = PWGF.on(problem, map, PWGFOptions(form="weak"), LocalCommunicator())
         assert len(runner.warnings()) == told
+
+
+@pytest.mark.parametrize("options", [{"metric": "gradient"}, {"form": "weak", "tolerance": 0.2}])
+def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, options):
+    """Past a stored row; and not in another metric."""
+    given = PWGFOptions(samples=200, step_size=0.02, **options)
+
+    def run(name, until, method=given, *, resume=False):
+        output = wgf.Output(tmp_path / name, every=0.04, bound=False)
+        return wgf.solve(quadratic(until=until), wgf.BlockFlow(3, 4), method, output, resume=resume)
+
+    run("whole", 0.08)
+    run("torn", 0.04)
+    run("torn", 0.08, resume=True)
+    whole, torn = (wgf.open_run(tmp_path / name).column("theta") for name in ("whole", "torn"))
+    assert np.array_equal(whole, torn)
+    with pytest.raises(InputError, match="metric|functions"):
+        run("torn", 0.12, replace(given, metric="gradient", functions=30), resume=True)
