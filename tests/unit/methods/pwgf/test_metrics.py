@@ -224,3 +224,16 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, options):
     assert np.array_equal(whole, torn)
     with pytest.raises(InputError, match="metric|functions"):
         run("torn", 0.12, replace(given, metric="gradient", functions=30), resume=True)
+
+
+def test_samples_alone_are_moved_by_the_weak_form():
+    """Entropy has moments without a density: the velocity is that of the force where the density is
+    told, to the noise of 2000 samples."""
+    rows = wgf.Gaussian(3).sample(np.random.default_rng(0), 8000)
+    energy = [wgf.PotentialEnergy(wgf.Quadratic(3, 1.0, 0.5)), wgf.Entropy(1.0)]
+    etas = [
+        at_work(wgf.Problem(energy, start, 0.1), wgf.Affine(3), 0.0, samples=2000, form=form)[1]
+        for start, form in ((wgf.SampleStart(rows), "weak"), (wgf.Gaussian(3), "force"))
+    ]
+    weak, force = (state.entered.eta for state in etas)
+    assert float((weak - force).norm()) < 0.1 * float(force.norm())
