@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import hpc_wgf as wgf
+from hpc_wgf.bench.baselines import TorchFuncPWGF
 from hpc_wgf.bench.bilevel import BiLevel, NetworkPotential, run_bilevel
 from hpc_wgf.bench.bilevel_run import rows
 from hpc_wgf.errors import InputError
@@ -60,3 +61,11 @@ def test_it_is_for_fokker_planck_equations_alone(problem):
     flow = wgf.load_problem(problem).problem
     with pytest.raises(InputError, match=f"{problem} is none"):
         run_bilevel(flow, wgf.Affine(2), 0.1, BiLevel(), LocalCommunicator())
+
+
+def test_products_by_torch_func_refuse_the_metric_of_gradients():
+    problem = wgf.load_problem("ou-2d").problem
+    options = wgf.PWGFOptions(samples=100, metric="gradient")
+    runner = TorchFuncPWGF.on(problem, wgf.Affine(2), options, LocalCommunicator())
+    with pytest.raises(InputError, match="know the metric Ĝ"):
+        runner.enter(runner.start())
