@@ -45,10 +45,10 @@ def test_with_exact_inner_solves_a_step_is_that_of_jko():
 def test_a_network_learns_a_gradient():
     """Of |x|²/2 but for a constant: less than half of the field's square is left."""
     torch.manual_seed(0)
-    psi = NetworkPotential(2, 300, 5e-3)
+    psi = NetworkPotential(2, 120, 1e-2)
 
     def draw():
-        x = torch.randn(500, 2)
+        x = torch.randn(300, 2)
         return x, x
 
     gradient = psi.fitted(draw)

@@ -123,9 +123,9 @@ def test_a_flat_run_goes_down_and_lags_behind():
     """[PFPE Fig. 16]: the energy falls, and the mean goes another way than that of the flow."""
     flows = {
         metric: wgf.solve(
-            quadratic(until=0.2), wgf.PlanarFlow(3, 6, spread=1.5),
+            quadratic(until=0.1), wgf.PlanarFlow(3, 6, spread=1.5),
             PWGFOptions(samples=300, step_size=0.02, metric=metric),
-            wgf.Output(every=0.1, bound=False),
+            wgf.Output(every=0.05, bound=False),
         ).summary
         for metric in ("flat", "pullback")
     }  # fmt: skip
