@@ -8,8 +8,9 @@ from enum import StrEnum
 class Form(StrEnum):
     """How the gradient ∇F of the energy with respect to the parameters θ is estimated from samples.
 
-    The two estimates have the same expectation. Only the first lies in the range of the sampled
-    metric Ĝ = JᵀJ/n, so that the system Ĝη = −∇F is consistent.
+    All estimates have the same expectation, the last but for what its functions cannot show. Only
+    the first and the last lie in the range of the sampled metric Ĝ = JᵀJ/n, so that the system
+    Ĝη = −∇F is consistent.
     """
 
     FORCE = "force"
@@ -18,6 +19,23 @@ class Form(StrEnum):
     ENERGY = "energy"
     """∇F is the derivative of the energy's sample mean, (1/n) Σᵢ φ(xᵢ, ρ(xᵢ)), with respect to
     θ."""
+    WEAK = "weak"
+    """∇F = Jᵀf/n, with the force of entropy and internal energies the gradient field Σ_k a_k ∇φ_k
+    whose moments E[f·∇φ_k] are those after integration by parts, −E[(p/ρ) Δφ_k] with the pressure
+    p = βρ or cρᵐ: no score is asked for, and a jump of the density is seen. It fits sampling
+    noise."""
+
+
+class Metric(StrEnum):
+    """In which metric the parameters descend."""
+
+    PULLBACK = "pullback"
+    """Ĝ = E[∂θTᵀ ∂θT]: every motion of the samples counts."""
+    GRADIENT = "gradient"
+    """G_ε = E[∂θTᵀ (Π + ε(I − Π)) ∂θT], Π the projection onto gradients of functions: motions that
+    leave the density as it is count ε. ε → 0 is the metric of [PFPE]; on the line Π = I."""
+    FLAT = "flat"
+    """I: θ' = −∇F, which ignores the geometry of the map. For comparison [PFPE Fig. 16]."""
 
 
 class InnerProduct(StrEnum):

@@ -9,6 +9,7 @@ from .further_figures import with_bound, with_correction, with_exact_kl, with_ex
 from .samples import Samples
 from .stored_error import StoredError, stored_errors
 from .trajectory import SAMPLES, Trajectory
+from .velocity_potential import VelocityPotential, velocity_potential
 
 __all__ = [
     "PATHS",
@@ -20,11 +21,13 @@ __all__ = [
     "Samples",
     "StoredError",
     "Trajectory",
+    "VelocityPotential",
     "consolidate",
     "exact_divergence",
     "expectations",
     "no_reversible_flow",
     "stored_errors",
+    "velocity_potential",
     "with_bound",
     "with_correction",
     "with_exact_kl",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
+from ..choices import Metric
 from ..ensemble import Ensemble
 from ..errors import InputError
 from ..maps import MapState, PushForward, flatten
@@ -72,10 +73,11 @@ class TorchFuncPWGF(PWGF):
     def system(
         self, map: MapState, ensemble: Ensemble, time: float | None = None
     ) -> NormalEquations:
-        if self.problem.mobility is not None:
+        projected = self.options.metric_in(self.problem.dimension) is Metric.GRADIENT
+        if self.problem.mobility is not None or projected:
             raise InputError(
-                "products by torch.func know the metric of P = I alone: time problems without a "
-                "mobility"
+                "products by torch.func know the metric Ĝ of P = I alone: time problems without a "
+                'mobility, and leave metric = "gradient" out'
             )
         system = super().system(map, ensemble, time)
         groups = self._grouped(system)

@@ -39,6 +39,8 @@ class Comparison(StrEnum):
     """Independent samples and Sobol points (see `sampling`)."""
     PLANAR = "planar"
     """40 planar layers, with products by this package and by torch.func (see `planar_run`)."""
+    BILEVEL = "bilevel"
+    """[PFPE] Algorithm 1 beside PWGF in three metrics, on 60 planar layers (see `bilevel_run`)."""
 
 
 class Over(StrEnum):
@@ -85,13 +87,20 @@ def step_command(
 
     Example: `hpc-wgf bench step --compare schemes --problem porous-2d --set problem.until=0.2`
     """
-    from . import planar_run, preconditioned_runs, sampling, schemes
+    from . import bilevel_run, planar_run, preconditioned_runs, sampling, schemes
 
     own = with_samples(settings, samples)
 
     def measure(on: Communicator) -> list[Row]:
         if compare is Comparison.PLANAR:
             return planar_run.rows(samples, tuple(settings or []), rounds, on)
+        if compare is Comparison.BILEVEL:
+            own_settings = tuple(settings or [])
+            return [
+                row
+                for name in problem or ["ou-2d"]
+                for row in bilevel_run.rows(name, samples, own_settings, on)
+            ]
         if compare is Comparison.SAMPLING:
             numbers = [samples] if samples else []
             return sampling.rows(problem or [], numbers, settings or [], rounds, stored, on)

@@ -21,7 +21,9 @@ def picture(
     ] = None,
     kind: Annotated[
         str,
-        typer.Option(help="clouds, marginals, pairs, density, energy, error, delta or steps"),
+        typer.Option(
+            help="clouds, marginals, pairs, density, psi, moments, energy, error, delta or steps"
+        ),
     ] = "clouds",
     axes: Annotated[
         str, typer.Option(metavar="I,J|largest", help="numbers from 1, or those of largest motion")

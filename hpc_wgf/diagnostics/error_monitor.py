@@ -26,6 +26,7 @@ from ..cloud import Cloud
 from ..columns import Column
 from ..ensemble import MOST_FOLDED, Ensemble, Sampler
 from ..errors import InputError, StepFailed
+from ..gradients import RidgeBasis
 from ..maps import Frame, MapState, Stage
 from ..problems import (
     Entropy,
@@ -38,7 +39,6 @@ from ..problems import (
 from .judge import Judge
 from .linearised_error import Galerkin, Hessians, Seen, roughness
 from .path import PathPoint, hermite
-from .ridge_basis import RidgeBasis
 
 _NAN = float("nan")
 _NoFactors: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]

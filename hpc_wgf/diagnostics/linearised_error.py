@@ -16,22 +16,14 @@ and the rest follows every particle for itself, e' = r − ∇²V e.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..cloud import Cloud
-from ..problems import (
-    Entropy,
-    InternalEnergy,
-    Potential,
-    SumOfEnergies,
-    is_separable,
-    with_hessian,
-)
-from .ridge_basis import RidgeBasis
+from ..gradients import RidgeBasis
+from ..problems import Potential, SumOfEnergies, is_separable, pressures, with_hessian
 
 _REGULAR = 1e-7  # of ‖M‖, added to it
 
@@ -111,23 +103,12 @@ class Hessians:
         return left.T @ (first[:, None] * bent).reshape(-1, q)
 
 
-def _pressures(energy: SumOfEnergies, seen: Seen) -> Iterator[tuple[float, Tensor]]:
-    """m and p/ρ = c ρ^{m−1} at the samples, (n,), of every entropy, with m = 1 and c = β, and
-    internal energy."""
-    for part in energy.of_density:
-        if isinstance(part, Entropy):
-            yield 1.0, torch.full_like(seen.weights, part.beta)
-        elif isinstance(part, InternalEnergy):
-            power = torch.exp((part.m - 1) * seen.cloud.log_density.double())
-            yield part.m, part.factor * power
-
-
 def roughness(seen: Seen, field: Tensor, energy: SumOfEnergies) -> float:
     """Σ_j E[D (∂_j a_j)²] / E|a|² of a field whose a_j depends on x_j alone, (n, d), with the
     coefficient of diffusion D = β + c m ρ^{m−1}: how fast it is damped. By differences of
     neighbours."""
     x, diffusion = seen.cloud.x.double(), torch.zeros_like(seen.weights)
-    for m, pressure in _pressures(energy, seen):
+    for m, pressure in pressures(energy, seen.cloud.log_density.double()):
         diffusion = diffusion + m * pressure
     order = x.argsort(0)
     step = x.gather(0, order).diff(dim=0).clamp(min=1e-300)
@@ -175,7 +156,7 @@ class Galerkin:
         W, weights, second = self.basis.directions, self.seen.weights, self.second
         squares, lengths = self._products.square(), W.square().sum(1)
         A = torch.zeros_like(squares)
-        for m, pressure in _pressures(energy, self.seen):
+        for m, pressure in pressures(energy, self.seen.cloud.log_density.double()):
             bent = ((weights * pressure)[:, None] * second).T @ second
             A = A + bent * ((m - 1) * torch.outer(lengths, lengths) + squares)
         return A

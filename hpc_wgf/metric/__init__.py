@@ -8,6 +8,7 @@ from .choice import (
     subsample_size,
 )
 from .feature_gram import MOST_FEATURES, FeatureGram, features_of
+from .gradient_gram import GradientGram, gradient_features
 from .gram import GramOperator
 from .preconditioner import Preconditioner
 from .rows import JacobianRows
@@ -17,6 +18,7 @@ from .subsample import Subsample
 __all__ = [
     "MOST_FEATURES",
     "FeatureGram",
+    "GradientGram",
     "GramOperator",
     "JacobianRows",
     "Preconditioner",
@@ -27,5 +29,6 @@ __all__ = [
     "build_for",
     "default_preconditioner",
     "features_of",
+    "gradient_features",
     "subsample_size",
 ]

@@ -59,11 +59,24 @@ class FeatureGram:
         some = features_of(map, ensemble.points[0][:0])
         matrices = ensemble.mean(sums.total())
         if coupled:
-            rough, damping, index = some.roughness, some.damping, some.index
-            rough = None if rough is None else _on_all(rough, index)
-            damping = None if damping is None else _on_all(damping.diag(), index).diagonal()
-            return cls(matrices, index.reshape(1, -1, 1), rough, damping)
+            return cls._of_one_block(matrices, some.index, some.roughness, some.damping)
         return cls(matrices, some.index, some.roughness, some.damping)
+
+    @classmethod
+    def _of_one_block(
+        cls, matrices: Tensor, index: Tensor, rough: Tensor | None, damping: Tensor | None
+    ) -> FeatureGram:
+        """`matrices` (1, p, p) in the order of an `index` (blocks, q, m), with what the features of
+        a coordinate are smoothed and damped by."""
+        rough = None if rough is None else _on_all(rough, index)
+        damping = None if damping is None else _on_all(damping.diag(), index).diagonal()
+        return cls(matrices, index.reshape(1, -1, 1), rough, damping)
+
+    def coupled(self) -> FeatureGram:
+        """The same with all parameters in one block."""
+        eye = torch.eye(self.index.shape[2]).to(self.matrices)
+        whole = torch.block_diag(*[torch.kron(each, eye) for each in self.matrices])
+        return self._of_one_block(whole[None], self.index, self.roughness, self.damping)
 
     @cached_property
     def norm(self) -> float:

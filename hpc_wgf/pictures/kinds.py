@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, RunError, WgfWarning
-from . import clouds, over_time
+from . import clouds, over_time, potential
 from .axes import LARGEST, Axes, chosen_axes
 from .figure import Panel, Picture, picture
+from .moments import moments
 from .subject import Subject
 
-IN_SPACE = ("clouds", "marginals", "pairs", "density")
+IN_SPACE = ("clouds", "marginals", "pairs", "density", "psi")
 """Those that show the run at chosen times."""
 OVER_TIME: dict[str, Callable[[Subject], list[Panel]]] = {
     "energy": over_time.energy, "error": over_time.error, "delta": over_time.delta,
-    "steps": over_time.steps,
+    "steps": over_time.steps, "moments": moments,
 }  # fmt: skip
 """Those that show figures over time."""
 KINDS = (*IN_SPACE, *OVER_TIME)
@@ -68,7 +69,7 @@ def frames(subject: Subject, kind: str, times: Sequence[float], axes: Axes) -> l
         raise InputError(f"{len(chosen)} axes were given for a picture of kind {kind}: give two")
     points = [subject.points(time) for time in times]
     limits = clouds.window(points, chosen)
-    draw = {"clouds": clouds.cloud, "density": clouds.density}.get(kind)
+    draw = {"clouds": clouds.cloud, "density": clouds.density, "psi": potential.psi}.get(kind)
     if draw is not None:
         return [draw(subject, time, chosen, limits) for time in times]
     return [clouds.marginal(subject, time, chosen[0], limits[:1]) for time in times]
@@ -86,7 +87,7 @@ def movie(
     from matplotlib.animation import FFMpegWriter, PillowWriter
 
     _check_kind(kind)
-    if kind not in IN_SPACE or kind == "pairs":
+    if kind not in IN_SPACE or kind in ("pairs", "psi"):
         raise InputError(f"there is no film of kind {kind}: give clouds, marginals or density")
     if path.suffix not in (".mp4", ".gif"):
         raise InputError(f"cannot film to {path}: give a file that ends in .mp4 or .gif")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..choices import Metric
 from ..config import build, load
 from ..errors import InputError
 from ..fields import local_path
@@ -98,6 +99,11 @@ def _job(name: str, settings: Sequence[str], *, trust: bool) -> Job:
         raise InputError(
             f"plans are of runs by the method pwgf, and {name} is solved by {options.kind}: its "
             "memory and seconds are not known. Run it with few samples, and read its report"
+        )
+    if options.tells_gradient_error or options.metric is not Metric.PULLBACK:
+        raise InputError(
+            "plans know products with the metric Ĝ, and neither those of gradients nor the flat "
+            'flow: leave method.metric, form = "weak" and gradient_error out of a plan'
         )
     job = Job(problem, map, options, run_file.output)
     schedule = Schedule(problem.start_time, problem.until, job.every())

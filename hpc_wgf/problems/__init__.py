@@ -53,6 +53,7 @@ from .potentials import (
     is_separable,
     with_hessian,
 )
+from .pressures import pressures, without_pressure
 from .problem import Problem
 from .product import Product
 from .proposal import proposal_of, round_circles
@@ -141,8 +142,10 @@ __all__ = [
     "no_error_bound",
     "origin_of",
     "potentials_of",
+    "pressures",
     "proposal_of",
     "residual_is_defined",
     "round_circles",
     "with_hessian",
+    "without_pressure",
 ]

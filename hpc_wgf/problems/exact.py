@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..interactions import InteractionEnergy
+from .box_flow import BoxPorousFlow
 from .characteristics import CharacteristicFlow
 from .compact import Barenblatt
 from .densities import Density, Gaussian, Mixture, components_of
@@ -55,9 +56,10 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
 
     and for the porous medium equation from a Barenblatt profile of the same exponent, if there is
     no potential or a parabola that is the same in all directions, and without potential from
-    isotropic Gaussians, one or a mixture of them while they do not meet. Particles of an isotropic
-    Gaussian may also attract and repel each other by ¼p|x − y|⁴ + ½k|x − y|², without diffusion and
-    with no potential but a parabola about their centre. Gaussians and mixtures in
+    isotropic Gaussians, one or a mixture of them while they do not meet, and on the line from a
+    box. Particles of an isotropic Gaussian may also attract and repel each other by
+    ¼p|x − y|⁴ + ½k|x − y|², without diffusion and with no potential but a parabola about their
+    centre. Gaussians and mixtures in
     such polynomials, and Barenblatt profiles, may attract or repel each other by ½k|x − y|²."""
     attraction = _attraction(energy)
     if attraction is None:
@@ -192,12 +194,13 @@ def _barenblatt_flow(
     return BarenblattFlow(start, factor, potential, stiffness, attraction)
 
 
-def _porous_flow(energy: SumOfEnergies, start: Density) -> RadialPorousFlow | None:
-    """The flow of c/(m−1) ∫ρᵐ from isotropic Gaussians."""
+def _porous_flow(energy: SumOfEnergies, start: Density) -> RadialPorousFlow | BoxPorousFlow | None:
+    """The flow of c/(m−1) ∫ρᵐ from isotropic Gaussians, or from a box on the line."""
     internal = _internal(energy)
     if internal is None or energy.potential() is not None:
         return None
-    return RadialPorousFlow.known(internal.m, internal.factor, start)
+    radial = RadialPorousFlow.known(internal.m, internal.factor, start)
+    return radial or BoxPorousFlow.known(internal.m, internal.factor, start)
 
 
 def _internal(energy: SumOfEnergies) -> InternalEnergy | None:

@@ -33,7 +33,8 @@ _RTOL = 1e-6  # of a step in time, relative to the faces
 
 
 class StandardFlow:
-    """∂ₛu = Δuᵐ from u = e^{−r²/2}, r = |x|, in d dimensions, of which the mass counts as 1."""
+    """∂ₛu = Δuᵐ from u = e^{−r²/2}, r = |x|, in d dimensions, of which the mass counts as 1; on the
+    line also from an interval."""
 
     def __init__(
         self, dimension: int, m: float, faces: Sequence[float] | np.ndarray, masses: np.ndarray
@@ -57,6 +58,14 @@ class StandardFlow:
         below = np.diff(scipy.special.chdtr(dimension, inner**2))
         above = -np.diff(scipy.special.chdtrc(dimension, inner**2))
         return cls(dimension, m, faces, np.where(inner[1:] ** 2 < dimension, below, above))
+
+    @classmethod
+    def interval(cls, m: float, count: int = _FEWEST) -> StandardFlow:
+        """From u = 1 on [−1, 1], on `count` faces that are closer to each other near the ends, as
+        these set out at infinite speed: the map is accurate to about 1e-5 of the displacement."""
+        faces = 1 - np.linspace(1, 0, count + 1)[1:] ** 2
+        flow = cls(1, m, faces, np.zeros(count))
+        return cls(1, m, faces, flow._unit * np.diff(faces, prepend=0.0))
 
     def faces(self, s: float) -> np.ndarray:
         """r_i(s), (N,). Every time is reached from s = 0, whichever others have been asked for."""

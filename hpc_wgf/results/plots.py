@@ -37,6 +37,14 @@ class Plots:
         """The computed density in colours with level sets of the exact one."""
         return drawn(self._subject, "density", times, axes)
 
+    def psi(self, times: Sequence[float] | None = None, axes: Axes = LARGEST) -> Picture:
+        """ψ at stored times: ∇ψ is the velocity with which the density moves."""
+        return drawn(self._subject, "psi", times, axes)
+
+    def moments(self) -> Picture:
+        """Means and variances over time, and their errors where an exact map is known."""
+        return drawn(self._subject, "moments")
+
     def energy(self) -> Picture:
         """F over time, and what the energy law says of it."""
         return drawn(self._subject, "energy")

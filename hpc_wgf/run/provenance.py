@@ -96,6 +96,7 @@ class Identity:
             beyond["inner product"] = problem.inner_product
         if self.options.stream is not Stream.NUMPY:
             beyond["stream"] = self.options.stream
+        beyond |= getattr(self.options, "later", {})
         return {
             "energy": repr(problem.energy),
             "start density": repr(problem.start),

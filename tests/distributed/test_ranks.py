@@ -49,6 +49,13 @@ FLOWS = {
     "covariance": ['problem.mobility={kind="covariance"}', "method.solver=lsmr"],
     "saturating": ['problem.mobility={kind="saturating", limit=5}'],
     "from a stored run": ['problem.start={kind="run", path="FOLDER/first", time=0.03}'],
+    "gradients": [
+        'map=[{kind="affine"}, {kind="block", width=6}]',
+        "method.metric=gradient",
+        "method.functions=20",
+    ],
+    "gradients directly": ['map=[{kind="affine"}]', "method.metric=gradient"],
+    "weak": ['problem.start={kind="box"}', 'map=[{kind="affine"}]', "method.form=weak"],
     "drift": ['problem.drift={kind="linear", matrix=[[0, -1], [1, 0]], sine=1}'],
 }
 

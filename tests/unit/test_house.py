@@ -23,6 +23,7 @@ _FLOORS = [
     "output stages interactions store profiling",
     "problems report",
     "ensemble",
+    "gradients",
     "metric diagnostics",
     "checks",
     "methods",

@@ -8,12 +8,13 @@ from functools import partial
 import torch
 
 from ...checks import check_virial
-from ...choices import Form, InnerProduct
+from ...choices import Form, InnerProduct, Metric
 from ...cloud import Cloud
 from ...errors import InputError
+from ...gradients import basis_size, most_functions
 from ...integrators import SCHEMES
 from ...maps import MapState, PushForward, SoftmaxGates
-from ...problems import Density, Problem, is_known, jump_of
+from ...problems import Density, Problem, is_known, jump_of, without_pressure
 from ..sample_checks import check_first_samples, check_samples, check_weights
 from .options import PWGFOptions
 
@@ -43,18 +44,19 @@ def checks(
 def check_options(problem: Problem, options: PWGFOptions, particles: int) -> None:
     """Errors: `InputError` where the samples, the scheme or the form of the options do not fit the
     problem, or the `particles` of the evaluation sample do not."""
+    check_metric(problem, options)
     jump = jump_of(problem.start)
     at_a_jump = jump is not None and problem.energy.needs_density
     if at_a_jump and options.form is Form.FORCE:
         raise InputError(
             f"{jump}, and there the force of a density-dependent energy is concentrated where "
             "no sample sits: the force form would not move it. Smooth the jump (a box: "
-            'ramp = 0.1, say), or use method.form = "energy"'
+            'ramp = 0.1, say), or use method.form = "weak" or "energy"'
         )
     if options.form is Form.FORCE and problem.energy.needs_density and not is_known(problem.start):
         raise InputError(
             "the force of an entropy needs the score ∇ log λ of the start density, and samples "
-            'alone do not tell it: use method.form = "energy", or fit a density by '
+            'alone do not tell it: use method.form = "weak" or "energy", or fit a density by '
             'start.density = "fitted"'
         )
     plain = problem.inner_product is InnerProduct.PLAIN and problem.mobility is not None
@@ -70,6 +72,53 @@ def check_options(problem: Problem, options: PWGFOptions, particles: int) -> Non
             'problem.mobility.inner_product = "natural", or another scheme (rkc2 for stiff flows)'
         )
     check_samples(problem, options, particles)
+
+
+def check_metric(problem: Problem, options: PWGFOptions) -> None:
+    """Errors: `InputError` where the metric and the form of the options are not known for the
+    problem, and where their functions are too many or too few."""
+    d, samples = problem.dimension, options.samples
+    projects = options.tells_gradient_error
+    called = f'metric = "{options.metric}"'
+    if options.metric is Metric.PULLBACK:
+        called = 'form = "weak"' if options.form is Form.WEAK else "gradient_error"
+    if not projects and options.metric is Metric.PULLBACK:
+        return
+    if problem.mobility is not None:
+        raise InputError(
+            f"{called} is known for the mobility P = I alone: leave method.{called} out, or the "
+            "mobility"
+        )
+    if projects and problem.periods is not None:
+        raise InputError(
+            f"{called} needs functions whose gradients are periodic, and has those of the plane: "
+            f"leave method.{called} out on circles"
+        )
+    if options.metric is Metric.FLAT and problem.drift is not None:
+        raise InputError(f"{called} follows −∇F alone, and a drift is none: leave one of them out")
+    if options.form is Form.WEAK and (unknown := without_pressure(problem.energy)):
+        raise InputError(
+            f'form = "weak" knows the pressures of entropy and internal energies, and none of '
+            f'{unknown[0]}: use method.form = "force" or "energy"'
+        )
+    count, most = basis_size(options.functions, samples, d), most_functions(samples, d)
+    if projects and not 2 * d <= count <= most:
+        raise InputError(
+            f"{count} functions in {d} dimensions on {samples} samples: give from {2 * d} "
+            f"(coordinates and squares) to {most}, which such samples tell apart "
+            "(method.functions), or more samples"
+        )
+
+
+def told_of_form(problem: Problem, options: PWGFOptions) -> Sequence[str]:
+    """What a user should know of the form before a run that is not refused."""
+    needless = jump_of(problem.start) is None and is_known(problem.start)
+    if options.form is not Form.WEAK or not needless:
+        return ()
+    return (
+        'form = "weak" fits the noise of the samples; the start density is known and has no jump, '
+        'so that method.form = "force" is more accurate',
+    )
 
 
 def check_features(problem: Problem, map: PushForward, options: PWGFOptions) -> None:
@@ -98,7 +147,7 @@ def check_units(
 
     Errors: `InputError` where units and origin of x are so far from the start density that they
     cannot."""
-    if options.shift is not None:
+    if options.shift is not None or options.metric is Metric.FLAT:
         return
     least = _OF_RTOL * options.rtol if plain else _LEAST[options.torch_dtype]
     if reciprocal_condition >= least:

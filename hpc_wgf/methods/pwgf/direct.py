@@ -24,10 +24,11 @@ from ...integrators import Resolvent
 from ...krylov import SolveStats, Status
 from ...maps import PushForward
 from ...matrix_field import MatrixField
-from ...metric import FeatureGram
+from ...metric import FeatureGram, GradientGram, GramOperator, gradient_features
 from ...metric.feature_gram import Blocks
 from ...problems import Flow
 from .curvature import curvature
+from .flat import FlatSolver
 from .normal_equations import NormalEquations, roots_at
 from .options import PWGFOptions
 from .solver import SPARED, MetricSolver, Solved
@@ -93,17 +94,27 @@ class DirectSolver:
     ) -> _Factored:
         # The metric of a flow with mobility is another at every state.
         if self._known is None or self._known[0] is not ensemble or roots is not None:
-            gram = FeatureGram.of(map, ensemble, roots)
-            if not gram.norm < torch.inf:
-                raise StepFailed("the metric of the map's features is not finite")
-            matrices = gram.shifted(
-                self._shift * gram.norm, self._smoothing * gram.norm, damped=self._damped
-            )
-            self._known = ensemble, _Factored(gram, matrices, gram.inverse(matrices))
+            self._known = ensemble, self._factors(FeatureGram.of(map, ensemble, roots))
         return self._known[1]
 
+    def _factored_for(self, map: PushForward, system: NormalEquations) -> _Factored:
+        gram: GramOperator = system.gram
+        if isinstance(gram, GradientGram):  # which is another at every state, too
+            return self._factors(
+                gradient_features(map, system.ensemble, gram.projection, gram.epsilon)
+            )
+        return self._factored(map, system.ensemble, gram.roots)
+
+    def _factors(self, gram: FeatureGram) -> _Factored:
+        if not gram.norm < torch.inf:
+            raise StepFailed("the metric of the map's features is not finite")
+        matrices = gram.shifted(
+            self._shift * gram.norm, self._smoothing * gram.norm, damped=self._damped
+        )
+        return _Factored(gram, matrices, gram.inverse(matrices))
+
     def _solved(self, map: PushForward, system: NormalEquations) -> tuple[Tensor, SolveStats]:
-        known = self._factored(map, system.ensemble, system.gram.roots)
+        known = self._factored_for(map, system)
         eta, size = known.inverse(system.b), float(system.b.norm())
         if size == 0.0:
             return eta, SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
@@ -121,5 +132,5 @@ class _Factored(NamedTuple):
     """v ↦ (Ĝ + εI + sR + diag δ)⁻¹v."""
 
 
-ParameterSolver = MetricSolver | DirectSolver
+ParameterSolver = MetricSolver | DirectSolver | FlatSolver
 """What solves for the velocity of the parameters."""

@@ -3,7 +3,8 @@
 Ĝ = JᵀJ/n,  ∇F = Jᵀf/n,  J = ∂_θT at the samples, f = ∇ δF/δρ at their images.
 
 With a mobility P and a drift b, Ĝ = JᵀP⁻¹J/n and f − P⁻¹b is in the place of f; or in the plain
-form P f − b (see `Flow`). Samples with importance weights enter all sums with these.
+form P f − b (see `Flow`). Samples with importance weights enter all sums with these. In the metric
+of gradients Jᵀ is preceded by Π + ε(I − Π) in both (see `GradientGram`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from torch import Tensor
 
 from ...choices import Form
 from ...ensemble import Ensemble, energy_gradient, unusable
+from ...gradients import GradientProjection
 from ...maps import Linearization, PushForward
 from ...matrix_field import MatrixField
-from ...metric import GramOperator, StandingGram
+from ...metric import GradientGram, GramOperator, StandingGram
 from ...parallel import TreeSum
 from ...problems import Flow, Motion
+from .gradients import Gradients
+from .weak_form import weak_forces
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class NormalEquations:
     """E|P f − b|²."""
     energy_drift: float = 0.0
     """∂ₜF."""
+    projection: GradientProjection | None = None
+    """The projection onto gradients at the images; None where nothing asks for it."""
 
     @property
     def forces(self) -> list[Tensor]:
@@ -86,14 +92,27 @@ class _Chunk:
 def assemble(
     map: PushForward, ensemble: Ensemble, flow: Flow, *, form: Form,
     budget: int | None = None, standing: StandingGram | None = None,
+    gradients: Gradients | None = None,
 ) -> NormalEquations:  # fmt: skip
     """The system at the map's present parameters; collective. `budget`: bytes that linearisations
     may keep (see `Linearizer.linearize`). `standing`: where they may lie, if it is free.
+    `gradients`: where the metric, the form or a figure asks for them.
 
     Errors: `StepFailed` where the map folds or a value is not finite.
     """
-    pushed = ensemble.push(map, density=flow.needs_density, score=flow.energy.needs_density)
-    motions = ensemble.motions(flow, pushed, ensemble.forces(flow.energy, pushed))
+    scored = flow.energy.needs_density and form is not Form.WEAK
+    pushed = ensemble.push(map, density=flow.needs_density, score=scored)
+    projection, forces = None, ensemble.forces(flow.energy, pushed)
+    if gradients is not None:
+        images = [cloud.x for cloud in pushed]
+        projection = GradientProjection.at(images, ensemble, gradients.count)
+        if form is Form.WEAK:
+            forces = weak_forces(flow.energy, pushed, forces, projection)
+    motions = ensemble.motions(flow, pushed, forces)
+    pulled = [_pulled(motion, form) for motion in motions]
+    projected = None if gradients is None else gradients.epsilon
+    if projection is not None and projected is not None:
+        pulled = projection.blended(pulled, projected)
     if standing is not None and not standing.prepare(map, ensemble):
         standing = None
     own, chunks, found = TreeSum(), [], _linearizations(map, ensemble, budget, standing)
@@ -101,18 +120,22 @@ def assemble(
         # What is not a number in P⁻¹ is it in P⁻¹(P f − b).
         bad = unusable(cloud, motion.weighed(motion.opposite), folded_count=flow.needs_density)
         chunks.append(_Chunk(jacobian, motion, bad))
-        own.add(_contribution(map, ensemble, k, jacobian, motion, flow, form))
+        own.add(_contribution(map, ensemble, k, jacobian, motion, pulled[k], flow, form))
     failed = [chunk.failed for chunk in chunks]
     sums, (force_square,) = ensemble.sum_or_fail([own.total()], failed, pushed, told=1)
     roots = [motion.root for motion in motions if motion.root is not None]
+    gram = GramOperator([chunk.jacobian for chunk in chunks], ensemble, roots or None, standing)
+    if projection is not None and projected is not None:
+        gram = GradientGram(gram.chunks, ensemble, projection=projection, epsilon=projected)
     return NormalEquations(
         ensemble=ensemble,
-        gram=GramOperator([chunk.jacobian for chunk in chunks], ensemble, roots or None, standing),
+        gram=gram,
         b=ensemble.averaged(sums[:-1].to(pushed[0].x.dtype)),
         images=[cloud.x for cloud in pushed],
         motions=[chunk.motion for chunk in chunks],
         force_square=force_square / ensemble.total,
         energy_drift=ensemble.energy_drift(flow.energy, pushed),
+        projection=projection,
     )
 
 
@@ -136,18 +159,26 @@ def roots_at(map: PushForward, ensemble: Ensemble, flow: Flow) -> Sequence[Matri
     return flow.roots(pushed, ensemble)
 
 
+def _by_force(motion: Motion, form: Form) -> bool:
+    """Whether all of the force is pulled back, and no energy is differentiated."""
+    return form is not Form.ENERGY or motion.force.density is None
+
+
+def _pulled(motion: Motion, form: Form) -> Tensor:
+    """What Jᵀ is applied to at the samples of a chunk, (n_chunk, d)."""
+    force = motion.force
+    pulled = motion.pulled(force.total if _by_force(motion, form) else force.position)
+    drift = motion.pulled_drift
+    return pulled if drift is None else pulled + drift
+
+
 def _contribution(
     map: PushForward, ensemble: Ensemble, k: int, jacobian: Linearization, motion: Motion,
-    flow: Flow, form: Form,
+    pulled: Tensor, flow: Flow, form: Form,
 ) -> Tensor:  # fmt: skip
     """Sums over chunk k, (p + 1,) in float64: the right-hand side, without drift the descent
     direction −∇F; and |P f − b|²."""
-    force, drift = motion.force, motion.pulled_drift
-    by_force = form is Form.FORCE or force.density is None
-    pulled = motion.pulled(force.total if by_force else force.position)
-    if drift is not None:
-        pulled = pulled + drift
     descent = jacobian.vjp(ensemble.weighted(k, pulled))[0]
-    if not by_force:
+    if not _by_force(motion, form):
         descent.sub_(energy_gradient(map, flow.energy, ensemble.chunks[k]))
     return torch.cat([descent.double(), ensemble.square(k, motion.opposite)[None]])

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from ...choices import (
     Form,
+    Metric,
     Precision,
     Preconditioning,
     Proposal,
@@ -21,6 +22,7 @@ from ...choices import (
 from ...errors import InputError
 from ...fields import OPTIONS, Flag, Number, Unit, Whole, plain_errors, unexpected
 from ..step_options import Computing, DType, Tolerance, step_controller
+from .metric_choice import MetricChoice
 
 if TYPE_CHECKING:
     from ...integrators import Controller
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from . import PWGF
 
 _FEWEST_VALIDATION = 32
+_MOST_PROJECTED = 1024  # parameters up to which G_ε, another at every state, is factored unasked
 
 
 def _known_scheme(name: str) -> str:
@@ -41,7 +44,7 @@ def _known_scheme(name: str) -> str:
 
 @plain_errors
 @dataclass(frozen=True, config=OPTIONS)
-class PWGFOptions(Computing):
+class PWGFOptions(Computing, MetricChoice):
     """How the flow of the parameters θ is computed: Ĝ(θ) θ' = −∇F(θ) by projection onto the
     tangent space of the map, at samples of the start density.
 
@@ -65,7 +68,8 @@ class PWGFOptions(Computing):
     """Largest error of a step, as root mean squared movement of the samples. Left out, steps are
     fixed; "none" in a run file takes away that of a base."""
     form: Form = Form.FORCE
-    """Gradient of the energy: "force" (in the range of the metric) or "energy"."""
+    """Gradient of the energy: "force" (in the range of the metric), "energy", or "weak" for starts
+    with a jump or without a known density."""
     max_products: Annotated[Whole, Field(ge=2)] = 2000
     """Most products with the metric in one solve."""
     dtype: DType = Precision.FLOAT64
@@ -114,12 +118,25 @@ class PWGFOptions(Computing):
     )
     """Error of the map that is wanted. Samples, rtol and tolerance, and the deformation that ends a
     stage, are then found by pilot runs in place of those that are given; the report says which."""
+    # Stores that were written before these are recognised by their descriptions: see `later`.
+    metric: Metric = Field(default=Metric.PULLBACK, kw_only=True, repr=False)
+    """In which θ descends: "pullback" (Ĝ), "gradient" (G_ε, in which motions that leave the density
+    as it is count ε), or "flat" (θ' = −∇F, for comparison)."""
+    epsilon: Annotated[Number, Field(ge=0, le=1)] = Field(default=0.1, kw_only=True, repr=False)
+    """ε of the metric "gradient": what of the motions that are no gradients counts; 1 is Ĝ."""
+    functions: Annotated[Whole, Field(ge=2)] | None = Field(default=None, kw_only=True, repr=False)
+    """Number q of functions whose gradients serve the metric "gradient", the form "weak" and
+    `gradient_error`. Left out, a 20th of the samples, at most 200."""
+    gradient_error: Flag = Field(default=False, kw_only=True, repr=False)
+    """Whether δ_G, the part of the projection error that is a gradient, is told at stored rows with
+    the metric "pullback" too."""
     kind: Literal["pwgf"] = Field(default="pwgf", kw_only=True)
     """The method: parameterised Wasserstein gradient flow."""
 
     def __post_init__(self) -> None:
         self._check_scheme()
         self._check_solver()
+        self.check_metric()
         if self.validation is not None and self.validation_samples < _FEWEST_VALIDATION:
             raise InputError(
                 f"validation = {self.validation:g} of {self.samples} samples gives "
@@ -164,6 +181,11 @@ class PWGFOptions(Computing):
         from ...integrators import SCHEMES
         from ...metric import MOST_FEATURES
 
+        if self.metric is Metric.FLAT:
+            return False
+        # The projection onto gradients couples all coordinates.
+        projected = self.metric is Metric.GRADIENT and map.dimension > 1
+        coupled = coupled or projected
         implicit = SCHEMES[self.scheme].implicit
         if self.solver is Solver.DIRECT or implicit:
             wanted = f"scheme {self.scheme}" if implicit else "solver direct"
@@ -194,7 +216,8 @@ class PWGFOptions(Computing):
         sizes = map.features_and_coordinates()
         if sizes is None or sizes[0] > self.samples:
             return False
-        return (map.parameter_count() if coupled else sizes[0]) <= MOST_FEATURES
+        most = _MOST_PROJECTED if projected else MOST_FEATURES
+        return (map.parameter_count() if coupled else sizes[0]) <= most
 
     @property
     def _may_be_direct(self) -> bool:

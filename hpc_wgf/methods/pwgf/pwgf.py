@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from ...choices import Preconditioning, Solver, ToleranceUnit
+from ...choices import Form, Metric, Preconditioning, Solver, ToleranceUnit
 from ...columns import Column
 from ...ensemble import Ensemble
 from ...errors import StepFailed
@@ -27,7 +27,8 @@ from ...problems import Problem, residual_is_defined
 from ..base import Setting, State, Trial, start_frame
 from ..step_samples import StepSamples
 from .centre import CentreOfMass
-from .checks import check_options, checks
+from .checks import check_options, checks, told_of_form
+from .gradients import wanted_gradients
 from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
@@ -43,6 +44,8 @@ class PWGF:
 
     columns: Sequence[Column] = (
         Column("energy_rate", "time", "-eta^T G eta on the samples of the step", "F/t"),
+        Column("gradient_error", "time", "E|Pi(J eta + f)|^2 on the samples of the step, Pi the "
+               "projection onto gradients", "x^2/t^2", optional=True),
         Column("projection_error", "time", "E|J eta + f|^2 on the samples of the step "
                "[PWGF (3.27)]", "x^2/t^2", optional=True),
         Column("force_square", "time", "E|f|^2 on the samples of the step", "x^2/t^2",
@@ -79,8 +82,12 @@ class PWGF:
         self._velocities = self._solver_of(setting.map, self.reciprocal_condition)
         # A graph pays where solves are by MINRES; on a CPU there is none.
         on_gpu = self.communicator.device.type == "cuda"
-        self._standing = StandingGram() if on_gpu and self._iterative is Solver.MINRES else None
-        self._centre = CentreOfMass.kept(setting, self._samples.blocks, options.budget)
+        self._gradients = wanted_gradients(options, self.problem.dimension)
+        recorded = on_gpu and self._iterative is Solver.MINRES and self._gradients is None
+        self._standing = StandingGram() if recorded else None
+        self._centre = None
+        if options.metric is not Metric.FLAT:
+            self._centre = CentreOfMass.kept(setting, self._samples.blocks, options.budget)
 
     @classmethod
     def on(
@@ -111,7 +118,7 @@ class PWGF:
         )  # fmt: skip
 
     def warnings(self) -> Sequence[str]:
-        return ()
+        return told_of_form(self.problem, self.options)
 
     @property
     def preconditioner(self) -> Preconditioning:
@@ -150,7 +157,7 @@ class PWGF:
 
     def figures(self, state: State[WarmStart]) -> Mapping[str, float]:
         found: Velocity = state.entered
-        return found.figures
+        return {**found.figures, "gradient_error": found.gradient_error}
 
     @in_own_precision
     def velocity_at(self, state: State[WarmStart]) -> Velocity:
@@ -200,7 +207,9 @@ class PWGF:
         """E|f|² and δ have no meaning where the force misses a jump, or has no variance."""
         if self._residual_is_defined:
             return velocity
-        return replace(velocity, projection_error=_NAN, force_square=_NAN)
+        # The weak form's has: a jump has moments.
+        told = velocity.gradient_error if self.options.form is Form.WEAK else _NAN
+        return replace(velocity, projection_error=_NAN, force_square=_NAN, gradient_error=told)
 
     def samples(self, map: MapState, step: int) -> Ensemble:
         """The samples on which a step is computed, behind the frozen stages of `map`."""
@@ -220,7 +229,7 @@ class PWGF:
         options, flow = self.options, self.problem.at(time)
         return assemble(
             map.active(), ensemble, flow, form=options.form, budget=options.budget,
-            standing=self._standing,
+            standing=self._standing, gradients=self._gradients,
         )  # fmt: skip
 
     @in_own_precision

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ...choices import Metric
 from ...ensemble import Ensemble
 from ...errors import StepFailed
 from ...integrators import Resolvent
@@ -14,6 +16,7 @@ from ...maps import MapState, PushForward
 from ...parallel import tree_sum
 from ...problems import Flow
 from .direct import DirectSolver, ParameterSolver
+from .flat import FlatSolver
 from .normal_equations import NormalEquations
 from .options import PWGFOptions
 from .solver import MetricSolver
@@ -70,6 +73,8 @@ class Velocity:
     """ε/‖Ĝ‖."""
     memory: Memory | None = None
     """What the solve leaves to those that follow."""
+    gradient_error: float = _NAN
+    """δ_G = E|Π(Jη + f)|², the part of δ that is a gradient; NaN where it is not asked for."""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -100,12 +105,15 @@ class VelocitySolver:
         self, map: PushForward, options: PWGFOptions, reciprocal_condition: float, *, coupled: bool
     ) -> None:
         """`coupled`: see `PWGFOptions.solves_directly`."""
-        self.map = map
-        self.solver: ParameterSolver = (
-            DirectSolver(options, reciprocal_condition)
-            if options.solves_directly(map, coupled=coupled)
-            else MetricSolver(map, options, reciprocal_condition)
-        )
+        self.map, self._metric = map, options.metric_in(map.dimension)
+        self._tells_gradient = options.tells_gradient_error
+        self.solver: ParameterSolver
+        if self._metric is Metric.FLAT:
+            self.solver = FlatSolver()
+        elif options.solves_directly(map, coupled=coupled):
+            self.solver = DirectSolver(options, reciprocal_condition)
+        else:
+            self.solver = MetricSolver(map, options, reciprocal_condition)
 
     @property
     def is_direct(self) -> bool:
@@ -166,6 +174,8 @@ class VelocitySolver:
         moved, residual, bent, misfit, power = [_NAN] * 5
         if monitor.measures:
             moved, residual, bent, misfit, power = self._residuals(system, eta, monitor.probe_step)
+            if self._metric is Metric.FLAT:
+                power = -float(torch.dot(system.b.double(), eta.double()))
         validation = None if monitor.validation is None else monitor.validation.ensemble
         return Velocity(
             eta=eta,
@@ -179,7 +189,20 @@ class VelocitySolver:
             shift=0.0 if memory is None else memory.shift,
             memory=memory,
             context=StepContext(system.ensemble, validation, misfit),
+            gradient_error=self._gradient_error(system, eta, residual),
         )
+
+    def _gradient_error(self, system: NormalEquations, eta: Tensor, residual: float) -> float:
+        """δ_G; `residual`: δ, of which on the line all is a gradient."""
+        if math.isnan(residual) or not self._tells_gradient:
+            return _NAN
+        if (projection := system.projection) is None:
+            return residual
+        left = [
+            J.jvp(eta) + motion.opposite
+            for J, motion in zip(system.gram.chunks, system.motions, strict=True)
+        ]
+        return projection.square(projection.moments(left))
 
     @torch.no_grad()
     def _residuals(
@@ -197,7 +220,9 @@ class VelocitySolver:
             u = (self.map(z) - x).div_(probe_step) if probe_step else moved
             parts = (moved, moved + force, u - moved, u + force, x)
             squares = [ensemble.square(k, part) for part in parts]
-            if not motion.is_plain:
+            if self._metric is Metric.GRADIENT:  # where −ηᵀG_εη is dF/dt but for the basis
+                squares.append(ensemble.weighted(k, (motion.force.total * moved).double()).sum())
+            elif not motion.is_plain:
                 squares.append(ensemble.weighted(k, motion.power(moved).double()).sum())
             sums.append(torch.stack(squares))
         self.map.at(theta)

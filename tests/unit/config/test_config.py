@@ -17,12 +17,12 @@ NAMES = [
     "kalman-elliptic", "kalman-elliptic-near", "kalman-gauss", "keller-segel-2d", "linear-drift-5d",
     "mobility-fermi", "mobility-fermi-1d", "mobility-nonlocal", "mog-10d", "moons-by-samples",
     "moving-trap", "ou-10d", "ou-10d-planar", "ou-2d", "ou-2d-aniso", "ou-scaling", "periodic-2d",
-    "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d",
+    "porous-15d", "porous-15d-paper", "porous-2d", "porous-2d-paper", "porous-5d", "porous-box-1d",
     "porous-5d-paper", "porous-confined", "porous-deep-10d", "porous-deep-2d", "porous-deep-6d",
     "porous-mixture-10d",
     "porous-mixture-10d-paper", "porous-uniform-5d", "porous-uniform-5d-paper", "rosenbrock-10d",
     "stiff-2d", "styblinski-tang-2d", "styblinski-tang-2d-cold", "styblinski-tang-2d-hot",
-    "styblinski-tang-30d", "styblinski-tang-30d-long",
+    "styblinski-tang-2d-long", "styblinski-tang-30d", "styblinski-tang-30d-long",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import hpc_wgf as wgf
 from hpc_wgf.analysis import stored_errors
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.diagnostics.linearised_error import Galerkin, Hessians, Seen, roughness
-from hpc_wgf.diagnostics.ridge_basis import RidgeBasis
+from hpc_wgf.gradients import RidgeBasis
 from hpc_wgf.interactions import Morse, NonradialKernel, Power, ScreenedCoulomb, Softened
 from hpc_wgf.maps import Frame
 from hpc_wgf.problems import Quadratic, SumOfEnergies, UserPotential
@@ -24,22 +24,6 @@ def still(x, force=None):
     cloud = Cloud(x, x[:, 0], x)
     weights = torch.full_like(x[:, 0], 1 / len(x))
     return Seen(cloud, zero if force is None else force, zero, weights)
-
-
-def test_the_derivatives_of_a_basis_are_those_of_its_functions():
-    torch.manual_seed(0)
-    x = 1.5 + 2.0 * torch.randn(50, 3, dtype=torch.float64)
-    basis = RidgeBasis.of(Frame.of_samples(x), 40)
-    assert basis.count == 40
-    first, second = basis.derivatives(x)
-    h = 1e-6
-    for k in range(basis.count):
-        w = basis.directions[k]
-        ahead, behind = (basis.derivatives(x + s * h * w / w.square().sum())[0] for s in (1, -1))
-        assert torch.allclose((ahead - behind)[:, k] / (2 * h), second[:, k], atol=1e-7)
-    square = slice(3, 3 + basis.squares)
-    assert torch.equal(first[:, :3], torch.ones(50, 3, dtype=torch.float64))
-    assert torch.allclose(second[:, square], torch.ones(50, basis.squares, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("d", [1, 3])

@@ -184,6 +184,7 @@ def test_bench_scaling_records_what_calibration_reads(tmp_path):
         (["--like", "pyproject.toml"], "neither a store nor the output"),
         (["--like", "nowhere"], "no store at nowhere"),
         (["--set", "method.sampels=3"], "did you mean 'samples'"),
+        (["--set", "method.metric=gradient"], "plans know products with the metric Ĝ"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(monkeypatch, arguments, message):

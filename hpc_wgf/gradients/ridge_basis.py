@@ -8,6 +8,7 @@ numbers of a sample and of w_i·w_j.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -71,6 +72,15 @@ class RidgeBasis:
             each.to(like.device) for each in (self.mean, self.directions, self.offsets)
         )
         return RidgeBasis(mean, directions, offsets, self.linear, self.squares)
+
+    def values(self, x: Tensor) -> Tensor:
+        """φ at x, (n, d) in float64: (n, q)."""
+        u = torch.addmm(self.offsets, x - self.mean, self.directions.T)
+        ridges = self.linear + self.squares
+        u[:, self.linear : ridges].square_().mul_(0.5)
+        steep = u[:, ridges:].abs()  # log cosh u = |u| + log(1 + e^{−2|u|}) − log 2
+        u[:, ridges:] = steep + torch.log1p(torch.exp(-2 * steep)) - math.log(2.0)
+        return u
 
     def derivatives(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """ψ' and ψ'' at x, (n, d) in float64: (n, q) each."""
