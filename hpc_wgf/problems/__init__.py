@@ -1,6 +1,7 @@
 """What is solved: energies, start densities and exact solutions, and the run files of named
 problems (in the folder catalogue)."""
 
+from .blockwise import evaluated, fill, is_blockwise
 from .carried import CarriedDensity, as_carried, cloud_of, origin_of
 from .characteristics import CharacteristicFlow
 from .compact import Barenblatt, Box, Paraboloid
@@ -130,9 +131,12 @@ __all__ = [
     "as_carried",
     "cloud_of",
     "components_of",
+    "evaluated",
     "exact_map",
+    "fill",
     "find_modes",
     "inverse_transform",
+    "is_blockwise",
     "is_known",
     "is_separable",
     "jump_of",
