@@ -25,13 +25,14 @@ Evaluated = tuple[Tensor, Tensor]
 
 
 class SampledDensity(Protocol):
-    """What is asked of any density here; see `Density`."""
+    """The part of a `Density` that is asked for here."""
 
     dimension: int
     """The dimension d."""
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        """`count` samples, (count, d) in float64 on the CPU."""
+        """`count` independent samples, (count, d) in float64 on the CPU. They must not be sorted,
+        as random batches of interacting particles are taken from consecutive samples."""
         ...
 
     def log_density(self, z: Tensor) -> Tensor:

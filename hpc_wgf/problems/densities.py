@@ -13,7 +13,14 @@ from torch import Tensor
 from ..constants import beside, like
 from ..errors import InputError
 from ..kinds import check_kind, shown
-from .blockwise import BlockDraw, Evaluated, block_draw, evaluated, one_block
+from .blockwise import (
+    BlockDraw,
+    Evaluated,
+    SampledDensity,
+    block_draw,
+    evaluated,
+    one_block,
+)
 from .descriptions import written
 from .matrices import (
     MatrixLike,
@@ -34,24 +41,8 @@ Moments = tuple[Tensor, Tensor]
 """A mean and a covariance."""
 
 
-class Density(Protocol):
+class Density(SampledDensity, Protocol):
     """A probability density on ℝᵈ that can be sampled exactly."""
-
-    dimension: int
-    """The dimension d."""
-
-    def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        """`count` independent samples, (count, d) in float64 on the CPU. They must not be sorted,
-        as random batches of interacting particles are taken from consecutive samples."""
-        ...
-
-    def log_density(self, z: Tensor) -> Tensor:
-        """log λ(z), (n, d) → (n,)."""
-        ...
-
-    def score(self, z: Tensor) -> Tensor:
-        """∇ log λ(z), (n, d) → (n, d)."""
-        ...
 
     def jump(self) -> str | None:
         """Where the density jumps, as a sentence without full stop for error messages; None for a
