@@ -6,13 +6,11 @@ import os
 import shlex
 import sys
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..config import RunFile, build, imported_by, load, parse_stored
 from ..config.toml import not_utf8
 from ..errors import InputError, StoppedEarly
 from ..fields import local_path
@@ -33,6 +31,7 @@ from .arguments import (
 from .telling import Telling
 
 if TYPE_CHECKING:
+    from ..config import RunFile
     from ..parallel import Communicator
 
 
@@ -60,6 +59,7 @@ def run(
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
+    from ..config import load
     from ..parallel import distributed
 
     telling = Telling(quiet, verbose, log, metrics)
@@ -89,6 +89,7 @@ def resume(
 
     Example: `hpc-wgf resume ou.zarr --until 3`
     """
+    from ..config import parse_stored
     from ..parallel import agreed, distributed
     from ..store import open_run, refuse_damaged
 
@@ -127,6 +128,7 @@ def _run(
     trust: bool,
 ) -> None:  # fmt: skip
     """Solve and report; where the run was stopped on request, end the program with its status."""
+    from ..config import build, imported_by
     from ..parallel import stop_request
     from ..report import print_summary
     from ..solution import solve
@@ -162,6 +164,8 @@ def _run(
 
 def _begun(name: str, path: Path, communicator: Communicator, *, resume: bool) -> str:
     """What runs on what, in words: a GPU that is left idle is to be seen."""
+    from importlib.metadata import version
+
     from ..parallel import Resource, in_words
 
     on = in_words(communicator.gather(Resource.of(communicator.device)))

@@ -19,6 +19,8 @@ from .motions import DriftTable, MobilityTable
 from .run import ProblemTable, RunFile
 from .starts import StartTable
 
+__all__ = ["KINDS", "TABLES", "Key", "keys_of", "same_keys", "table_at", "tables_of"]
+
 
 @dataclass(frozen=True)
 class Key:

@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, ConfigDict, GetJsonSchemaHandler, Strict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+__all__ = ["OPTIONS", "Flag", "Matrix", "Number", "Unit", "Vector", "Whole", "unexpected"]
+
 OPTIONS = ConfigDict(
     extra="forbid",
     allow_inf_nan=False,
