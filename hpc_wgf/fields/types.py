@@ -16,15 +16,14 @@ __all__ = ["OPTIONS", "Flag", "Matrix", "Number", "Unit", "Vector", "Whole", "un
 OPTIONS = ConfigDict(
     extra="forbid",
     allow_inf_nan=False,
-    use_attribute_docstrings=True,
     validate_by_name=True,
     validate_by_alias=True,
     serialize_by_alias=True,
 )
 """pydantic's settings for every table of run files and every class of options.
 
-Unknown keys and numbers that are not finite are errors; the string literal under a field is its
-description.
+Unknown keys and numbers that are not finite are errors. The string literal under a field is its
+description, which is read only where it is shown (`config.docstrings`).
 """
 
 
