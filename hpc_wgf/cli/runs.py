@@ -28,6 +28,7 @@ from .arguments import (
     TrustStart,
     Verbose,
 )
+from .importing import importing
 from .telling import Telling
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def run(
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
-    from ..config import load
-    from ..parallel import distributed
+    with importing():
+        from ..config import load
+        from ..parallel import distributed
 
     telling = Telling(quiet, verbose, log, metrics)
     with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
@@ -89,9 +91,10 @@ def resume(
 
     Example: `hpc-wgf resume ou.zarr --until 3`
     """
-    from ..config import parse_stored
-    from ..parallel import agreed, distributed
-    from ..store import open_run, refuse_damaged
+    with importing():
+        from ..config import parse_stored
+        from ..parallel import agreed, distributed
+        from ..store import open_run, refuse_damaged
 
     telling = Telling(quiet, verbose, log, metrics)
     with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
@@ -128,10 +131,11 @@ def _run(
     trust: bool,
 ) -> None:  # fmt: skip
     """Solve and report; where the run was stopped on request, end the program with its status."""
-    from ..config import build, imported_by
-    from ..parallel import stop_request
-    from ..report import print_summary
-    from ..solution import solve
+    with importing():
+        from ..config import build, imported_by
+        from ..parallel import stop_request
+        from ..report import print_summary
+        from ..solution import solve
 
     on = _begun(run_file.problem.name, path, communicator, resume=resume)
     with stop_request(speaks=communicator.rank == 0) as request, telling.warned():

@@ -12,7 +12,6 @@ from typing import Any
 _Described = dict[str, str]
 
 
-@cache
 def field_docstrings(table: type[Any]) -> _Described:
     """The descriptions of the fields of a class, and of the classes from which it has some, by the
     name of the field. A field without one is left out."""

@@ -14,6 +14,8 @@ from pydantic_core import CoreSchema, PydanticCustomError
 __all__ = ["OPTIONS", "Flag", "Matrix", "Number", "Unit", "Vector", "Whole", "unexpected"]
 
 OPTIONS = ConfigDict(
+    # Only the whole of a run file is ever checked, and what Python makes: tables alone are not.
+    defer_build=True,
     extra="forbid",
     allow_inf_nan=False,
     validate_by_name=True,
