@@ -7,11 +7,12 @@ import io
 import os
 import sys
 import unicodedata
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from .errors import RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDE = 10_000  # columns, more than any line has
 _PLAIN = "hpc_wgf.plain"
@@ -39,6 +40,8 @@ def settle_streams() -> None:
 
 def output_console() -> Console:
     """A console of rich on standard output, where no terminal is never too narrow for a number."""
+    from rich.console import Console
+
     made = Console()
     return made if made.is_terminal else Console(width=_WIDE)
 

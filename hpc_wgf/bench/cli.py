@@ -1,5 +1,5 @@
-"""The command `bench` with its subcommands: product, solve, step, methods, ring, store, output,
-device, scaling, recipe, jko."""
+"""The command `bench` with its subcommands: draws, product, solve, step, methods, ring, store,
+output, device, scaling, recipe, jko."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import typer
 
 from .part_commands import (
     device_command,
+    draws_command,
     product_command,
     ring_command,
     solve_command,
@@ -26,6 +27,7 @@ bench = typer.Typer(
     help="Benchmarks: each compares in one run, in rounds A B A B …, on one core unless "
     "OMP_NUM_THREADS says otherwise.",
 )
+bench.command("draws")(draws_command)
 bench.command("product")(product_command)
 bench.command("solve")(solve_command)
 bench.command("step")(step_command)

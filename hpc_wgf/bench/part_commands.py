@@ -1,4 +1,4 @@
-"""The commands of benchmarks of single parts: product, solve, ring, store, device."""
+"""The commands of benchmarks of single parts: draws, product, solve, ring, store, device."""
 
 from __future__ import annotations
 
@@ -19,6 +19,27 @@ from .cli_options import (
     Settings,
     deliver,
 )
+
+
+def draws_command(
+    context: typer.Context,
+    case: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
+    dimension: Annotated[int, typer.Option(min=1)] = 15,
+    samples: Annotated[int, typer.Option(min=1)] = 1_000_000,
+    dtype: Dtype = Precision.FLOAT64,
+    rounds: Rounds = 5,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Samples of a step with densities and scores, against what random numbers and memory allow.
+
+    Example: `hpc-wgf bench draws --case gaussian --case barenblatt`
+    """
+    from . import draws
+
+    context.params["device"] = "cpu"
+    names = case or list(draws.CASES)
+    deliver(context, lambda on: draws.rows(names, dimension, samples, dtype, rounds))
 
 
 def product_command(

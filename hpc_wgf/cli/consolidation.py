@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import RunFile, build, load, map_of, parse_stored
 from ..config.toml import with_settings
 from ..errors import InputError
 from ..fields import local_path, shown
@@ -17,6 +16,7 @@ from .arguments import AsJson, Comm, Device, Settings, StorePath, Trust
 
 if TYPE_CHECKING:
     from ..analysis import Consolidated, Trajectory
+    from ..config import RunFile
     from ..maps import PushForward
     from ..store import StoredRun
 
@@ -88,6 +88,7 @@ def _opened(
 ) -> tuple[Trajectory, PushForward]:
     """The stored run, and the kind of map that is wanted of it."""
     from ..analysis import Trajectory
+    from ..config import build, load, map_of
     from ..store import open_run, refuse_damaged
 
     stored = open_run(path)
@@ -102,6 +103,8 @@ def _opened(
 
 
 def _run_file(stored: StoredRun, settings: Sequence[str], *, trust: bool) -> RunFile:
+    from ..config import parse_stored
+
     tables = stored.configuration(
         "consolidate it in Python, hpc_wgf.consolidate(chain, start, map)"
     )

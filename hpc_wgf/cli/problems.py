@@ -6,14 +6,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from ..config import catalogue
-from ..config.keys import described
-from ..config.schema import json_schema
-from ..streams import output_console
 from .arguments import AsJson, NamedProblem
-from .keys import print_keys
 
 
 def list_problems(as_json: AsJson = False) -> None:
@@ -22,6 +17,10 @@ def list_problems(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([problem._asdict() for problem in problems], ensure_ascii=False))
         return
+    from rich.table import Table
+
+    from ..streams import output_console
+
     table = Table("name", "dim", "until", "", box=None, header_style="bold", pad_edge=False)
     for each in problems:
         table.add_row(each.name, str(each.dimension), f"{each.until:g}", each.title)
@@ -46,6 +45,10 @@ def keys(
 
     Example: `hpc-wgf keys map.block`, or `hpc-wgf keys --json-schema > run-file.json`
     """
+    from ..config.keys import described
+    from ..config.schema import json_schema
+    from .keys import print_keys
+
     if schema:
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
         return

@@ -6,13 +6,11 @@ import os
 import shlex
 import sys
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..config import RunFile, build, imported_by, load, parse_stored
 from ..config.toml import not_utf8
 from ..errors import InputError, StoppedEarly
 from ..fields import local_path
@@ -30,9 +28,11 @@ from .arguments import (
     TrustStart,
     Verbose,
 )
+from .importing import importing
 from .telling import Telling
 
 if TYPE_CHECKING:
+    from ..config import RunFile
     from ..parallel import Communicator
 
 
@@ -60,7 +60,9 @@ def run(
 
     Example: `hpc-wgf run ou-10d --set method.samples=20000 --out ou.zarr`
     """
-    from ..parallel import distributed
+    with importing():
+        from ..config import load
+        from ..parallel import distributed
 
     telling = Telling(quiet, verbose, log, metrics)
     with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
@@ -89,8 +91,10 @@ def resume(
 
     Example: `hpc-wgf resume ou.zarr --until 3`
     """
-    from ..parallel import agreed, distributed
-    from ..store import open_run, refuse_damaged
+    with importing():
+        from ..config import parse_stored
+        from ..parallel import agreed, distributed
+        from ..store import open_run, refuse_damaged
 
     telling = Telling(quiet, verbose, log, metrics)
     with logging_to(log, verbose=verbose), distributed(device, comm) as communicator:
@@ -127,9 +131,11 @@ def _run(
     trust: bool,
 ) -> None:  # fmt: skip
     """Solve and report; where the run was stopped on request, end the program with its status."""
-    from ..parallel import stop_request
-    from ..report import print_summary
-    from ..solution import solve
+    with importing():
+        from ..config import build, imported_by
+        from ..parallel import stop_request
+        from ..report import print_summary
+        from ..solution import solve
 
     on = _begun(run_file.problem.name, path, communicator, resume=resume)
     with stop_request(speaks=communicator.rank == 0) as request, telling.warned():
@@ -162,6 +168,8 @@ def _run(
 
 def _begun(name: str, path: Path, communicator: Communicator, *, resume: bool) -> str:
     """What runs on what, in words: a GPU that is left idle is to be seen."""
+    from importlib.metadata import version
+
     from ..parallel import Resource, in_words
 
     on = in_words(communicator.gather(Resource.of(communicator.device)))

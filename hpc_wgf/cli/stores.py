@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..config import build, parse_stored
 from ..errors import InputError, RunError
 from ..fields import local_path
 from .arguments import StorePath
@@ -103,6 +102,7 @@ def report(
             with_exact_kl,
             with_expectations,
         )
+        from ..config import build, parse_stored
 
         tables = stored.configuration("ask in Python, see hpc_wgf.analysis.Trajectory")
         run_file = parse_stored(tables, trust=trust, store=stored.path, instead="say --trust")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeGuard
+
 import typer
-from pydantic import ValidationError
 
 from ..fields import explain
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 # typer's own class for wrong usage, which has no public name.
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -16,7 +20,7 @@ def usage_line(error: typer.BadParameter) -> str:
     been shown in its place."""
     message = " ".join(error.format_message().split()).rstrip(".")
     cause = error.__cause__
-    if isinstance(cause, ValidationError):  # typer checks values by pydantic
+    if cause is not None and _is_of_pydantic(cause):  # by which typer checks values
         parameter = getattr(error, "param", None)
         names = [*getattr(parameter, "opts", ()), getattr(parameter, "name", None) or "value"]
         message = explain(names[0], cause.errors()[0]).rstrip(".")
@@ -24,3 +28,9 @@ def usage_line(error: typer.BadParameter) -> str:
         return ""
     command = error.ctx.command_path if error.ctx is not None else "hpc-wgf"
     return f"{message}: see `{command} --help`"
+
+
+def _is_of_pydantic(cause: BaseException) -> TypeGuard[ValidationError]:
+    from pydantic import ValidationError
+
+    return isinstance(cause, ValidationError)

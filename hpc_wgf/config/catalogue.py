@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
 from ..fields import local_path, nearest
-from .parsing import parse
-from .run import RunFile
 from .toml import merged, parse_toml, read_toml, with_settings
+
+if TYPE_CHECKING:
+    from .run import RunFile
 
 _FOLDER = Path(str(files("hpc_wgf") / "problems" / "catalogue"))
 STANDARD_INPUT = "-"
@@ -43,11 +45,19 @@ def listed() -> list[Listed]:
 
     Their run files are read but not checked, since checking all of them takes seconds.
     """
-    problems = [tables_of(name)["problem"] for name in names()]
+    problems = [_problem_of(name) for name in names()]
     return [
         Listed(each["name"], each["dimension"], float(each["until"]), each.get("title", ""))
         for each in problems
     ]
+
+
+def _problem_of(name: str) -> dict[str, Any]:
+    """The table [problem] of a named problem over that of its base, for which no tables of run
+    files are made."""
+    tables = tomllib.loads(text(name))
+    base = _problem_of(tables["base"]) if "base" in tables else {}
+    return {**base, **tables.get("problem", {})}
 
 
 def text(name: str) -> str:
@@ -79,6 +89,8 @@ def load(
 
     Errors: `InputError`, one line for each thing that is wrong.
     """
+    from .parsing import parse
+
     return parse(with_settings(tables_of(name_or_file, read_input), settings))
 
 

@@ -19,6 +19,8 @@ from .motions import DriftTable, MobilityTable
 from .run import ProblemTable, RunFile
 from .starts import StartTable
 
+__all__ = ["KINDS", "TABLES", "Key", "keys_of", "same_keys", "table_at", "tables_of"]
+
 
 @dataclass(frozen=True)
 class Key:
@@ -29,7 +31,9 @@ class Key:
     other_names: tuple[str, ...]
     """Further names of the same key."""
     field: FieldInfo
-    """pydantic's field: type, default, unit and description."""
+    """pydantic's field: type, default and unit."""
+    attribute: str
+    """The name of the field in Python."""
 
 
 def keys_of(table: type[Any]) -> dict[str, Key]:
@@ -42,7 +46,7 @@ def keys_of(table: type[Any]) -> dict[str, Key]:
 def _key(name: str, field: FieldInfo) -> Key:
     alias = field.validation_alias
     names = [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [name]
-    return Key(names[0], tuple(names[1:]), field)
+    return Key(names[0], tuple(names[1:]), field, name)
 
 
 def tables_of(union: Any) -> dict[str, type[Any]]:

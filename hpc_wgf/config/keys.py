@@ -106,7 +106,7 @@ def _table(place: str, table: type[Any]) -> DescribedTable:
             default=properties[name].get("default"),
             required=name in required,
             unit=_unit(properties[name]),
-            description=" ".join((key.field.description or "").split()),
+            description=" ".join(properties[name].get("description", "").split()),
         )
         for name, key in keys_of(table).items()
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ..output import Output
+from .docstrings import field_docstrings
 from .index import TABLES, keys_of, tables_of
 from .methods import METHODS
 from .run import RunFile
@@ -32,6 +33,9 @@ def json_schema() -> Schema:
     """
     schema: Schema = _plain(RunFile.model_json_schema(mode="validation"))
     tables: dict[str, Schema] = schema["$defs"]
+    _describe(schema, RunFile)
+    for table in TABLES.values():
+        _describe(tables[table.__name__], table)
     options: list[type[Any]] = [*METHODS.values(), Output]
     for table in options:
         _only_keys(tables[table.__name__], table)
@@ -53,6 +57,7 @@ def table_schema(table: type[Any]) -> Schema:
     """The JSON schema of one table without references; tables inside it appear as plain objects."""
     schema = _plain(TypeAdapter(table).json_schema(mode="validation"))
     definitions = schema.pop("$defs", {})
+    _describe(schema, table)
     _only_keys(schema, table)
     names = {each.__name__ for each in TABLES.values()} | {RunFile.__name__}
     looked_up = {
@@ -60,6 +65,14 @@ def table_schema(table: type[Any]) -> Schema:
     }
     resolved: Schema = _resolved(schema, looked_up)
     return resolved
+
+
+def _describe(schema: Schema, table: type[Any]) -> None:
+    """Add what the source of a table says of its fields."""
+    texts = field_docstrings(table)
+    for name, key in keys_of(table).items():
+        if key.attribute in texts:
+            schema["properties"][name].setdefault("description", texts[key.attribute])
 
 
 def _only_keys(schema: Schema, table: type[Any]) -> None:

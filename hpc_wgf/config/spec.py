@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
 from .catalogue import load
-from .default_map import default_tables
+from .default_maps import default_tables
 from .imports import imported_by
 from .maps import MapTable, build_map, check_size
 from .parsing import parse

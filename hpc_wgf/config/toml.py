@@ -10,8 +10,6 @@ from typing import Any
 
 from ..errors import InputError
 from ..fields import shown
-from .index import same_keys
-from .methods import DEFAULT_METHOD, METHODS
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def with_first_names(tables: Mapping[str, Any]) -> dict[str, Any]:
     method = tables.get("method")
     if not isinstance(method, Mapping):
         return dict(tables)
-    first = same_keys()
+    first = _same_keys()
     named: dict[str, Any] = {}
     for key, value in method.items():
         name = first.get(str(key), str(key))
@@ -100,11 +98,17 @@ def with_first_names(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {**tables, "method": named}
 
 
+def _same_keys() -> dict[str, str]:
+    from .index import same_keys  # All tables are made for it, which reading TOML alone needs not.
+
+    return same_keys()
+
+
 def first_name(key: str) -> str:
     """A dotted key by the first names of options: "method.step" for "method.step_size"."""
     parts = [part.strip() for part in key.split(".")]
     if len(parts) == 2 and parts[0] == "method":
-        parts[1] = same_keys().get(parts[1], parts[1])
+        parts[1] = _same_keys().get(parts[1], parts[1])
     return ".".join(parts)
 
 
@@ -174,7 +178,7 @@ def with_settings(tables: Mapping[str, Any], settings: Sequence[str]) -> dict[st
         if not equals or not all((*path, last)) or len(path) > _DEEPEST:
             raise InputError(f"--set {shown(setting)} is not of the form a.b=value")
         if path == ["method"]:
-            last = same_keys().get(last, last)
+            last = _same_keys().get(last, last)
         place: Any = result
         for name in path:
             place = _enter(place, name, setting)
@@ -192,6 +196,8 @@ def _is_kind(setting: str) -> bool:
 
 def _begin_anew(method: Any, kind: Any) -> None:
     """Take from the table of a method, if it is of another kind, what is not of all."""
+    from .methods import DEFAULT_METHOD
+
     if isinstance(method, dict) and method.get("kind", DEFAULT_METHOD) != kind:
         kept = _OF_ALL_METHODS
         if "tolerance" in method and not _holds_tolerance(kind):
@@ -201,6 +207,8 @@ def _begin_anew(method: Any, kind: Any) -> None:
 
 
 def _holds_tolerance(kind: Any) -> bool:
+    from .methods import METHODS
+
     known = METHODS.get(kind) if isinstance(kind, str) else None
     return known is None or "tolerance" in known.__dataclass_fields__
 

@@ -1,4 +1,5 @@
-"""The samples of the next step, drawn by a thread while a GPU computes the present one."""
+"""The samples of the next step, drawn by a thread while a GPU or another core computes the present
+one."""
 
 from __future__ import annotations
 
@@ -8,15 +9,22 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
+from ..parallel import is_core_idle
 from ..problems import Barenblatt, Box, Density, Gaussian, Mixture, Paraboloid, Product, SampleStart
 from ..problems.wrapped import Wrapped
 
 _PLAIN = (Gaussian, Box, Paraboloid, Barenblatt, SampleStart)
 
 
-def are_drawn_ahead(device: torch.device) -> bool:
-    """Whether it pays: where the host idles, as a GPU computes. On a CPU it would take the core."""
-    return device.type == "cuda"
+# Coordinates of a draw on a CPU: from about as many seconds on as handing it to a thread costs, and
+# up to 128 MiB, which plans need not count.
+_ON_CPUS = range(1 << 17, (1 << 24) + 1)
+
+
+def are_drawn_ahead(device: torch.device, coordinates: int) -> bool:
+    """Whether it pays for samples of so many `coordinates`: where the host idles, as a GPU
+    computes, or a core of it, as there are fewer ranks on this node than cores."""
+    return device.type == "cuda" or (coordinates in _ON_CPUS and is_core_idle())
 
 
 def may_be_drawn_aside(density: Density) -> bool:
@@ -35,7 +43,7 @@ def may_be_drawn_aside(density: Density) -> bool:
 class DrawnAhead:
     """Draws that have begun and will be asked for, at most one of every kind.
 
-    They end in pinned memory, from which a stream of its own copies them to the GPU while the
+    For a GPU they end in pinned memory, from which a stream of its own copies them there while the
     kernels before them still run. A draw is a function of what it is asked for alone: whether it
     was made ahead shows in no bit."""
 
@@ -54,10 +62,11 @@ class DrawnAhead:
         if begun is not None and begun.key == key:
             return
         self.close(kind)
-        # Allocated by this thread, as its CUDA graphs are captured while others run.
-        pin = self._device.type == "cuda" and torch.cuda.is_available()
-        into = [torch.empty(shape, dtype=self._dtype, pin_memory=pin) for shape in shapes]
-        self._begun[kind] = _Draw(key, into, draw)
+        into = None
+        if self._device.type == "cuda" and torch.cuda.is_available():
+            # Allocated by this thread, as its CUDA graphs are captured while others run.
+            into = [torch.empty(shape, dtype=self._dtype, pin_memory=True) for shape in shapes]
+        self._begun[kind] = _Draw(key, into, draw, self._dtype)
 
     def take(self, kind: Hashable, key: Hashable) -> list[Tensor] | None:
         """The draw on the device; None where it has not begun. Errors: those of drawing."""
@@ -92,19 +101,25 @@ class _Draw(threading.Thread):
     """One draw."""
 
     def __init__(
-        self, key: Hashable, into: Sequence[Tensor], draw: Callable[[], Sequence[Tensor]]
-    ) -> None:
+        self, key: Hashable, into: Sequence[Tensor] | None,
+        draw: Callable[[], Sequence[Tensor]], dtype: torch.dtype,
+    ) -> None:  # fmt: skip
         super().__init__(name="hpc-wgf draws ahead")
         self.key = key
-        self._into, self._draw = into, draw
+        self._into, self._draw, self._dtype = into, draw, dtype
+        self._drawn: Sequence[Tensor] = []
         self._error: BaseException | None = None
         self.start()
 
     def run(self) -> None:
         try:
             with torch.no_grad():  # It holds for a thread.
-                for there, z in zip(self._into, self._draw(), strict=True):
-                    there.copy_(z)
+                drawn = self._draw()
+                if self._into is None:
+                    self._drawn = [z.to(self._dtype) for z in drawn]
+                else:
+                    pairs = zip(self._into, drawn, strict=True)
+                    self._drawn = [there.copy_(z) for there, z in pairs]
         except BaseException as error:
             self._error = error
 
@@ -112,4 +127,4 @@ class _Draw(threading.Thread):
         self.join()
         if self._error is not None:
             raise self._error
-        return self._into
+        return self._drawn

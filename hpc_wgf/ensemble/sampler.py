@@ -14,8 +14,17 @@ from ..choices import Sampling, Stream
 from ..cloud import Cloud
 from ..errors import InputError
 from ..parallel import Communicator, LocalCommunicator, RandomStream, SampleBlocks
-from ..problems import Density, SampleStart, as_carried, cloud_of, inverse_transform, origin_of
+from ..problems import (
+    Density,
+    SampleStart,
+    as_carried,
+    cloud_of,
+    evaluated,
+    inverse_transform,
+    origin_of,
+)
 from .ahead import DrawnAhead, are_drawn_ahead, may_be_drawn_aside
+from .drawn import drawn
 from .ensemble import Ensemble
 from .numbered import NumberedSamples
 from .sobol import MOST_UNIFORMS, sobol_points
@@ -97,10 +106,9 @@ class Sampler:
         wanted = (self._origin, proposal) if stream is Stream.PHILOX else (None, None)
         self._numbered, self._numbered_proposal = map(numbered, wanted)
         aside = may_be_drawn_aside(source) and self._numbered is None
-        ahead = are_drawn_ahead(communicator.device) and aside
         # A stored map carries samples in float64.
         precision = dtype if as_carried(start) is None else torch.float64
-        self._ahead = DrawnAhead(communicator.device, precision) if ahead else None
+        self._ahead = DrawnAhead(communicator.device, precision) if aside else None
         self._known: dict[tuple[SampleBlocks, int], Parts] = {}
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
@@ -156,8 +164,10 @@ class Sampler:
         """Begin to draw what `draw` will be asked for next of this stream, where that pays."""
         if self._ahead is None:
             return
-        rank = self._communicator.rank
+        rank, device = self._communicator.rank, self._communicator.device
         mine, sizes = parts[rank], _sizes(blocks, parts)[rank]
+        if not are_drawn_ahead(device, sum(sizes) * self._start.dimension):
+            return
         self._ahead.begin(
             stream, (blocks, tuple(mine), step, place),
             [(size, self._start.dimension) for size in sizes],
@@ -175,13 +185,21 @@ class Sampler:
     ) -> list[Tensor]:  # fmt: skip
         """The samples in every chunk of this rank, (n_chunk, d) each, in float64 on the CPU, or on
         the device that has drawn them."""
+        begin = step * blocks.total if place is None else place
+        source, numbered = self._origin, self._numbered
+        if stream in _RUN and self.proposal is not None:
+            source, numbered = self.proposal, self._numbered_proposal
         if self._inverse is not None and stream in _RUN:
             span = blocks.span(range(mine[0].start, mine[-1].stop))
             key = (self._seed, int(stream), step)
             z = self._inverse.samples(sobol_points(span, self._inverse.uniforms, key=key))
             return list(z.split([span.stop - span.start for span in map(blocks.span, mine)]))
-        begin = step * blocks.total if place is None else place
-        return [self._drawn(blocks, part, stream, step, begin) for part in mine]
+        if isinstance(source, SampleStart):
+            own = partial(source.ordered, seed=self._seed, stream=stream, place=begin)
+            return [own(blocks.span(part), blocks.total) for part in mine]
+        if numbered is not None:
+            return [numbered.of_blocks(blocks, part, stream, step) for part in mine]
+        return drawn(source, blocks, mine, seed=self._seed, stream=stream, step=step)
 
     def evaluation(self, blocks: SampleBlocks, pieces: int) -> Evaluation:
         """The evaluation sample in `blocks`, cut into at least `pieces` pieces."""
@@ -198,19 +216,6 @@ class Sampler:
         number = max(1, min(blocks.count, count // blocks.size))
         return alone.draw(blocks, [[range(number)]], RandomStream.EVALUATION)
 
-    def _drawn(
-        self, blocks: SampleBlocks, part: range, stream: RandomStream, step: int, place: int
-    ) -> Tensor:
-        source, numbered = self._origin, self._numbered
-        if stream in _RUN and self.proposal is not None:
-            source, numbered = self.proposal, self._numbered_proposal
-        if isinstance(source, SampleStart):
-            span = blocks.span(part)
-            return source.ordered(span, blocks.total, seed=self._seed, stream=stream, place=place)
-        if numbered is not None:
-            return numbered.of_blocks(blocks, part, stream, step)
-        return blocks.draw(source.sample, part, seed=self._seed, stream=stream, step=step)
-
     def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:
         if as_carried(self._start) is not None and not (weighted and self.proposal is not None):
             cloud = cloud_of(self._start, z.to(self._communicator.device))
@@ -221,10 +226,10 @@ class Sampler:
                 positive=cloud.positive,
             )
         z = z.to(device=self._communicator.device, dtype=self._dtype)
-        log_density, log_weight = self._start.log_density(z), None
+        (log_density, score), log_weight = evaluated(self._start, z), None
         if weighted and self.proposal is not None:
             log_weight = log_density - self.proposal.log_density(z)
-        return Cloud(z, log_density, self._start.score(z), log_weight=log_weight)
+        return Cloud(z, log_density, score, log_weight=log_weight)
 
 
 def _sizes(blocks: SampleBlocks, parts: Parts) -> list[list[int]]:

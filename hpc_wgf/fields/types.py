@@ -11,18 +11,21 @@ from pydantic import BeforeValidator, ConfigDict, GetJsonSchemaHandler, Strict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+__all__ = ["OPTIONS", "Flag", "Matrix", "Number", "Unit", "Vector", "Whole", "unexpected"]
+
 OPTIONS = ConfigDict(
+    # Only the whole of a run file is ever checked, and what Python makes: tables alone are not.
+    defer_build=True,
     extra="forbid",
     allow_inf_nan=False,
-    use_attribute_docstrings=True,
     validate_by_name=True,
     validate_by_alias=True,
     serialize_by_alias=True,
 )
 """pydantic's settings for every table of run files and every class of options.
 
-Unknown keys and numbers that are not finite are errors; the string literal under a field is its
-description.
+Unknown keys and numbers that are not finite are errors. The string literal under a field is its
+description, which is read only where it is shown (`config.docstrings`).
 """
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import ErrorDetails
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "int_type": lambda c: "a whole number",

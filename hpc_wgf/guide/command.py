@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markdown import Markdown
-from rich.table import Table
 
 from ..streams import output_console
 from .pages import NAMES, page, summary_line, without_comments
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def guide_command(
@@ -24,6 +25,8 @@ def guide_command(
         return
     text = without_comments(page(name))
     if console.is_terminal:
+        from rich.markdown import Markdown
+
         console.print(Markdown(text))
     else:
         print(text, end="")
@@ -31,6 +34,8 @@ def guide_command(
 
 def _contents() -> Table:
     """One line a page."""
+    from rich.table import Table
+
     table = Table("page", "", box=None, header_style="bold", pad_edge=False)
     for name in NAMES:
         table.add_row(name, summary_line(name))

@@ -7,7 +7,6 @@ import re
 from importlib.resources import files
 
 from ..errors import InputError
-from .keys import keys_of_run_files
 
 NAMES = (
     "tutorial", "method", "maps", "run-file", "accuracy", "performance", "cluster", "planning",
@@ -24,17 +23,27 @@ def page(name: str) -> str:
 
     Errors: `InputError` with the nearest known name where there is no such page.
     """
+    return _KEYS.sub(lambda _: _keys(), _text(name))
+
+
+def _text(name: str) -> str:
+    """A page without the keys of run files. Errors: as `page`."""
     if name not in NAMES:
         nearest = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         raise InputError(f"there is no page {name!r}: {hint}Pages: {', '.join(NAMES)}")
-    text = (files("hpc_wgf") / "guide" / f"{name}.md").read_text(encoding="utf-8")
-    return _KEYS.sub(lambda _: keys_of_run_files(), text)
+    return (files("hpc_wgf") / "guide" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def _keys() -> str:
+    from .keys import keys_of_run_files  # All tables are made for it.
+
+    return keys_of_run_files()
 
 
 def summary_line(name: str) -> str:
     """What a page is about, from its title "# NAME — summary"."""
-    return page(name).partition("\n")[0].partition(" — ")[2]
+    return _text(name).partition("\n")[0].partition(" — ")[2]
 
 
 def without_comments(markdown: str) -> str:

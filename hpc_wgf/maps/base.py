@@ -192,13 +192,13 @@ class PushForward(nn.Module, ABC):
 
         Errors: `InputError` for another length.
         """
-        if v.numel() != self.parameter_count():
-            raise InputError(
-                f"a parameter vector of length {v.numel()} for a map with "
-                f"{self.parameter_count()} parameters"
-            )
         parameters = list(self.parameters())
-        parts = v.split([parameter.numel() for parameter in parameters])
+        counts = [parameter.numel() for parameter in parameters]
+        if v.numel() != sum(counts):
+            raise InputError(
+                f"a parameter vector of length {v.numel()} for a map with {sum(counts)} parameters"
+            )
+        parts = v.split_with_sizes(counts)
         return (part.view_as(parameter) for part, parameter in zip(parts, parameters, strict=True))
 
 

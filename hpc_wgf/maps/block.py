@@ -135,7 +135,7 @@ class _BlockChunk:
     def __init__(self, shared: _BlockLinearizer, storage: Tensor) -> None:
         (h, d), n = shared.W.shape, storage.shape[1]
         self.shared = shared
-        self.input, self.a = storage.split([d + 1, h])
+        self.input, self.a = storage.split_with_sizes([d + 1, h])
         self.change = shared.shared_buffer(0, h, n)
         self.out, self.back = shared.buffer("out", d, n), shared.buffer("back", d, n)
 

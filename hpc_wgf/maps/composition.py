@@ -91,6 +91,7 @@ class _ChainLinearizer(Linearizer):
     def __init__(self, maps: Sequence[PushForward], workspace: Workspace) -> None:
         self.parts = [map.linearizer(workspace) for map in maps]
         self.counts = [map.parameter_count() for map in maps]
+        self._lengths = [sum(part.sizes) for part in self.parts]
         self.capturable = all(part.capturable for part in self.parts)
         super().__init__(
             maps[0].dimension,
@@ -106,12 +107,12 @@ class _ChainLinearizer(Linearizer):
         return sum(part.bytes_per_sample for part in self.parts)
 
     def chunk(self, storage: Tensor) -> Chunk:
-        rows = storage.split([part.rows for part in self.parts])
+        rows = storage.split_with_sizes([part.rows for part in self.parts])
         pairs = zip(self.parts, rows, strict=True)
         return _ChainChunk(self, [part.chunk(own) for part, own in pairs])
 
     def direction(self, v: Tensor) -> Matrices:
-        pairs = zip(self.parts, v.split(self.counts), strict=True)
+        pairs = zip(self.parts, v.split_with_sizes(self.counts), strict=True)
         return [matrix for part, own in pairs for matrix in part.direction(own)]
 
     def matrices(self, packed: Tensor) -> Matrices:
@@ -123,7 +124,7 @@ class _ChainLinearizer(Linearizer):
         return torch.cat([part.unpacked(own) for part, own in pairs])
 
     def _pieces(self, packed: Tensor) -> Sequence[Tensor]:
-        return packed.split([sum(part.sizes) for part in self.parts])
+        return packed.split_with_sizes(self._lengths)
 
 
 class _ChainChunk:

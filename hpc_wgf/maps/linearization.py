@@ -147,7 +147,7 @@ class Linearizer(ABC):
         """
         return [
             part.view(h, k) if h <= k else part.view(k, h).T
-            for part, (h, k) in zip(packed.split(self.sizes), self.shapes, strict=True)
+            for part, (h, k) in zip(packed.split_with_sizes(self.sizes), self.shapes, strict=True)
         ]
 
     def unpacked(self, packed: Tensor) -> Tensor:

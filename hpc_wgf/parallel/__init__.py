@@ -2,7 +2,9 @@
 
 from .blocks import RandomStream, SampleBlocks, affordable, samples_to_check
 from .communicator import Communicator, LocalCommunicator, agreed
+from .cores import is_core_idle
 from .environment import communicator_from_environment
+from .generators import generators
 from .gpus import Resource, in_words, one_thread
 from .launcher import Launcher, Place, find_place
 from .mpi import MPICommunicator
@@ -30,7 +32,9 @@ __all__ = [
     "communicator_from_environment",
     "distributed",
     "find_place",
+    "generators",
     "in_words",
+    "is_core_idle",
     "one_thread",
     "samples_to_check",
     "status_of_stop",

@@ -1,6 +1,7 @@
 """What is solved: energies, start densities and exact solutions, and the run files of named
 problems (in the folder catalogue)."""
 
+from .blockwise import block_draw, evaluated, fill, is_blockwise
 from .carried import CarriedDensity, as_carried, cloud_of, origin_of
 from .characteristics import CharacteristicFlow
 from .compact import Barenblatt, Box, Paraboloid
@@ -129,11 +130,15 @@ __all__ = [
     "Walls",
     "Wrapped",
     "as_carried",
+    "block_draw",
     "cloud_of",
     "components_of",
+    "evaluated",
     "exact_map",
+    "fill",
     "find_modes",
     "inverse_transform",
+    "is_blockwise",
     "is_known",
     "is_separable",
     "jump_of",

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 from torch import Tensor
 
 from ..cloud import Cloud
+from .blockwise import evaluated
 from .densities import Density
 
 
@@ -38,5 +39,5 @@ def cloud_of(density: Density, z: Tensor) -> Cloud:
     """Samples of a density with its logarithm and score, made of samples z of `origin_of` it,
     (n, d)."""
     origin, carried = origin_of(density), as_carried(density)
-    cloud = Cloud(z, origin.log_density(z), origin.score(z))
+    cloud = Cloud(z, *evaluated(origin, z))
     return cloud if carried is None else carried.carry(cloud)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..constants import beside
 from ..errors import InputError
+from .blockwise import BlockDraw, Evaluated, one_block
 from .descriptions import written
 from .matrices import VectorLike, centred, vector
 
@@ -54,10 +55,22 @@ class Paraboloid:
         )
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        direction = random.standard_normal((count, self.dimension))
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        square = random.beta(self.dimension / 2, self.exponent + 1, (count, 1))
-        return self.centre + torch.from_numpy(self.radius * np.sqrt(square) * direction)
+        return one_block(self, random, count)
+
+    def block_draw(self, out: Tensor) -> BlockDraw:
+        points, radii = out.numpy(), np.empty((*out.shape[:2], 1))
+        a, b, count = self.dimension / 2, self.exponent + 1, radii.shape[1:]
+
+        def take(random: np.random.Generator, block: int) -> None:
+            random.standard_normal(out=points[block])
+            radii[block] = random.beta(a, b, count)
+
+        def finish() -> None:
+            np.divide(points, np.linalg.norm(points, axis=2, keepdims=True), out=points)
+            np.multiply(np.sqrt(radii, out=radii), self.radius, out=radii)
+            out.mul_(torch.from_numpy(radii)).add_(self.centre)
+
+        return BlockDraw(take, finish)
 
     def _factor(self, z: Tensor) -> Tensor:
         """u = 1 − |z−z₀|²/R², (n,), at least its rounding error near the edge and 0 outside."""
@@ -71,6 +84,14 @@ class Paraboloid:
         u = self._factor(z)[:, None]
         slope = -2 * self.exponent * centred(z, self.centre) / (self.radius**2 * u)
         return torch.where(u > 0, slope, 0.0)
+
+    def evaluated(self, z: Tensor) -> Evaluated:
+        arm = centred(z, self.centre)
+        scaled = arm / self.radius
+        u = _held(1 - scaled.mul_(scaled).sum(1), self.dimension)
+        slope = arm.mul_(-2 * self.exponent).div_((self.radius**2 * u)[:, None])
+        slope.masked_fill_(~(u > 0)[:, None], 0.0)
+        return u.log_().mul_(self.exponent).add_(self._log_norm), slope
 
     def moments(self) -> tuple[Tensor, Tensor]:
         # |z − z₀|²/R² ~ Beta(d/2, q + 1) has the mean d/(d + 2q + 2).
@@ -151,11 +172,22 @@ class Box:
         return f"Box(low={written(self.low)}, high={written(self.high)}, ramp={self.ramp})"
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        uniform = torch.from_numpy(random.random((count, self.dimension)))
-        z = self.low + (self.high - self.low) * uniform
-        if self.ramp == 0:
-            return z
-        return z + self.ramp * (torch.from_numpy(random.random((count, self.dimension))) - 0.5)
+        return one_block(self, random, count)
+
+    def block_draw(self, out: Tensor) -> BlockDraw:
+        points, ramps = out.numpy(), np.empty(out.shape if self.ramp else 0)
+
+        def take(random: np.random.Generator, block: int) -> None:
+            random.random(out=points[block])
+            if self.ramp:
+                random.random(out=ramps[block])
+
+        def finish() -> None:
+            out.mul_(self.high - self.low).add_(self.low)
+            if self.ramp:
+                out.add_(torch.from_numpy(ramps).sub_(0.5).mul_(self.ramp))
+
+        return BlockDraw(take, finish)
 
     def _height(self, z: Tensor) -> Tensor:
         """λ_j(z_j) divided by its maximum, (n, d)."""
@@ -172,7 +204,15 @@ class Box:
     def score(self, z: Tensor) -> Tensor:
         if self.ramp == 0:
             return torch.zeros_like(z)
+        return self._slope(z, self._height(z))
+
+    def evaluated(self, z: Tensor) -> Evaluated:
         height = self._height(z)
+        slope = self._slope(z, height) if self.ramp else torch.zeros_like(z)
+        return height.log_().sum(1).add_(self._log_norm), slope
+
+    def _slope(self, z: Tensor, height: Tensor) -> Tensor:
+        """∇ log λ of a box with a ramp, from `_height`, (n, d)."""
         on_ramp = (height > 0) & (height < 1)
         middle = 0.5 * (beside(self.low, z) + beside(self.high, z))
         inwards = torch.where(z.double() < middle, 1.0, -1.0).to(z.dtype)

@@ -13,6 +13,14 @@ from torch import Tensor
 from ..constants import beside, like
 from ..errors import InputError
 from ..kinds import check_kind, shown
+from .blockwise import (
+    BlockDraw,
+    Evaluated,
+    SampledDensity,
+    block_draw,
+    evaluated,
+    one_block,
+)
 from .descriptions import written
 from .matrices import (
     MatrixLike,
@@ -21,6 +29,7 @@ from .matrices import (
     cholesky,
     cholesky_inverse,
     dense,
+    diagonal_of,
     spd_matrix,
     times,
     vector,
@@ -32,24 +41,8 @@ Moments = tuple[Tensor, Tensor]
 """A mean and a covariance."""
 
 
-class Density(Protocol):
+class Density(SampledDensity, Protocol):
     """A probability density on ℝᵈ that can be sampled exactly."""
-
-    dimension: int
-    """The dimension d."""
-
-    def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        """`count` independent samples, (count, d) in float64 on the CPU. They must not be sorted,
-        as random batches of interacting particles are taken from consecutive samples."""
-        ...
-
-    def log_density(self, z: Tensor) -> Tensor:
-        """log λ(z), (n, d) → (n,)."""
-        ...
-
-    def score(self, z: Tensor) -> Tensor:
-        """∇ log λ(z), (n, d) → (n, d)."""
-        ...
 
     def jump(self) -> str | None:
         """Where the density jumps, as a sentence without full stop for error messages; None for a
@@ -98,6 +91,12 @@ def components_of(density: Density) -> Sequence[Density]:
     return density.components if isinstance(density, Mixture) else [density]
 
 
+def _without_zeros(m: Tensor) -> Tensor:
+    """A matrix as its diagonal, (d,), where it is nothing else."""
+    diagonal = diagonal_of(m, len(m)) if m.ndim == 2 else None
+    return m if diagonal is None else diagonal.clone()
+
+
 class Gaussian:
     """N(m, C): log λ(z) = −½ (z−m)ᵀ C⁻¹ (z−m) − ½ log det(2πC)."""
 
@@ -111,17 +110,31 @@ class Gaussian:
         self.covariance = spd_matrix(covariance, dimension, "the covariance of the Gaussian")
         # Small matrices are written out: samples and scores are then the same bits for all forms.
         small = dimension <= _AFFORDABLE
-        self._factor = cholesky(dense(self.covariance, dimension) if small else self.covariance)
-        self._precision = cholesky_inverse(self._factor)
-        scales = self._factor.diagonal() if self._factor.ndim == 2 else self._factor
+        factor = cholesky(dense(self.covariance, dimension) if small else self.covariance)
+        scales = factor.diagonal() if factor.ndim == 2 else factor
         log_det = 2 * float(scales.log().expand(dimension).contiguous().sum())
         self._log_norm = -0.5 * (dimension * math.log(2 * math.pi) + log_det)
+        # Products with a diagonal are the same bits without its zeros; sums of products may not be.
+        self._factor = factor if bool(self.mean.any()) else _without_zeros(factor)
+        self._precision = _without_zeros(cholesky_inverse(factor))
 
     def __repr__(self) -> str:
         return f"Gaussian(mean={written(self.mean)}, covariance={written(self.covariance)})"
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        return self.from_normal(torch.from_numpy(random.standard_normal((count, self.dimension))))
+        return one_block(self, random, count)
+
+    def block_draw(self, out: Tensor) -> BlockDraw:
+        normal = out.numpy()
+
+        def finish() -> None:
+            # Block by block, as the bits of a product may depend on the number of its rows.
+            parts = out if self._factor.ndim == 2 else [out]
+            for part in parts:
+                if (drawn := self.from_normal(part)) is not part:
+                    part.copy_(drawn)
+
+        return BlockDraw(lambda random, k: random.standard_normal(out=normal[k]), finish)
 
     def from_normal(self, normal: Tensor) -> Tensor:
         """m + L y with C = LLᵀ for standard normal y, (n, d) → (n, d), which is overwritten; on
@@ -130,6 +143,11 @@ class Gaussian:
         if factor.ndim == 2:
             return torch.addmm(mean, normal, factor.T)
         return normal.mul_(factor).add_(mean)
+
+    def evaluated(self, z: Tensor) -> Evaluated:
+        arm = centred(z, self.mean).neg_()
+        score = times(arm, self._precision)
+        return arm.mul_(score).sum(1).mul_(-0.5).add_(self._log_norm), score
 
     def log_density(self, z: Tensor) -> Tensor:
         arm = centred(z, self.mean)
@@ -178,16 +196,36 @@ class Mixture:
         return f"Mixture({self.components}, weights={self.weights.tolist()})"
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        chosen = torch.from_numpy(
-            random.choice(len(self.components), count, p=self.weights.numpy())
-        )
-        drawn = torch.stack([part.sample(random, count) for part in self.components])
-        return drawn[chosen, torch.arange(count)]
+        return one_block(self, random, count)
+
+    def block_draw(self, out: Tensor) -> BlockDraw:
+        uniform = np.empty(out.shape[:2])
+        drawn = torch.empty(len(self.components), *out.shape, dtype=torch.float64)
+        draws = [block_draw(*each) for each in zip(self.components, drawn, strict=True)]
+        edges = self.weights.cumsum(0).numpy()  # as `Generator.choice` has them
+        edges /= edges[-1]
+
+        def take(random: np.random.Generator, block: int) -> None:
+            random.random(out=uniform[block])
+            for each in draws:
+                each.take(random, block)
+
+        def finish() -> None:
+            for each in draws:
+                each.finish()
+            chosen = torch.from_numpy(edges.searchsorted(uniform, side="right"))
+            index = chosen[None, ..., None].expand(1, *out.shape)
+            torch.gather(drawn, 0, index, out=out[None])
+
+        return BlockDraw(take, finish)
+
+    def _weighted(self, logs: Sequence[Tensor]) -> Tensor:
+        """log(π_k λ_k(z)), (n, components)."""
+        joint = torch.stack(list(logs), 1)
+        return joint + like(self._log_weights, joint)
 
     def _joint(self, z: Tensor) -> Tensor:
-        """log(π_k λ_k(z)), (n, components)."""
-        logs = [part.log_density(z) for part in self.components]
-        return torch.stack(logs, 1) + like(self._log_weights, z)
+        return self._weighted([part.log_density(z) for part in self.components])
 
     def log_density(self, z: Tensor) -> Tensor:
         return torch.logsumexp(self._joint(z), 1)
@@ -197,6 +235,13 @@ class Mixture:
         shares = torch.softmax(self._joint(z), 1).nan_to_num()
         scores = torch.stack([part.score(z) for part in self.components], 1)
         return (shares[:, :, None] * scores).sum(1)
+
+    def evaluated(self, z: Tensor) -> Evaluated:
+        logs, scores = zip(*(evaluated(part, z) for part in self.components), strict=True)
+        joint = self._weighted(logs)
+        shares = torch.softmax(joint, 1).nan_to_num_()
+        weighted = torch.stack(scores, 1).mul_(shares[:, :, None])
+        return torch.logsumexp(joint, 1), weighted.sum(1)
 
     def moments(self) -> Moments | None:
         """The mean and the covariance; in more than 1000 dimensions its diagonal alone."""

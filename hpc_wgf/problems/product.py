@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .blockwise import BlockDraw, Evaluated, block_draw, evaluated, one_block
 from .densities import Density, Moments, check_part, jump_of, moments_of
 from .matrices import dense
 
@@ -34,7 +35,23 @@ class Product:
         return z.split([part.dimension for part in self.parts], 1)
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        return torch.cat([part.sample(random, count) for part in self.parts], 1)
+        return one_block(self, random, count)
+
+    def block_draw(self, out: Tensor) -> BlockDraw:
+        drawn = [torch.empty(*out.shape[:2], part.dimension, dtype=torch.float64)
+                 for part in self.parts]  # fmt: skip
+        draws = [block_draw(*each) for each in zip(self.parts, drawn, strict=True)]
+
+        def take(random: np.random.Generator, block: int) -> None:
+            for each in draws:
+                each.take(random, block)
+
+        def finish() -> None:
+            for each in draws:
+                each.finish()
+            torch.cat(drawn, 2, out=out)
+
+        return BlockDraw(take, finish)
 
     def log_density(self, z: Tensor) -> Tensor:
         pairs = zip(self.parts, self._groups(z), strict=True)
@@ -43,6 +60,11 @@ class Product:
     def score(self, z: Tensor) -> Tensor:
         pairs = zip(self.parts, self._groups(z), strict=True)
         return torch.cat([part.score(group) for part, group in pairs], 1)
+
+    def evaluated(self, z: Tensor) -> Evaluated:
+        pairs = zip(self.parts, self._groups(z), strict=True)
+        logs, scores = zip(*(evaluated(part, group) for part, group in pairs), strict=True)
+        return torch.stack(logs).sum(0), torch.cat(scores, 1)
 
     def moments(self) -> Moments | None:
         known = [moments_of(part) for part in self.parts]

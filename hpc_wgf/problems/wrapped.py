@@ -14,6 +14,7 @@ from ..constants import numbers
 from ..errors import InputError
 from ..parallel import samples_to_check
 from ..periods import Periods
+from .blockwise import BlockDraw, Evaluated, block_draw, evaluated, one_block
 from .compact import Box, Paraboloid
 from .densities import Density, Gaussian, components_of, jump_of, moments_of
 from .inverse_transform import InverseTransform, inverse_transform
@@ -80,7 +81,17 @@ class Wrapped:
         return f"Wrapped({self.density}, {self.periods})"
 
     def sample(self, random: np.random.Generator, count: int) -> Tensor:
-        return self.periods.folded(self.density.sample(random, count))
+        return one_block(self, random, count)
+
+    def block_draw(self, out: Tensor) -> BlockDraw:
+        inner = block_draw(self.density, out)
+
+        def finish() -> None:
+            inner.finish()
+            flat = out.view(-1, self.dimension)
+            flat.copy_(self.periods.folded(flat))
+
+        return BlockDraw(inner.take, finish)
 
     def inverse_transform(self) -> InverseTransform:
         """That of λ₀, whose samples are folded."""
@@ -90,13 +101,12 @@ class Wrapped:
         )
 
     def log_density(self, z: Tensor) -> Tensor:
-        return self._summed(z)[0]
+        return self.evaluated(z)[0]
 
     def score(self, z: Tensor) -> Tensor:
-        return self._summed(z)[1]
+        return self.evaluated(z)[1]
 
-    def _summed(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """log λ, (n,), and ∇ log λ, (n, d)."""
+    def evaluated(self, z: Tensor) -> Evaluated:
         z = self.periods.folded(z)  # The images are those that points of the first period meet.
         if self._factors is None:
             return _sum_of_images(self.density, self._images[0], z)
@@ -165,8 +175,8 @@ def _sum_of_images(
 ) -> tuple[Tensor, Tensor]:
     """log Σ λ₀(z + image) and its gradient."""
     points = [z + numbers(image, z) for image in images]
-    joint = torch.stack([density.log_density(there) for there in points])
+    logs, scores = zip(*(evaluated(density, there) for there in points), strict=True)
+    joint = torch.stack(logs)
     # Where all images are 0 the shares are 0/0; the score is 0 there.
     shares = torch.softmax(joint, 0).nan_to_num()
-    scores = torch.stack([density.score(there) for there in points])
-    return joint.logsumexp(0), (shares[..., None] * scores).sum(0)
+    return joint.logsumexp(0), (shares[..., None] * torch.stack(scores)).sum(0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 from .intensity import MatrixProducts
 
@@ -103,7 +103,7 @@ def traced(call: Callable[[], object]) -> Traced:
 
 def _work(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Work:
     """The work of one operation of torch."""
-    packet = function._overloadpacket
+    packet, flop_registry = function._overloadpacket, _flop_registry()
     if packet in flop_registry:
         flops = float(flop_registry[packet](*args, **kwargs, out_val=result))
         nbytes = _bytes([args, result])  # and not `out`, which is the result
@@ -116,6 +116,14 @@ def _work(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result:
     if packet in _ALLOCATIONS:
         return Work()
     return Work(moved=_bytes([args, kwargs, result]), calls=1)
+
+
+@cache
+def _flop_registry() -> Mapping[Any, Any]:
+    # It imports triton, a quarter of a second that runs which trace nothing do without.
+    from torch.utils.flop_counter import flop_registry
+
+    return flop_registry
 
 
 _aten = torch.ops.aten

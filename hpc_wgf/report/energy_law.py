@@ -123,7 +123,8 @@ class _Path:
 
     def worst(self) -> Interval:
         """See `EnergyLaw.worst`."""
-        some = np.unique(np.linspace(0, len(self.times) - 1, _POINTS).astype(int))
+        # By a set: numpy.unique imports masked arrays.
+        some = sorted(set(np.linspace(0, len(self.times) - 1, _POINTS).astype(int).tolist()))
         falls, losses, noise = (
             values[some][None, :] - values[some][:, None]
             for values in (self.fallen, self.dissipated, self.noise)

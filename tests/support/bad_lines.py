@@ -329,6 +329,7 @@ LINES: dict[str, tuple[str, str]] = {
     "guide ../x": ("'../x'", "Pages: tutorial"),
     "guide tutrial": ("'tutrial'", "did you mean 'tutorial'"),
     "bench x": ("'x'", "see `hpc-wgf bench --help`"),
+    "bench draws --case nix": ("'nix'", "choose from"),
     "bench product --case nix": ("'nix'", "choose from"),
     "bench product --samples 0": ("--samples = '0'", "expected at least 1"),
     "bench product --rounds 0": ("--rounds = '0'", "expected at least 1"),

@@ -10,7 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from hpc_wgf.bench import baselines, jko, product, rank_scaling
+import hpc_wgf as wgf
+from hpc_wgf.bench import baselines, draws, jko, product, rank_scaling
 from hpc_wgf.bench.cases import CASES, Case, assembled
 from hpc_wgf.bench.scaling import growth_exponent
 from hpc_wgf.cli import app
@@ -42,6 +43,17 @@ def bench(*arguments: object) -> list[dict]:
     done = CliRunner().invoke(app, ["bench", *map(str, arguments), "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
+
+
+def test_draws_rows(monkeypatch):
+    rows = bench("draws", "--samples", 3000, "--dimension", 2, "--rounds", 1)
+    assert [row["case"] for row in rows] == list(draws.CASES)
+    for row in rows:
+        assert row["bytes"] == 3000 * 5 * 8
+        assert row["share"] == pytest.approx((row["numbers"] + row["written"]) / row["seconds"])
+    monkeypatch.setattr(wgf.Gaussian, "evaluated", lambda self, z: (z[:, 0], z))
+    with pytest.raises(RunError, match="gaussian: samples of all blocks at once are others"):
+        draws.rows(["gaussian"], 2, 300, "float64", 1)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from unittest.mock import MagicMock, call, patch
 
@@ -11,7 +12,7 @@ import torch
 
 import hpc_wgf as wgf
 from hpc_wgf.ensemble import sampler as sampler_module
-from hpc_wgf.ensemble.ahead import DrawnAhead, may_be_drawn_aside
+from hpc_wgf.ensemble.ahead import DrawnAhead, are_drawn_ahead, may_be_drawn_aside
 from hpc_wgf.errors import InputError
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def as_beside_a_gpu(monkeypatch):
             taken.append(found is not None)
             return found
 
-    monkeypatch.setattr(sampler_module, "are_drawn_ahead", lambda device: True)
+    monkeypatch.setattr(sampler_module, "are_drawn_ahead", lambda *_: True)
     monkeypatch.setattr(sampler_module, "DrawnAhead", Counted)
     return taken
 
@@ -57,9 +58,9 @@ def solved(path, until=0.2, *, resume=False, start=None, **options):
 
 def test_a_run_has_the_same_bits_and_leaves_no_thread(tmp_path, as_beside_a_gpu):
     """Also where it is stopped and resumed between."""
-    with patch.object(sampler_module, "are_drawn_ahead", lambda device: False):
+    with patch.object(sampler_module, "are_drawn_ahead", lambda *_: False):
         expected = solved(tmp_path / "plain")
-    assert as_beside_a_gpu == []
+    assert not any(as_beside_a_gpu)
     solved(tmp_path / "parts", 0.1)
     found = solved(tmp_path / "parts", resume=True)
     assert not any("ahead" in thread.name for thread in threading.enumerate())
@@ -120,6 +121,22 @@ def test_a_stream_of_its_own_copies_what_is_pinned():
         call.stream(own), call.copy(device, non_blocking=True), call.wait(own),
         call.record(present),
     ]  # fmt: skip
+
+
+def test_a_core_draws_ahead_where_one_is_idle_and_it_pays(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", "3")):
+        monkeypatch.setenv(name, value)
+    assert are_drawn_ahead(CPU, 200_000)
+    assert not are_drawn_ahead(CPU, 2_000)
+    assert not are_drawn_ahead(CPU, 20_000_000)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert not are_drawn_ahead(CPU, 200_000)
+    assert are_drawn_ahead(torch.device("cuda"), 2_000)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert not are_drawn_ahead(CPU, 200_000)
 
 
 def test_code_of_ones_own_is_not_called_from_a_thread():
