@@ -120,6 +120,10 @@ class Preconditioning(StrEnum):
     OUTPUTS = "outputs"
     """Diagonal blocks of Ĝ, one for each output coordinate: its parameters, with those of the
     hidden units that move this coordinate most."""
+    LAYERS = "layers"
+    """Ĝ by layers: E[φφᵀ] ⊗ I of features φ that enter the outputs, as of an affine map, E[zzᵀ] ⊗
+    E[MᵀM] where other parts with M = ∇T follow, hidden units in blocks by output coordinate, and
+    what units and features have in common."""
     KRONECKER = "kronecker"
     """One Kronecker product of two small matrices for each layer."""
     NYSTROM = "nystrom"

@@ -21,6 +21,7 @@ from .block_gram import (
 )
 from .diagonal_blocks import DiagonalBlocks
 from .kronecker import kronecker_factors
+from .layered_moments import layered_gram
 from .nystrom import nystrom
 from .preconditioner import GramModel
 from .subsample import Subsample, axes_fit, layers_at
@@ -80,6 +81,8 @@ def build(sample: Subsample, kind: Preconditioning, shift: float) -> Preconditio
         return _nystrom(sample, shift)
     if kind is Preconditioning.KRONECKER:
         return _kronecker(sample)
+    if kind is Preconditioning.LAYERS:
+        return _layered_gram(sample)
     return _outputs(sample) if kind is Preconditioning.OUTPUTS else _dense(sample)
 
 
@@ -111,6 +114,13 @@ def _outputs(sample: Subsample) -> PreconditionerBuild:
         return _kronecker(sample)
     work = sum(2.0 * sample.total * len(block.index) ** 2 for block in blocks)
     return _built(blocks, probed_grams(sample, blocks), sample.total, work)
+
+
+def _layered_gram(sample: Subsample) -> PreconditionerBuild:
+    model = layered_gram(sample)
+    if model is None:
+        return _outputs(sample) if axes_fit(sample.map.dimension) else _kronecker(sample)
+    return PreconditionerBuild(model, model.operations)
 
 
 def _built(

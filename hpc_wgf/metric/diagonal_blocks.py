@@ -37,7 +37,7 @@ class DiagonalBlocks:
 
     @cached_property
     def norm(self) -> float:
-        return float(torch.stack([_norm(matrix) for matrix in self.matrices]).max())
+        return float(torch.stack([largest_eigenvalue(matrix) for matrix in self.matrices]).max())
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
         """M = L Lᵀ by Cholesky factorisation, block by block.
@@ -51,21 +51,18 @@ class DiagonalBlocks:
         inverses, indices = [], []
         for size, group in groups.items():
             stacked = torch.stack([self.matrices[k] for k in group])
-            inverses.append(_inverse_factors(stacked, shift * self._damping(size), dtype))
+            inverses.append(inverse_factors(stacked, shift * damping(size, self.rows), dtype))
             indices.append(torch.stack([self.indices[k] for k in group]))
         largest = -(-max(groups) // _STEP) * _STEP
         stored = sum(inverse.numel() for inverse in inverses)
         padded = len(self.matrices) * largest**2
         if inverses[0].is_cuda and padded <= _PADDED * stored:
             return _PaddedCholesky.of(inverses, indices, largest)
-        return _BlockCholesky(inverses, indices)
-
-    def _damping(self, size: int) -> float:
-        return 1.0 + _NOISE * (size / self.rows) ** 2
+        return BlockCholesky(inverses, indices)
 
 
 @dataclass(frozen=True)
-class _BlockCholesky:
+class BlockCholesky:
     """M⁻¹ = L⁻ᵀ L⁻¹ by the inverse factors of blocks, those of equal size stacked."""
 
     inverses: Sequence[Tensor]
@@ -104,7 +101,7 @@ class _PaddedCholesky:
 
     @classmethod
     def of(cls, inverses: Sequence[Tensor], indices: Sequence[Tensor], size: int) -> Self:
-        """`inverses`, `indices`: see `_BlockCholesky`. `size`: q."""
+        """`inverses`, `indices`: see `BlockCholesky`. `size`: q."""
         p = sum(index.numel() for index in indices)
         wider = [
             (size - index.shape[1], i, index) for i, index in zip(inverses, indices, strict=True)
@@ -130,7 +127,24 @@ class _PaddedCholesky:
         return result[:-1]
 
 
-def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
+def blocks_of(inverses: Sequence[Tensor], indices: Sequence[Tensor]) -> BlockCholesky:
+    """Blocks by their inverse factors L⁻¹, (q, q) each, and their places in θ, (q,) each."""
+    groups: dict[int, list[int]] = {}
+    for k, inverse in enumerate(inverses):
+        groups.setdefault(len(inverse), []).append(k)
+    return BlockCholesky(
+        [torch.stack([inverses[k] for k in group]) for group in groups.values()],
+        [torch.stack([indices[k] for k in group]) for group in groups.values()],
+    )
+
+
+def damping(size: int, rows: float) -> float:
+    """How many times as large a shift a block of `size` parameters takes, of a mean over so many
+    rows of J."""
+    return 1.0 + _NOISE * (size / rows) ** 2
+
+
+def inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
     """L⁻¹ of A + εI = L Lᵀ for every A of a stack, (number, q, q).
 
     It is not a number where A is not finite, which the solve then reports.
@@ -148,10 +162,11 @@ def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tens
         shifts = torch.where(failed, 10.0 * shifts, shifts)
 
 
-def _norm(matrix: Tensor) -> Tensor:
+def largest_eigenvalue(matrix: Tensor) -> Tensor:
     """The largest eigenvalue of a positive matrix by power iterations, to a few per cent, 0-d."""
     v = torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device)
     v = v + 0.1 * torch.arange(len(v), dtype=v.dtype, device=v.device).sin()
+    tiny = torch.finfo(matrix.dtype).tiny  # of a matrix that is 0
     for _ in range(12):
-        v = matrix @ (v / v.norm())
+        v = matrix @ (v / v.norm().clamp(min=tiny))
     return v.norm()

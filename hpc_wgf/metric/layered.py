@@ -1,0 +1,117 @@
+"""The factors L of Ĝ by layers (see `layered_gram`), and their products with vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .diagonal_blocks import BlockCholesky
+
+
+@dataclass(frozen=True)
+class Level:
+    """An inner layer on outputs, after the outermost has been eliminated.
+
+    With H what of its features the outermost has not, it is H ⊗ NᵀN + G ⊗ (Σ − NᵀN), G = E[zzᵀ],
+    N = E[M], Σ = E[MᵀM]: diagonal in bases X of G and H, Y of Σ and NᵀN.
+    """
+
+    columns: tuple[int, int]
+    """Its features among those of all layers."""
+    link: Tensor
+    """L₀⁻¹ E[φzᵀ], (q₀, k)."""
+    mean: Tensor
+    """N, (d, d)."""
+    inner: Tensor
+    """X⁻¹, (k, k)."""
+    outer: Tensor
+    """Y⁻¹, (d, d)."""
+    scale: Tensor
+    """One over the roots of the diagonal, (d, k)."""
+    ways: Tensor
+    """Y⁻¹ Nᵀ û of all units, (d, units)."""
+    index: Tensor
+    """Its places in θ, (d, k)."""
+
+    def to(self, dtype: torch.dtype) -> Level:
+        """The same in another precision."""
+        names = ("link", "mean", "inner", "outer", "scale", "ways")
+        return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
+
+    def lower(self, v: Tensor, y: Tensor) -> Tensor:
+        own = v[self.index] - self.mean.T @ (y @ self.link)
+        return (self.outer @ own @ self.inner.T).mul_(self.scale)
+
+    def upper(self, t: Tensor, common: Tensor | None) -> Tensor:
+        own = t[self.index]
+        if common is not None:
+            own = own - (self.ways @ common[:, slice(*self.columns)]).mul_(self.scale)
+        return self.outer.T @ (own * self.scale) @ self.inner
+
+
+@dataclass(frozen=True)
+class Units:
+    """Hidden units of equally many inputs k."""
+
+    rows: Tensor
+    """Their numbers among all units, (number,)."""
+    common: Tensor
+    """What they have in common with the layers on outputs, (number, q, k)."""
+    index: Tensor
+    """Their places in θ, (number, k)."""
+
+
+@dataclass(frozen=True)
+class Layered:
+    """M⁻¹ = L⁻ᵀ L⁻¹, L by blocks: the outermost layer, the other layers on outputs, the units."""
+
+    root: Tensor
+    """L₀⁻¹ of the outermost layer, (q₀, q₀)."""
+    index: Tensor
+    """Its places in θ, (d, q₀)."""
+    levels: Sequence[Level]
+    """The other layers on outputs."""
+    ways: Tensor
+    """û of all units, (d, units)."""
+    units: Sequence[Units]
+    """The units."""
+    blocks: BlockCholesky | None
+    """What is left over of the groups; None without units."""
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.solve_upper(self.solve_lower(v))
+
+    def solve_lower(self, v: Tensor) -> Tensor:
+        y = v[self.index] @ self.root.T
+        own = [level.lower(v, y) for level in self.levels]
+        result = torch.empty_like(v)
+        if self.blocks is not None:
+            pairs = zip(self.levels, own, strict=True)
+            seen = [self.ways.T @ y, *(level.ways.T @ (t * level.scale) for level, t in pairs)]
+            common, rest = torch.cat(seen, 1), v.clone()
+            for each in self.units:
+                rest[each.index] -= (common[each.rows][:, None] @ each.common)[:, 0]
+            result = self.blocks.solve_lower(rest)
+        result[self.index] = y
+        for level, t in zip(self.levels, own, strict=True):
+            result[level.index] = t
+        return result
+
+    def solve_upper(self, v: Tensor) -> Tensor:
+        result, y, common = torch.empty_like(v), v[self.index], None
+        if self.blocks is not None:
+            result = self.blocks.solve_upper(v)
+            features = sum(level.inner.shape[0] for level in self.levels) + len(self.root)
+            common = v.new_empty(self.ways.shape[1], features)
+            for each in self.units:
+                common[each.rows] = (result[each.index][:, None] @ each.common.mT)[:, 0]
+            y = y - self.ways @ common[:, : len(self.root)]
+        for level in self.levels:
+            own = level.upper(v, common)
+            y = y - (level.mean @ own) @ level.link.T
+            result[level.index] = own
+        result[self.index] = y @ self.root
+        return result
