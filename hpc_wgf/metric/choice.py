@@ -82,7 +82,7 @@ def build(sample: Subsample, kind: Preconditioning, shift: float) -> Preconditio
     if kind is Preconditioning.KRONECKER:
         return _kronecker(sample)
     if kind is Preconditioning.LAYERS:
-        return _layered_gram(sample)
+        return _layered_gram(sample, shift)
     return _outputs(sample) if kind is Preconditioning.OUTPUTS else _dense(sample)
 
 
@@ -116,8 +116,8 @@ def _outputs(sample: Subsample) -> PreconditionerBuild:
     return _built(blocks, probed_grams(sample, blocks), sample.total, work)
 
 
-def _layered_gram(sample: Subsample) -> PreconditionerBuild:
-    model = layered_gram(sample)
+def _layered_gram(sample: Subsample, shift: float) -> PreconditionerBuild:
+    model = layered_gram(sample, shift)
     if model is None:
         return _outputs(sample) if axes_fit(sample.map.dimension) else _kronecker(sample)
     return PreconditionerBuild(model, model.operations)

@@ -80,6 +80,10 @@ class Layered:
     """The units."""
     blocks: BlockCholesky | None
     """What is left over of the groups; None without units."""
+    weak: Tensor
+    """The places in θ of weights that hardly move a sample."""
+    root_of_shift: Tensor
+    """√ε, 0-d, which is L there."""
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.solve_upper(self.solve_lower(v))
@@ -96,6 +100,7 @@ class Layered:
                 rest[each.index] -= (common[each.rows][:, None] @ each.common)[:, 0]
             result = self.blocks.solve_lower(rest)
         result[self.index] = y
+        result[self.weak] = v[self.weak] / self.root_of_shift
         for level, t in zip(self.levels, own, strict=True):
             result[level.index] = t
         return result
@@ -114,4 +119,5 @@ class Layered:
             y = y - (level.mean @ own) @ level.link.T
             result[level.index] = own
         result[self.index] = y @ self.root
+        result[self.weak] = v[self.weak] / self.root_of_shift
         return result

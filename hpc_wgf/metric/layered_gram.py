@@ -62,6 +62,8 @@ class LayeredGram:
     """The others."""
     groups: Sequence[UnitGroup]
     """The hidden units."""
+    weak: Tensor
+    """The places in θ of the weights of all other units, which hardly move a sample."""
     rows: int
     """m, the samples of the moments."""
 
@@ -108,7 +110,8 @@ class LayeredGram:
         ways = torch.cat([root.new_empty(len(self.index), 0), *(g.ways for g in self.groups)], 1)
         return Layered(
             root.to(dtype), self.index, [level.to(dtype) for level in levels], ways.to(dtype),
-            self._units([common.to(dtype) for common, _ in parts], starts), blocks,
+            self._units([common.to(dtype) for common, _ in parts], starts), blocks, self.weak,
+            root.new_tensor(max(shift, 1e-15 * self.norm)).sqrt().to(dtype),
         )  # fmt: skip
 
     def _units(self, common: Sequence[Tensor], starts: Sequence[int]) -> list[Units]:

@@ -19,13 +19,15 @@ from torch import Tensor
 
 from ..maps import ParameterLayer
 from .block_gram import Block, blocks_by_output, cut
+from .diagonal_blocks import largest_eigenvalue
 from .layered_gram import InnerLayer, LayeredGram, UnitGroup
 from .subsample import Subsample, layers_at
 
-_LOOKS = 1 << 17  # rows of J that tell the means of M and b; more samples than 256 are not needed
+_LOOKS = 1 << 15  # rows of J that tell the means of M and b, of 256 samples at most
 _GROUP = 2048  # parameters of a group of units, as in `choice`
 _TOGETHER = 1 << 24  # numbers of moments that are summed at a time, 128 MiB
 _MOST = 1 << 27  # numbers of all moments, 1 GiB
+_WEAK = 0.1  # of ε: units that move the samples less are as good as none
 _ONE_WAY = 0.25  # of E|b|² that E[b] has at least where it gives the direction
 
 
@@ -49,9 +51,10 @@ def roles_of(layers: Sequence[ParameterLayer]) -> Roles | None:
     return Roles(outputs[-1], outputs[:-1], hidden)
 
 
-def layered_gram(sample: Subsample) -> LayeredGram | None:
+def layered_gram(sample: Subsample, shift: float) -> LayeredGram | None:
     """Ĝ of the layers over the subsample of all ranks; None where it does not fit the map, as for
-    a matrix of mobility, or would be too large. Collective, decided alike on all ranks."""
+    a matrix of mobility, or would be too large. `shift`: ε/‖Ĝ‖ for which it is to serve.
+    Collective, decided alike on all ranks."""
     layers = layers_at(sample.map)
     roles = roles_of(layers)
     if roles is None:
@@ -60,18 +63,22 @@ def layered_gram(sample: Subsample) -> LayeredGram | None:
     if looked is None:
         return None
     hidden = [layers[k] for k in roles.hidden]
+    found = _Features.of(sample, layers, roles, looked)
+    strong = found.stronger(_WEAK * shift)
     blocks = [
         part
         for block in blocks_by_output(hidden, looked.energies)
-        for part in cut(block, hidden, _GROUP)
+        for part in cut(block, hidden, strong, _GROUP)
     ]
-    q = sum(layers[k].index.shape[1] for k in (roles.outer, *roles.inner))
-    sizes = [len(block.index) * (len(block.index) + q) for block in blocks]
-    if sum(sizes) > _MOST:
+    q = len(found.gram)
+    if sum(len(block.index) * (len(block.index) + q) for block in blocks) > _MOST:
         return None
-    gram, inner, squares = _features(sample, layers, roles, looked)
-    groups = _groups(sample, roles, hidden, blocks, looked.ways, squares, q)
-    return LayeredGram(gram, layers[roles.outer].index, inner, groups, sample.total)
+    groups = _groups(sample, roles, hidden, blocks, looked.ways, found.squares, q)
+    weak = [layer.index[~own].reshape(-1) for layer, own in zip(hidden, strong, strict=True)]
+    rest = torch.cat([layers[roles.outer].index.new_empty(0), *weak])
+    return LayeredGram(
+        found.gram, layers[roles.outer].index, found.inner, groups, rest, sample.total
+    )
 
 
 @dataclass(frozen=True)
@@ -125,36 +132,61 @@ def _way(mean: Tensor, energy: Tensor) -> Tensor:
     return torch.where(one & (length > 0), mean / length, axis)
 
 
-def _features(
-    sample: Subsample, layers: Sequence[ParameterLayer], roles: Roles, looked: _Looked
-) -> tuple[Tensor, list[InnerLayer], list[Tensor]]:
-    """E[φφᵀ] of the layers on outputs, the outermost first, (q, q); the inner ones; E|b|² of the
-    units of every hidden layer, (h,). Collective."""
-    on_outputs = (roles.outer, *roles.inner)
-    q = sum(layers[k].index.shape[1] for k in on_outputs)
-    d = sample.map.dimension
-    shapes = [[q, q], *[[d, d]] * len(roles.inner)]
-    shapes += [[layers[k].index.shape[0]] for k in roles.hidden]
+@dataclass(frozen=True)
+class _Features:
+    """Means over the whole subsample, along a random direction at each sample."""
 
-    def add(totals: list[Tensor], chunk: list[ParameterLayer]) -> None:
-        probe = chunk[roles.outer].sensitivity[:, 0].double()  # √w s, s ∈ {±1}ᵈ
-        root = probe[:, :1].abs()
-        phi = torch.cat([chunk[k].input for k in on_outputs], 1).double() * root
-        parts = [phi.T @ phi]
-        for k, mean in zip(roles.inner, looked.inner, strict=True):
-            rest = chunk[k].sensitivity[:, 0].double() - probe @ mean
-            parts.append(rest.T @ rest)
-        parts += [chunk[k].sensitivity[:, 0].double().square().sum(0) for k in roles.hidden]
-        for total, part in zip(totals, parts, strict=True):
-            total += part
+    gram: Tensor
+    """E[φφᵀ] of the layers on outputs, the outermost first, (q, q)."""
+    inner: Sequence[InnerLayer]
+    """All but the outermost."""
+    squares: Sequence[Tensor]
+    """E|b|² of the units of every hidden layer, (h,)."""
+    inputs: Sequence[Tensor]
+    """E[aaᵀ] of their inputs, (k, k)."""
 
-    gram, *rest = sample.means(add, shapes, probes=1)
-    spread, squares = rest[: len(roles.inner)], rest[len(roles.inner) :]
-    inner = [
-        InnerLayer(mean, mean.T @ mean + more, layers[k].index)
-        for k, mean, more in zip(roles.inner, looked.inner, spread, strict=True)
-    ]
-    return gram, inner, squares
+    @classmethod
+    def of(
+        cls, sample: Subsample, layers: Sequence[ParameterLayer], roles: Roles, looked: _Looked
+    ) -> _Features:
+        """Collective."""
+        on_outputs = (roles.outer, *roles.inner)
+        q = sum(layers[k].index.shape[1] for k in on_outputs)
+        d = sample.map.dimension
+        sizes = [layers[k].index.shape for k in roles.hidden]
+        shapes = [[q, q], *[[d, d]] * len(roles.inner), *([h] for h, _ in sizes)]
+        shapes += [[k, k] for _, k in sizes]
+
+        def add(totals: list[Tensor], chunk: list[ParameterLayer]) -> None:
+            probe = chunk[roles.outer].sensitivity[:, 0].double()  # √w s, s ∈ {±1}ᵈ
+            root = probe[:, :1].abs()
+            phi = torch.cat([chunk[k].input for k in on_outputs], 1).double() * root
+            parts = [phi.T @ phi]
+            for k, mean in zip(roles.inner, looked.inner, strict=True):
+                rest = chunk[k].sensitivity[:, 0].double() - probe @ mean
+                parts.append(rest.T @ rest)
+            hidden = [chunk[k] for k in roles.hidden]
+            parts += [layer.sensitivity[:, 0].double().square().sum(0) for layer in hidden]
+            inputs = [layer.input.double() * root for layer in hidden]
+            for total, part in zip(totals, parts + [a.T @ a for a in inputs], strict=True):
+                total += part
+
+        gram, *rest = sample.means(add, shapes, probes=1)
+        ends = [len(roles.inner), len(roles.hidden), len(roles.hidden)]
+        spread, squares, inputs = (
+            [rest.pop(0) for _ in range(number)] for number in ends
+        )
+        inner = [
+            InnerLayer(mean, mean.T @ mean + more, layers[k].index)
+            for k, mean, more in zip(roles.inner, looked.inner, spread, strict=True)
+        ]
+        return cls(gram, inner, squares, inputs)
+
+    def stronger(self, share: float) -> list[Tensor]:
+        """Whether units of every hidden layer move the samples by more than a share of ‖Ĝ‖, (h,)."""
+        least = share * largest_eigenvalue(self.gram)
+        pairs = zip(self.squares, self.inputs, strict=True)
+        return [square * largest_eigenvalue(inputs) > least for square, inputs in pairs]
 
 
 def _groups(
@@ -204,7 +236,7 @@ def _some_groups(
         phi = torch.cat(on_outputs, 1).double() * root
         at = [chunk[k] for k in roles.hidden]
         betas = [
-            torch.einsum("neh,eh->nh", layer.sensitivity, part).double()
+            torch.einsum("neh,eh->nh", layer.sensitivity, part.to(layer.sensitivity)).double()
             for layer, part in zip(at, parts, strict=True)
         ]
         for block, gram, cross in zip(blocks, totals[::2], totals[1::2], strict=False):
