@@ -21,7 +21,7 @@ from .block_gram import (
 )
 from .diagonal_blocks import DiagonalBlocks
 from .kronecker import kronecker_factors
-from .layered_moments import layered_gram
+from .layered_moments import layered_gram, roles_of
 from .nystrom import nystrom
 from .preconditioner import GramModel
 from .subsample import Subsample, axes_fit, layers_at
@@ -45,12 +45,14 @@ class PreconditionerBuild:
 
 def default_preconditioner(map: PushForward) -> Preconditioning:
     """The kind that `Preconditioning.AUTOMATIC` stands for, for this map in the force form."""
-    parameters, d = map.parameter_count(), map.dimension
-    if not _layered(layers_at(map)):
+    parameters, d, layers = map.parameter_count(), map.dimension, layers_at(map)
+    if not _layered(layers):
         rows = d * parameters * parameters
         return Preconditioning.DENSE if rows <= _ROWS else Preconditioning.NONE
     if parameters <= _DENSE:
         return Preconditioning.DENSE
+    if _is_shallow(layers):
+        return Preconditioning.LAYERS
     if axes_fit(d) and parameters <= d * _BLOCK / 2:
         return Preconditioning.OUTPUTS
     return Preconditioning.DENSE if parameters <= _BLOCK else Preconditioning.KRONECKER
@@ -61,12 +63,21 @@ def _layered(layers: Sequence[ParameterLayer]) -> bool:
     return any(layer.index.shape[1] > 1 for layer in layers)
 
 
-def subsample_size(map: PushForward) -> int:
+def _is_shallow(layers: Sequence[ParameterLayer]) -> bool:
+    """Whether parts of the map have a hidden layer at most, whose units then move the outputs in
+    hardly changing directions."""
+    roles = roles_of(layers)
+    return roles is not None and len(roles.hidden) <= 1 + len(roles.inner)
+
+
+def subsample_size(map: PushForward, kind: Preconditioning = Preconditioning.DENSE) -> int:
     """How many samples a subsample should have, of all ranks.
 
     They are 2000, or as many as give four rows of J (d for each sample) for each parameter of the
-    largest block.
+    largest block; by layers eight for each feature, as all outputs share these.
     """
+    if kind is Preconditioning.LAYERS:
+        return max(2000, 8 * sum(each.index.shape[1] for each in layers_at(map) if each.on_outputs))
     return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
 
 
@@ -93,7 +104,7 @@ def build_for(
     """`build` at the map's present parameters, from a subsample of the samples of an ensemble.
     `roots`: R with P⁻¹ = RᵀR, P the mobility at every chunk; None for I."""
     sample = Subsample.of(
-        map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator,
+        map, ensemble.points, ensemble.sizes, subsample_size(map, kind), ensemble.communicator,
         [chunk.weight for chunk in ensemble.chunks], roots,
     )  # fmt: skip
     return build(sample, kind, shift)

@@ -120,7 +120,9 @@ class Subsample:
         sizes = [math.prod(shape) for shape in shapes]
 
         def views(flat: Tensor) -> list[Tensor]:
-            return [part.view(*shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
+            return [
+                part.view(*shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)
+            ]
 
         def add_all(total: Tensor, layers: list[ParameterLayer]) -> None:
             add(views(total), layers)
