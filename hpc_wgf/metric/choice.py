@@ -21,7 +21,8 @@ from .block_gram import (
 )
 from .diagonal_blocks import DiagonalBlocks
 from .kronecker import kronecker_factors
-from .layered_moments import layered_gram, roles_of
+from .layer_roles import roles_of
+from .layered_moments import layered_gram, wanted_samples
 from .nystrom import nystrom
 from .preconditioner import GramModel
 from .subsample import Subsample, axes_fit, layers_at
@@ -74,10 +75,10 @@ def subsample_size(map: PushForward, kind: Preconditioning = Preconditioning.DEN
     """How many samples a subsample should have, of all ranks.
 
     They are 2000, or as many as give four rows of J (d for each sample) for each parameter of the
-    largest block; by layers eight for each feature, as all outputs share these.
+    largest block; by layers those of `wanted_samples`.
     """
     if kind is Preconditioning.LAYERS:
-        return max(2000, 8 * sum(each.index.shape[1] for each in layers_at(map) if each.on_outputs))
+        return wanted_samples(layers_at(map))
     return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
 
 

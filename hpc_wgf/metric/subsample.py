@@ -13,7 +13,8 @@ from ..maps import ParameterLayer, PushForward
 from ..matrix_field import MatrixField
 from ..parallel import Communicator, TreeBuffers
 
-_MOST_CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products.
+_CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products,
+_OF_CHUNK = 512  # and more only where they give more than so many each.
 _MOST_DIRECTIONS = 64  # In higher dimensions, so many random signs take the place of the axes.
 _ENTRIES = 1 << 22  # About so many numbers of layers are held at a time, to bound the memory.
 
@@ -60,7 +61,9 @@ class Subsample:
         where they are 1. `roots`: R of every chunk; None for I.
         """
         lengths = [length for rank in sizes for length in rank]
-        stride = max(1, len(lengths) // _MOST_CHUNKS)
+        # Their number is a power of two, for one tree of sums on any number of ranks.
+        giving = max(_CHUNKS, 1 << (-(-wanted // _OF_CHUNK) - 1).bit_length())
+        stride = max(1, len(lengths) // giving)
         per_chunk = -(-wanted // len(lengths[::stride]))
         first = sum(len(rank) for rank in sizes[: communicator.rank])
         numbered = enumerate(chunks, start=first)
