@@ -20,9 +20,9 @@ class Roles(NamedTuple):
 
 
 def roles_of(layers: Sequence[ParameterLayer]) -> Roles | None:
-    """What the layers of a map are; None where none is on the outputs of its last part."""
+    """What the layers of a map are; None where the last is not on outputs."""
     outputs = [k for k, layer in enumerate(layers) if layer.on_outputs]
-    if not outputs:
+    if not layers[-1].on_outputs:
         return None
     hidden = [k for k in range(len(layers)) if k not in outputs]
     return Roles(outputs[-1], outputs[:-1], hidden)

@@ -88,7 +88,7 @@ class LayeredGram:
     def norm(self) -> float:
         scale = [torch.ones_like(self.gram[: self.index.shape[1], 0])]
         for layer in self.inner:
-            size = layer.square.diagonal().mean().sqrt()
+            size = largest_eigenvalue(layer.square).sqrt()
             scale.append(size.expand(layer.index.shape[1]))
         root = torch.cat(scale)
         whole = [root[:, None] * self.gram * root, *(group.gram for group in self.groups)]
