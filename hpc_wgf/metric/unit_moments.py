@@ -52,7 +52,7 @@ class UnitMoments:
         parts = [along @ way for way in self.ways]
         sizes, q = [len(block.index) for block in blocks], self.features
         shapes = [[s, s] for s in sizes] + [[q, s] for s in sizes]
-        shapes += [[len(square)] for square in self.squares]
+        shapes += [[len(square)] for square in self.squares] * 2
 
         def add(totals: list[Tensor], chunk: list[ParameterLayer]) -> None:
             outer = chunk[self.roles.outer].sensitivity
@@ -64,16 +64,22 @@ class UnitMoments:
             beta = [_along_each(layer.sensitivity, part).double() for layer, part in pairs]
             rows = [_rows(block, layers, beta) for block in blocks]
             found = [each.T @ each for each in rows] + [phi.T @ each for each in rows]
-            for total, part in zip(totals, found + [b.square().sum(0) for b in beta], strict=True):
+            found += [each.square().sum(0) for each in beta]
+            found += [layer.sensitivity.double().square().sum((0, 1)) for layer in layers]
+            for total, part in zip(totals, found, strict=True):
                 total += part
 
         means = self.sample.means(add, shapes, along=along)
-        grams, crosses = means[: len(sizes)], means[len(sizes) : 2 * len(sizes)]
+        ends = [len(sizes), len(sizes), len(parts), len(parts)]
+        grams, crosses, along_way, along_all = (
+            [means.pop(0) for _ in range(number)] for number in ends
+        )
+        whole = along_all if len(along) == along.shape[1] else self.squares
         tiny = torch.finfo(torch.float64).tiny
         # What of b is not along û, which E|b|² over E[β²] tells.
         excess = [
             (square / mean.clamp(min=tiny)).clamp(min=1.0)
-            for square, mean in zip(self.squares, means[2 * len(sizes) :], strict=True)
+            for square, mean in zip(whole, along_way, strict=True)
         ]
         each = zip(blocks, grams, crosses, strict=True)
         return [self._group(block, gram, cross, excess) for block, gram, cross in each]
