@@ -110,9 +110,9 @@ class Preconditioning(StrEnum):
 
     AUTOMATIC = "automatic"
     """`DENSE` for few parameters. For more `LAYERS`, if parts of the map have one hidden layer at
-    most, else `OUTPUTS` where its blocks are small enough, `KRONECKER` for very many. `NONE` for many parameters of a map without linear layers (planar flows, user
-    modules), and for the energy form of ∇F, as a more accurate solve would fit its sampling
-    noise."""
+    most, else `OUTPUTS` where its blocks are small enough, and `KRONECKER`. `NONE` for many
+    parameters of a map without linear layers (planar flows, user modules), and for the energy form
+    of ∇F, as a more accurate solve would fit its sampling noise."""
     NONE = "none"
     """No preconditioner."""
     DENSE = "dense"
