@@ -109,8 +109,8 @@ class Preconditioning(StrEnum):
     """
 
     AUTOMATIC = "automatic"
-    """`DENSE` for few parameters. For more `LAYERS`, if parts of the map have one hidden layer at
-    most, else `OUTPUTS` where its blocks are small enough, and `KRONECKER`. `NONE` for many
+    """`DENSE` for few parameters, `OUTPUTS` for more where its blocks are small enough, up to 64
+    dimensions. Beyond that `LAYERS`, or `KRONECKER` for deeper perceptrons. `NONE` for many
     parameters of a map without linear layers (planar flows, user modules), and for the energy form
     of ∇F, as a more accurate solve would fit its sampling noise."""
     NONE = "none"

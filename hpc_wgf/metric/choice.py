@@ -52,10 +52,10 @@ def default_preconditioner(map: PushForward) -> Preconditioning:
         return Preconditioning.DENSE if rows <= _ROWS else Preconditioning.NONE
     if parameters <= _DENSE:
         return Preconditioning.DENSE
-    if _is_shallow(layers):
-        return Preconditioning.LAYERS
     if axes_fit(d) and parameters <= d * _BLOCK / 2:
         return Preconditioning.OUTPUTS
+    if _is_shallow(layers):
+        return Preconditioning.LAYERS
     return Preconditioning.DENSE if parameters <= _BLOCK else Preconditioning.KRONECKER
 
 
@@ -131,6 +131,7 @@ def _outputs(sample: Subsample) -> PreconditionerBuild:
 def _layered_gram(sample: Subsample, shift: float) -> PreconditionerBuild:
     model = layered_gram(sample, shift)
     if model is None:
+        sample = sample.fewer(subsample_size(sample.map))
         return _outputs(sample) if axes_fit(sample.map.dimension) else _kronecker(sample)
     return PreconditionerBuild(model, model.operations)
 

@@ -293,7 +293,7 @@ def test_the_kind_that_fits():
     assert default_preconditioner(Composition(Affine(5), BlockFlow(5, 32))) is Preconditioning.DENSE
     assert (
         default_preconditioner(Composition(Affine(30), BlockFlow(30, 240)))
-        is Preconditioning.LAYERS
+        is Preconditioning.OUTPUTS
     )
     assert default_preconditioner(ResidualPerceptron(15, (50, 50, 50))) is Preconditioning.OUTPUTS
     assert (
