@@ -116,7 +116,7 @@ def _dense(sample: Subsample) -> PreconditionerBuild:
     block = one_block(layers)
     rows = sample.total * sample.directions
     work = (sample.total if _layered(layers) else rows) * 2.0 * len(block.index) ** 2
-    return _built([block], [gram(sample, block)], rows, work)
+    return _built(sample, [block], [gram(sample, block)], rows, work)
 
 
 def _outputs(sample: Subsample) -> PreconditionerBuild:
@@ -125,7 +125,7 @@ def _outputs(sample: Subsample) -> PreconditionerBuild:
     if max(len(block.index) for block in blocks) > 2 * _BLOCK:
         return _kronecker(sample)
     work = sum(2.0 * sample.total * len(block.index) ** 2 for block in blocks)
-    return _built(blocks, probed_grams(sample, blocks), sample.total, work)
+    return _built(sample, blocks, probed_grams(sample, blocks), sample.total, work)
 
 
 def _layered_gram(sample: Subsample, shift: float) -> PreconditionerBuild:
@@ -137,11 +137,12 @@ def _layered_gram(sample: Subsample, shift: float) -> PreconditionerBuild:
 
 
 def _built(
-    blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float
+    sample: Subsample, blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float
 ) -> PreconditionerBuild:
     """The blocks as means over `rows` rows of J, which took `work` operations; factoring a block
     of q parameters is counted as q³ more."""
-    model = DiagonalBlocks(grams, [block.index for block in blocks], rows)
+    indices = [block.index for block in blocks]
+    model = DiagonalBlocks(grams, indices, rows, sample.communicator)
     return PreconditionerBuild(model, work + sum(float(len(gram)) ** 3 for gram in grams))
 
 

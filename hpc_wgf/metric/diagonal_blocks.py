@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..parallel import Communicator, LocalCommunicator
 from .preconditioner import Preconditioner
+from .sharing import shared_over_ranks
 
 # By measurement, values from 200 to 2000 are about equally good for q/m from 0.1 to 0.3.
 _NOISE = 500.0
@@ -34,6 +36,8 @@ class DiagonalBlocks:
     """The places in θ of the parameters of each block, (q,) each."""
     rows: float = math.inf
     """m; infinite for exact blocks."""
+    communicator: Communicator = field(default_factory=LocalCommunicator, repr=False)
+    """The ranks, among which blocks are dealt out to be factored."""
 
     @cached_property
     def norm(self) -> float:
@@ -43,22 +47,34 @@ class DiagonalBlocks:
         """M = L Lᵀ by Cholesky factorisation, block by block.
 
         The shift of a block that rounding makes indefinite is raised tenfold until it can be
-        factored.
+        factored. On CPUs every rank factors its share of the blocks, each in memory of its own, as
+        the last bits that LAPACK returns depend on an address; collective.
         """
-        groups: dict[int, list[int]] = {}
-        for k, matrix in enumerate(self.matrices):
-            groups.setdefault(len(matrix), []).append(k)
+        if not self.matrices[0].is_cuda:
+            return blocks_of(self._factored(shift, dtype), self.indices)
+        groups = _by_size(self.matrices)
         inverses, indices = [], []
         for size, group in groups.items():
             stacked = torch.stack([self.matrices[k] for k in group])
-            inverses.append(inverse_factors(stacked, shift * damping(size, self.rows), dtype))
+            raised = shift * damping(size, self.rows)
+            inverses.append(inverse_factors(stacked, raised, dtype))
             indices.append(torch.stack([self.indices[k] for k in group]))
         largest = -(-max(groups) // _STEP) * _STEP
         stored = sum(inverse.numel() for inverse in inverses)
-        padded = len(self.matrices) * largest**2
-        if inverses[0].is_cuda and padded <= _PADDED * stored:
+        if len(self.matrices) * largest**2 <= _PADDED * stored:
             return _PaddedCholesky.of(inverses, indices, largest)
         return BlockCholesky(inverses, indices)
+
+    def _factored(self, shift: float, dtype: torch.dtype) -> list[Tensor]:
+        """L⁻¹ of every block, (q, q)."""
+
+        def make(k: int) -> Tensor:
+            matrix = self.matrices[k]
+            raised = shift * damping(len(matrix), self.rows)
+            return inverse_factors(matrix[None], raised, dtype)[0].double()
+
+        shapes = [matrix.shape for matrix in self.matrices]
+        return [each.to(dtype) for each in shared_over_ranks(self.communicator, shapes, make)]
 
 
 @dataclass(frozen=True)
@@ -129,13 +145,19 @@ class _PaddedCholesky:
 
 def blocks_of(inverses: Sequence[Tensor], indices: Sequence[Tensor]) -> BlockCholesky:
     """Blocks by their inverse factors L⁻¹, (q, q) each, and their places in θ, (q,) each."""
-    groups: dict[int, list[int]] = {}
-    for k, inverse in enumerate(inverses):
-        groups.setdefault(len(inverse), []).append(k)
+    groups = _by_size(inverses)
     return BlockCholesky(
         [torch.stack([inverses[k] for k in group]) for group in groups.values()],
         [torch.stack([indices[k] for k in group]) for group in groups.values()],
     )
+
+
+def _by_size(matrices: Sequence[Tensor]) -> dict[int, list[int]]:
+    """The numbers of the matrices of each size."""
+    groups: dict[int, list[int]] = {}
+    for k, matrix in enumerate(matrices):
+        groups.setdefault(len(matrix), []).append(k)
+    return groups
 
 
 def damping(size: int, rows: float) -> float:

@@ -139,31 +139,31 @@ def test_a_matrix_of_mobility_is_left_to_blocks():
     assert isinstance(build(sample, Preconditioning.LAYERS, SHIFT).model, DiagonalBlocks)
 
 
-class TwoOfMany:
-    """A rank of two, one after the other: the first leaves its part of sums to the second."""
+class Rank:
+    """One of two ranks that run one after the other: the second gets what the first has sent, and
+    the first nothing."""
 
     size, device, capturable = 2, torch.device("cpu"), False
 
-    def __init__(self, rank: int, left: list[torch.Tensor]) -> None:
-        self.rank, self.left = rank, left
+    def __init__(self, rank: int, sent: list[torch.Tensor]) -> None:
+        self.rank, self.sent = rank, sent
 
-    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.rank == 0:
-            self.left.append(tensor.clone())
-            return tensor
-        return tensor.add_(self.left.pop(0))
+    def exchange(self, send, to, receive, source):
+        self.sent.append(send.clone())
+        receive.copy_(self.sent[0]) if self.rank == 1 else receive.zero_()
+        return lambda: None
 
 
-def test_groups_are_factored_by_one_rank_each():
-    """The bits of the factors are those of one rank, and every rank makes half of them."""
+@pytest.mark.parametrize("kind", [Preconditioning.LAYERS, Preconditioning.OUTPUTS])
+def test_blocks_are_factored_by_one_rank_each(kind):
+    """The bits of the factors are those of one rank, and each of two makes some."""
     map = perturb(Composition(Affine(3), BlockFlow(3, 6)), 0.2)
-    model = layered_gram(of_all(map)[0], SHIFT)
-    assert model is not None
-    v = torch.randn(map.parameter_count())
-    alone, left = model.shifted(1e-6, torch.float64), []
-    replace(model, communicator=TwoOfMany(0, left)).shifted(1e-6, torch.float64)
-    assert 0 < int((left[0] != 0).sum()) < left[0].numel()
-    shared = replace(model, communicator=TwoOfMany(1, left)).shifted(1e-6, torch.float64)
+    model = build(of_all(map)[0], kind, SHIFT).model
+    v, sent = torch.randn(map.parameter_count()), []
+    alone = model.shifted(1e-6, torch.float64)
+    replace(model, communicator=Rank(0, sent)).shifted(1e-6, torch.float64)
+    shared = replace(model, communicator=Rank(1, sent)).shifted(1e-6, torch.float64)
+    assert len(sent[0]) != len(sent[1])  # of three blocks, two and one
     assert torch.equal(alone(v), shared(v))
 
 
