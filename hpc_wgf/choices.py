@@ -130,10 +130,10 @@ class Preconditioning(StrEnum):
     """
 
     AUTOMATIC = "automatic"
-    """`DENSE` for few parameters, `OUTPUTS` for more where its blocks are small enough, `KRONECKER`
-    for very many. `NONE` for many parameters of a map without linear layers (planar flows, user
-    modules), and for the energy form of ∇F, as a more accurate solve would fit its sampling
-    noise."""
+    """`DENSE` for few parameters, `OUTPUTS` for more where its blocks are small enough, up to 64
+    dimensions. Beyond that `LAYERS`, or `KRONECKER` for deeper perceptrons. `NONE` for many
+    parameters of a map without linear layers (planar flows, user modules), and for the energy form
+    of ∇F, as a more accurate solve would fit its sampling noise."""
     NONE = "none"
     """No preconditioner."""
     DENSE = "dense"
@@ -141,6 +141,10 @@ class Preconditioning(StrEnum):
     OUTPUTS = "outputs"
     """Diagonal blocks of Ĝ, one for each output coordinate: its parameters, with those of the
     hidden units that move this coordinate most."""
+    LAYERS = "layers"
+    """Ĝ by layers: E[φφᵀ] ⊗ I of features φ that enter the outputs, as of an affine map, E[zzᵀ] ⊗
+    E[MᵀM] where other parts with M = ∇T follow, hidden units in blocks by output coordinate, and
+    what units and features have in common."""
     KRONECKER = "kronecker"
     """One Kronecker product of two small matrices for each layer."""
     NYSTROM = "nystrom"

@@ -120,9 +120,14 @@ def scaling_command(
     over: Annotated[Over, typer.Option()] = Over.SAMPLES,
     value: Annotated[list[int] | None, typer.Option(min=1, help="repeat: n, d or ranks")] = None,
     samples: Samples = None,
-    width: Annotated[int | None, typer.Option(min=1, help="of the block flow")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=0, help="of the block; 0 for none, with --problem")
+    ] = None,
     map: Annotated[
         list[Flow] | None, typer.Option(help="over dimension, to be compared: may be repeated")
+    ] = None,
+    problem: Annotated[
+        str | None, typer.Option(help="a named one, over dimension, by an affine map and a block")
     ] = None,
     case: Annotated[str, typer.Option(help="whose products the ranks share")] = "block-448-d5",
     rounds: Rounds = 3,
@@ -134,6 +139,8 @@ def scaling_command(
     """Seconds a step over samples or dimension, seconds a product over ranks.
 
     Example: `hpc-wgf bench scaling --over samples --value 10000 --value 1000000`
+
+    Example: `hpc-wgf bench scaling --over dimension --problem ou-scaling --value 32 --value 128`
     """
     from . import rank_scaling, scaling
 
@@ -143,6 +150,9 @@ def scaling_command(
                 value or [10_000, 30_000, 100_000], width or 448, rounds, on
             )
         if over is Over.DIMENSION:
+            if problem is not None:
+                wide = 32 if width is None else width
+                return scaling.of_problem(problem, value or [32, 128], samples, wide, rounds, on)
             sizes = value or [30, 100, 300, 1000]
             maps = map or [Flow.BLOCK]
             return scaling.over_dimension(sizes, samples or 1000, width or 64, rounds, on, maps)
@@ -154,6 +164,10 @@ def scaling_command(
         raise InputError("maps are compared over dimension alone: leave --map out")
     if over is Over.SAMPLES and samples:
         raise InputError("over samples their numbers are the values: give --value, not --samples")
+    if problem is not None and over is not Over.DIMENSION:
+        raise InputError("a named problem is scaled over dimension: give --over dimension")
+    if width == 0 and problem is None:
+        raise InputError("only named problems go without a block: give --problem, or --width > 0")
     deliver(context, measure)
 
 

@@ -16,11 +16,14 @@ from ..methods.pwgf import PWGF, PWGFOptions
 from ..parallel import Communicator
 from ..problems import Energy, Entropy, Gaussian, PotentialEnergy, Problem, StyblinskiTang
 from ..profiling.machine import peak_mebibytes
+from .cli_options import with_samples
+from .pwgf_problem import pwgf_problem
 from .record import Row
 from .steps import Steps
 
 _EVALUATED = 1024  # size of the evaluation sample, which steps alone do not use
 _BLOCK = "block"
+_OWN = "affine + block"
 
 
 def over_samples(
@@ -58,6 +61,23 @@ def over_dimension(
 
     runners = {kind: partial(runner, kind) for kind in dict.fromkeys(maps)}
     return _rows("dimension", dimensions, runners, rounds)
+
+
+def of_problem(
+    name: str, dimensions: Sequence[int], samples: int | None, width: int, rounds: int,
+    communicator: Communicator,
+) -> list[Row]:  # fmt: skip
+    """One row for each dimension of a named problem: an affine map, and a block of that width
+    unless it is 0, by steps of fixed size. Errors: `InputError` where the dimension cannot be
+    chosen."""
+    block = f', {{kind="block", width={width}}}' if width else ""
+    settings = with_samples([f'map=[{{kind="affine"}}{block}]', "method.tolerance=none"], samples)
+
+    def runner(d: int) -> PWGF:
+        problem, map, options = pwgf_problem(name, f"problem.dimension={d}", *settings)
+        return PWGF.on(problem, map, options, communicator, particles=_EVALUATED)
+
+    return _rows("dimension", dimensions, {_OWN if width else "affine": runner}, rounds)
 
 
 def _rows(
@@ -100,7 +120,9 @@ def _row(over: str, value: int, steps: Steps, peak: float, exponent: float) -> R
         "samples": steps.runner.options.samples,
         "parameters": steps.runner.setting.map.parameter_count(),
         "products": float(np.median(steps.products)),
-        "seconds_a_product": steps.times.median / float(np.median(steps.products)),
+        "products_a_solve": sum(steps.products) / max(1, sum(steps.solves)),
+        "cpu_seconds": steps.cpu_times.median,
+        "seconds_a_product": steps.times.median / max(1.0, float(np.median(steps.products))),
     }
 
 

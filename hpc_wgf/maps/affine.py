@@ -117,6 +117,9 @@ class _AffineChunk:
         """What a fused product needs."""
         return LinearizedChain(self.input, None)
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        layer = ParameterLayer(directions, samples_first(self.input), self.shared.places)
-        return [layer], directions @ self.shared.gradient
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
+        input = samples_first(self.input)
+        layer = ParameterLayer(directions, input, self.shared.places, on_outputs=True)
+        return [layer], directions @ self.shared.gradient if inputs else None

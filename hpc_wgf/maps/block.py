@@ -165,11 +165,13 @@ class _BlockChunk:
         W, U = self.shared.W, self.shared.rows_of_U
         return LinearizedChain(None, LinearizedBlock(self.input, self.a, W, U))
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         a = samples_first(self.a)
         hidden = (directions @ self.shared.U).mul_(1 - a[:, None].square())
         layers = [
             ParameterLayer(hidden, samples_first(self.input), self.shared.inner),
-            ParameterLayer(directions, a, self.shared.outer),
+            ParameterLayer(directions, a, self.shared.outer, on_outputs=True),
         ]
-        return layers, directions + hidden @ self.shared.W
+        return layers, directions + hidden @ self.shared.W if inputs else None

@@ -35,7 +35,9 @@ class Chunk(Protocol):
         """`grads` ← Jᵀu, packed, u: (d, n); returns ∇Tᵀu, (d, n), with `inputs`, else None."""
         ...
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """The layers of θ along directions: see `Linearization.layers`."""
         ...
 

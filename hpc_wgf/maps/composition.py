@@ -162,11 +162,16 @@ class _ChainChunk:
             return None
         return LinearizedChain(first.features, last.block)
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         layers: list[ParameterLayer] = []
-        offset = sum(self.shared.counts)
-        for part, count in zip(reversed(self.parts), reversed(self.shared.counts), strict=True):
-            offset -= count
-            own, directions = part.layers(directions)
+        offset, back = sum(self.shared.counts), directions
+        for k in range(len(self.parts) - 1, -1, -1):
+            offset -= self.shared.counts[k]
+            own, further = self.parts[k].layers(back, inputs=inputs or k > 0)
             layers = [layer.moved(offset) for layer in own] + layers
-        return layers, directions
+            if further is None:
+                return layers, None
+            back = further
+        return layers, back

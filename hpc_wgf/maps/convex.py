@@ -176,7 +176,9 @@ class _ConvexChunk:
             return None
         return torch.mm(self.shared.linear, u, out=self.back).addmm_(self.shared.W.T, g)
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """Rows of J: W stands on both sides of its layer, and A is symmetric."""
         W, a, e = self.shared.W, self.shared.a[:, 0], directions
         input, t = samples_first(self.input), samples_first(self.t)

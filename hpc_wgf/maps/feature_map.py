@@ -183,7 +183,12 @@ class _FeatureChunk:
         """What a fused product needs."""
         return LinearizedChain(self.input, None)
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        layer = ParameterLayer(directions, samples_first(self.input), self.shared.places)
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
+        input = samples_first(self.input)
+        layer = ParameterLayer(directions, input, self.shared.places, on_outputs=True)
+        if not inputs:
+            return [layer], None
         bent = torch.einsum("nek,kjn->nej", directions @ self.weights, self._slopes())
         return [layer], directions @ self.shared.linear + bent

@@ -18,6 +18,9 @@ class ParameterLayer:
     """a for every sample, (n, k)."""
     index: Tensor
     """The place of every entry of W in θ, (h, k)."""
+    on_outputs: bool = False
+    """Whether s is added to the outputs of a part of the map: B_e is then eᵀ∇T of the parts that
+    follow, and eᵀ itself where none does."""
 
     def moved(self, offset: int) -> ParameterLayer:
         """The same layer as a part of a map where `offset` other parameters come before it."""

@@ -228,12 +228,15 @@ class Linearization:
         chunk.pull(moved, grads, inputs=False)
 
     @torch.no_grad()
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
-        """eᵀJ by layers of θ, and eᵀ∇T, for several directions e of ℝᵈ at every sample.
+    def layers(
+        self, directions: Tensor, *, inputs: bool = True
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
+        """eᵀJ by layers of θ, and with `inputs` eᵀ∇T, for several directions e of ℝᵈ at every
+        sample.
 
         `directions`: (n, number of directions, d); eᵀ∇T has the same shape.
         """
-        return self._filled().layers(directions)
+        return self._filled().layers(directions, inputs=inputs)
 
 
 def _take_all(mine: list[object], others: list[object]) -> None:

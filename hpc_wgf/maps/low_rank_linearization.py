@@ -133,7 +133,9 @@ class _LowRankChunk:
         grads[1][:, 1:].addmm_(shared.W.T, total)
         return torch.addmm(u, shared.W.T, begun, out=self.back) if inputs else None
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """As those of `ode_linearization`."""
         shared, (n, e) = self.shared, directions.shape[:2]
         now = directions @ shared.U
@@ -157,9 +159,9 @@ class _LowRankChunk:
         back = directions + begun @ shared.W
         if not whole:
             x = inner[:, :-1] + 0.5 * shared.b.T + mean @ shared.U.T
-            inputs = torch.cat([0.5 * torch.ones_like(x[:, :1]), x, inner[:, -1:]], 1)
+            acting = torch.cat([0.5 * torch.ones_like(x[:, :1]), x, inner[:, -1:]], 1)
             half = 0.5 * (directions + back)
-            first = ParameterLayer(begun, inputs, shared.places[0])
+            first = ParameterLayer(begun, acting, shared.places[0])
             return [first, ParameterLayer(half, outer, shared.places[1])], back
         of_W = begun[..., None] * inner[:, None, None, :-1]
         of_W += ahead[..., None] * shared.b[:, 0] + K @ shared.U.T

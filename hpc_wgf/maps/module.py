@@ -227,7 +227,9 @@ class _ModuleChunk:
             grad.copy_(value)
         return found[-1].T if inputs else None
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """All of θ as one layer with the input 1, whose sensitivity is eᵀJ itself."""
         z = self.z.detach()
 

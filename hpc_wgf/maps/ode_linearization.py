@@ -130,7 +130,9 @@ class _OdeChunk:
         sum_over_samples(a, b, part)
         total.add_(part)
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """Weights act in every stage, so that eᵀ∂T/∂W is a sum of products B_e ⊗ a: rows of J.
         For many parameters these would be too large, and are those of the sum of all B_e with the
         mean of all a, which is exact at the start, where there is no velocity."""
@@ -147,12 +149,12 @@ class _OdeChunk:
             ahead, pulled, later = back, back, 0.0
             for number, _, node, weight in reversed(stages):
                 k = weight * back + later * pulled
-                inputs = [samples_first(self._inner(number)), samples_first(self._outer(number))]
-                a = inputs[1][:, -len(W) :]
+                acting = [samples_first(self._inner(number)), samples_first(self._outer(number))]
+                a = acting[1][:, -len(W) :]
                 g = (k @ U) * (1 - a[:, None].square())
                 pulled = g @ W if A is None else g @ W + k @ A
                 ahead, later = ahead + pulled, node
-                for total, mean, B, input in zip(sums, means, (g, k), inputs, strict=True):
+                for total, mean, B, input in zip(sums, means, (g, k), acting, strict=True):
                     total += B[..., None] * input[:, None, None, :] if whole else B
                     mean += weight * input
             back = ahead

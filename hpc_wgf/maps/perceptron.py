@@ -171,12 +171,16 @@ class _PerceptronChunk:
         sum_over_samples(g, self.inputs[0], grads[0])
         return torch.addmm(u, weights[0].T, g, out=self.back) if inputs else None
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         layers: list[ParameterLayer] = []
         sensitivity = directions
         for k in range(len(self.inputs) - 1, -1, -1):
             input = samples_first(self.inputs[k])
-            layers.insert(0, ParameterLayer(sensitivity, input, self.shared.places[k]))
+            last = k == len(self.inputs) - 1
+            places = self.shared.places[k]
+            layers.insert(0, ParameterLayer(sensitivity, input, places, on_outputs=last))
             sensitivity = sensitivity @ self.shared.weights[k]
             if k > 0:
                 sensitivity.mul_(1 - input[:, None, :-1].square())

@@ -119,7 +119,9 @@ class _PlanarChunk:
             g.addcmul_(self.B[:, i], u[i])
         return g
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """All of θ as one layer with the input 1, whose sensitivity is eᵀJ itself."""
         (K, d), n = self.shared.W.shape, self.z.shape[1]
         back, count = directions.clone(), directions.shape[1]

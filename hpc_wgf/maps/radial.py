@@ -284,7 +284,9 @@ class _RadialChunk:
         back = torch.mul(self.across, u, out=self.back)
         return back.addcmul_(self.normal, self.row.mul_(self.bend))
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """All of θ as one layer with the inputs B_j(r)."""
         moved = directions @ samples_first(self.arm)[:, :, None]  # (n, directions, 1)
         layer = ParameterLayer(moved, samples_first(self.basis), self.shared.index)

@@ -222,7 +222,9 @@ class _CouplingChunk:
         back[fixed].addmm_(self.shared.W.T, g)
         return back
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         fixed, moved = self.shared.fixed, self.shared.moved
         growth, stretched = (samples_first(x)[:, None] for x in (self.growth, self.stretched))
         inner, outer = samples_first(self.inner), samples_first(self.outer)
@@ -232,5 +234,5 @@ class _CouplingChunk:
         back = directions.clone()
         back[:, :, moved] *= growth
         back[:, :, fixed] += hidden @ self.shared.W
-        inputs = zip((hidden, both), (inner, outer), self.shared.places, strict=True)
-        return [ParameterLayer(*each) for each in inputs], back
+        acting = zip((hidden, both), (inner, outer), self.shared.places, strict=True)
+        return [ParameterLayer(*each) for each in acting], back

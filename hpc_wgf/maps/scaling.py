@@ -78,7 +78,9 @@ class _ScalingChunk:
         grads[0][1].copy_(u.sum(1))
         return torch.mul(self.shared.factors, u, out=self.back) if inputs else None
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """All of θ as one layer with the input 1: its sensitivity is eᵀJ itself."""
         rows = torch.cat([directions * self.z.T[:, None], directions], 2)
         index = weight_index(rows.shape[2], 1, 0, None, rows.device)

@@ -248,7 +248,9 @@ class _SplineChunk:
         torch.bmm(self.phi, u[:, :, None], out=grads[0][:, :, None])
         return torch.mul(self.slope, u, out=self.back) if inputs else None
 
-    def layers(self, directions: Tensor) -> tuple[list[ParameterLayer], Tensor]:
+    def layers(
+        self, directions: Tensor, *, inputs: bool
+    ) -> tuple[list[ParameterLayer], Tensor | None]:
         """One layer a coordinate, whose inputs are its B-splines."""
         layers = [
             ParameterLayer(directions[:, :, j : j + 1], samples_first(phi), row[None])

@@ -72,6 +72,25 @@ def _block(layers: Sequence[ParameterLayer], units: Sequence[Tensor]) -> Block:
     return Block(units, torch.cat(places))
 
 
+def cut(
+    block: Block, layers: Sequence[ParameterLayer], kept: Sequence[Tensor], most: int
+) -> list[Block]:
+    """The block in parts of `most` parameters, or of a unit with more. `kept`: whether the units
+    of every layer belong to any, (h,)."""
+    parts: list[list[Tensor]] = []
+    room = 0
+    for k, (layer, rows) in enumerate(zip(layers, block.units, strict=True)):
+        inputs = layer.index.shape[1]
+        for row in rows[kept[k][rows]].split(1):
+            if not len(row):
+                continue
+            if room < inputs or not parts:
+                parts.append([rows[:0] for rows in block.units])
+                room = most
+            parts[-1][k], room = torch.cat([parts[-1][k], row]), room - inputs
+    return [_block(layers, units) for units in parts]
+
+
 def mean_energies(sample: Subsample, layers: Sequence[ParameterLayer]) -> list[Tensor]:
     """E[B²] of every layer over the subsample of all ranks, (d, h) each, in float64; collective.
 

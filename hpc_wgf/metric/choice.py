@@ -21,6 +21,8 @@ from .block_gram import (
 )
 from .diagonal_blocks import DiagonalBlocks
 from .kronecker import kronecker_factors
+from .layer_roles import roles_of
+from .layered_moments import layered_gram, wanted_samples
 from .nystrom import nystrom
 from .preconditioner import GramModel
 from .subsample import Subsample, axes_fit, layers_at
@@ -44,8 +46,8 @@ class PreconditionerBuild:
 
 def default_preconditioner(map: PushForward) -> Preconditioning:
     """The kind that `Preconditioning.AUTOMATIC` stands for, for this map in the force form."""
-    parameters, d = map.parameter_count(), map.dimension
-    layered = _layered(layers_at(map))
+    parameters, d, layers = map.parameter_count(), map.dimension, layers_at(map)
+    layered = _layered(layers)
     if map.evaluations > 1 or not layered:
         rows = d * parameters * parameters  # Fewer products pay for more, where these are dear.
         if rows <= _ROWS * map.evaluations and parameters <= _BLOCK:
@@ -55,6 +57,8 @@ def default_preconditioner(map: PushForward) -> Preconditioning:
         return Preconditioning.DENSE
     if axes_fit(d) and parameters <= d * _BLOCK / 2:
         return Preconditioning.OUTPUTS
+    if _is_shallow(layers):
+        return Preconditioning.LAYERS
     return Preconditioning.DENSE if parameters <= _BLOCK else Preconditioning.KRONECKER
 
 
@@ -63,12 +67,21 @@ def _layered(layers: Sequence[ParameterLayer]) -> bool:
     return any(layer.index.shape[1] > 1 for layer in layers)
 
 
-def subsample_size(map: PushForward) -> int:
+def _is_shallow(layers: Sequence[ParameterLayer]) -> bool:
+    """Whether parts of the map have a hidden layer at most, whose units then move the outputs in
+    hardly changing directions."""
+    roles = roles_of(layers)
+    return roles is not None and len(roles.hidden) <= 1 + len(roles.inner)
+
+
+def subsample_size(map: PushForward, kind: Preconditioning = Preconditioning.DENSE) -> int:
     """How many samples a subsample should have, of all ranks.
 
     They are 2000, or as many as give four rows of J (d for each sample) for each parameter of the
-    largest block.
+    largest block; by layers those of `wanted_samples`.
     """
+    if kind is Preconditioning.LAYERS:
+        return wanted_samples(layers_at(map))
     return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
 
 
@@ -83,6 +96,8 @@ def build(sample: Subsample, kind: Preconditioning, shift: float) -> Preconditio
         return _nystrom(sample, shift)
     if kind is Preconditioning.KRONECKER:
         return _kronecker(sample)
+    if kind is Preconditioning.LAYERS:
+        return _layered_gram(sample, shift)
     return _outputs(sample) if kind is Preconditioning.OUTPUTS else _dense(sample)
 
 
@@ -93,7 +108,7 @@ def build_for(
     """`build` at the map's present parameters, from a subsample of the samples of an ensemble.
     `roots`: R with P⁻¹ = RᵀR, P the mobility at every chunk; None for I."""
     sample = Subsample.of(
-        map, ensemble.points, ensemble.sizes, subsample_size(map), ensemble.communicator,
+        map, ensemble.points, ensemble.sizes, subsample_size(map, kind), ensemble.communicator,
         [chunk.weight for chunk in ensemble.chunks], roots,
     )  # fmt: skip
     return build(sample, kind, shift)
@@ -104,7 +119,7 @@ def _dense(sample: Subsample) -> PreconditionerBuild:
     block = one_block(layers)
     rows = sample.total * sample.directions
     work = (sample.total if _layered(layers) else rows) * 2.0 * len(block.index) ** 2
-    return _built([block], [gram(sample, block)], rows, work)
+    return _built(sample, [block], [gram(sample, block)], rows, work)
 
 
 def _outputs(sample: Subsample) -> PreconditionerBuild:
@@ -113,15 +128,24 @@ def _outputs(sample: Subsample) -> PreconditionerBuild:
     if max(len(block.index) for block in blocks) > 2 * _BLOCK:
         return _kronecker(sample)
     work = sum(2.0 * sample.total * len(block.index) ** 2 for block in blocks)
-    return _built(blocks, probed_grams(sample, blocks), sample.total, work)
+    return _built(sample, blocks, probed_grams(sample, blocks), sample.total, work)
+
+
+def _layered_gram(sample: Subsample, shift: float) -> PreconditionerBuild:
+    model = layered_gram(sample, shift)
+    if model is None:
+        sample = sample.fewer(subsample_size(sample.map))
+        return _outputs(sample) if axes_fit(sample.map.dimension) else _kronecker(sample)
+    return PreconditionerBuild(model, model.operations)
 
 
 def _built(
-    blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float
+    sample: Subsample, blocks: Sequence[Block], grams: Sequence[Tensor], rows: int, work: float
 ) -> PreconditionerBuild:
     """The blocks as means over `rows` rows of J, which took `work` operations; factoring a block
     of q parameters is counted as q³ more."""
-    model = DiagonalBlocks(grams, [block.index for block in blocks], rows)
+    indices = [block.index for block in blocks]
+    model = DiagonalBlocks(grams, indices, rows, sample.communicator)
     return PreconditionerBuild(model, work + sum(float(len(gram)) ** 3 for gram in grams))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..parallel import Communicator, LocalCommunicator
 from .preconditioner import Preconditioner
+from .sharing import shared_over_ranks
 
 # By measurement, values from 200 to 2000 are about equally good for q/m from 0.1 to 0.3.
 _NOISE = 500.0
@@ -34,38 +36,49 @@ class DiagonalBlocks:
     """The places in θ of the parameters of each block, (q,) each."""
     rows: float = math.inf
     """m; infinite for exact blocks."""
+    communicator: Communicator = field(default_factory=LocalCommunicator, repr=False)
+    """The ranks, among which blocks are dealt out to be factored."""
 
     @cached_property
     def norm(self) -> float:
-        return float(torch.stack([_norm(matrix) for matrix in self.matrices]).max())
+        return float(torch.stack([largest_eigenvalue(matrix) for matrix in self.matrices]).max())
 
     def shifted(self, shift: float, dtype: torch.dtype) -> Preconditioner:
         """M = L Lᵀ by Cholesky factorisation, block by block.
 
         The shift of a block that rounding makes indefinite is raised tenfold until it can be
-        factored.
+        factored. On CPUs every rank factors its share of the blocks, each in memory of its own, as
+        the last bits that LAPACK returns depend on an address; collective.
         """
-        groups: dict[int, list[int]] = {}
-        for k, matrix in enumerate(self.matrices):
-            groups.setdefault(len(matrix), []).append(k)
+        if not self.matrices[0].is_cuda:
+            return blocks_of(self._factored(shift, dtype), self.indices)
+        groups = _by_size(self.matrices)
         inverses, indices = [], []
         for size, group in groups.items():
             stacked = torch.stack([self.matrices[k] for k in group])
-            inverses.append(_inverse_factors(stacked, shift * self._damping(size), dtype))
+            raised = shift * damping(size, self.rows)
+            inverses.append(inverse_factors(stacked, raised, dtype))
             indices.append(torch.stack([self.indices[k] for k in group]))
         largest = -(-max(groups) // _STEP) * _STEP
         stored = sum(inverse.numel() for inverse in inverses)
-        padded = len(self.matrices) * largest**2
-        if inverses[0].is_cuda and padded <= _PADDED * stored:
+        if len(self.matrices) * largest**2 <= _PADDED * stored:
             return _PaddedCholesky.of(inverses, indices, largest)
-        return _BlockCholesky(inverses, indices)
+        return BlockCholesky(inverses, indices)
 
-    def _damping(self, size: int) -> float:
-        return 1.0 + _NOISE * (size / self.rows) ** 2
+    def _factored(self, shift: float, dtype: torch.dtype) -> list[Tensor]:
+        """L⁻¹ of every block, (q, q)."""
+
+        def make(k: int) -> Tensor:
+            matrix = self.matrices[k]
+            raised = shift * damping(len(matrix), self.rows)
+            return inverse_factors(matrix[None], raised, dtype)[0].double()
+
+        shapes = [matrix.shape for matrix in self.matrices]
+        return [each.to(dtype) for each in shared_over_ranks(self.communicator, shapes, make)]
 
 
 @dataclass(frozen=True)
-class _BlockCholesky:
+class BlockCholesky:
     """M⁻¹ = L⁻ᵀ L⁻¹ by the inverse factors of blocks, those of equal size stacked."""
 
     inverses: Sequence[Tensor]
@@ -104,7 +117,7 @@ class _PaddedCholesky:
 
     @classmethod
     def of(cls, inverses: Sequence[Tensor], indices: Sequence[Tensor], size: int) -> Self:
-        """`inverses`, `indices`: see `_BlockCholesky`. `size`: q."""
+        """`inverses`, `indices`: see `BlockCholesky`. `size`: q."""
         p = sum(index.numel() for index in indices)
         wider = [
             (size - index.shape[1], i, index) for i, index in zip(inverses, indices, strict=True)
@@ -130,7 +143,30 @@ class _PaddedCholesky:
         return result[:-1]
 
 
-def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
+def blocks_of(inverses: Sequence[Tensor], indices: Sequence[Tensor]) -> BlockCholesky:
+    """Blocks by their inverse factors L⁻¹, (q, q) each, and their places in θ, (q,) each."""
+    groups = _by_size(inverses)
+    return BlockCholesky(
+        [torch.stack([inverses[k] for k in group]) for group in groups.values()],
+        [torch.stack([indices[k] for k in group]) for group in groups.values()],
+    )
+
+
+def _by_size(matrices: Sequence[Tensor]) -> dict[int, list[int]]:
+    """The numbers of the matrices of each size."""
+    groups: dict[int, list[int]] = {}
+    for k, matrix in enumerate(matrices):
+        groups.setdefault(len(matrix), []).append(k)
+    return groups
+
+
+def damping(size: int, rows: float) -> float:
+    """How many times as large a shift a block of `size` parameters takes, of a mean over so many
+    rows of J."""
+    return 1.0 + _NOISE * (size / rows) ** 2
+
+
+def inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tensor:
     """L⁻¹ of A + εI = L Lᵀ for every A of a stack, (number, q, q).
 
     It is not a number where A is not finite, which the solve then reports.
@@ -148,10 +184,11 @@ def _inverse_factors(matrices: Tensor, shift: float, dtype: torch.dtype) -> Tens
         shifts = torch.where(failed, 10.0 * shifts, shifts)
 
 
-def _norm(matrix: Tensor) -> Tensor:
+def largest_eigenvalue(matrix: Tensor) -> Tensor:
     """The largest eigenvalue of a positive matrix by power iterations, to a few per cent, 0-d."""
     v = torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device)
     v = v + 0.1 * torch.arange(len(v), dtype=v.dtype, device=v.device).sin()
+    tiny = torch.finfo(matrix.dtype).tiny  # of a matrix that is 0
     for _ in range(12):
-        v = matrix @ (v / v.norm())
+        v = matrix @ (v / v.norm().clamp(min=tiny))
     return v.norm()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,12 +13,14 @@ from ..maps import ParameterLayer, PushForward
 from ..matrix_field import MatrixField
 from ..parallel import Communicator, TreeBuffers
 
-_MOST_CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products.
+_CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products,
+_OF_CHUNK = 512  # and more only where they give more than so many each.
 _MOST_DIRECTIONS = 64  # In higher dimensions, so many random signs take the place of the axes.
 _ENTRIES = 1 << 22  # About so many numbers of layers are held at a time, to bound the memory.
 
 # Adds to a tensor, in place, the sum over samples of what layers along directions contribute.
 Contribution = Callable[[Tensor, list[ParameterLayer]], None]
+Contributions = Callable[[list[Tensor], list[ParameterLayer]], None]  # to several
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class Subsample:
         where they are 1. `roots`: R of every chunk; None for I.
         """
         lengths = [length for rank in sizes for length in rank]
-        stride = max(1, len(lengths) // _MOST_CHUNKS)
+        # Their number is a power of two, for one tree of sums on any number of ranks.
+        giving = max(_CHUNKS, 1 << (-(-wanted // _OF_CHUNK) - 1).bit_length())
+        stride = max(1, len(lengths) // giving)
         per_chunk = -(-wanted // len(lengths[::stride]))
         first = sum(len(rank) for rank in sizes[: communicator.rank])
         numbered = enumerate(chunks, start=first)
@@ -81,25 +86,51 @@ class Subsample:
         """For how many directions e, with Σ eeᵀ = I, `mean` evaluates eᵀJ at each sample."""
         return min(self.map.dimension, _MOST_DIRECTIONS)
 
-    def mean(self, add: Contribution, shape: Sequence[int], *, probes: int | None = None) -> Tensor:
+    def mean(
+        self, add: Contribution, shape: Sequence[int], *, probes: int | None = None,
+        along: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """The mean of a contribution over the subsample of all ranks, of `shape` in float64.
 
         `add`: adds to a tensor of this shape the sum over the samples of some layers. `probes`: so
-        many directions of random signs for each sample, in place of `directions` axes. Collective.
+        many directions of random signs for each sample, in place of `directions` axes; `along`:
+        these, (number, d), at every sample. Collective.
         """
-        chunk = self._chunk(self.directions if probes is None else probes)
+        random = self.directions if probes is None else probes
+        chunk = self._chunk(random if along is None else len(along))
         device = self.communicator.device
         sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
         for number, piece in self.pieces.items():
             signs, part = torch.Generator().manual_seed(number), sums.next().zero_()
             roots = self.roots.get(number, MatrixField.identity(piece)).split(chunk, len(piece))
             for z, root in zip(piece.split(chunk), roots, strict=True):
-                directions = _directions(z, signs) if probes is None else _signs(z, probes, signs)
+                if along is not None:
+                    directions = along.to(z).expand(len(z), *along.shape)
+                else:
+                    axes = probes is None
+                    directions = _directions(z, signs) if axes else _signs(z, random, signs)
                 # Layers are linear in the directions, and what is averaged is quadratic in them.
                 add(part, _layers(self.map, z, root.rows_times(directions)))
             sums.add()
         mine = sums.total() if self.pieces else sums.next().zero_()
         return self.communicator.sum(mine).div_(self.total)
+
+    def means(
+        self, add: Contributions, shapes: Sequence[Sequence[int]], *, probes: int | None = None,
+        along: Tensor | None = None,
+    ) -> list[Tensor]:  # fmt: skip
+        """`mean` of several tensors, of `shapes`, by one sum over the ranks."""
+        sizes = [math.prod(shape) for shape in shapes]
+
+        def views(flat: Tensor) -> list[Tensor]:
+            return [
+                part.view(*shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)
+            ]
+
+        def add_all(total: Tensor, layers: list[ParameterLayer]) -> None:
+            add(views(total), layers)
+
+        return views(self.mean(add_all, [sum(sizes)], probes=probes, along=along))
 
     def fewer(self, wanted: int) -> Subsample:
         """The first samples of every piece, about `wanted` of all ranks together."""
@@ -143,7 +174,7 @@ def layers_at(map: PushForward) -> list[ParameterLayer]:
 
 @torch.no_grad()
 def _layers(map: PushForward, z: Tensor, directions: Tensor) -> list[ParameterLayer]:
-    return map.linearize(z).layers(directions)[0]
+    return map.linearize(z).layers(directions, inputs=False)[0]
 
 
 def _directions(z: Tensor, generator: torch.Generator) -> Tensor:

@@ -212,7 +212,7 @@ def _prepared(runner: PWGF, system: NormalEquations) -> PreconditionerCost | Non
     direct = runner.options.solves_directly(runner.setting.map, coupled=coupled)
     if direct or solver.kind is Preconditioning.NONE:
         return None
-    wanted = subsample_size(runner.setting.map)
+    wanted = subsample_size(runner.setting.map, runner.preconditioner)
     z = torch.cat(system.points)[:FEW]
     lengths = [-(-wanted // _PIECES)] * _PIECES
     sample = Subsample(runner.setting.map, dict.fromkeys(range(_PIECES), z), lengths, on)

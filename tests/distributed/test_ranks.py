@@ -13,6 +13,7 @@ from hpc_wgf import open_run
 PLAIN = ["problem.until=0.1", "method.samples=400", "output.every=0.05"]
 FLOWS = {
     "planar": ['map=[{kind="planar", layers=12}]', "method.scheme=heun"],
+    "layers": ["method.preconditioner=layers"],
     "module": [
         "problem.until=0.05",
         'map=[{kind="module", factory="user_objects:Net", anchored=true}]',

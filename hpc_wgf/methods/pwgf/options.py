@@ -84,7 +84,7 @@ class PWGFOptions(Computing, MetricChoice):
     """Of the solves: automatic, direct (maps that are linear in θ), minres, or lsmr, which keeps
     the true residual in single precision."""
     preconditioner: Preconditioning = Preconditioning.AUTOMATIC
-    """Of the solves: automatic, none, dense, outputs, kronecker or nystrom."""
+    """Of the solves: automatic, none, dense, layers, outputs, kronecker or nystrom."""
     shift: Annotated[Number, Field(ge=0, lt=1), Unit("‖Ĝ‖")] | None = None
     """ε of the system (Ĝ + εI) η = −∇F. Left out, rtol/100 with a preconditioner (less where units
     or origin of x are far from the start density's), else 0."""

@@ -207,6 +207,18 @@ def test_maps_are_compared_over_the_dimension():
     assert all(row["seconds"] > 0 for row in rows)
 
 
+def test_a_named_problem_is_scaled_over_its_dimension():
+    """The solves of an affine map alone are direct, and those with a block take few products."""
+    sizes = ["--value", 4, "--value", 34, "--rounds", 1, "--samples", 256]
+    named = ["scaling", "--over", "dimension", "--problem", "ou-scaling", *sizes]
+    assert [row["products_a_solve"] for row in bench(*named, "--width", 0)] == [0, 0]
+    small, large = bench(*named, "--width", 4)
+    assert (small["parameters"], large["parameters"]) == (4 * 5 + 4 * 9, 34 * 35 + 4 * 69)
+    assert small["products_a_solve"] <= 20
+    assert large["products_a_solve"] <= 10
+    assert large["cpu_seconds"] > 0
+
+
 def test_scaling_launches_ranks():
     small = ["--samples", 128, "--rounds", 1, "--case", "perceptron-2x50-d2"]
     (row,) = bench("scaling", "--over", "ranks", *small, "--value", 2)
