@@ -1,8 +1,7 @@
 """Every method that can solve a problem, at the same error: whole runs as a user starts them.
 
 Each method has one knob, its tolerance or its step, which is turned until the error is reached; all
-else of it stays at its defaults or as the problem's run file says. Samples are those of the run
-file.
+else of it stays at its defaults or as the problem's run file says.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ PROBLEMS = (
     "ou-2d-aniso", "ou-scaling", "fp-two-to-four-2d", "gmm-two-moons", "porous-2d",
     "aggregation-2d", "mobility-nonlocal",
 )  # fmt: skip
-_SHARED = ("samples", "sampling", "redraw", "proposal", "seed", "dtype")  # say what is drawn
+_DRAWN = ("samples", "sampling", "seed", "dtype")
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class Way:
     """Its values, from the loosest."""
     table: Mapping[str, Any] = field(default_factory=dict)
     """What else `[method]` says."""
-    as_in_file: bool = False
-    """Whether the run file's own `[method]` is the base, rather than the method's defaults."""
+    taken: Sequence[str] | None = _DRAWN
+    """The keys of the run file's own `[method]` that it begins with; None for all."""
 
     def tables(self, tables: dict[str, Any], value: float) -> dict[str, Any]:
         """Those of a run file, with this method at a value of its knob."""
         given = tables.get("method", {})
-        own = given if self.as_in_file else {key: given[key] for key in _SHARED if key in given}
+        own = {key: each for key, each in given.items() if self.taken is None or key in self.taken}
         problem = tables["problem"]
         span = problem["until"] - problem.get("start_time", 0.0)
         turned = value * span if self.knob == "step" else value
@@ -58,11 +57,15 @@ class Way:
 _TOLERANCES = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 _STEPS = (0.2, 0.1, 0.05, 0.025, 0.0125)
 WAYS: dict[str, Way] = {
-    "pwgf": Way("tolerance", _TOLERANCES, as_in_file=True),
-    "implicit": Way("tolerance", _TOLERANCES, {"kind": "implicit"}),
-    "jko": Way("step", _STEPS, {"kind": "implicit", "scheme": "euler"}),
+    "pwgf": Way("tolerance", _TOLERANCES, taken=None),
+    "gradient": Way("tolerance", _TOLERANCES, {"metric": "gradient"}, taken=None),
+    "implicit": Way("tolerance", _TOLERANCES, {"kind": "implicit"}, (*_DRAWN, "redraw")),
+    "jko": Way("step", _STEPS, {"kind": "implicit", "scheme": "euler"}, (*_DRAWN, "redraw")),
+    "primal-dual": Way("step", _STEPS, {"kind": "primal-dual"}, ("seed",)),
+    "deep-jko": Way("step", _STEPS, {"kind": "deep-jko"}),
 }
-"""By the name that rows give them."""
+"""By the name that rows give them: steps of PWGF, the same with the metric of gradients, implicit
+steps of order two, JKO steps with the exact dual, by two networks, and as trained flows."""
 
 FIGURES: dict[str, float] = {"map": 1e-2, "law": 1e-4, "kl": 0.04}
 """What is called the error, in the order of preference, and what is asked of it by default: "map",
@@ -102,6 +105,8 @@ class _Run:
     """A key of `FIGURES`."""
     error: float
     seconds: float
+    samples: int
+    """n, in a step or an iteration."""
     parameters: int
     """p, of the map that moves in a stage."""
     steps: int
@@ -141,7 +146,7 @@ def _row(
         "figure": run and run.figure,
         "error": run and run.error,
         "seconds": run and run.seconds,
-        "samples": run_file.method.samples,
+        "samples": run and run.samples,
         "parameters": run and run.parameters,
         "steps": run and run.steps,
         "stages": run and run.stages,
@@ -167,7 +172,7 @@ def _run(run_file: RunFile, communicator: Communicator) -> _Run:
     found = solve(*spec, output, communicator=communicator, stages=run_file.stages).summary
     seconds = clock.monotonic() - begun
     figure, error = _error(found)
-    return _Run(figure, error, seconds, found.parameters, found.steps, found.stages)
+    return _Run(figure, error, seconds, found.samples, found.parameters, found.steps, found.stages)
 
 
 def _error(summary: Summary) -> tuple[str, float]:
