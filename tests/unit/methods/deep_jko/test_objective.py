@@ -84,6 +84,19 @@ def test_of_a_growth_density_and_log_determinant_are_known():
     assert found.objective == pytest.approx(action / (2 * H) + energy, rel=1e-6)
 
 
+def test_the_mobility_is_that_of_the_density_along_the_path():
+    """P = 2ρ, and u = a (x − m): the action is a²|z − m|²/2λ · ∫ e^{4aτ} dτ."""
+    network, a = BlockVelocity(2, 3), 0.2
+    network.A.data.copy_(a * torch.eye(2))
+    mobility = MobilityFunction(lambda rho: 2 * rho * rho, "square")
+    found = objective_of([wgf.Entropy(1.0)], network, mobility=mobility, flow_steps=8).figures()
+    z = torch.cat(samples_of(wgf.Gaussian(2)).points)
+    squares = (z - torch.tensor([0.1, 0.2], dtype=torch.float64)).square().sum(1)
+    begun = (squares / (2 * wgf.Gaussian(2).log_density(z).exp())).mean()
+    action = a**2 * float(begun) * (math.e ** (4 * a) - 1) / (4 * a)
+    assert found.action == pytest.approx(action, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "mobility", [None, wgf.Saturating(0.5), wgf.CovarianceMobility()],
     ids=["none", "saturating", "covariance"],
