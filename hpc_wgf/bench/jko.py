@@ -28,8 +28,8 @@ _CELLS = 4000  # between quantiles
 _OU = ("method.kind=primal-dual", "method.samples=1000", "method.step=0.05")
 _POROUS = (
     "problem.dimension=1", "problem.start.m=2", "problem.start.time=0.002",
-    "problem.start_time=0.002", "problem.until=0.052", "problem.energy.0.m=2",
-    "method.kind=primal-dual", "method.samples=1000", "method.step=0.01", "method.width=16",
+    "problem.start_time=0.002", "problem.until=0.022", "problem.energy.0.m=2",
+    "method.kind=primal-dual", "method.samples=2000", "method.step=0.01", "method.width=16",
     "method.iterations=600", "method.learning_rate=0.01",
 )  # fmt: skip
 
