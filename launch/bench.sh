@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the benchmarks one after another and records them as data/benchmarks/NAME.json: about half
-# an hour on a machine that does nothing else. All of them when none is named.
+# Runs the benchmarks one after another and records them as data/benchmarks/NAME.json: about an
+# hour on a machine that does nothing else. All of them when none is named.
 # Usage: bash launch/bench.sh product solve        DEVICE=cuda bash launch/bench.sh product
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +26,13 @@ step() {
   bench step-sampling step --compare sampling
   bench step-preconditioner step --compare preconditioner
   bench step-planar step --compare planar
+  bench step-bilevel step --compare bilevel --problem ou-2d --set problem.until=0.005
 }
+methods() {
+  bench methods methods --picture "data/pictures/methods$suffix.png"
+}
+jko() { bench jko jko; }
+draws() { bench draws draws; }
 ring() {
   bench ring ring
   [ "$device" = cpu ] || return 0
@@ -37,6 +43,8 @@ store() { bench store store --samples 10000 --samples 100000 --samples 1000000; 
 scaling() {
   bench scaling-samples scaling --over samples --value 10000 --value 100000 --value 1000000
   bench scaling-dimension scaling --over dimension
+  bench scaling-problem scaling --over dimension --problem ou-scaling \
+    --value 32 --value 128 --value 512
   [ "$device" = cpu ] || return 0
   bench scaling-ranks scaling --over ranks --rounds 5
 }
@@ -45,10 +53,13 @@ recipe() {
   bench recipe-float32 recipe --set-paper method.dtype=float32
 }
 
-[ $# -gt 0 ] || set -- product solve step ring store scaling recipe
+[ $# -gt 0 ] || set -- product solve step methods jko draws ring store scaling recipe
 for name in "$@"; do
   case "$name" in
-    product | solve | step | ring | store | scaling | recipe) "$name" ;;
-    *) echo "error: no benchmark $name: product solve step ring store scaling recipe" >&2; exit 2 ;;
+    product | solve | step | methods | jko | draws | ring | store | scaling | recipe) "$name" ;;
+    *)
+      echo "error: no benchmark $name: product solve step methods jko draws ring store scaling recipe" >&2
+      exit 2
+      ;;
   esac
 done

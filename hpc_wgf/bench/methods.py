@@ -25,7 +25,8 @@ from ..solution import solve
 from .record import Row
 
 PROBLEMS = (
-    "ou-2d-aniso", "ou-scaling", "fp-two-to-four-2d", "gmm-two-moons", "porous-2d",
+    "ou-2d-aniso", "ou-scaling", "ou-scaling:problem.dimension=8",
+    "ou-scaling:problem.dimension=32", "fp-two-to-four-2d", "gmm-two-moons", "porous-2d",
     "aggregation-2d", "mobility-nonlocal",
 )  # fmt: skip
 _DRAWN = ("samples", "sampling", "seed", "dtype")
@@ -80,8 +81,9 @@ def rows(
 ) -> list[Row]:  # fmt: skip
     """One row for each problem, by default those of `PROBLEMS`, and method, by default all.
 
-    `settings`: "a.b=value" for the run files. `error`: what is to be reached, by default that of
-    `FIGURES`. `patience`: seconds after which a method is tried no further.
+    `problems`: names or files, each perhaps with a setting of its own after a colon. `settings`:
+    "a.b=value" for all run files. `error`: what is to be reached, by default that of `FIGURES`.
+    `patience`: seconds after which a method is tried no further.
 
     Errors: `InputError` for an unknown method, and for what a run file may not say.
     """
@@ -118,9 +120,10 @@ def _row(
     ranks: Communicator,
 ) -> Row:  # fmt: skip
     """Of a method, which has run at one value of its knob after another."""
+    problem, _, own = problem.partition(":")
     way, tried, note = WAYS[name], [], None
     best: tuple[float, _Run] | None = None
-    tables = with_settings(tables_of(problem), settings)
+    tables = with_settings(tables_of(problem), [*([own] if own else []), *settings])
     run_file, begun = parse(tables), clock.monotonic()
     for value in way.values:
         try:

@@ -42,6 +42,9 @@ class Controller(Protocol):
 class FixedStep:
     """Accepts every step, and changes no step size."""
 
+    may_adapt: bool = False
+    """Whether the method could control its steps, if it were given a tolerance."""
+
     def judge(self, error: float | None, previous: float, displacement: float) -> Verdict:
         return Verdict(True, 1.0, 1.0)
 

@@ -73,7 +73,7 @@ def step_controller(
     from ..integrators import FixedStep, PIController
 
     if tolerance is None or order is None:
-        return FixedStep()
+        return FixedStep(may_adapt=True)
     relative = unit is ToleranceUnit.DISPLACEMENT
     return PIController(
         tolerance, order, largest=growth, least_scale=_LEAST_SCALE * spread if relative else None

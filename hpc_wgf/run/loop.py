@@ -15,7 +15,7 @@ from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge, Look, PathPoint
 from ..ensemble import SamplesFailed
 from ..errors import LoopError, StepFailed, StepUnfinished
-from ..integrators import Controller
+from ..integrators import Controller, FixedStep
 from ..maps import described_built_in
 from ..methods.base import Method, State, Trial, begin_stage
 from ..observers import NewStage, Observer, Snapshot, StepRecord
@@ -271,8 +271,10 @@ class Loop:
             if factor is None:
                 said = (
                     f"the step of {size:g} from t = {state.time:g} failed: {failure}. Shorten "
-                    "method.step, or give method.tolerance so that steps shorten themselves"
+                    "method.step"
                 )
+                if isinstance(controller, FixedStep) and controller.may_adapt:
+                    said += ", or give method.tolerance so that steps shorten themselves"
                 folded = samples is not None and samples.has_folded
                 raise LoopError(_with_remedy(said, state, folded=folded)) from failure
             raise Rejected(size * factor, size, str(failure), samples) from failure
