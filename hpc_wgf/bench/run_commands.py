@@ -177,7 +177,7 @@ def methods_command(
     method: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
     error: Annotated[
         float | None,
-        typer.Option(help="to be reached; by default 1e-2 of the displacement, or see the rows"),
+        typer.Option(help="to be reached; by default 5e-2 of the displacement, or see the rows"),
     ] = None,
     patience: Annotated[
         float, typer.Option(min=0, help="seconds after which a method is tried no further")
