@@ -30,6 +30,9 @@ def plain_errors(cls: type[T]) -> type[T]:
             known = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]
             lines = [_line(detail, known) for detail in error.errors()]
             raise InputError("\n".join(lines)) from error
+        finally:
+            # pydantic, which completes a class at its first use, puts its own constructor back.
+            cls.__init__ = __init__  # type: ignore[method-assign]
 
     cls.__init__ = __init__  # type: ignore[method-assign]
     return cls
