@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..gradients import GradientProjection, RidgeBasis, basis_size
+from ..errors import InputError, StepFailed
+from ..gradients import GradientProjection, RidgeBasis, basis_size, most_functions
 from .trajectory import Trajectory
 
 
@@ -57,7 +57,16 @@ def velocity_potential(
     linearizer = active.linearizer()
     moved = [linearizer.linearize(z, budget=0).jvp(velocity) for z in ensemble.points]
     count = basis_size(functions, ensemble.total, run.problem.dimension)
-    projection = GradientProjection.at(images, ensemble, count)
+    least, most = 2 * run.problem.dimension, most_functions(ensemble.total, run.problem.dimension)
+    if not least <= count <= most:
+        raise InputError(
+            f"{count} functions on {ensemble.total} samples: give from {least} (coordinates and "
+            f"squares) to {most}, which such samples tell apart"
+        )
+    try:
+        projection = GradientProjection.at(images, ensemble, count)
+    except StepFailed as failure:
+        raise InputError(f"ψ at t = {time:g}: {failure}") from failure
     moments = projection.moments(moved)
     square = float(ensemble.expectation([a.square().sum(1, keepdim=True) for a in moved]))
     return VelocityPotential(

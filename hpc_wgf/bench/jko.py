@@ -57,6 +57,8 @@ class _Run(NamedTuple):
     problem: Any
     method: PrimalDualOptions
     solution: Solution
+    sizes: Sequence[float]
+    """Of the steps."""
     common: Row
 
 
@@ -68,6 +70,13 @@ def rows(
     its matrix; and of `porous-1d`, the porous medium equation on the line, m = 2, from the profile
     at t = .002. `settings`: further ones of the run file. Errors: `InputError` for other
     problems."""
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if not key.startswith("method."):
+            raise InputError(
+                f"--set {setting}: exact steps are known of the problems as they are, so that "
+                "options of the method alone can be changed"
+            )
     found: list[Row] = []
     for name in problems or PROBLEMS:
         if name not in PROBLEMS:
@@ -104,11 +113,11 @@ def _ornstein_uhlenbeck(
     assert isinstance(potential, Quadratic)
     centre, stiffness = (each.double().numpy() for each in (potential.mean, potential.precision))
     rates, axes = np.linalg.eigh(stiffness)
-    time, tau = run.problem.until - run.problem.start_time, run.method.step_size
+    time = run.problem.until - run.problem.start_time
     decay = np.exp(-rates * time)
     flow = decay, (1 - decay**2) / rates + decay**2
     deviations, factor = np.ones(dimension), np.ones(dimension)
-    for _ in range(round(time / tau)):
+    for tau in run.sizes:
         deviations, shrunk = gaussian_step(deviations, rates, 1.0, tau)
         factor = factor * shrunk
 
@@ -136,14 +145,13 @@ def _affine_law(map: MapState, dimension: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _porous(settings: Sequence[str], communicator: Communicator) -> Row:
     run = _run("porous-2d", [*_POROUS, *settings], communicator)
-    start, tau = run.problem.start, run.method.step_size
+    start = run.problem.start
     assert isinstance(start, Barenblatt)
     # The distribution function of the profile, ¼(2 + 3u − u³) of u = x/R, is solved for u.
     masses = np.arange(_CELLS + 1) / _CELLS
     x = start.radius * 2 * np.sin(np.arcsin(2 * masses - 1) / 3)
     after = x
-    span = run.problem.until - run.problem.start_time
-    for _ in range(round(span / tau)):
+    for tau in run.sizes:
         after = quantile_step(after, 2.0, 1.0, tau)
     images = run.solution.state(torch.from_numpy(x)[:, None])[:, 0].double().cpu().numpy()
     flow = x * (run.problem.until / run.problem.start_time) ** (1 / 3)
@@ -159,7 +167,8 @@ def _porous(settings: Sequence[str], communicator: Communicator) -> Row:
 
 
 def _run(name: str, settings: Sequence[str], communicator: Communicator) -> _Run:
-    """Errors: `InputError` where the settings choose another method."""
+    """Errors: `InputError` where the settings choose another method, or change what the exact
+    steps are of."""
     spec = load_problem(name, *settings)
     if not isinstance(spec.method, PrimalDualOptions):
         raise InputError(
@@ -172,7 +181,8 @@ def _run(name: str, settings: Sequence[str], communicator: Communicator) -> _Run
         communicator=communicator, observers=[steps],
     )  # fmt: skip
     gaps = [each["gap"] / max(each["gap_error"], 1e-300) for each in steps.figures]
-    return _Run(spec.problem, spec.method, solution, {
+    sizes = [each["size"] for each in steps.figures]
+    return _Run(spec.problem, spec.method, solution, sizes, {
         "steps": len(gaps), "gap": steps.figures[-1]["gap"],
         "gap_error": steps.figures[-1]["gap_error"], "least_gap_in_errors": min(gaps),
         "parameters": spec.map.parameter_count(), "seconds": time.perf_counter() - begun,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..config.catalogue import tables_of
+from ..config.methods import DEFAULT_METHOD
 from ..config.parsing import parse
 from ..config.run import RunFile
 from ..config.spec import build
@@ -48,7 +49,9 @@ class Way:
     def tables(self, tables: dict[str, Any], value: float) -> dict[str, Any]:
         """Those of a run file, with this method at a value of its knob."""
         given = tables.get("method", {})
-        own = {key: each for key, each in given.items() if self.taken is None or key in self.taken}
+        same = given.get("kind", DEFAULT_METHOD) == self.table.get("kind", DEFAULT_METHOD)
+        taken = _DRAWN if self.taken is None and not same else self.taken
+        own = {key: each for key, each in given.items() if taken is None or key in taken}
         problem = tables["problem"]
         span = problem["until"] - problem.get("start_time", 0.0)
         turned = value * span if self.knob == "step" else value
@@ -92,6 +95,8 @@ def rows(
             raise InputError(
                 f"there is no method {name!r} to compare: choose from {', '.join(WAYS)}"
             )
+    for problem in problems or PROBLEMS:  # All of them before work that a late error would lose.
+        parse(_tables(problem, settings))
     return [
         _row(problem, name, settings, error, patience, communicator)
         for problem in problems or PROBLEMS
@@ -120,10 +125,9 @@ def _row(
     ranks: Communicator,
 ) -> Row:  # fmt: skip
     """Of a method, which has run at one value of its knob after another."""
-    problem, _, own = problem.partition(":")
     way, tried, note = WAYS[name], [], None
     best: tuple[float, _Run] | None = None
-    tables = with_settings(tables_of(problem), [*([own] if own else []), *settings])
+    tables = _tables(problem, settings)
     run_file, begun = parse(tables), clock.monotonic()
     for value in way.values:
         try:
@@ -143,7 +147,7 @@ def _row(
             break
     turned, run = best or (None, None)
     return {
-        "problem": problem,
+        "problem": problem.partition(":")[0],
         "dimension": run_file.problem.dimension,
         "method": name,
         "figure": run and run.figure,
@@ -158,6 +162,12 @@ def _row(
         "note": note,
         "tried": tried,
     }
+
+
+def _tables(problem: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Of the run file that a problem names. Errors: `InputError`."""
+    name, _, own = problem.partition(":")
+    return with_settings(tables_of(name), [*([own] if own else []), *settings])
 
 
 def _given_up(seconds: float, patience: float, ranks: Communicator) -> bool:

@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..pictures.figure import picture
 from .record import Row
+
+_FORMATS = (".png", ".pdf", ".svg")
+
+
+def check_path(path: Path) -> None:
+    """Errors: `InputError` where no picture can be drawn to a path."""
+    if path.suffix.lower() not in _FORMATS or not path.absolute().parent.is_dir():
+        raise InputError(
+            f"cannot draw to {path}: give a file in a folder that exists, with one of the endings "
+            f"{', '.join(_FORMATS)}"
+        )
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -197,13 +197,18 @@ def methods_command(
     """
     from . import methods, methods_picture
 
+    kept: list[Row] = []
+
     def measure(on: Communicator) -> list[Row]:
         rows = methods.rows(problem or [], method or [], settings or [], error, patience, on)
-        if picture is not None and on.rank == 0:
-            methods_picture.draw(rows, picture)
+        kept.extend(rows if on.rank == 0 else [])
         return rows
 
+    if picture is not None:
+        methods_picture.check_path(picture)
     deliver(context, measure)
+    if picture is not None and kept:
+        methods_picture.draw(kept, picture)
 
 
 def recipe_command(

@@ -73,11 +73,13 @@ class Judge:
 
     def _ensemble(self, map: MapState) -> Ensemble:
         """The images of the evaluation sample under the frozen stages. They are kept, and computed
-        anew only when a stage has been added."""
-        if self._behind[0] != map.stages:
-            carried = self.evaluation.ensemble.carried(
-                map.stages, score=self.problem.energy.needs_density
-            )
+        anew only where a stage is another; one that is added carries them on."""
+        stages, ensemble = self._behind
+        if stages != map.stages:
+            if stages != map.stages[: len(stages)]:
+                stages, ensemble = (), self.evaluation.ensemble
+            further = map.stages[len(stages) :]
+            carried = ensemble.carried(further, score=self.problem.energy.needs_density)
             self._behind = map.stages, carried
         return self._behind[1]
 

@@ -203,8 +203,11 @@ class PushForward(nn.Module, ABC):
 
 
 def _owned(image: Transported) -> Transported:
-    """An image whose log-determinants may be overwritten: those of a linear map are one number."""
-    return image._replace(log_det=image.log_det.clone())
+    """An image as that of one of several chunks would be: row by row in memory, on which the last
+    bits of later products depend, and with log-determinants that may be overwritten, as those of a
+    linear map are one number."""
+    score = None if image.score is None else image.score.contiguous()
+    return image._replace(x=image.x.contiguous(), log_det=image.log_det.clone(), score=score)
 
 
 def not_built_in(map: nn.Module) -> str:

@@ -100,7 +100,8 @@ class NeuralODE(PushForward):
         z, apart = aim, torch.inf
         for _ in range(_CORRECTIONS):
             change = aim - back(self(z))
-            size = float(change.abs().amax()) if len(x) else 0.0
+            # Rows that are no numbers stop none of the others.
+            size = float(change.detach().abs().nan_to_num(0.0).amax()) if len(x) else 0.0
             if not size < apart:  # what is left is rounding
                 break
             z, apart = z + change, size

@@ -20,6 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+from ..kinds import shown
+
 Evaluated = tuple[Tensor, Tensor]
 """log λ, (n,), and ∇ log λ, (n, d)."""
 
@@ -61,9 +64,19 @@ def block_draw(density: SampledDensity, out: Tensor) -> BlockDraw:
         return made
 
     def take(random: np.random.Generator, block: int) -> None:
-        out[block] = density.sample(random, out.shape[1])
+        out[block] = _checked(density, density.sample(random, out.shape[1]), out.shape[1:])
 
     return BlockDraw(take, lambda: None)
+
+
+def _checked(density: SampledDensity, found: object, shape: torch.Size) -> Tensor:
+    """Samples that a part of a density has given. Errors: `InputError` for others than (n, d)."""
+    if not isinstance(found, Tensor) or found.shape != shape:
+        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(
+            f"{shown(density)} gave samples as {given}: expected a tensor of shape {tuple(shape)}"
+        )
+    return found
 
 
 def fill(density: SampledDensity, generators: Iterable[np.random.Generator], out: Tensor) -> Tensor:
@@ -85,9 +98,11 @@ def one_block(density: SampledDensity, random: np.random.Generator, count: int) 
 
 def is_blockwise(density: SampledDensity) -> bool:
     """Whether a density draws blockwise; else `sample` may do with its generator as it likes."""
+    if not _defines(density, "block_draw", "sample"):
+        return False
     parts = [getattr(density, name, []) for name in ("components", "parts")]
     inner = [*chain(*parts), *([density.density] if hasattr(density, "density") else [])]
-    return _defines(density, "block_draw", "sample") and all(map(is_blockwise, inner))
+    return all(map(is_blockwise, inner))
 
 
 def evaluated(density: SampledDensity, z: Tensor) -> Evaluated:

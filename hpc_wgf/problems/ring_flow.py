@@ -93,6 +93,8 @@ class RingFlow:
         path = scipy.integrate.solve_ivp(
             self._slope, (0.0, t), (0.0, 0.0), method="DOP853", rtol=_TOLERANCE, atol=_TOLERANCE
         )
+        if not path.success:  # Numbers beyond those of float64.
+            return math.nan, math.nan
         return math.exp(path.y[0, -1]), float(path.y[1, -1])
 
     def __call__(self, t: float, z: Tensor) -> Tensor:

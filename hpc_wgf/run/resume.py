@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..checks import learned_digest, rounding
-from ..choices import Codec, Route, Stream
+from ..choices import Codec, Metric, Route, Stream
 from ..diagnostics import Judge, Look
 from ..errors import InputError, StepFailed
 from ..methods.base import State
@@ -83,7 +83,13 @@ def resumed_notes(stored: StoredRun, given: Identity) -> list[str]:
 
 _BEFORE: Mapping[str, Mapping[str, object]] = {
     "output": {"particles_every": 1, "codec": Codec.ZSTD.value},
-    "method": {"stream": Stream.NUMPY.value},
+    "method": {
+        "stream": Stream.NUMPY.value,
+        "metric": Metric.PULLBACK.value,
+        "epsilon": 0.1,
+        "functions": None,
+        "gradient_error": False,
+    },
 }
 """Keys that older stores do not have, by table, as it was before there were such."""
 _MAY_DIFFER = (("problem", "until"), ("output", "bound"))

@@ -27,13 +27,13 @@ from ...store import BEGINS_AT_REST
 from ..base import Setting, State, Trial
 from ..sample_checks import check_first_samples
 from ..step_samples import StepSamples
-from ..training import InnerLoop, engine_for, learning_rate, unfinished_of
+from ..training import InnerLoop, engine_for, learning_rate, try_engine, unfinished_of
 from ..training.inner_loop import Unfinished
 from .checks import check_options, mobility_warnings
 from .objective import Coordinates, StepFigures, StepObjective
 from .options import DeepJKOOptions
 
-_SLOWEST = 1e-12  # movement of a step over the spread, below which nothing moves
+_SLOWEST = 1e-4  # movement of a step over the spread: where nothing moves yet, it may begin
 _MOST_OFF = 1e-2  # of log-determinants
 
 
@@ -56,6 +56,9 @@ class DeepJKO:
         check_options(self.problem, options, setting.evaluation.ensemble.total)
         self._samples = StepSamples(setting, options, score=False)
         self._reached: tuple[Tensor, Tensor] | None = None
+        sampler, map = setting.sampler, cast(VelocityFlow, setting.map)
+        parts = sampler.parts(self._samples.blocks, map.chunk_size())
+        try_engine(map.network, options, setting.communicator, [len(part) for part in parts])
 
     def start(self) -> State[Unfinished]:
         map = MapState((), self.setting.map, self.setting.map.get_theta())
@@ -138,16 +141,17 @@ class DeepJKO:
         mean = ensemble.expectation(x)
         spread = ensemble.expectation([(each - mean).square().mean(1, keepdim=True) for each in x])
         scale = max(float(spread) ** 0.5, torch.finfo(torch.float64).tiny)
-        moved = self._last_movement(last, ensemble, state) if stages else self._first(ensemble)
+        end = state.time + step_size
+        moved = self._last_movement(last, ensemble, state) if stages else self._first(ensemble, end)
         speed = max(_SLOWEST, step_size * moved / scale)
         centre = mean.to(ensemble.chunks[0].x)
         network.change_coordinates(-centre / scale, 1 / scale, 1 / speed)
         return network, Coordinates(centre, scale, speed)
 
-    def _first(self, ensemble: Ensemble) -> float:
-        """The root mean square of a coordinate of P f at samples of the start density, which is the
-        first velocity."""
-        flow = self.problem.at(self.problem.start_time)
+    def _first(self, ensemble: Ensemble, end: float) -> float:
+        """The root mean square of a coordinate of P f at samples of the start density, at the time
+        at which the first step ends: about its velocity."""
+        flow = self.problem.at(end)
         forces = ensemble.forces(flow.energy, ensemble.chunks)
         motions = ensemble.motions(flow, ensemble.chunks, forces)
         return _root_mean_square(ensemble, [each.opposite for each in motions])
@@ -174,7 +178,10 @@ class DeepJKO:
             engine.step(objective.contributions(), rate)
 
         loop = InnerLoop(self.setting, {"velocity": engine}, step_size)
-        loop.run(iterate, options.iterations, unfinished)
+        try:
+            loop.run(iterate, options.iterations, unfinished)
+        finally:
+            engine.close()
 
     def _check(self, found: StepFigures) -> None:
         """Errors: `StepFailed`."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from ...ensemble import Ensemble
 from ...errors import StepFailed
 from ...maps import PushForward
+from ...parallel import tree_sum
 from ...problems import Entropy, InternalEnergy, SumOfEnergies
 from .dual import Dual, EntropyDual, PowerDual, RatioDual
 from .reference import BoxReference, GaussianReference, RowsReference
@@ -34,9 +35,11 @@ def dual_of(
 def _gaussian(ensemble: Ensemble, x: list[Tensor]) -> GaussianReference:
     """Of the same mean and covariance."""
     mean = ensemble.expectation(x)
-    arms = [each.double() - mean for each in x]
-    products = [(arm[:, :, None] * arm[:, None]).flatten(1) for arm in arms]
-    covariance = ensemble.expectation(products).view(len(mean), len(mean))
+    sums = []
+    for k, each in enumerate(x):
+        arm = each.double() - mean
+        sums.append(arm.T @ ensemble.weighted(k, arm))
+    covariance = ensemble.mean(tree_sum(sums))
     factor, info = torch.linalg.cholesky_ex(covariance)
     if int(info) or not bool(factor.isfinite().all()):
         raise StepFailed("the samples lie on a plane, or are not finite: no Gaussian is like them")
@@ -50,4 +53,6 @@ def _box(ensemble: Ensemble, x: list[Tensor], margin: float) -> BoxReference:
     ends = positions.new_zeros(ranks.size, 2, positions.shape[1])
     ends[ranks.rank] = torch.stack([positions.amax(0), -positions.amin(0)])
     upper, lower = ranks.sum(ends).amax(0)
+    if not bool((upper + lower > 0).all()):
+        raise StepFailed("the samples lie on a plane, or are not finite: no box is around them")
     return BoxReference(0.5 * (upper - lower), 0.5 * (1 + margin) * (upper + lower))

@@ -97,8 +97,8 @@ class Game:
         self, energy: SumOfEnergies, ensemble: Ensemble, references: Sequence[Tensor]
     ) -> tuple[float, float]:
         """F − (E[𝒜] − E_Γ[ℬ]) ≥ 0 of the parts of the energy that depend on the density, at samples
-        that have not been trained on, and its standard error. Not a number where the density is not
-        known. Collective, one all-reduce.
+        that have not been trained on, and its standard error. They mean nothing where the density
+        of the samples, or that of a target, is known by samples alone. Collective, one all-reduce.
 
         Errors: `StepFailed` where samples have left the box of Γ."""
         pushed = ensemble.push(self.map, density=True, score=False)

@@ -17,13 +17,15 @@ import torch
 from torch import Tensor
 
 from ...columns import Column
+from ...errors import InputError
 from ...integrators import Controller, FixedStep
 from ...maps import MapState
 from ...parallel import RandomStream, SampleBlocks
+from ...problems import is_known
 from ..base import Setting, State, Trial
 from ..implicit.checks import concavity_warnings
 from ..sample_checks import check_first_samples, check_samples, check_weights
-from ..training import InnerLoop, engine_for, frozen, learning_rate, unfinished_of
+from ..training import InnerLoop, engine_for, frozen, learning_rate, try_engine, unfinished_of
 from .checks import check_problem, target_rows
 from .duals import dual_of
 from .game import Game
@@ -43,7 +45,8 @@ class PrimalDual:
 
     columns: Sequence[Column] = (
         Column("gap", "step", "what the dual found misses of the energy's part in the density at "
-               "the end of the step, at samples that were not trained on", "F", optional=True),
+               "the end of the step, at samples that were not trained on; none where a density is "
+               "known by samples alone", "F", optional=True),
         Column("gap_error", "step", "its standard error", "F", optional=True),
         Column("objective", "step", "objective of the map in the last iteration", "F"),
     )  # fmt: skip
@@ -64,7 +67,10 @@ class PrimalDual:
         ).to(setting.communicator.device)  # fmt: skip
         rows = target_rows(self.problem.energy)
         self._rows = None if rows is None else RowsReference.of(rows)
-        engine_for(copy.deepcopy(self._network), options, setting.communicator)
+        parts = setting.sampler.parts(blocks, setting.map.chunk_size())
+        counts = [len(part) for part in parts]
+        try_engine(self._network, options, setting.communicator, counts)
+        self._tells_gap = is_known(self.problem.start) and rows is None
 
     def start(self) -> State[Unfinished]:
         map = MapState((), self.setting.map, self.setting.map.get_theta())
@@ -80,7 +86,18 @@ class PrimalDual:
         return [
             lambda: check_first_samples(self.problem, self.options.samples, map, first),
             lambda: check_weights(first),
+            self._check_judged,
         ]
+
+    def _check_judged(self) -> None:
+        """Errors: `InputError`."""
+        try:
+            self._judged.of_start(self.start().map, 0)
+        except InputError as error:
+            raise InputError(
+                f"Γ and the gap are found from {_JUDGED} times as many samples as an iteration "
+                f"has, {self._judged.blocks.total}: {error}"
+            ) from error
 
     def warnings(self) -> Sequence[str]:
         if self._rows is not None:  # No potential is used of a target that samples tell.
@@ -121,10 +138,16 @@ class PrimalDual:
                 objective = engines["map"].step(game.of_map(ensemble, targets), rate)
 
         loop = InnerLoop(self.setting, engines, step_size)
-        loop.run(iterate, options.iterations, state.memory)
+        try:
+            loop.run(iterate, options.iterations, state.memory)
+        finally:
+            for engine in engines.values():
+                engine.close()
         judged = self._judged.of_start(state.map, 2 * state.step + 1)
         references = self._judged.of_reference(game.dual.reference, state.map, state.step)
         gap, error = game.gap(self._energy(state.time + step_size), judged, references)
+        if not self._tells_gap:
+            gap = error = _NAN
         return Trial(
             map=game.reached(), error=None, memory=None, kept=_parameters(game.network),
             figures={"gap": gap, "gap_error": error, "objective": objective},

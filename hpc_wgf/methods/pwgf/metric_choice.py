@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...choices import Form, Metric, Solver
+from ...choices import Form, Metric, Preconditioning, Solver
 from ...errors import InputError
 
 
@@ -18,6 +18,8 @@ class MetricChoice:
     scheme: str
     accuracy: float | None
     validation: float | None
+    preconditioner: Preconditioning
+    shift: float | None
 
     @property
     def later(self) -> dict[str, object]:
@@ -73,8 +75,15 @@ class MetricChoice:
             raise InputError(
                 f"method.accuracy finds settings for the metric Ĝ: leave it out with {called}"
             )
-        solves = self.solver is not Solver.AUTOMATIC or self.validation is not None
-        if self.metric is Metric.FLAT and solves:
-            raise InputError(
-                f"{called} solves no system: leave method.solver and method.validation out"
-            )
+        if self.metric is Metric.FLAT and (idle := self._of_solves()):
+            raise InputError(f"{called} solves no system: leave method.{idle[0]} out")
+
+    def _of_solves(self) -> list[str]:
+        """The options of solves that have been given."""
+        given = {
+            "solver": self.solver is not Solver.AUTOMATIC,
+            "validation": self.validation is not None,
+            "preconditioner": self.preconditioner is not Preconditioning.AUTOMATIC,
+            "shift": self.shift is not None,
+        }
+        return [name for name, is_given in given.items() if is_given]

@@ -39,13 +39,17 @@ from .velocity import Monitor, StepContext, Velocity, VelocitySolver
 _NAN = float("nan")
 
 
+_GRADIENT_ERROR = Column(
+    "gradient_error", "time", "E|Pi(J eta + f)|^2 on the samples of the step, Pi the projection "
+    "onto gradients", "x^2/t^2", optional=True,
+)  # fmt: skip
+
+
 class PWGF:
     """The method on one problem, first map and set of ranks."""
 
     columns: Sequence[Column] = (
         Column("energy_rate", "time", "-eta^T G eta on the samples of the step", "F/t"),
-        Column("gradient_error", "time", "E|Pi(J eta + f)|^2 on the samples of the step, Pi the "
-               "projection onto gradients", "x^2/t^2", optional=True),
         Column("projection_error", "time", "E|J eta + f|^2 on the samples of the step "
                "[PWGF (3.27)]", "x^2/t^2", optional=True),
         Column("force_square", "time", "E|f|^2 on the samples of the step", "x^2/t^2",
@@ -71,6 +75,8 @@ class PWGF:
     def __init__(self, setting: Setting, options: PWGFOptions) -> None:
         """Errors: `InputError` where the method cannot solve the problem."""
         self.setting, self.options = setting, options
+        if options.tells_gradient_error:
+            self.columns = (*type(self).columns, _GRADIENT_ERROR)
         self.problem, self.communicator = setting.problem, setting.communicator
         check_options(self.problem, options, setting.evaluation.ensemble.total)
         self._residual_is_defined = residual_is_defined(setting.problem)
@@ -157,7 +163,9 @@ class PWGF:
 
     def figures(self, state: State[WarmStart]) -> Mapping[str, float]:
         found: Velocity = state.entered
-        return {**found.figures, "gradient_error": found.gradient_error}
+        if not self.options.tells_gradient_error:
+            return found.figures
+        return {**found.figures, _GRADIENT_ERROR.name: found.gradient_error}
 
     @in_own_precision
     def velocity_at(self, state: State[WarmStart]) -> Velocity:

@@ -6,7 +6,7 @@ from ...names_on_demand import names_on_demand
 
 if TYPE_CHECKING:
     from .engine import Contributions, Engine
-    from .engines import engine_for
+    from .engines import engine_for, try_engine
     from .inner_loop import InnerLoop, unfinished_of
     from .options import TrainingOptions
     from .rates import learning_rate
@@ -25,5 +25,6 @@ __all__ = [
     "engine_for",
     "frozen",
     "learning_rate",
+    "try_engine",
     "unfinished_of",
 ]

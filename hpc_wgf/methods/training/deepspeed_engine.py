@@ -7,9 +7,11 @@ SC 2020.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -38,46 +40,47 @@ class DeepSpeedEngine:
         self._parameters = list(module.parameters())
         for parameter in self._parameters:  # It flattens them as they lie in memory.
             parameter.data = parameter.data.contiguous()
-        deepspeed = _deepspeed(communicator)
-        self._engine: Any = deepspeed.initialize(
-            model=module,
-            optimizer=torch.optim.Adam(self._parameters, lr=0.0),
-            dist_init_required=False,
-            config={
-                "train_micro_batch_size_per_gpu": 1,
-                "gradient_accumulation_steps": options.accumulation,
-                "gradient_clipping": options.clip or 0.0,
-                "zero_optimization": {"stage": options.zero_stage},
-                "zero_allow_untested_optimizer": True,
-            },
-        )[0]
+        with _place_of(communicator):
+            self._engine: Any = _deepspeed(communicator).initialize(
+                model=module,
+                optimizer=torch.optim.Adam(self._parameters, lr=0.0),
+                dist_init_required=False,
+                config={
+                    "train_micro_batch_size_per_gpu": 1,
+                    "gradient_accumulation_steps": options.accumulation,
+                    "gradient_clipping": options.clip or 0.0,
+                    "zero_optimization": {"stage": options.zero_stage},
+                    "zero_allow_untested_optimizer": True,
+                },
+            )[0]
 
     def step(self, loss: Contributions, rate: float) -> float:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = rate
         # The mean over ranks and micro-batches that it takes is to be the sum.
         factor = self._communicator.size * self._accumulation
-        own = torch.zeros((), dtype=torch.float64, device=self._communicator.device)
+        own = torch.zeros(2, dtype=torch.float64, device=self._communicator.device)
         with warnings.catch_warnings():
             # It calls functions of torch by names that have become old.
             warnings.simplefilter("ignore", FutureWarning)
             for parts in self._batches(loss):
                 value = torch.stack([part() for part in parts]).sum()
-                own += value.detach().double()
+                own[0] += value.detach().double()
                 self._engine.backward(factor * value)
                 self._engine.step()
-        found = float(self._communicator.sum(own))
-        check_finite(found)
-        return found
+        own[1] = sum((~each.detach().isfinite()).sum() for each in self._parameters)
+        found, broken = self._communicator.sum(own).tolist()
+        check_finite(found, math.nan if broken else 0.0)
+        return float(found)
+
+    def close(self) -> None:
+        # Its hooks hold parameters and moments where no garbage collection finds them.
+        self._engine.destroy()
 
     def _batches(self, loss: Contributions) -> Sequence[Contributions]:
-        """The parts of this rank in as many groups as there are micro-batches."""
+        """The parts of this rank in as many groups as there are micro-batches, which
+        `check_micro_batches` has found to be enough."""
         count = self._accumulation
-        if len(loss) < count:
-            raise InputError(
-                f"method.accumulation = {count} micro-batches, but a rank has {len(loss)} chunks "
-                "of samples: take fewer, or more samples"
-            )
         edges = [k * len(loss) // count for k in range(count + 1)]
         return [loss[edges[k] : edges[k + 1]] for k in range(count)]
 
@@ -120,6 +123,26 @@ class DeepSpeedEngine:
         return states[0]["step"] if states and states[0] else None
 
 
+@contextmanager
+def _place_of(communicator: Communicator) -> Iterator[None]:
+    """A context in which the environment names the device of this rank as DeepSpeed looks for it:
+    it makes the one of that number its own, and compares what launchers say."""
+    local = os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK", os.environ.get("LOCAL_RANK", "0"))
+    if communicator.device.type == "cuda":
+        local = str(communicator.device.index or 0)
+    names = ["LOCAL_RANK", *({"OMPI_COMM_WORLD_LOCAL_RANK"} & os.environ.keys())]
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, local))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _deepspeed(communicator: Communicator) -> Any:
     """The library, at work on the ranks. Errors: `InputError` where it cannot be."""
     if find_spec("deepspeed") is None:
@@ -129,7 +152,8 @@ def _deepspeed(communicator: Communicator) -> Any:
         )
     if not dist.is_initialized() and communicator.size == 1:
         alone = dist.HashStore()  # type: ignore[attr-defined]
-        dist.init_process_group("gloo", store=alone, rank=0, world_size=1)
+        backend = "gloo" if communicator.device.type == "cpu" else "nccl"
+        dist.init_process_group(backend, store=alone, rank=0, world_size=1)
     if not dist.is_initialized() or dist.get_world_size() != communicator.size:
         raise InputError(
             f'method.engine = "deepspeed" needs ranks by torch.distributed, and these '
@@ -138,7 +162,6 @@ def _deepspeed(communicator: Communicator) -> Any:
         )
     if communicator.device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    os.environ.setdefault("LOCAL_RANK", "0")  # It asks for this variable, and uses the device.
     import deepspeed
     import deepspeed.ops
 

@@ -27,6 +27,10 @@ class Engine(Protocol):
         """Parameters and Adam's moments, whole on every rank. Collective."""
         ...
 
+    def close(self) -> None:
+        """Give back what it holds; it is used no more."""
+        ...
+
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
         """What `state_dict` took apart, the same bits. Collective."""
         ...

@@ -60,6 +60,9 @@ class TorchEngine:
             taken[name] = joined([state[name] for state in states])
         return {**taken, "steps": states[0]["step"].numpy()}
 
+    def close(self) -> None:
+        """It holds nothing but its moments."""
+
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
         fill(self._parameters, arrays["parameters"])
         self._adam.state.clear()
