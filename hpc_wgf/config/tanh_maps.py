@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from ..maps.features import FeatureOptions
     from ..problems import Problem
 
-_MOST_LINEAR = 64
-"""Dimension up to which a neural ODE has a linear part by default."""
-
 
 class TanhTable(Table):
     """Initial features tanh(w·x + b) of a map, whose kinks w·x + b = 0 should cover the region
@@ -121,19 +118,18 @@ class NeuralOdeTable(TanhTable):
     linear: Flag | None = None
     """Whether there is A, with its d² parameters. By default in up to 64 dimensions."""
 
-    def _linear(self, dimension: int) -> bool:
-        return dimension <= _MOST_LINEAR if self.linear is None else self.linear
-
     def parameters(self, dimension: int) -> int:
-        linear = dimension * dimension if self._linear(dimension) else 0
+        from ..maps.neural_ode import has_linear_part
+
+        linear = dimension * dimension if has_linear_part(dimension, self.linear) else 0
         return self.width * (2 * dimension + 2) + dimension + linear
 
     def build(self, problem: Problem) -> NeuralODE:
         from ..maps import NeuralODE
 
         return NeuralODE(
-            problem.dimension, self.width, steps=self.steps,
-            linear=self._linear(problem.dimension), **self.feature_options(),
+            problem.dimension, self.width, steps=self.steps, linear=self.linear,
+            **self.feature_options(),
         )  # fmt: skip
 
 

@@ -32,14 +32,22 @@ _FEWEST = 4  # steps
 _LARGEST_ERROR = 1e-3  # of the log-determinant, against that of ∇T
 _WORSE = 4.0  # times, at least, is the rule at the ends of steps less accurate than the method
 _PROBES, _COLUMNS = 8, 512  # samples of which ∇T is computed, and columns of all of them
+_MOST_LINEAR = 64  # dimensions
 _CORRECTIONS = 8  # of an inverse, each K⁻⁴ times the one before
+
+
+def has_linear_part(dimension: int, linear: bool | None) -> bool:
+    """Whether a neural ODE for which `linear` is asked has A: by default in few dimensions, as it
+    has d² parameters."""
+    return dimension <= _MOST_LINEAR if linear is None else linear
 
 
 class NeuralODE(PushForward):
     """T(z) = x(1), x' = A x + b + U tanh(W x + w τ + c), x(0) = z, by K `steps`.
 
     θ = (W, w, c, U, b, A), p = h (2d + 2) + d + d² for width h; without A and its d² parameters if
-    not `linear`. At the start A = b = U = 0. The options are those of `initial_features`.
+    not `linear`, which by default it is in up to 64 dimensions. At the start A = b = U = 0. The
+    options are those of `initial_features`.
 
     Where log-determinants are off by more than 1e-3, K is too small for θ, and `transport` takes
     samples for folded (`positive` is False): all, if the determinant of ∇T at one of the first
@@ -57,7 +65,7 @@ class NeuralODE(PushForward):
         width: int,
         *,
         steps: int = 8,
-        linear: bool = True,
+        linear: bool | None = None,
         **options: Unpack[FeatureOptions],
     ) -> None:
         super().__init__(dimension)
@@ -67,7 +75,8 @@ class NeuralODE(PushForward):
                 f"least {_FEWEST}, by default 8"
             )
         self.steps = steps
-        self.velocity = BlockVelocity(dimension, width, linear=linear, **options)
+        with_matrix = has_linear_part(dimension, linear)
+        self.velocity = BlockVelocity(dimension, width, linear=with_matrix, **options)
 
     @property
     def evaluations(self) -> int:

@@ -40,6 +40,7 @@ class DeepSpeedEngine:
         self._parameters = list(module.parameters())
         for parameter in self._parameters:  # It flattens them as they lie in memory.
             parameter.data = parameter.data.contiguous()
+        _check_ranks(communicator)
         with _place_of(communicator):
             self._engine: Any = _deepspeed(communicator).initialize(
                 model=module,
@@ -143,8 +144,8 @@ def _place_of(communicator: Communicator) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _deepspeed(communicator: Communicator) -> Any:
-    """The library, at work on the ranks. Errors: `InputError` where it cannot be."""
+def _check_ranks(communicator: Communicator) -> None:
+    """Errors: `InputError` where the library cannot be at work on the ranks."""
     if find_spec("deepspeed") is None:
         raise InputError(
             'method.engine = "deepspeed", but DeepSpeed is not installed: pip install '
@@ -160,6 +161,10 @@ def _deepspeed(communicator: Communicator) -> Any:
             f"{communicator.size} meet otherwise, as by MPI: start them by torchrun or srun with "
             '--comm torch, or use method.engine = "torch"'
         )
+
+
+def _deepspeed(communicator: Communicator) -> Any:
+    """The library, at work on the ranks."""
     if communicator.device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
