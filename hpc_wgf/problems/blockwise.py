@@ -57,6 +57,16 @@ class BlockDraw:
     """Makes samples of the numbers of all blocks."""
 
 
+class DrawsBlockwise(Protocol):
+    """A density with a `block_draw` of its own."""
+
+    dimension: int
+
+    def block_draw(self, out: Tensor) -> BlockDraw:
+        """As the function of that name."""
+        ...
+
+
 def block_draw(density: SampledDensity, out: Tensor) -> BlockDraw:
     """That of a density which will fill `out`, (blocks, n, d)."""
     if _defines(density, "block_draw", "sample"):
@@ -90,10 +100,14 @@ def fill(density: SampledDensity, generators: Iterable[np.random.Generator], out
     return out
 
 
-def one_block(density: SampledDensity, random: np.random.Generator, count: int) -> Tensor:
-    """`count` samples of a density that draws blockwise, (count, d)."""
+def one_block(density: DrawsBlockwise, random: np.random.Generator, count: int) -> Tensor:
+    """`count` samples of a density that draws blockwise, (count, d): by its own `block_draw`,
+    whatever a subclass, which may call its `sample`, has made of that."""
     out = torch.empty(1, count, density.dimension, dtype=torch.float64)
-    return fill(density, [random], out)[0]
+    draw = density.block_draw(out)
+    draw.take(random, 0)
+    draw.finish()
+    return out[0]
 
 
 def is_blockwise(density: SampledDensity) -> bool:

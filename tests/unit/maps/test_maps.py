@@ -14,6 +14,7 @@ from hpc_wgf.maps import (
     BlockFlow,
     Composition,
     ModuleMap,
+    NeuralODE,
     PlanarFlow,
     ResidualPerceptron,
 )
@@ -243,3 +244,22 @@ def test_parameters_may_lie_row_by_row_in_memory(name):
         value.data = value.data.contiguous()
     for ours, theirs in zip(found(), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+
+
+def test_stages_have_the_same_bits_behind_one_chunk_and_two():
+    """A product has other last bits for rows that do not lie one behind the other."""
+    d, n = 8, 40
+    first, second = (perturb(map, 0.2) for map in (NeuralODE(d, 12, steps=4), BlockFlow(d, 6)))
+    z = torch.randn(n, d, dtype=torch.float64)
+
+    def behind(chunks: int) -> tuple[torch.Tensor, ...]:
+        parts = z.chunk(chunks)
+        images = first.transport_chunks(parts, [-part for part in parts])
+        assert all(image.x.is_contiguous() for image in images)
+        found = second.transport_chunks(
+            [image.x for image in images], [image.score for image in images]
+        )
+        return tuple(torch.cat(each) for each in zip(*found, strict=True))
+
+    for one, two in zip(behind(1), behind(2), strict=True):
+        assert torch.equal(one, two)

@@ -177,3 +177,24 @@ def test_points_that_are_differentiated_by_keep_their_graph():
     log_density, score = evaluated(wgf.Gaussian(3, 1.0, 2.0), z)
     (gradient,) = torch.autograd.grad(log_density.sum(), z)
     assert torch.allclose(gradient, score)
+
+
+def test_attributes_of_ones_own_density_mean_nothing():
+    class Own(wgf.Gaussian):
+        components = 3
+        parts = None
+
+        def sample(self, random, count):
+            return torch.zeros(count, self.dimension, dtype=torch.float64)
+
+    assert not is_blockwise(Own(2))
+
+
+def test_samples_of_another_shape_are_refused():
+    class Thin(wgf.Gaussian):
+        def sample(self, random, count):
+            return super().sample(random, count)[:, :1]
+
+    mixture = wgf.Mixture([Thin(2), wgf.Gaussian(2, 1.0)])
+    with pytest.raises(wgf.InputError, match=r"gave samples as \(.*, 1\): expected"):
+        mixture.sample(np.random.default_rng(0), 10)

@@ -221,3 +221,20 @@ def test_what_is_recorded_is_of_the_studies_and_within_bounds(name):
         assert records[name]["settings"] == [KIND, *settings]
         assert errors[-1] <= BOUNDS[name]
         assert max(records[name]["folded"]) == 0
+
+
+def _comes(x, t):
+    return 0.5 * (x - 4 * t).square().sum(1)
+
+
+def test_what_is_at_rest_at_the_start_begins_to_move():
+    """N(0, I) begins at the centre of ½|x − 4t|². Steps have m'(1 + h) = m + 4ht', and so .0364
+    and .1058."""
+    problem = wgf.Problem(
+        [wgf.MovingPotentialEnergy(wgf.UserMovingPotential(_comes)), wgf.Entropy()],
+        wgf.Gaussian(1),
+        until=0.2,
+    )
+    found = wgf.solve(problem, wgf.Affine(1), OPTIONS, wgf.Output(every=0.2, bound=False))
+    mean = float(found.state(torch.zeros(1, 1, dtype=torch.float64)))
+    assert mean == pytest.approx(0.1058, abs=0.01)

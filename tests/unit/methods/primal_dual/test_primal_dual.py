@@ -21,10 +21,11 @@ TRAP = wgf.PotentialEnergy(wgf.Quadratic(1, 1.0, 0.5))  # the rate is 1/0.5
 ATTRACTION = wgf.InteractionEnergy(wgf.interactions.Power(2.0))
 
 
-def one_step(parts, **options):
-    problem = wgf.Problem(parts, wgf.Gaussian(1), until=0.1)
+def one_step(parts, observers=(), start=None, **options):
+    problem = wgf.Problem(parts, start or wgf.Gaussian(1), until=0.1)
     method = wgf.PrimalDualOptions(**{**QUICK, **options})
-    return wgf.solve(problem, wgf.Affine(1), method, wgf.Output(every=0.1, particles=500))
+    output = wgf.Output(every=0.1, particles=500)
+    return wgf.solve(problem, wgf.Affine(1), method, output, observers=observers)
 
 
 def law(solution):
@@ -53,8 +54,24 @@ def test_a_step_is_that_of_jko(kind):
         parts, expected = [wgf.PotentialEnergy(target), wgf.Entropy()], step_of_jko(0.5, 2.0)
     if kind == "float32":
         options = {"dtype": "float32"}
-    solution = one_step(parts, **options)
+    steps = Steps()
+    solution = one_step(parts, [steps], **options)
     assert law(solution) == pytest.approx(expected, abs=0.02)
+    # Of a target that samples tell the exact dual is not known.
+    assert np.isnan(steps.figures[0]["gap"]) == (kind == "samples")
+
+
+def test_a_start_known_by_samples_has_no_gap():
+    rows = np.random.default_rng(0).standard_normal((16_384, 1))
+    steps = Steps()
+    one_step([TRAP, wgf.Entropy()], [steps], wgf.SampleStart(rows), iterations=2)
+    assert np.isnan(steps.figures[0]["gap"])
+
+
+def test_rows_that_do_not_suffice_are_told_before_any_work():
+    rows = np.random.default_rng(0).standard_normal((2200, 1))
+    with pytest.raises(wgf.InputError, match="8 times as many samples as an iteration has, 2048"):
+        one_step([TRAP, wgf.Entropy()], start=wgf.SampleStart(rows), iterations=2)
 
 
 class Steps(Watching):
