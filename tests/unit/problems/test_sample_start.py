@@ -159,7 +159,7 @@ def test_position_alone_needs_no_density_and_nothing_is_left_out():
 @pytest.mark.parametrize(
     ("energy", "form", "said"),
     [
-        (wgf.Entropy(0.5), "force", 'use method.form = "energy"'),
+        (wgf.Entropy(0.5), "force", 'use method.form = "weak" or "energy"'),
         (wgf.InternalEnergy(2.0), "energy", 'fit one by start.density = "fitted"'),
     ],
 )

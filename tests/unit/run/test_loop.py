@@ -73,7 +73,7 @@ def test_the_controller_shortens_accepted_steps():
     from hpc_wgf.maps import MapState
     from hpc_wgf.methods.base import State, Trial
 
-    nothing = MapState((), None, torch.zeros(1))
+    nothing = MapState((), wgf.Affine(1), torch.zeros(1))
 
     class Scripted:
         def advance(self, state, size):
@@ -102,7 +102,7 @@ def rejected_steps(log_density):
     from hpc_wgf.maps import MapState
     from hpc_wgf.methods.base import State, Trial
 
-    nothing, sizes = MapState((), None, torch.zeros(1)), []
+    nothing, sizes = MapState((), wgf.Affine(1), torch.zeros(1)), []
 
     class Folding:
         def advance(self, state, size):
