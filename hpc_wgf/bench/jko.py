@@ -72,10 +72,10 @@ def rows(
     problems."""
     for setting in settings:
         key = setting.partition("=")[0].strip()
-        if not key.startswith("method."):
+        if not key.startswith("method.") and key != "problem.until":
             raise InputError(
                 f"--set {setting}: exact steps are known of the problems as they are, so that "
-                "options of the method alone can be changed"
+                "options of the method and problem.until alone can be changed"
             )
     found: list[Row] = []
     for name in problems or PROBLEMS:

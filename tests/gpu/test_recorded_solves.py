@@ -22,7 +22,9 @@ from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.problems import Flow, PotentialEnergy, Quadratic, SumOfEnergies
 from hpc_wgf.recordings import drop_all
 
-BUILT_IN = [name for name in MAPS if "module" not in name]
+# Modules, and velocities that are differentiated as such once a step has frozen them.
+OF_AUTOGRAD = ("module", "velocity-flow-potential", "velocity-flow-residual")
+BUILT_IN = [name for name in MAPS if not any(each in name for each in OF_AUTOGRAD)]
 SHORT = [
     "affine", "block-wide", "spline", "planar", "rbf", "perceptron-1", "radial",
     "composition-scaling", "neural-ode", "neural-ode-narrow", "real-nvp", "convex",

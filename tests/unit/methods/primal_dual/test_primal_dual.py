@@ -40,7 +40,7 @@ def step_of_jko(rate, centre, deviation=1.0):
     return centre * (1.0 - float(shrunk[0])), float(after[0])
 
 
-@pytest.mark.parametrize("kind", ["potential", "interaction", "samples", "float32"])
+@pytest.mark.parametrize("kind", ["interaction", "samples", "float32"])
 def test_a_step_is_that_of_jko(kind):
     """Within a fraction of the step's own movement, which is .1 or more."""
     expected = step_of_jko(2.0, 1.0)
