@@ -41,10 +41,9 @@ def test_deepspeed_trains_as_torch_does(on_two, tmp_path, stage, accumulation):
 
 
 def test_primal_dual_steps_on_any_ranks_and_stopped_inside_one(tmp_path):
-    """On several ranks one of them is asked to stop, in the second step and on another number of
-    iterations each time."""
+    """On four ranks one of them is asked to stop, within the second step."""
     runs = {}
-    for ranks, number in ((1, 0), (2, 6), (4, 7)):
+    for ranks, number in ((1, 0), (4, 7)):
         path = tmp_path / f"{ranks}"
         for stop in [number, 0] if number else [0]:
             done = script("primal_dual_run.py", path, stop, ranks=ranks)
@@ -54,7 +53,6 @@ def test_primal_dual_steps_on_any_ranks_and_stopped_inside_one(tmp_path):
                 assert stopped.rows == 2
                 assert stopped.checkpoint().memory["inner/iteration"] == number - 4
         runs[ranks] = open_run(path)
-    for ranks in (2, 4):
-        for name in ("theta", "particles", "step_gap", "step_gap_error"):
-            assert np.array_equal(runs[ranks].column(name), runs[1].column(name)), name
-        assert np.array_equal(runs[ranks].method_state(3), runs[1].method_state(3))
+    for name in ("theta", "particles", "step_gap", "step_gap_error"):
+        assert np.array_equal(runs[4].column(name), runs[1].column(name)), name
+    assert np.array_equal(runs[4].method_state(3), runs[1].method_state(3))
