@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, StepFailed
-from ..gradients import GradientProjection, RidgeBasis, basis_size, most_functions
+from ..gradients import GradientProjection, RidgeBasis, basis_size, told_of_size
 from .trajectory import Trajectory
 
 
@@ -57,12 +57,8 @@ def velocity_potential(
     linearizer = active.linearizer()
     moved = [linearizer.linearize(z, budget=0).jvp(velocity) for z in ensemble.points]
     count = basis_size(functions, ensemble.total, run.problem.dimension)
-    least, most = 2 * run.problem.dimension, most_functions(ensemble.total, run.problem.dimension)
-    if not least <= count <= most:
-        raise InputError(
-            f"{count} functions on {ensemble.total} samples: give from {least} (coordinates and "
-            f"squares) to {most}, which such samples tell apart"
-        )
+    if wrong := told_of_size(count, ensemble.total, run.problem.dimension):
+        raise InputError(wrong)
     try:
         projection = GradientProjection.at(images, ensemble, count)
     except StepFailed as failure:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..columns import STEP_PREFIX
 from ..config import load_problem
 from ..errors import InputError
 from ..maps import MapState
 from ..methods.primal_dual import PrimalDualOptions
-from ..observers import StepRecord
+from ..observers import MemoryRecorder
 from ..output import Output
 from ..parallel import Communicator
 from ..problems import Barenblatt, Quadratic
@@ -32,25 +33,6 @@ _POROUS = (
     "method.kind=primal-dual", "method.samples=2000", "method.step=0.01", "method.width=16",
     "method.iterations=600", "method.learning_rate=0.01",
 )  # fmt: skip
-
-
-class _Steps:
-    """Keeps the figures of the steps of a run."""
-
-    def __init__(self) -> None:
-        self.figures: list[dict[str, float]] = []
-
-    def on_step(self, step: StepRecord) -> None:
-        self.figures.append(dict(step.figures))
-
-    def on_row(self, row: Any) -> None:
-        return
-
-    def on_stop(self, *stopped: Any) -> None:
-        return
-
-    def on_end(self) -> None:
-        return
 
 
 class _Run(NamedTuple):
@@ -175,15 +157,18 @@ def _run(name: str, settings: Sequence[str], communicator: Communicator) -> _Run
             f"this benchmark is of the method primal-dual, and the settings choose "
             f"{spec.method.kind}: leave method.kind out"
         )
-    steps, begun = _Steps(), time.perf_counter()
+    memory, begun = MemoryRecorder(), time.perf_counter()
     solution = solve(
         spec.problem, spec.map, spec.method, Output(every=spec.method.step_size, particles=1000),
-        communicator=communicator, observers=[steps],
+        communicator=communicator, observers=[memory],
     )  # fmt: skip
-    gaps = [each["gap"] / max(each["gap_error"], 1e-300) for each in steps.figures]
-    sizes = [each["size"] for each in steps.figures]
+    columns = memory.columns()
+    gaps, errors, sizes = (
+        columns[STEP_PREFIX + name].tolist() for name in ("gap", "gap_error", "size")
+    )
+    in_errors = [gap / max(error, 1e-300) for gap, error in zip(gaps, errors, strict=True)]
     return _Run(spec.problem, spec.method, solution, sizes, {
-        "steps": len(gaps), "gap": steps.figures[-1]["gap"],
-        "gap_error": steps.figures[-1]["gap_error"], "least_gap_in_errors": min(gaps),
+        "steps": len(gaps), "gap": gaps[-1], "gap_error": errors[-1],
+        "least_gap_in_errors": min(in_errors),
         "parameters": spec.map.parameter_count(), "seconds": time.perf_counter() - begun,
     })  # fmt: skip

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from ..config.catalogue import tables_of
 from ..config.methods import DEFAULT_METHOD
 from ..config.parsing import parse
@@ -20,7 +18,7 @@ from ..config.run import RunFile
 from ..config.spec import build
 from ..config.toml import with_settings
 from ..errors import InputError, RunError
-from ..parallel import Communicator
+from ..parallel import Communicator, any_rank
 from ..report import Summary
 from ..solution import solve
 from .record import Row
@@ -143,7 +141,7 @@ def _row(
             best = value, found
         wanted = FIGURES[found.figure] if error is None else error
         note = None if found.error <= wanted else f"none of its runs reaches {wanted:g}"
-        if note is None or _given_up(clock.monotonic() - begun, patience, ranks):
+        if note is None or any_rank(ranks, clock.monotonic() - begun > patience):
             break
     turned, run = best or (None, None)
     return {
@@ -168,12 +166,6 @@ def _tables(problem: str, settings: Sequence[str]) -> dict[str, Any]:
     """Of the run file that a problem names. Errors: `InputError`."""
     name, _, own = problem.partition(":")
     return with_settings(tables_of(name), [*([own] if own else []), *settings])
-
-
-def _given_up(seconds: float, patience: float, ranks: Communicator) -> bool:
-    """Whether a method has had so many seconds on one of the ranks; collective."""
-    late = torch.tensor([float(seconds > patience)], device=ranks.device)
-    return bool(ranks.sum(late) > 0)
 
 
 def _run(run_file: RunFile, communicator: Communicator) -> _Run:

@@ -37,9 +37,16 @@ def basis_size(wanted: int | None, samples: int, dimension: int) -> int:
     return max(2 * dimension, min(_FUNCTIONS, samples // _SAMPLES_EACH))
 
 
-def most_functions(samples: int, dimension: int) -> int:
-    """The most functions that K of so many samples tells apart, with two numbers for each."""
-    return samples * dimension // 2
+def told_of_size(count: int, samples: int, dimension: int) -> str | None:
+    """What is wrong with a basis of `count` functions on so many samples, if anything is."""
+    # K of so many samples tells functions apart that have two numbers each.
+    least, most = 2 * dimension, samples * dimension // 2
+    if least <= count <= most:
+        return None
+    return (
+        f"{count} functions in {dimension} dimensions on {samples} samples: give from {least} "
+        f"(coordinates and squares) to {most}, which such samples tell apart"
+    )
 
 
 def basis_for(images: Sequence[Tensor], ensemble: Ensemble, count: int) -> RidgeBasis:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from .features import FeatureOptions, initial_features, lay_out
 from .frame import Frame
-from .velocity_networks import VelocityNetwork
+from .velocity_networks import OneLayer, VelocityNetwork
 
 
-class PotentialVelocity(VelocityNetwork):
+class PotentialVelocity(OneLayer):
     """v(τ, x) = S x + b + Wᵀ(u ∘ tanh(W x + w τ + c)) of width h, S = ½(A + Aᵀ): the gradient of
     φ = ½ xᵀS x + b·x + Σ_k u_k log cosh(w_k·x + w_k τ + c_k).
 
@@ -28,17 +28,10 @@ class PotentialVelocity(VelocityNetwork):
     """
 
     def __init__(self, dimension: int, width: int, **options: Unpack[FeatureOptions]) -> None:
-        super().__init__()
-        self.dimension, self._options = dimension, options
-        dtype = torch.get_default_dtype()
-        W, c = (each.to(dtype) for each in initial_features(width, dimension, **options))
-        self.W, self.w, self.c = nn.Parameter(W), nn.Parameter(torch.zeros(width)), nn.Parameter(c)
+        super().__init__(dimension, width, **options)
         self.u = nn.Parameter(torch.zeros(width))
         self.b = nn.Parameter(torch.zeros(dimension))
         self.A = nn.Parameter(torch.zeros(dimension, dimension))
-
-    def lay_out(self, frame: Frame) -> None:
-        lay_out(self.W, self.c, frame, self._options)
 
     def description(self) -> dict[str, Any]:
         return {"dimension": self.dimension, "width": len(self.W)}
@@ -54,22 +47,11 @@ class PotentialVelocity(VelocityNetwork):
         self.A.mul_(factor)
         self.b.mul_(factor * scale).sub_(self._symmetric() @ centre)
 
-    def forward(self, time: float, x: Tensor) -> Tensor:
-        return self._velocity(x, self._activations(time, x))
-
-    def with_divergence(self, time: float, x: Tensor) -> tuple[Tensor, Tensor]:
-        a = self._activations(time, x)
-        return self._velocity(x, a), self._divergence(a)
-
     def with_score(self, time: float, x: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a = self._activations(time, x)
         bent = (1 - a * a) * (self.u * (score @ self.W.T) - 2 * self._gains() * a)
         change = -(bent @ self.W) - score @ self._symmetric()
         return self._velocity(x, a), self._divergence(a), change
-
-    def _activations(self, time: float, x: Tensor) -> Tensor:
-        """tanh(W x + w τ + c), (n, h)."""
-        return torch.tanh(torch.addmm(self.c + time * self.w, x, self.W.T))
 
     def _symmetric(self) -> Tensor:
         """S."""

@@ -61,7 +61,41 @@ class VelocityNetwork(nn.Module, ABC):
         The inverse takes −m/s, 1/s and 1/`factor`."""
 
 
-class BlockVelocity(VelocityNetwork):
+class OneLayer(VelocityNetwork):
+    """A network with one layer of features a = tanh(W x + w τ + c), W (h, d), w and c (h,): w = 0
+    at the start, W and c are those of `initial_features`, which takes the options."""
+
+    def __init__(self, dimension: int, width: int, **options: Unpack[FeatureOptions]) -> None:
+        super().__init__()
+        self.dimension, self._options = dimension, options
+        dtype = torch.get_default_dtype()
+        W, c = (each.to(dtype) for each in initial_features(width, dimension, **options))
+        self.W, self.w, self.c = nn.Parameter(W), nn.Parameter(torch.zeros(width)), nn.Parameter(c)
+
+    def lay_out(self, frame: Frame) -> None:
+        lay_out(self.W, self.c, frame, self._options)
+
+    def forward(self, time: float, x: Tensor) -> Tensor:
+        return self._velocity(x, self._activations(time, x))
+
+    def with_divergence(self, time: float, x: Tensor) -> tuple[Tensor, Tensor]:
+        a = self._activations(time, x)
+        return self._velocity(x, a), self._divergence(a)
+
+    def _activations(self, time: float, x: Tensor) -> Tensor:
+        """a, (n, h)."""
+        return torch.tanh(torch.addmm(self.c + time * self.w, x, self.W.T))
+
+    @abstractmethod
+    def _velocity(self, x: Tensor, a: Tensor) -> Tensor:
+        """v at x, (n, d), where the features are a."""
+
+    @abstractmethod
+    def _divergence(self, a: Tensor) -> Tensor:
+        """∇·v, (n,), there."""
+
+
+class BlockVelocity(OneLayer):
     """v(τ, x) = A x + b + U tanh(W x + w τ + c) of width h.
 
     W (h, d), w and c (h,), U (d, h), b (d,), A (d, d), in this order; p = h (2d + 2) + d + d²,
@@ -82,19 +116,11 @@ class BlockVelocity(VelocityNetwork):
         linear: bool = True,
         **options: Unpack[FeatureOptions],
     ) -> None:
-        super().__init__()
-        self.dimension, self._options = dimension, options
-        W, c = (each.to(torch.get_default_dtype()) for each in initial_features(
-            width, dimension, **options
-        ))  # fmt: skip
-        self.W, self.w, self.c = nn.Parameter(W), nn.Parameter(torch.zeros(width)), nn.Parameter(c)
+        super().__init__(dimension, width, **options)
         self.U = nn.Parameter(torch.zeros(dimension, width))
         self.b = nn.Parameter(torch.zeros(dimension))
         A = nn.Parameter(torch.zeros(dimension, dimension)) if linear else None
         self.register_parameter("A", A)
-
-    def lay_out(self, frame: Frame) -> None:
-        lay_out(self.W, self.c, frame, self._options)
 
     def description(self) -> dict[str, Any]:
         """Plain data that say its size."""
@@ -114,13 +140,6 @@ class BlockVelocity(VelocityNetwork):
         if self.A is not None:
             self.A.mul_(factor)
             self.b.sub_(self.A @ centre)
-
-    def forward(self, time: float, x: Tensor) -> Tensor:
-        return self._velocity(x, self._activations(time, x))
-
-    def with_divergence(self, time: float, x: Tensor) -> tuple[Tensor, Tensor]:
-        a = self._activations(time, x)
-        return self._velocity(x, a), self._divergence(a)
 
     def with_score(self, time: float, x: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a = self._activations(time, x)
@@ -148,10 +167,6 @@ class BlockVelocity(VelocityNetwork):
             return v, (M @ (self.W @ self.U).T) * slope
         change = ((M @ self.W.T) * slope) @ self.U.T
         return v, change if self.A is None else change + M @ self.A.T
-
-    def _activations(self, time: float, x: Tensor) -> Tensor:
-        """a = tanh(W x + w τ + c), (n, h)."""
-        return torch.tanh(torch.addmm(self.c + time * self.w, x, self.W.T))
 
     def _velocity(self, x: Tensor, a: Tensor) -> Tensor:
         v = torch.addmm(self.b, a, self.U.T)

@@ -13,6 +13,7 @@ from .session import distributed
 from .signals import StopRequest, status_of_stop, stop_request
 from .sums import TreeBuffers, TreeSum, tree_sum
 from .torch_distributed import TorchCommunicator
+from .votes import any_rank
 
 __all__ = [
     "Communicator",
@@ -29,6 +30,7 @@ __all__ = [
     "TreeSum",
     "affordable",
     "agreed",
+    "any_rank",
     "communicator_from_environment",
     "distributed",
     "find_place",

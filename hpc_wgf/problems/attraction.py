@@ -13,6 +13,18 @@ from .matrices import multiple_of_identity
 _SAME = 1e-9  # of a length: distance of two centres that are the same
 
 
+def pair_powers(interactions: Sequence[InteractionEnergy]) -> tuple[float, float] | None:
+    """(k, p), where all interactions together are ½k|x − y|² + ¼p|x − y|⁴; else None."""
+    k = p = 0.0
+    for part in interactions:
+        powers = part.kernel.even_powers()
+        if powers is None:
+            return None
+        k += 2 * part.factor * powers.get(2, 0.0)
+        p += 4 * part.factor * powers.get(4, 0.0)
+    return k, p
+
+
 def attraction(parts: Sequence[Energy], centre: Tensor, length: float) -> float | None:
     """k, if the force of these parts of an energy is k(x − c) about the `centre` c, (d,), of a
     density that is even about it: of parabolas there, and of interactions |x|². None of others.

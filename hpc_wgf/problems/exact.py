@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..interactions import InteractionEnergy
+from .attraction import pair_powers
 from .box_flow import BoxPorousFlow
 from .characteristics import CharacteristicFlow
 from .compact import Barenblatt
@@ -61,9 +62,10 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     ¼p|x − y|⁴ + ½k|x − y|², without diffusion and with no potential but a parabola about their
     centre. Gaussians and mixtures in
     such polynomials, and Barenblatt profiles, may attract or repel each other by ½k|x − y|²."""
-    attraction = _attraction(energy)
-    if attraction is None:
+    powers = pair_powers(energy.interactions)
+    if powers is None or powers[1] != 0:
         return RingFlow.known(energy, start)
+    attraction = powers[0]
     others = [part for part in energy.parts if not isinstance(part, InteractionEnergy)]
     alone = SumOfEnergies(others or [Entropy(0.0)])
     if isinstance(start, Barenblatt) and not alone.is_fokker_planck:
@@ -71,17 +73,6 @@ def exact_map(energy: SumOfEnergies, start: Density) -> ExactMap | None:
     if not alone.is_fokker_planck:
         return None if attraction else _porous_flow(alone, start)
     return _fokker_planck_flow(alone.potential(), alone.beta(), start, attraction)
-
-
-def _attraction(energy: SumOfEnergies) -> float | None:
-    """k, where all interactions together are ½k|x − y|²; else None."""
-    k = 0.0
-    for part in energy.interactions:
-        powers = part.kernel.even_powers()
-        if powers is None or any(c != 0 for power, c in powers.items() if power != 2):
-            return None
-        k += 2 * part.factor * powers.get(2, 0.0)
-    return k
 
 
 def _circle_flow(potential: Potential | None, beta: float, start: Wrapped) -> ExactMap | None:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 from torch import Tensor
 
-from .attraction import attraction
+from .attraction import attraction, pair_powers
 from .densities import Gaussian
 from .energies import SumOfEnergies
 from .matrices import centred, multiple_of_identity
@@ -51,13 +51,10 @@ class RingFlow:
         variance = multiple_of_identity(start.covariance, start.dimension)
         if variance is None:
             return None
-        p = k = 0.0
-        for part in energy.interactions:
-            powers = part.kernel.even_powers()
-            if powers is None:
-                return None
-            p += 4 * part.factor * powers.get(4, 0.0)
-            k += 2 * part.factor * powers.get(2, 0.0)
+        powers = pair_powers(energy.interactions)
+        if powers is None:
+            return None
+        k, p = powers
         others = [part for part in energy.parts if part not in energy.interactions]
         drawn = attraction(others, start.mean, math.sqrt(variance))
         return cls(start, p, k + drawn) if drawn is not None and p > 0 else None

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..checks import check_commutes, check_identity, check_same_stage
 from ..columns import Column
@@ -19,7 +18,7 @@ from ..integrators import Controller, FixedStep
 from ..maps import described_built_in
 from ..methods.base import Method, State, Trial, begin_stage
 from ..observers import NewStage, Observer, Snapshot, StepRecord
-from ..parallel import Communicator, agreed
+from ..parallel import Communicator, agreed, any_rank
 from .rejections import Rejected, Rejections
 from .schedule import Schedule
 from .staging import Staging
@@ -117,10 +116,7 @@ class Loop:
             observer.on_stop(state, kept, seconds)
 
     def _stopped(self, stop: Callable[[], bool] | None) -> bool:
-        if stop is None:
-            return False
-        asked = torch.tensor([float(stop())], device=self.communicator.device)
-        return bool(self.communicator.sum(asked) > 0)
+        return stop is not None and any_rank(self.communicator, stop())
 
     def _first(self, state: State[Any]) -> _Point:
         try:
@@ -154,9 +150,8 @@ class Loop:
         attempts at the last step that folded. Errors: `InputError`."""
         if self.staging is None:
             return None
-        ends = float(self.staging.ends(point.state, point.look, folds=folds))
-        votes = self.communicator.sum(torch.tensor([ends], device=self.communicator.device))
-        if not bool(votes > 0):
+        ends = self.staging.ends(point.state, point.look, folds=folds)
+        if not any_rank(self.communicator, ends):
             return None
         begun = None
         with agreed(self.communicator):

@@ -11,7 +11,7 @@ from ...checks import check_virial
 from ...choices import Form, InnerProduct, Metric
 from ...cloud import Cloud
 from ...errors import InputError
-from ...gradients import basis_size, most_functions
+from ...gradients import basis_size, told_of_size
 from ...integrators import SCHEMES
 from ...maps import MapState, PushForward, SoftmaxGates
 from ...problems import Density, Problem, is_known, jump_of, without_pressure
@@ -101,13 +101,9 @@ def check_metric(problem: Problem, options: PWGFOptions) -> None:
             f'form = "weak" knows the pressures of entropy and internal energies, and none of '
             f'{unknown[0]}: use method.form = "force" or "energy"'
         )
-    count, most = basis_size(options.functions, samples, d), most_functions(samples, d)
-    if projects and not 2 * d <= count <= most:
-        raise InputError(
-            f"{count} functions in {d} dimensions on {samples} samples: give from {2 * d} "
-            f"(coordinates and squares) to {most}, which such samples tell apart "
-            "(method.functions), or more samples"
-        )
+    wrong = told_of_size(basis_size(options.functions, samples, d), samples, d)
+    if projects and wrong:
+        raise InputError(f"{wrong} (method.functions), or more samples")
 
 
 def told_of_form(problem: Problem, options: PWGFOptions) -> Sequence[str]:

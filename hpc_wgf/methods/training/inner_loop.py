@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from ...errors import StepUnfinished
+from ...parallel import any_rank
 from ..base import Setting
 from .engine import Engine
 
@@ -77,8 +77,5 @@ class InnerLoop:
         return kept
 
     def _stopped(self) -> bool:
-        stop, ranks = self.setting.stop, self.setting.communicator
-        if stop is None:
-            return False
-        asked = torch.tensor([float(stop())], device=ranks.device)
-        return bool(ranks.sum(asked) > 0)
+        stop = self.setting.stop
+        return stop is not None and any_rank(self.setting.communicator, stop())
