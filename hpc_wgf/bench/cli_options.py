@@ -54,7 +54,8 @@ def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]
         if communicator.rank == 0:
             kept = {key: value for key, value in given.items() if key not in ("as_json", "out")}
             configuration = {"benchmark": context.info_name, "ranks": communicator.size, **kept}
+            # Not every version of typer has turned the text of a path into a path here.
+            out = None if given["out"] is None else Path(given["out"])
             record(
-                rows, configuration, communicator.device,
-                as_json=given["as_json"], out=given["out"],
-            )  # fmt: skip
+                rows, configuration, communicator.device, as_json=given["as_json"], out=out
+            )

@@ -191,7 +191,8 @@ def test_a_chain_is_consolidated_as_on_the_cpu(gpu, tmp_path):
     first, last = perturb(AxisSpline(2, 6), 0.1), perturb(BlockFlow(2, 4), 0.1)
     chain = MapState((Stage.freeze(first, first.get_theta()),), last, last.get_theta())
     ask = (chain, Gaussian(2), Composition(Affine(2), AxisSpline(2, 9)))
-    expected = consolidate(*ask, samples=500, max_iterations=4)
+    on_cpu = LocalCommunicator()
+    expected = consolidate(*ask, samples=500, max_iterations=4, communicator=on_cpu)
     with gpu() as communicator:
         found = consolidate(*ask, samples=500, max_iterations=4, communicator=communicator)
         assert found.map.get_theta().is_cuda

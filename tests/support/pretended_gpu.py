@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 import torch
 from emulated_graph import EmulatedGraph, emulated_graphs, leaves, refuse
 from torch import Tensor
@@ -292,7 +293,11 @@ _KERNELS = {
 
 @contextmanager
 def pretended_gpu() -> Iterator[PretendedGPU]:
-    """A communicator of one rank on the GPU that is pretended inside."""
+    """A communicator of one rank on the GPU that is pretended inside; the test is skipped where a
+    real one is seen, whose pinned memory and streams would show through.
+    """
+    if torch.cuda.is_available():
+        pytest.skip("a real GPU is here")
     replaced = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     properties = SimpleNamespace(total_memory=_MEMORY, uuid="pretended")
