@@ -56,6 +56,4 @@ def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]
             configuration = {"benchmark": context.info_name, "ranks": communicator.size, **kept}
             # Not every version of typer has turned the text of a path into a path here.
             out = None if given["out"] is None else Path(given["out"])
-            record(
-                rows, configuration, communicator.device, as_json=given["as_json"], out=out
-            )
+            record(rows, configuration, communicator.device, as_json=given["as_json"], out=out)

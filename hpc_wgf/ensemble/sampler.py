@@ -31,7 +31,8 @@ from .sobol import MOST_UNIFORMS, sobol_points
 
 _RUN = (RandomStream.STEP, RandomStream.VALIDATION, RandomStream.EVALUATION)
 """Samples of a run itself."""
-_CPU_CHUNK, _GPU_CHUNK = 2048, 65536  # the most samples of a chunk
+_CPU_CHUNK, _GPU_CHUNK = 2048, 1 << 18  # the most samples of a chunk
+_GPU_DRAW = 1 << 20  # the most samples that a GPU draws at once
 
 
 def default_pieces(ranks: int) -> int:
@@ -113,7 +114,7 @@ class Sampler:
 
     def chunks(self, blocks: SampleBlocks, least: int, rank: int) -> Sequence[range]:
         """The blocks of each chunk of `rank` for the sample of a step: on a CPU chunks of about
-        `least` samples or more, on a GPU as few chunks of at most 65 536 samples as possible."""
+        `least` samples or more, on a GPU as few chunks of at most 2¹⁸ samples as possible."""
         ranks = self._communicator.size
         if self._communicator.device.type == "cuda":  # small products would leave it idle
             return blocks.grouped(blocks.own(rank, ranks, least), _GPU_CHUNK)
@@ -130,7 +131,7 @@ class Sampler:
     def evaluation_chunks(self, blocks: SampleBlocks, pieces: int, rank: int) -> Sequence[range]:
         """The blocks of each chunk of `rank` for the evaluation sample in at least `pieces` pieces.
         A chunk lies within one piece and has at most 2048 samples. On a GPU, which small ones
-        would leave idle, chunks of at most 65 536 samples cross the edges of pieces."""
+        would leave idle, chunks of at most 2¹⁸ samples cross the edges of pieces."""
         own = blocks.pieces(pieces, rank, self._communicator.size)
         if self._communicator.device.type == "cuda":
             return blocks.grouped(range(own[0].start, own[-1].stop), _GPU_CHUNK)
@@ -193,10 +194,15 @@ class Sampler:
             span = blocks.span(range(mine[0].start, mine[-1].stop))
             key = (self._seed, int(stream), step)
             z = self._inverse.samples(sobol_points(span, self._inverse.uniforms, key=key))
-            return list(z.split([span.stop - span.start for span in map(blocks.span, mine)]))
+            return _cut(z, blocks, mine)
         if isinstance(source, SampleStart):
             own = partial(source.ordered, seed=self._seed, stream=stream, place=begin)
             return [own(blocks.span(part), blocks.total) for part in mine]
+        if numbered is not None and self._communicator.device.type == "cuda":
+            # Chunk by chunk, kernels would end sooner than the host starts them.
+            parts = blocks.grouped(range(mine[0].start, mine[-1].stop), _GPU_DRAW)
+            z = torch.cat([numbered.of_blocks(blocks, part, stream, step) for part in parts])
+            return _cut(z, blocks, mine)
         if numbered is not None:
             return [numbered.of_blocks(blocks, part, stream, step) for part in mine]
         return drawn(source, blocks, mine, seed=self._seed, stream=stream, step=step)
@@ -230,6 +236,11 @@ class Sampler:
         if weighted and self.proposal is not None:
             log_weight = log_density - self.proposal.log_density(z)
         return Cloud(z, log_density, score, log_weight=log_weight)
+
+
+def _cut(z: Tensor, blocks: SampleBlocks, mine: Sequence[range]) -> list[Tensor]:
+    """Samples of consecutive blocks as chunks."""
+    return list(z.split([span.stop - span.start for span in map(blocks.span, mine)]))
 
 
 def _sizes(blocks: SampleBlocks, parts: Parts) -> list[list[int]]:

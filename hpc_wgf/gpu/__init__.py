@@ -2,6 +2,23 @@
 Triton is installed and works. Nothing here imports Triton before a first kernel is wanted."""
 
 from .availability import usable
-from .kernels import LinearizedBlock, LinearizedChain, gram, sum_of_products, uniforms
+from .kernels import (
+    LARGEST_INVERSE,
+    LinearizedBlock,
+    LinearizedChain,
+    gram,
+    inverses,
+    sum_of_products,
+    uniforms,
+)
 
-__all__ = ["LinearizedBlock", "LinearizedChain", "gram", "sum_of_products", "uniforms", "usable"]
+__all__ = [
+    "LARGEST_INVERSE",
+    "LinearizedBlock",
+    "LinearizedChain",
+    "gram",
+    "inverses",
+    "sum_of_products",
+    "uniforms",
+    "usable",
+]

@@ -11,7 +11,8 @@ from torch import Tensor
 _TILE = 64  # rows of a tile of a sum over samples, at most
 _MOST_ROWS = 16  # of x, and of (x, 1) and a linear map's features before a block: no sums spill
 _MOST_FEATURES = 128  # of a linear map alone
-_MOST_UNITS = 64  # of a block, whose push every sixteen of them repeat
+_MOST_UNITS = 64  # of a block, whose push every 32 of them repeat
+LARGEST_INVERSE = 32  # matrices, of which a tile still fits the registers
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,28 @@ def sum_of_products(a: Tensor, b: Tensor, out: Tensor) -> None:
     torch.sum(partial, 0, out=out)
 
 
+def inverses(
+    matrices: Tensor, most: float, *, wanted: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A⁻¹, (k, k, n), log|det A| and the sign of det A, (n,) each, of n matrices A, (k, k, n),
+    k ≤ 32; A⁻¹ is empty where it is not `wanted`, and no number where A is singular. `most`: of the
+    multipliers of an elimination without pivoting."""
+    from . import matrices as of_matrices
+
+    k, n = len(matrices), matrices.shape[2]
+    found = matrices.new_empty((k, k, n) if wanted else (0,))
+    log_abs, sign = matrices.new_empty(n), matrices.new_empty(n)
+    marked = torch.empty(n, dtype=torch.int8, device=matrices.device)
+    K = max(2, 1 << (k - 1).bit_length())
+    together = max(1, min(of_matrices.MOST, of_matrices.NUMBERS // (K * K)))
+    grid = (-(-n // together),)
+    given = matrices, found, log_abs, sign, marked, n, k, *matrices.stride()
+    of_tile = {"K": K, "MATRICES": together, "INVERSE": wanted, "num_warps": 1, "num_stages": 1}
+    of_matrices.plain_kernel[grid](*given, most, **of_tile)
+    of_matrices.pivoting_kernel[grid](*given, **of_tile)
+    return found, log_abs, sign
+
+
 def gram(
     chain: LinearizedChain, direction: Sequence[Tensor], packed: Tensor, grads: Sequence[Tensor],
     weights: Tensor | None,
@@ -100,21 +123,21 @@ def gram(
     (v_inner, v_outer), (g_inner, g_outer) = (v, g) if block else ([v_linear] * 2, [g_linear] * 2)
     n, d = rows.shape[1], len(v_linear if features is not None else v_outer)
     units = len(inner.activations) if block else 1
-    programs = -(-n // (products.SAMPLES * products.TILES))
+    programs, H = -(-n // (products.SAMPLES * products.TILES)), min(products.UNITS, _padded(units))
     partial = packed.new_empty(programs, len(packed))
     for given, found in ((v_linear, g_linear), (v_inner, g_inner), (v_outer, g_outer)):
         assert given.stride() == found.stride()
     begin = packed.storage_offset()
     places = [each.storage_offset() - begin for each in (g_linear, g_inner, g_outer)]
-    products.gram_kernel[(programs, -(-units // products.UNITS))](
+    products.gram_kernel[(programs, -(-units // H))](
         partial, rows, inner.inputs, inner.activations, rows if weights is None else weights,
         v_linear, v_inner, v_outer, inner.W, inner.U,
         n, len(packed), rows.stride(0), inner.inputs.stride(0), inner.activations.stride(0),
         d, len(rows), units,
         *v_linear.stride(), *v_inner.stride(), *v_outer.stride(), *places,
         LINEAR=features is not None, BLOCK=block is not None, WEIGHTED=weights is not None,
-        D=_padded(d), K=_padded(len(rows)), J=_padded(d + 1), H=products.UNITS,
-        SAMPLES=products.SAMPLES, TILES=products.TILES, num_warps=4, num_stages=1,
+        D=_padded(d), K=_padded(len(rows)), J=_padded(d + 1), H=H,
+        SAMPLES=products.SAMPLES, TILES=products.TILES, num_warps=products.WARPS, num_stages=1,
     )  # fmt: skip
     torch.sum(partial, 0, out=packed)
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-SAMPLES = 16  # of a tile, and hidden units of a program: with more, sums spill from the registers
-UNITS = 16
+SAMPLES = 16  # of a tile: with more, sums spill from the registers
+UNITS = 32  # hidden units of a program, whose few spills cost less than a second program
+WARPS = 2  # of a program of a product: more would do the same products of tiles of 16 again
 TILES = 8  # of a program: chunks of 65 536 samples are to keep all multiprocessors busy
 
 

@@ -5,6 +5,7 @@ step of the elimination is one operation on the matrices of all n samples, (k, k
 pivoting, which matrices near the identity hardly need. Where a multiplier |A_ij/A_jj| exceeds 16
 (with partial pivoting none exceeds 1), or the result is not finite, LAPACK takes that matrix. This
 is decided for each matrix alone, so that it does not depend on how samples are cut into chunks.
+On a GPU kernels do the same.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..gpu import LARGEST_INVERSE, inverses, usable
 from .base import signed_volume
 from .factors import Factors
 
@@ -25,6 +27,8 @@ def volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
     A determinant that is not a number counts as not positive.
     """
+    if _by_kernel(matrices):
+        return _of_kernel(matrices, wanted=False)[1:]
     if not _fits(matrices):
         return signed_volume(matrices.permute(2, 0, 1))
     return _signed(*_joined([_volume(part) for part in _parts(matrices)]))
@@ -32,15 +36,17 @@ def volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 def inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A⁻¹, (k, k, n), and log|det A| and det A > 0 as of `volume`, of n matrices A, (k, k, n)."""
+    if _by_kernel(matrices):
+        return _of_kernel(matrices, wanted=True)
     if matrices.is_cuda:
         factors = Factors.of(matrices.permute(2, 0, 1))
         return factors.inverse().permute(1, 2, 0), factors.log_abs, factors.positive
     if not _fits(matrices):
         whole = matrices.permute(2, 0, 1)
-        inverses = torch.linalg.inv_ex(whole).inverse.permute(1, 2, 0)
-        return (inverses, *signed_volume(whole))
-    inverses, sign, log_abs = _joined([_inverse(part) for part in _parts(matrices)])
-    return (inverses, *_signed(sign, log_abs))
+        found = torch.linalg.inv_ex(whole).inverse.permute(1, 2, 0)
+        return (found, *signed_volume(whole))
+    found, sign, log_abs = _joined([_inverse(part) for part in _parts(matrices)])
+    return (found, *_signed(sign, log_abs))
 
 
 def transposed_times(matrices: Tensor, vectors: Tensor) -> Tensor:
@@ -48,6 +54,16 @@ def transposed_times(matrices: Tensor, vectors: Tensor) -> Tensor:
     if matrices.is_contiguous():
         return (matrices * vectors.T[:, None]).sum(0).T
     return torch.einsum("ijn,ni->nj", matrices, vectors)
+
+
+def _by_kernel(matrices: Tensor) -> bool:
+    small = len(matrices) <= LARGEST_INVERSE and not matrices.requires_grad
+    return small and matrices.is_cuda and usable(matrices.device)
+
+
+def _of_kernel(matrices: Tensor, *, wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
+    found, log_abs, sign = inverses(matrices, _MOST_MULTIPLIED, wanted=wanted)
+    return (found, *_signed(sign, log_abs))
 
 
 def _fits(matrices: Tensor) -> bool:
@@ -108,8 +124,8 @@ def _inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         whole = matrices[:, :, odd].permute(2, 0, 1)
         sign[odd], log_abs[odd] = torch.linalg.slogdet(whole)
         # One by one, as in a batch the bits that LAPACK returns depend on a matrix's address.
-        inverses = [torch.linalg.inv_ex(one.clone()).inverse for one in whole]
-        left[:, :, odd] = torch.stack(inverses, 2)
+        alone = [torch.linalg.inv_ex(one.clone()).inverse for one in whole]
+        left[:, :, odd] = torch.stack(alone, 2)
     return left, sign, log_abs
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from . import elimination
 from .base import Transported, signed_volume
-from .factors import Factors
 
 # z ↦ (T(z), ∇T(z)): (n, d) → (n, d), (n, d, d)
 WithGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -61,9 +61,8 @@ def _with_score(
         x, gradient = with_gradient(point)
         fixed = gradient.detach()
         if z.is_cuda:
-            factors = Factors.of(fixed)
-            log_det, positive = factors.log_abs, factors.positive
-            bent = (factors.inverse().mT * gradient).sum()  # has the slope of log|det ∇T|
+            inverses, log_det, positive = elimination.inverse(fixed.permute(1, 2, 0))
+            bent = (inverses.permute(2, 1, 0) * gradient).sum()  # has the slope of log|det ∇T|
         else:
             log_det, positive = signed_volume(gradient)
             bent = log_det.sum()
@@ -71,7 +70,7 @@ def _with_score(
         (slope,) = torch.autograd.grad(bent, point, materialize_grads=True)
     inner = (score - slope)[:, :, None]
     if z.is_cuda:
-        carried = factors.solve_transposed(inner)[:, :, 0]
+        carried = elimination.transposed_times(inverses, inner[:, :, 0])
     else:
         carried = torch.linalg.solve_ex(fixed.mT, inner).result[:, :, 0]
     return x.detach(), log_det.detach(), positive, carried

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
@@ -12,24 +12,32 @@ import pytest
 
 triton = pytest.importorskip("triton")
 
+# Imported by the interpreter where it is there, and not while the language has stand-ins.
+with suppress(ImportError):
+    import triton.experimental.gluon.language
+import triton.language as tl  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 from triton.runtime.interpreter import InterpretedFunction  # noqa: E402
 from triton.runtime.jit import JITFunction  # noqa: E402
 
-from hpc_wgf.gpu import products, random_numbers  # noqa: E402
+from hpc_wgf.gpu import matrices, products, random_numbers  # noqa: E402
 
-_MODULES: list[ModuleType] = [products, random_numbers]
+# With the functions of Triton's own language that are kernels, as its sums.
+_MODULES: list[ModuleType] = [matrices, products, random_numbers, tl, tl.standard]
 
 
 @contextmanager
 def interpreted() -> Iterator[None]:
     """All kernels run on the CPU inside, as with TRITON_INTERPRET=1 in a whole process."""
+    # The interpreter knows combinations of its sums by what they are, so each has one stand-in.
+    stand_ins: dict[int, InterpretedFunction] = {}
     with ExitStack() as stack:
         for module in _MODULES:
             for name, value in vars(module).copy().items():
                 if isinstance(value, JITFunction):
-                    stack.enter_context(patch.object(module, name, InterpretedFunction(value.fn)))
+                    stand_in = stand_ins.setdefault(id(value), InterpretedFunction(value.fn))
+                    stack.enter_context(patch.object(module, name, stand_in))
         yield
 
 
@@ -38,6 +46,7 @@ def compiled(
     pointers: Mapping[str, str],
     constants: Mapping[str, object],
     capability: int,
+    warps: int,
 ) -> str:
     """The kernel in PTX, for a GPU of this compute capability, as `hpc_wgf.gpu` starts it.
     `pointers`: the types of those arguments; the others are whole numbers, or `constants`."""
@@ -51,7 +60,7 @@ def compiled(
         kernel, signature, {(names.index(name),): value for name, value in constants.items()}
     )
     target = GPUTarget("cuda", capability, 32)
-    options = {"num_warps": 4, "num_stages": 1}
+    options = {"num_warps": warps, "num_stages": 1}
     ptx: str = triton.compile(source, target=target, options=options).asm["ptx"]
     return ptx
 
