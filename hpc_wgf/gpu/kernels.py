@@ -12,7 +12,7 @@ _TILE = 64  # rows of a tile of a sum over samples, at most
 _MOST_ROWS = 16  # of x, and of (x, 1) and a linear map's features before a block: no sums spill
 _MOST_FEATURES = 128  # of a linear map alone
 _MOST_UNITS = 64  # of a block, whose push every 32 of them repeat
-LARGEST_INVERSE = 32  # matrices, of which a tile still fits the registers
+LARGEST_INVERSE = 16  # matrices, beyond which factors take no longer
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def inverses(
     matrices: Tensor, most: float, *, wanted: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A⁻¹, (k, k, n), log|det A| and the sign of det A, (n,) each, of n matrices A, (k, k, n),
-    k ≤ 32; A⁻¹ is empty where it is not `wanted`, and no number where A is singular. `most`: of the
+    k ≤ 16; A⁻¹ is empty where it is not `wanted`, and no number where A is singular. `most`: of the
     multipliers of an elimination without pivoting."""
     from . import matrices as of_matrices
 

@@ -26,6 +26,7 @@ _TITLES = {
     "scaling-samples": "A step as the samples grow",
     "scaling-dimension": "A step as the dimension grows",
     "store": "A row to the store, against numpy.save",
+    "gpu-nvidia-h100-80gb-hbm3": "What a step is made of on an H100, as no GPU had run it before",
     "output": "What the store takes of a run as the catalogue has it",
     "output-large": "What the store takes of a run with a row at every step",
 }
