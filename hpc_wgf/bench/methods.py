@@ -20,7 +20,7 @@ from ..config.toml import with_settings
 from ..errors import InputError, RunError
 from ..parallel import Communicator, any_rank
 from ..report import Summary
-from ..solution import solve
+from ..solution import Solution, solve
 from .record import Row
 
 PROBLEMS = (
@@ -168,14 +168,20 @@ def _tables(problem: str, settings: Sequence[str]) -> dict[str, Any]:
     return with_settings(tables_of(name), [*([own] if own else []), *settings])
 
 
-def _run(run_file: RunFile, communicator: Communicator) -> _Run:
-    """A run as a user would start it, without a store and without a bound of its error. Errors:
-    `InputError`, and `RunError` where it cannot go on."""
+def as_started(run_file: RunFile, communicator: Communicator) -> tuple[Solution, float]:
+    """A run as a user would start it, without a store and without a bound of its error, and its
+    seconds. Errors: `InputError`, and `RunError` where it cannot go on."""
     spec = build(run_file)
     output = replace(run_file.output, path=None, bound=False)
     begun = clock.monotonic()
-    found = solve(*spec, output, communicator=communicator, stages=run_file.stages).summary
-    seconds = clock.monotonic() - begun
+    found = solve(*spec, output, communicator=communicator, stages=run_file.stages)
+    return found, clock.monotonic() - begun
+
+
+def _run(run_file: RunFile, communicator: Communicator) -> _Run:
+    """Errors: as for `as_started`."""
+    solution, seconds = as_started(run_file, communicator)
+    found = solution.summary
     figure, error = _error(found)
     return _Run(figure, error, seconds, found.samples, found.parameters, found.steps, found.stages)
 
