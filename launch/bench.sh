@@ -31,6 +31,7 @@ step() {
 methods() {
   bench methods methods --picture "data/pictures/methods$suffix.png"
 }
+rivals() { bench rivals rivals; }
 jko() { bench jko jko; }
 draws() { bench draws draws; }
 ring() {
@@ -53,12 +54,12 @@ recipe() {
   bench recipe-float32 recipe --set-paper method.dtype=float32
 }
 
-[ $# -gt 0 ] || set -- product solve step methods jko draws ring store scaling recipe
+[ $# -gt 0 ] || set -- product solve step methods rivals jko draws ring store scaling recipe
 for name in "$@"; do
   case "$name" in
-    product | solve | step | methods | jko | draws | ring | store | scaling | recipe) "$name" ;;
+    product | solve | step | methods | rivals | jko | draws | ring | store | scaling | recipe) "$name" ;;
     *)
-      echo "error: no benchmark $name: product solve step methods jko draws ring store scaling recipe" >&2
+      echo "error: no benchmark $name: product solve step methods rivals jko draws ring store scaling recipe" >&2
       exit 2
       ;;
   esac

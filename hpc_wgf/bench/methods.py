@@ -94,7 +94,7 @@ def rows(
                 f"there is no method {name!r} to compare: choose from {', '.join(WAYS)}"
             )
     for problem in problems or PROBLEMS:  # All of them before work that a late error would lose.
-        parse(_tables(problem, settings))
+        parse(tables_with_own(problem, settings))
     return [
         _row(problem, name, settings, error, patience, communicator)
         for problem in problems or PROBLEMS
@@ -125,7 +125,7 @@ def _row(
     """Of a method, which has run at one value of its knob after another."""
     way, tried, note = WAYS[name], [], None
     best: tuple[float, _Run] | None = None
-    tables = _tables(problem, settings)
+    tables = tables_with_own(problem, settings)
     run_file, begun = parse(tables), clock.monotonic()
     for value in way.values:
         try:
@@ -162,8 +162,9 @@ def _row(
     }
 
 
-def _tables(problem: str, settings: Sequence[str]) -> dict[str, Any]:
-    """Of the run file that a problem names. Errors: `InputError`."""
+def tables_with_own(problem: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Of the run file that a problem names, perhaps with a setting of its own after a colon, and
+    with `settings`. Errors: `InputError`."""
     name, _, own = problem.partition(":")
     return with_settings(tables_of(name), [*([own] if own else []), *settings])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -23,14 +24,19 @@ LogDensity = Callable[[Tensor], Tensor]
 class Answer:
     """ρ at the end of a flow, as one way of solving it has it."""
 
-    law: Law
-    """Its samples, particles or cells."""
+    tell: Callable[[], Law]
+    """Gives its samples, particles or cells; what that takes is not counted."""
     size: int
     """How many of them there were in the computation."""
     log_density: LogDensity | None = None
     """None where it has no density."""
     steps: int | None = None
-    """In time."""
+    """In time; of adaptive schemes how often the velocities were computed."""
+
+    @cached_property
+    def law(self) -> Law:
+        """What `tell` gives."""
+        return self.tell()
 
 
 @dataclass(frozen=True)

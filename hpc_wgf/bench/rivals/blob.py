@@ -4,9 +4,10 @@ With ρ_ε = φ_ε∗ρ, the energy ∫ F(ρ_ε) dρ in place of ∫ F(ρ) dρ h
 
     x_i' = −∇V(x_i) + (1/2ε²) Σ_j m_j φ_ε(x_i − x_j) [F'(s_i) + F'(s_j)] (x_i − x_j),   s = ρ_ε(x),
 
-F = β log s for entropy and c s^{m−1}/(m−1) for internal energies, φ_ε(x) = e^{−|x|²/4ε²}/(4πε²)^{d/2}
-(J. A. Carrillo, K. Craig, F. S. Patacchini, Calc. Var. 58 (2019) 53). The particles begin on a
-lattice of spacing h with ε = h, and an error of order h² is seen in ρ_ε.
+F = β log s for entropy and c s^{m−1}/(m−1) for internal energies, φ_ε the density of N(0, 2ε²I)
+(J. A. Carrillo, K. Craig, F. S. Patacchini, Calc. Var. 58 (2019) 53); interactions add the force of
+all masses. The particles begin on a lattice of spacing h with ε = h, and an error of order h² is
+seen in ρ_ε.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ...errors import RunError
+from ...interactions import Kernel
 from ...problems import Entropy, InternalEnergy, Problem, SumOfEnergies
 from .answer import Answer, LogDensity, Rival, start_points
 from .law import Law, points_of
-from .particles import force_of_position
 
 Array = np.ndarray
 _ACROSS = 16  # particles along an axis, of the first level; twice as many in every further one
@@ -73,10 +74,20 @@ class Blobs:
         slope = self.slope(s)[:, None]
         own = slope * (s[:, None] * x - kernel @ (m * x))
         others = x * (kernel @ (m * slope)) - kernel @ (m * slope * x)
-        pressed = (own + others) / (2 * self.width**2)
-        if not (self.energy.interactions or self.energy.of_position):
-            return np.asarray(pressed)
-        return np.asarray(pressed - force_of_position(self.energy, x))
+        velocity = (own + others) / (2 * self.width**2)
+        if (potential := self.energy.potential()) is not None:
+            velocity -= potential.gradient(torch.from_numpy(x)).numpy()
+        return np.asarray(velocity - self._attraction(x))
+
+    def _attraction(self, x: Array) -> Array:
+        """c Σ_j m_j ∇J(x_i − x_j) of radial kernels over all pairs, (n, d)."""
+        total, at, masses = np.zeros_like(x), torch.from_numpy(x), torch.from_numpy(self.masses)
+        for part in self.energy.interactions:
+            assert isinstance(part.kernel, Kernel)
+            square = (at[:, None] - at).square().sum(2)
+            weight = part.kernel.weight(square) * masses
+            total += part.factor * (weight.sum(1, keepdim=True) * at - weight @ at).numpy()
+        return total
 
     def moved(self, x: Array, span: float) -> tuple[Array, int]:
         """The particles a time `span` later, and how often velocities were computed. Errors:
@@ -120,9 +131,12 @@ def lattice(
 def _refusal(problem: Problem) -> str:
     if not problem.is_plain:
         return "the flow has a mobility, a drift or a moving potential"
-    known = all(isinstance(part, Entropy | InternalEnergy) for part in problem.energy.of_density)
-    if not problem.energy.needs_density or not known:
+    energy = problem.energy
+    known = all(isinstance(part, Entropy | InternalEnergy) for part in energy.of_density)
+    if not energy.needs_density or not known or not energy.has_potentials_alone:
         return "there is neither entropy nor an internal energy: blobs are plain particles"
+    if any(not isinstance(p.kernel, Kernel) or p.kernel.singular for p in energy.interactions):
+        return "blobs know radial kernels that are finite at 0"
     if problem.dimension > 2:
         return f"a lattice of blobs in {problem.dimension} dimensions has too many of them"
     return ""
@@ -134,7 +148,7 @@ def _answer(problem: Problem, level: int, seed: int) -> Answer:
     x, masses, h = lattice(low, high, _ACROSS * 2**level, problem.start.log_density)
     blobs = Blobs(problem.energy, masses, width=h)
     x, evaluations = blobs.moved(x, problem.until - problem.start_time)
-    return Answer(Law(x, masses), len(x), blobs.log_density(x), steps=evaluations)
+    return Answer(lambda: Law(x, masses), len(x), blobs.log_density(x), steps=evaluations)
 
 
 BLOB = Rival("particles", _refusal, _answer, levels=4)

@@ -3,7 +3,6 @@ nonlinear, nonlocal diffusion by the explicit ones of the references."""
 
 from __future__ import annotations
 
-
 import numpy as np
 import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
@@ -17,11 +16,12 @@ from ...problems.quantile import bernoulli
 from ...references import GradientFlow, Grid, cell_averages, evolve
 from .answer import Answer, LogDensity, Rival, start_points
 from .law import cells_as_points, points_of
-from .paths import EULER_MARUYAMA
+from .paths import EULER_MARUYAMA, rough_paths
 
 Array = np.ndarray
 _CELLS = 32  # along an axis, of the first level; twice as many in every further one
 _SPANNED = 2**12  # samples that tell how far start and end go
+_PATHS = 2**10  # of them, that tell the end where it is not known
 _MARGIN = 0.15  # of that, added on either side
 
 
@@ -70,8 +70,8 @@ class FokkerPlanckGrid:
 
 
 def _bands(values: Array, beta: float, width: float) -> Array:
-    """The matrix of the fluxes along the last axis of V at the cells, `values`, by its bands (upper,
-    diagonal, lower), (3, cells)."""
+    """The matrix of the fluxes along the last axis, for the `values` of V at the cells, by its
+    bands, (3, cells): upper, diagonal and lower."""
     w = np.diff(values, axis=-1) / beta
     forward, backward = beta / width**2 * bernoulli(w), beta / width**2 * bernoulli(-w)
     bands = np.zeros((3, *values.shape))
@@ -84,14 +84,14 @@ def _bands(values: Array, beta: float, width: float) -> Array:
 
 def box(problem: Problem) -> tuple[Array, Array]:
     """The corners, (d,) each, of a box that holds start and end of the flow: of samples of the
-    start and their images under the exact map, or else of Langevin paths, with a margin. Flows that
-    have neither are taken to stay where they start."""
+    start and their images under the exact map, or else of a few Langevin paths, with a margin.
+    Flows that have neither are taken to stay where they start."""
     z = start_points(problem, _SPANNED, 0, 3)
     points = [z.numpy()]
     if problem.exact is not None:
         points.append(problem.exact(problem.until - problem.start_time, z).numpy())
     elif not EULER_MARUYAMA.refusal(problem):
-        points.append(EULER_MARUYAMA.answer(problem, 0, 0).law.points)
+        points.append(rough_paths(problem, z[:_PATHS]).numpy())
     both = np.concatenate(points)
     low, high = both.min(0), both.max(0)
     return low - _MARGIN * (high - low), high + _MARGIN * (high - low)
@@ -117,19 +117,12 @@ def start_averages(problem: Problem, grid: Grid) -> Array:
     return np.asarray(rho / (rho.sum() * grid.volume))
 
 
-def fokker_planck_on(problem: Problem, grid: Grid, steps: int) -> Array:
-    """Cell averages of ρ at the end."""
-    energy = problem.energy
-    solver = FokkerPlanckGrid(grid, energy.potential(), energy.beta())
-    return solver.evolve(start_averages(problem, grid), problem.until - problem.start_time, steps)
-
-
 def of_cells(grid: Grid, rho: Array, steps: int) -> Answer:
     """The answer of cell averages: ρ is linear between the centres of cells."""
     masses = np.clip(rho, 0.0, None) * grid.volume
     centres = [grid.centres(axis) for axis in range(grid.dimension)]
     law = cells_as_points(centres, masses / masses.sum())
-    return Answer(law, rho.size, interpolated(centres, rho), steps)
+    return Answer(lambda: law, rho.size, interpolated(centres, rho), steps)
 
 
 def interpolated(centres: list[Array], rho: Array) -> LogDensity:
@@ -144,33 +137,54 @@ def interpolated(centres: list[Array], rho: Array) -> LogDensity:
     return at
 
 
-def _nonlinear(problem: Problem, grid: Grid) -> tuple[Array, int]:
-    """∂ₜρ = ∇·(ρ∇(c m/(m−1) ρ^{m−1} + W∗ρ)): cell averages at the end, and the steps."""
-    energy = problem.energy
-    internal = [part for part in energy.parts if isinstance(part, InternalEnergy)]
-    kernels = [part for part in energy.interactions if isinstance(part.kernel, Kernel)]
+def on_grid(problem: Problem, across: int) -> Answer:
+    """ρ at the end on the grid of `across` cells along the longest side of `box`, in as many steps
+    where they are implicit. Errors: `RunError` where it is not finite, or no step is short
+    enough."""
+    grid = grid_over(box(problem), across)
+    rho = start_averages(problem, grid)
+    if no_reversible_flow(problem):
+        found = evolve(_nonlinear(problem, grid), rho, [problem.start_time, problem.until])
+        rho, steps = found.density[-1], found.steps
+    else:
+        solver = FokkerPlanckGrid(grid, problem.energy.potential(), problem.energy.beta())
+        rho, steps = solver.evolve(rho, problem.until - problem.start_time, across), across
+    if not np.isfinite(rho).all():
+        raise RunError("the densities on the grid are not finite")
+    return of_cells(grid, rho, steps)
+
+
+def _nonlinear(problem: Problem, grid: Grid) -> GradientFlow:
+    """∂ₜρ = ∇·(ρ∇(c m/(m−1) ρ^{m−1} + W∗ρ)) on a grid."""
+    internal = _internal(problem)
+    kernels = [
+        (part.factor, part.kernel)
+        for part in problem.energy.interactions
+        if isinstance(part.kernel, Kernel)
+    ]
 
     def attraction(*x: Array) -> Array:
         square = torch.from_numpy(np.asarray(sum(each**2 for each in x)))
-        values = [part.factor * part.kernel.value(square) for part in kernels]
+        values = [factor * kernel.value(square) for factor, kernel in kernels]
         return np.asarray(torch.stack(values).sum(0).numpy())
 
-    flow = GradientFlow(
+    return GradientFlow(
         grid, exponent=internal[0].m if internal else 2.0,
         diffusion=sum(part.factor for part in internal), kernel=attraction if kernels else None,
     )  # fmt: skip
-    rho = start_averages(problem, grid)
-    found = evolve(flow, rho, [problem.start_time, problem.until])
-    return found.density[-1], found.steps
 
 
-def _refusal(problem: Problem) -> str:
+def _internal(problem: Problem) -> list[InternalEnergy]:
+    return [part for part in problem.energy.parts if isinstance(part, InternalEnergy)]
+
+
+def grid_refusal(problem: Problem) -> str:
+    """Why these grids do not solve a problem; "" where they do."""
     if problem.dimension > 2:
         return f"a grid in {problem.dimension} dimensions has too many cells"
     if not no_reversible_flow(problem):
         return ""
-    energy = problem.energy
-    internal = [part for part in energy.parts if isinstance(part, InternalEnergy)]
+    energy, internal = problem.energy, _internal(problem)
     radial = [part for part in energy.interactions if isinstance(part.kernel, Kernel)]
     one = len({part.m for part in internal}) <= 1
     if problem.is_plain and one and len(internal) + len(radial) == len(energy.parts):
@@ -178,16 +192,7 @@ def _refusal(problem: Problem) -> str:
     return "these grids know Fokker–Planck equations, and powers of ρ with radial kernels"
 
 
-def _answer(problem: Problem, level: int, seed: int) -> Answer:
-    grid = grid_over(box(problem), _CELLS * 2**level)
-    if no_reversible_flow(problem):
-        rho, steps = _nonlinear(problem, grid)
-    else:
-        steps = _CELLS * 2**level
-        rho = fokker_planck_on(problem, grid, steps)
-    if not np.isfinite(rho).all():
-        raise RunError("the densities on the grid are not finite")
-    return of_cells(grid, rho, steps)
-
-
-GRID = Rival("cells", _refusal, _answer, levels=5)
+GRID = Rival(
+    "cells", grid_refusal, lambda problem, level, seed: on_grid(problem, _CELLS * 2**level),
+    levels=4,
+)  # fmt: skip

@@ -51,9 +51,12 @@ def _answer(problem: Problem, level: int, seed: int) -> Answer:
     flows = coordinate_flows(problem, cells)
     for flow in flows:
         flow.density(span)
-    z = start_points(problem, POINTS, seed, 2)
-    x = torch.stack([flow(span, z[:, j]) for j, flow in enumerate(flows)], 1)
-    return Answer(Law(x.numpy()), cells, log_density_of(flows, span))
+
+    def tell() -> Law:
+        z = start_points(problem, POINTS, seed, 2)
+        return Law(torch.stack([flow(span, z[:, j]) for j, flow in enumerate(flows)], 1).numpy())
+
+    return Answer(tell, cells, log_density_of(flows, span))
 
 
 def log_density_of(flows: list[CoordinateFlow], span: float) -> LogDensity:

@@ -56,7 +56,7 @@ def _answer(problem: Problem, level: int, seed: int) -> Answer:
     count = _PARTICLES * 4**level
     z = start_points(problem, count, seed, 2).numpy()
     x, evaluations = moved(problem.energy, z, problem.until - problem.start_time, _TOLERANCE)
-    return Answer(Law(x), count, steps=evaluations)
+    return Answer(lambda: Law(x), count, steps=evaluations)
 
 
 PARTICLES = Rival("particles", _refusal, _answer, levels=5)

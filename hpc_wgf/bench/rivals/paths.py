@@ -18,6 +18,7 @@ from .law import Law
 
 _PATHS = 10_000  # of the first level; four times as many in every further one,
 _SHARE = 0.1  # and half the step, that of the first being so much of the shortest time scale.
+_ROUGH = 0.5  # the same of paths that only tell where the end lies
 _TOGETHER = 2**18  # coordinates of paths that are moved together, as caches hold them
 _LOOKED_AT = 256  # start samples at which the time scale is found
 
@@ -55,16 +56,31 @@ def stiffness(potential: Potential | None, x: Tensor) -> float:
     return largest
 
 
+def shortest_time(problem: Problem) -> float:
+    """1/L, L the `stiffness` of the potential at a few start samples; at most the time span."""
+    few = samples_to_check(problem.start.sample, _LOOKED_AT).double()
+    rate = stiffness(problem.energy.potential(), few)
+    return 1.0 / max(rate, 1.0 / (problem.until - problem.start_time))
+
+
+def rough_paths(problem: Problem, z: Tensor) -> Tensor:
+    """X at the end from X = z, (n, d), by long steps: where the end of a flow lies."""
+    span = problem.until - problem.start_time
+    steps = math.ceil(span / (_ROUGH * shortest_time(problem)))
+    potential, beta = problem.energy.potential(), problem.energy.beta()
+    generator = torch.Generator().manual_seed(0)
+    return euler_maruyama(potential, beta, z, span, steps, generator)
+
+
 def _answer(problem: Problem, level: int, seed: int) -> Answer:
     potential, beta = problem.energy.potential(), problem.energy.beta()
     span = problem.until - problem.start_time
-    few = samples_to_check(problem.start.sample, _LOOKED_AT).double()
-    steps = max(8, math.ceil(span * stiffness(potential, few) / _SHARE)) * 2**level
+    steps = math.ceil(span / (_SHARE * shortest_time(problem))) * 2**level
     count = _PATHS * 4**level
     z = problem.start.sample(np.random.default_rng((seed, level)), count).double()
     generator = torch.Generator().manual_seed(1000 * seed + level)
     x = euler_maruyama(potential, beta, z, span, steps, generator)
-    return Answer(Law(x.numpy()), count, steps=steps)
+    return Answer(lambda: Law(x.numpy()), count, steps=steps)
 
 
 EULER_MARUYAMA = Rival("samples", no_reversible_flow, _answer, levels=5)

@@ -7,39 +7,40 @@ import time as clock
 from collections.abc import Sequence
 from typing import Any
 
-from ...config.catalogue import tables_of
 from ...config.parsing import parse
 from ...config.run import RunFile
 from ...config.spec import build
-from ...config.toml import with_settings
 from ...errors import InputError, RunError
 from ...parallel import Communicator
 from ...problems import Problem
 from ...pushed import MapAt, PathMap
-from ..methods import as_started
+from ..methods import as_started, tables_with_own
 from ..record import Row
 from .answer import POINTS, Answer, Rival, start_points
 from .blob import BLOB
 from .grid import GRID
 from .law import Law
 from .lines import LINES
+from .metropolis import METROPOLIS
 from .particles import PARTICLES
 from .paths import EULER_MARUYAMA
-from .truth import Truth, truth_of
+from .truth import Truth, check_known, truth_of
 
 PROBLEMS = (
-    "ou-2d-aniso", "ou-10d", "fp-two-to-four-2d", "gmm-two-moons", "styblinski-tang-2d",
-    "styblinski-tang-30d", "porous-2d", "aggregation-2d", "aggregation-diffusion-2d",
+    "ou-2d-aniso", "ou-10d", "fp-two-to-four-2d", "gmm-two-moons",
+    "gmm-two-moons:problem.until=3", "styblinski-tang-2d", "styblinski-tang-30d", "porous-2d",
+    "aggregation-2d", "aggregation-diffusion-2d",
 )  # fmt: skip
 OURS = "hpc-wgf"
 """What rows call this solver."""
 RIVALS: dict[str, Rival] = {
-    "euler-maruyama": EULER_MARUYAMA, "grid": GRID, "lines": LINES, "particles": PARTICLES,
-    "blob": BLOB,
+    "euler-maruyama": EULER_MARUYAMA, "metropolis": METROPOLIS, "grid": GRID, "lines": LINES,
+    "particles": PARTICLES, "blob": BLOB,
 }  # fmt: skip
 """By the name that rows give them: paths of the Langevin equation, finite volumes in up to two
 dimensions, those of every coordinate by itself, particles with the forces of all others, and
 particles that feel their density through a kernel."""
+_TOLD = 1.5  # floors below which errors are not told apart
 _GROWTH = 8.0  # Seconds of a level, at most, over those of the one before.
 
 
@@ -53,10 +54,12 @@ def rows(
 
     `error`: that of the quantiles along directions over the way that the flow goes (see
     `Truth.error`). `error_density`: ∫|ρ − ρ_exact|, where there is a density. `seconds`: without
-    judging. `seconds_as_good`: of the first level of a rival whose error is at most this solver's.
-    `floor`: what the truth itself is off by. `settings`: "a.b=value" for all run files. `patience`:
-    seconds that no level is expected to go beyond, if it takes eight times as long as the one
-    before. `seed`: of samples.
+    judging. `seconds_as_good`: of the first level of a rival whose error is at most this solver's,
+    or half as large again as the floor. `floor`: what the truth itself is off by.
+
+    `problems`: names or files, each perhaps with a setting of its own after a colon. `settings`:
+    "a.b=value" for all run files. `patience`: seconds that no level is expected to go beyond, if it
+    takes eight times as long as the one before. `seed`: of samples.
 
     Errors: `InputError` on several ranks, for an unknown rival, for what a run file may not say,
     and for a problem of which nothing exact is known.
@@ -66,12 +69,13 @@ def rows(
     for name in rivals:
         if name not in RIVALS:
             raise InputError(f"there is no rival {name!r}: choose from {', '.join(RIVALS)}")
-    files = {
-        name: parse(with_settings(tables_of(name), settings)) for name in problems or PROBLEMS
-    }
+    files = {name: parse(tables_with_own(name, settings)) for name in problems or PROBLEMS}
+    flows = {name: build(run_file).problem for name, run_file in files.items()}
+    for problem in flows.values():  # All of them before work that a late error would lose.
+        check_known(problem)
     found: list[Row] = []
     for name, run_file in files.items():
-        problem = build(run_file).problem
+        problem = flows[name]
         truth = truth_of(problem)
         ours = _ours(run_file, problem, truth, seed, communicator)
         found.append({"problem": name, **ours})
@@ -100,9 +104,10 @@ def _ours(
     except RunError as failure:
         return _row(problem, truth, OURS, note=str(failure).splitlines()[0])
     map = MapAt(problem, solution.time, PathMap(solution.state, None))
-    z = start_points(problem, POINTS, seed, 2)
-    law, size = Law(map.push(z).numpy()), solution.summary.samples
-    answer = Answer(law, size, map.log_density_or_nan, solution.summary.steps)
+    z, size = start_points(problem, POINTS, seed, 2), solution.summary.samples
+    answer = Answer(
+        lambda: Law(map.push(z).numpy()), size, map.log_density_or_nan, solution.summary.steps
+    )
     return _row(
         problem, truth, OURS, samples=size, seconds=seconds, steps=answer.steps,
         error=truth.error(answer), error_density=truth.density_error(answer),
@@ -113,30 +118,35 @@ def _rival(
     name: str, problem: Problem, truth: Truth, patience: float, seed: int, ours: float | None
 ) -> Row:
     """The row of a rival, which has answered at one level after the other."""
-    rival, tried = RIVALS[name], []
+    rival = RIVALS[name]
     if why := rival.refusal(problem):
         return _row(problem, truth, name, note=f"cannot answer: {why}")
-    note, answer, as_good = None, None, None
+    tried: list[list[Any]] = []
+    note, last, as_good = None, None, None
     for level in range(rival.levels):
         begun = clock.monotonic()
         try:
-            answer = rival.answer(problem, level, seed)
+            last = rival.answer(problem, level, seed)
         except (InputError, RunError) as failure:
             note = str(failure).splitlines()[0]
             break
-        seconds = clock.monotonic() - begun
-        error = truth.error(answer)
-        tried.append([answer.size, error, truth.density_error(answer), seconds])
-        if as_good is None and ours is not None and error <= ours:
+        seconds, error = clock.monotonic() - begun, truth.error(last)
+        tried.append([last.size, error, truth.density_error(last), seconds])
+        if as_good is None and ours is not None and error <= max(ours, _TOLD * truth.floor):
             as_good = seconds
-        if _GROWTH * seconds > patience:
+        if _GROWTH * seconds > patience or _as_fine(last, rival, truth):
             break
-    if not tried or answer is None:
+    if last is None:
         return _row(problem, truth, name, note=note)
-    if answer.log_density is None:
-        note = "samples, no density" if note is None else note
-    size, error, density, seconds = tried[-1]
+    if last.log_density is None:
+        note = "no density" if note is None else f"no density; {note}"
+    size, error, density_error, seconds = tried[-1]
     return _row(
-        problem, truth, name, error=error, error_density=density, seconds=seconds, note=note,
-        seconds_as_good=as_good, steps=answer.steps, tried=tried, **{rival.unit: size},
+        problem, truth, name, error=error, error_density=density_error, seconds=seconds, note=note,
+        seconds_as_good=as_good, steps=last.steps, tried=tried, **{rival.unit: size},
     )  # fmt: skip
+
+
+def _as_fine(answer: Answer, rival: Rival, truth: Truth) -> bool:
+    """Whether a grid with half the width of cells were nearly as fine as that of the truth."""
+    return truth.cells is not None and rival.unit == "cells" and 16 * answer.size > truth.cells

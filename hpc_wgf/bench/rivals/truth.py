@@ -1,13 +1,12 @@
 """What the answers are held against: the law and the density of the flow at its end.
 
-From the exact map where one is known. For other Fokker–Planck equations in one or two dimensions on
-a grid of 512 cells along an axis, and for what `data/references` holds from there.
+From the exact map where one is known, and else in one or two dimensions from a grid that is finer
+than those of the rival.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
@@ -16,19 +15,16 @@ from torch import Tensor
 
 from ...analysis.divergence_to_exact import no_reversible_flow
 from ...errors import InputError
-from ...problems import Problem
-from ...references import Grid
-from .answer import POINTS, Answer, LogDensity, start_points
-from .grid import box, fokker_planck_on, grid_over, of_cells
-from .law import Law, apart, cells_as_points, points_of, quantile_table
+from ...problems import Problem, inverse_transform
+from .answer import POINTS, Answer, start_points
+from .grid import grid_refusal, on_grid
+from .law import Law, apart, quantile_table
 
 Array = np.ndarray
 _DENSE = 2**12  # of them those at which densities are compared
 _MOST = 10  # dimensions in which the exact map is differentiated
 _WIDTH = 1e-5  # of a difference, over the spread of the start density
-_ACROSS = 512  # cells of the grid
-_FINER = 8  # points along a side of a stored cell
-_REFERENCES = Path(__file__).resolve().parents[3] / "data" / "references"
+_ACROSS, _ACROSS_EXPLICIT = 512, 256  # cells of the grid along an axis
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,8 @@ class Truth:
     """Samples of ρ at which densities are compared, (n, d)."""
     log_density: Tensor | None = None
     """log ρ there, (n,)."""
+    cells: int | None = None
+    """How many the grid has, where it is from one."""
 
     def error(self, answer: Answer) -> float:
         """(Σ_e W₂²/k)^½ of answer and truth along k directions e, over the way: 1 is the error of
@@ -66,18 +64,20 @@ class Truth:
 
 
 def truth_of(problem: Problem) -> Truth:
-    """That of a problem. Errors: `InputError` where none is known."""
-    if problem.exact is not None:
-        return _of_map(problem)
-    if problem.dimension <= 2 and not no_reversible_flow(problem):
-        return _of_grid(problem)
-    stored = _REFERENCES / f"{problem.name}.npz"
-    if stored.is_file():
-        return _stored(problem, stored)
-    raise InputError(
-        f"nothing says which answer to {problem.name} is nearer: neither an exact map is known nor "
-        "a grid in up to two dimensions for it, and data/references holds none"
-    )
+    """That of a problem. Errors: as for `check_known`."""
+    check_known(problem)
+    return _of_grid(problem) if problem.exact is None else _of_map(problem)
+
+
+def check_known(problem: Problem) -> None:
+    """Errors: `InputError` where no truth is known, and for a start density without an inverse
+    transform."""
+    inverse_transform(problem.start)
+    if problem.exact is None and (why := grid_refusal(problem)):
+        raise InputError(
+            f"nothing says which answer to {problem.name} is nearer: its exact map is not known, "
+            f"and {why}"
+        )
 
 
 def _of_map(problem: Problem) -> Truth:
@@ -112,56 +112,22 @@ def _pushed(problem: Problem, z: Tensor, span: float) -> Tensor:
 
 
 def _of_grid(problem: Problem) -> Truth:
-    corners = box(problem)
-    fine, coarse = (
-        of_cells(grid, fokker_planck_on(problem, grid, across), across)
-        for across in (_ACROSS, _ACROSS // 2)
-        for grid in (grid_over(corners, across),)
-    )
+    """That of a fine grid. A third of the difference to one of half the cells along an axis is what
+    it is off by, as methods of order two are."""
+    across = _ACROSS_EXPLICIT if no_reversible_flow(problem) else _ACROSS
+    fine, coarse = (on_grid(problem, cells) for cells in (across, across // 2))
+    quantiles = quantile_table(fine.law)
+    way = apart(quantile_table(Law(start_points(problem, POINTS, 0, 0).numpy())), quantiles)
+    floor = apart(quantile_table(coarse.law), quantiles) / (3 * way)
     assert fine.log_density is not None
-    return _of_answer(problem, fine, coarse.law, f"grid of {fine.size} cells")
+    points = _drawn(fine.law)
+    source = f"grid of {fine.size} cells"
+    return Truth(quantiles, way, floor, source, points, fine.log_density(points), fine.size)
 
 
-def _stored(problem: Problem, path: Path) -> Truth:
-    """Of a stored reference, whose cells are filled by linear interpolation between them."""
-    with np.load(path) as found:
-        times, density = found["times"], found["density"].astype(float)
-        low, high = found["low"], found["high"]
-    row = int(np.abs(times - problem.until).argmin())
-    if abs(times[row] - problem.until) > 1e-9 * abs(problem.until):
-        raise InputError(
-            f"{path} holds {problem.name} up to t = {times[-1]:g}, not at {problem.until:g}: leave "
-            "problem.until as it is"
-        )
-    rho = density[row]
-    stored = of_cells(Grid(tuple(low.tolist()), tuple(high.tolist()), rho.shape), rho, 0)
-    assert stored.log_density is not None
-    centres = [
-        np.linspace(a, b, n * _FINER, endpoint=False) + 0.5 * (b - a) / (n * _FINER)
-        for a, b, n in zip(low, high, rho.shape, strict=True)
-    ]
-    places = torch.from_numpy(points_of(centres))
-    masses = stored.log_density(places).exp().numpy().reshape([len(each) for each in centres])
-    filled = cells_as_points(centres, masses / masses.sum())
-    answer = Answer(filled, rho.size, stored.log_density)
-    return _of_answer(problem, answer, stored.law, "data/references")
-
-
-def _of_answer(problem: Problem, answer: Answer, other: Law, source: str) -> Truth:
-    """The truth that an accurate answer is; `other` is a coarser one."""
-    quantiles = quantile_table(answer.law)
-    start = quantile_table(Law(start_points(problem, POINTS, 0, 0).numpy()))
-    way = apart(start, quantiles)
-    points, log_density = _drawn(answer.law, answer.log_density)
-    floor = apart(quantile_table(other), quantiles) / way
-    return Truth(quantiles, way, floor, source, points, log_density)
-
-
-def _drawn(law: Law, log_density: LogDensity | None) -> tuple[Tensor, Tensor]:
-    """Points of a law, each as often as its mass says, and log ρ there."""
+def _drawn(law: Law) -> Tensor:
+    """Points of a law, each as often as its mass says, (n, d)."""
     assert law.weights is not None
-    assert log_density is not None
-    levels = (scipy.stats.qmc.Halton(1, seed=0).random(_DENSE)[:, 0]) * law.weights.sum()
+    levels = scipy.stats.qmc.Halton(1, rng=0).random(_DENSE)[:, 0] * law.weights.sum()
     chosen = np.searchsorted(np.cumsum(law.weights), levels).clip(max=len(law.points) - 1)
-    points = torch.from_numpy(law.points[chosen])
-    return points, log_density(points)
+    return torch.from_numpy(law.points[chosen])
