@@ -16,6 +16,10 @@ bench() { # NAME SUBCOMMAND [OPTION…]: one record
   echo "$1" >&2
   .venv/bin/hpc-wgf bench "${@:2}" --device "$device" --out "data/benchmarks/$1$suffix.json"
 }
+on_cpu() { # NAME SUBCOMMAND [OPTION…]: one record of what runs on the CPU alone
+  echo "$1" >&2
+  .venv/bin/hpc-wgf bench "${@:2}" --out "data/benchmarks/$1.json"
+}
 product() {
   bench product product --rounds 15
   bench product-float32 product --rounds 15 --dtype float32
@@ -31,9 +35,9 @@ step() {
 methods() {
   bench methods methods --picture "data/pictures/methods$suffix.png"
 }
-rivals() { bench rivals rivals; }
+rivals() { on_cpu rivals rivals; }
 jko() { bench jko jko; }
-draws() { bench draws draws; }
+draws() { on_cpu draws draws; }
 ring() {
   bench ring ring
   [ "$device" = cpu ] || return 0

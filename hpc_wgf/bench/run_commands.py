@@ -217,14 +217,15 @@ def rivals_command(
     rival: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
     patience: Annotated[
         float, typer.Option(min=0, help="seconds that no level of a rival is to take longer than")
-    ] = 20.0,
+    ] = 10.0,
     seed: Annotated[int, typer.Option(min=0, help="of samples")] = 0,
     settings: Settings = None,
-    device: Device = "cpu",
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
     """The same question to this solver and to grids, particles and paths: errors and seconds.
+
+    On one process and its CPU, in seconds of the processor.
 
     Example: `hpc-wgf bench rivals ou-2d-aniso --rival grid --rival euler-maruyama`
     """

@@ -53,13 +53,14 @@ def rows(
     density, seconds].
 
     `error`: that of the quantiles along directions over the way that the flow goes (see
-    `Truth.error`). `error_density`: ∫|ρ − ρ_exact|, where there is a density. `seconds`: without
-    judging. `seconds_as_good`: of the first level of a rival whose error is at most this solver's,
-    or half as large again as the floor. `floor`: what the truth itself is off by.
+    `Truth.error`). `error_density`: ∫|ρ − ρ_exact|, where there is a density. `seconds`: those of
+    the processor, which other jobs on the machine change little, without judging.
+    `seconds_as_good`: of the first level of a rival whose error is at most this solver's, or half
+    as large again as the floor. `floor`: what the truth itself is off by.
 
     `problems`: names or files, each perhaps with a setting of its own after a colon. `settings`:
-    "a.b=value" for all run files. `patience`: seconds that no level is expected to go beyond, if it
-    takes eight times as long as the one before. `seed`: of samples.
+    "a.b=value" for all run files. `patience`: such seconds that no level is expected to go beyond,
+    if it takes eight times as long as the one before. `seed`: of samples.
 
     Errors: `InputError` on several ranks, for an unknown rival, for what a run file may not say,
     and for a problem of which nothing exact is known.
@@ -100,7 +101,9 @@ def _ours(
 ) -> Row:
     """This solver's row."""
     try:
-        solution, seconds = as_started(run_file, communicator)
+        begun = clock.process_time()
+        solution, _ = as_started(run_file, communicator)
+        seconds = clock.process_time() - begun
     except RunError as failure:
         return _row(problem, truth, OURS, note=str(failure).splitlines()[0])
     map = MapAt(problem, solution.time, PathMap(solution.state, None))
@@ -124,13 +127,13 @@ def _rival(
     tried: list[list[Any]] = []
     note, last, as_good = None, None, None
     for level in range(rival.levels):
-        begun = clock.monotonic()
+        begun = clock.process_time()
         try:
             last = rival.answer(problem, level, seed)
         except (InputError, RunError) as failure:
             note = str(failure).splitlines()[0]
             break
-        seconds, error = clock.monotonic() - begun, truth.error(last)
+        seconds, error = clock.process_time() - begun, truth.error(last)
         tried.append([last.size, error, truth.density_error(last), seconds])
         if as_good is None and ours is not None and error <= max(ours, _TOLD * truth.floor):
             as_good = seconds
