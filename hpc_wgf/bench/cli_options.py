@@ -42,8 +42,8 @@ def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]
     """Measure on the ranks of this launch, and show or write the rows on rank 0.
 
     `context`: the command and its options, which are written with the rows; among them are as_json
-    and out, device where it is not the CPU alone, and comm where several ranks make sense. `measure`: makes the rows, on every
-    rank.
+    and out, device where it is not the CPU alone, and comm where several ranks make sense.
+    `measure`: makes the rows, on every rank.
     """
     from ..parallel import distributed
     from .record import record
