@@ -89,10 +89,11 @@ def findings(data: Path) -> str:
             f"- **The equilibrium alone: a sampler.** At t = 3 `{moons}` is nearly at rest: chains "
             f"of the Metropolis-adjusted Langevin algorithm are at {said(rest, 'metropolis')}, "
             f"this solver is at {said(rest, OURS)}. At t = 1 the same chains are off by "
-            f"{_short(found[moons]['metropolis']['error'])}: they do not follow the flow.",
+            f"{_short(found[moons]['metropolis']['error'])}: they do not follow the flow. In "
+            f"the plane a grid is better than either: {said(rest, 'grid')}.",
             "- **Linear diffusion, and no density asked for: Euler–Maruyama.** On `ou-10d` "
             f"{said('ou-10d', 'euler-maruyama')}, on `{thirty}` {said(thirty, 'euler-maruyama')}: "
-            "errors of a few per cent at once, and four times as many paths for half the error. "
+            "four times as many paths with half the step for half the error. "
             f"This solver: {said('ou-10d', OURS)} and {said(thirty, OURS)}, with a density.",
             "- **The blob method** has its density from particles without a map: on `porous-2d` "
             f"{said('porous-2d', 'blob')}, where the grid has {said('porous-2d', 'grid')} and this "
