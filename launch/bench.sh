@@ -16,6 +16,10 @@ bench() { # NAME SUBCOMMAND [OPTION…]: one record
   echo "$1" >&2
   .venv/bin/hpc-wgf bench "${@:2}" --device "$device" --out "data/benchmarks/$1$suffix.json"
 }
+on_cpu() { # NAME SUBCOMMAND [OPTION…]: one record of what runs on the CPU alone
+  echo "$1" >&2
+  .venv/bin/hpc-wgf bench "${@:2}" --out "data/benchmarks/$1.json"
+}
 product() {
   bench product product --rounds 15
   bench product-float32 product --rounds 15 --dtype float32
@@ -31,8 +35,9 @@ step() {
 methods() {
   bench methods methods --picture "data/pictures/methods$suffix.png"
 }
+rivals() { on_cpu rivals rivals; }
 jko() { bench jko jko; }
-draws() { bench draws draws; }
+draws() { on_cpu draws draws; }
 ring() {
   bench ring ring
   [ "$device" = cpu ] || return 0
@@ -53,12 +58,12 @@ recipe() {
   bench recipe-float32 recipe --set-paper method.dtype=float32
 }
 
-[ $# -gt 0 ] || set -- product solve step methods jko draws ring store scaling recipe
+[ $# -gt 0 ] || set -- product solve step methods rivals jko draws ring store scaling recipe
 for name in "$@"; do
   case "$name" in
-    product | solve | step | methods | jko | draws | ring | store | scaling | recipe) "$name" ;;
+    product | solve | step | methods | rivals | jko | draws | ring | store | scaling | recipe) "$name" ;;
     *)
-      echo "error: no benchmark $name: product solve step methods jko draws ring store scaling recipe" >&2
+      echo "error: no benchmark $name: product solve step methods rivals jko draws ring store scaling recipe" >&2
       exit 2
       ;;
   esac

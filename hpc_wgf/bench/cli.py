@@ -1,5 +1,5 @@
-"""The command `bench` with its subcommands: draws, product, solve, step, methods, ring, store,
-output, device, scaling, recipe, jko."""
+"""The command `bench` with its subcommands: draws, product, solve, step, methods, rivals, ring,
+store, output, device, scaling, recipe, jko."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .run_commands import (
     methods_command,
     output_command,
     recipe_command,
+    rivals_command,
     scaling_command,
     step_command,
 )
@@ -32,6 +33,7 @@ bench.command("product")(product_command)
 bench.command("solve")(solve_command)
 bench.command("step")(step_command)
 bench.command("methods")(methods_command)
+bench.command("rivals")(rivals_command)
 bench.command("ring")(ring_command)
 bench.command("store")(store_command)
 bench.command("device")(device_command)

@@ -41,15 +41,15 @@ def with_samples(settings: list[str] | None, samples: int | None) -> list[str]:
 def deliver(context: typer.Context, measure: Callable[[Communicator], list[Row]]) -> None:
     """Measure on the ranks of this launch, and show or write the rows on rank 0.
 
-    `context`: the command and its options, which are written with the rows; among them are device,
-    as_json and out, and comm where several ranks make sense. `measure`: makes the rows, on every
-    rank.
+    `context`: the command and its options, which are written with the rows; among them are as_json
+    and out, device where it is not the CPU alone, and comm where several ranks make sense.
+    `measure`: makes the rows, on every rank.
     """
     from ..parallel import distributed
     from .record import record
 
     given: Mapping[str, Any] = context.params
-    with distributed(given["device"], given.get("comm", "auto")) as communicator:
+    with distributed(given.get("device", "cpu"), given.get("comm", "auto")) as communicator:
         rows = measure(communicator)
         if communicator.rank == 0:
             kept = {key: value for key, value in given.items() if key not in ("as_json", "out")}

@@ -20,7 +20,7 @@ from ..config.toml import with_settings
 from ..errors import InputError, RunError
 from ..parallel import Communicator, any_rank
 from ..report import Summary
-from ..solution import solve
+from ..solution import Solution, solve
 from .record import Row
 
 PROBLEMS = (
@@ -94,7 +94,7 @@ def rows(
                 f"there is no method {name!r} to compare: choose from {', '.join(WAYS)}"
             )
     for problem in problems or PROBLEMS:  # All of them before work that a late error would lose.
-        parse(_tables(problem, settings))
+        parse(tables_with_own(problem, settings))
     return [
         _row(problem, name, settings, error, patience, communicator)
         for problem in problems or PROBLEMS
@@ -125,7 +125,7 @@ def _row(
     """Of a method, which has run at one value of its knob after another."""
     way, tried, note = WAYS[name], [], None
     best: tuple[float, _Run] | None = None
-    tables = _tables(problem, settings)
+    tables = tables_with_own(problem, settings)
     run_file, begun = parse(tables), clock.monotonic()
     for value in way.values:
         try:
@@ -162,20 +162,27 @@ def _row(
     }
 
 
-def _tables(problem: str, settings: Sequence[str]) -> dict[str, Any]:
-    """Of the run file that a problem names. Errors: `InputError`."""
+def tables_with_own(problem: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Of the run file that a problem names, perhaps with a setting of its own after a colon, and
+    with `settings`. Errors: `InputError`."""
     name, _, own = problem.partition(":")
     return with_settings(tables_of(name), [*([own] if own else []), *settings])
 
 
-def _run(run_file: RunFile, communicator: Communicator) -> _Run:
-    """A run as a user would start it, without a store and without a bound of its error. Errors:
-    `InputError`, and `RunError` where it cannot go on."""
+def as_started(run_file: RunFile, communicator: Communicator) -> tuple[Solution, float]:
+    """A run as a user would start it, without a store and without a bound of its error, and its
+    seconds. Errors: `InputError`, and `RunError` where it cannot go on."""
     spec = build(run_file)
     output = replace(run_file.output, path=None, bound=False)
     begun = clock.monotonic()
-    found = solve(*spec, output, communicator=communicator, stages=run_file.stages).summary
-    seconds = clock.monotonic() - begun
+    found = solve(*spec, output, communicator=communicator, stages=run_file.stages)
+    return found, clock.monotonic() - begun
+
+
+def _run(run_file: RunFile, communicator: Communicator) -> _Run:
+    """Errors: as for `as_started`."""
+    solution, seconds = as_started(run_file, communicator)
+    found = solution.summary
     figure, error = _error(found)
     return _Run(figure, error, seconds, found.samples, found.parameters, found.steps, found.stages)
 

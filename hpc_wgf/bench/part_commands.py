@@ -37,7 +37,6 @@ def draws_command(
     """
     from . import draws
 
-    context.params["device"] = "cpu"
     names = case or list(draws.CASES)
     deliver(context, lambda on: draws.rows(names, dimension, samples, dtype, rounds))
 

@@ -52,9 +52,10 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    """A line for each row, or, where there are more keys than rows, for each key."""
-    keys = list(rows[0]) if rows else []
-    lines = [[_cell(value) for value in row.values()] for row in rows]
+    """A line for each row, or, where there are more keys than rows, for each key. Lists are left to
+    the JSON."""
+    keys = [key for key, value in rows[0].items() if not isinstance(value, list)] if rows else []
+    lines = [[_cell(row[key]) for key in keys] for row in rows]
     if len(rows) >= len(keys):
         return _filled(keys, lines)
     lines = [[key, *(line[k] for line in lines)] for k, key in enumerate(keys)]

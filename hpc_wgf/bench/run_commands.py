@@ -1,5 +1,5 @@
-"""The commands of benchmarks of steps and whole runs: step, methods, scaling,
-recipe, output."""
+"""The commands of benchmarks of steps and whole runs: step, methods, rivals, scaling, recipe,
+output."""
 
 from __future__ import annotations
 
@@ -209,6 +209,32 @@ def methods_command(
     deliver(context, measure)
     if picture is not None and kept:
         methods_picture.draw(kept, picture)
+
+
+def rivals_command(
+    context: typer.Context,
+    problem: Annotated[list[str] | None, typer.Argument(help="named problems or files")] = None,
+    rival: Annotated[list[str] | None, typer.Option(help="may be repeated; all")] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="seconds that no level of a rival is to take longer than")
+    ] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, help="of samples")] = 0,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """The same question to this solver and to grids, particles and paths: errors and seconds.
+
+    On one process and its CPU, in seconds of the processor.
+
+    Example: `hpc-wgf bench rivals ou-2d-aniso --rival grid --rival euler-maruyama`
+    """
+    from . import rivals
+
+    def measure(on: Communicator) -> list[Row]:
+        return rivals.rows(problem or [], rival or [], settings or [], patience, seed, on)
+
+    deliver(context, measure)
 
 
 def recipe_command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from . import accuracy, performance, sampling
+from . import accuracy, performance, rivals, sampling
 from .pages import NAMES
 from .sections import filled
 
@@ -28,6 +28,9 @@ def _sections(data: Path) -> dict[str, Callable[[], str]]:
         "accuracy-other": lambda: accuracy.other_table(data),
         "accuracy-work": lambda: accuracy.work_table(data),
         "accuracy-commands": lambda: accuracy.commands(data),
+        "rivals": lambda: rivals.rivals_table(data),
+        "rivals-refusals": lambda: rivals.refusals_table(data),
+        "rivals-findings": lambda: rivals.findings(data),
         "sampling": lambda: sampling.sampling_table(data),
         "benchmarks": lambda: performance.benchmark_sections(data),
     }

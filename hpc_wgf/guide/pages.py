@@ -9,8 +9,8 @@ from importlib.resources import files
 from ..errors import InputError
 
 NAMES = (
-    "tutorial", "method", "choosing", "maps", "run-file", "accuracy", "performance", "cluster",
-    "planning", "store", "extending", "limits",
+    "tutorial", "method", "choosing", "alternatives", "maps", "run-file", "accuracy",
+    "performance", "cluster", "planning", "store", "extending", "limits",
 )  # fmt: skip
 """All pages, in the order in which a new user would read them."""
 

@@ -18,6 +18,7 @@ _TITLES = {
     "step-sampling": "Errors on independent samples and on Sobol points",
     "methods": "Every method but that of two networks, to the same error",
     "methods-two-networks": "Every method on one problem, to the same error",
+    "rivals": "The same question to this solver and to other ways",
     "recipe": "A whole run, against the recipe of [PWGF 5.2]",
     "jko": "The primal-dual method against exact JKO steps",
     "ring": "Sums over pairs, one rank",
@@ -64,6 +65,12 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "problem": "problem", "dimension": "d", "method": "method", "figure": "error is that of",
         "error": "error", "reached": "reached", "seconds": "s", "samples": "n",
         "parameters": "p", "steps": "steps", "stages": "stages",
+    },
+    "rivals": {
+        "problem": "problem", "dimension": "d", "rival": "way", "error": "error",
+        "floor": "of the truth", "error_density": "L¹ of the density", "seconds": "s",
+        "seconds_as_good": "s to our error", "samples": "samples", "particles": "particles",
+        "cells": "cells", "steps": "steps",
     },
     "recipe": {
         "problem": "problem", "error": "map error", "seconds_ours": "s, ours",

@@ -35,7 +35,7 @@ def bench_command(record: Record) -> str:
     program = "hpc-wgf"
     if ranks > 1:
         program = f"torchrun --standalone --nproc-per-node {ranks} -m hpc_wgf"
-    named = [options.pop("problem")] if name == "methods" else []
+    named = [options.pop("problem")] if name in ("methods", "rivals") else []
     words = [str(value) for given in named for value in _all(given)]
     words += [f"{_option(key)} {value}" for key, given in options.items() for value in _all(given)]
     return " ".join([f"{program} bench {name}", *words])
