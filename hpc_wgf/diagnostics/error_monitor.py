@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..cloud import Cloud
 from ..columns import Column
 from ..ensemble import MOST_FOLDED, Ensemble, Sampler
@@ -141,6 +142,7 @@ class ErrorMonitor:
         )  # fmt: skip
         return torch.cat(parts).numpy()
 
+    @counted(Part.ESTIMATE)
     def resume(self, state: np.ndarray, map: MapState) -> None:
         """Go on from a state that was stored, at a map of the path."""
         values = torch.from_numpy(np.array(state, dtype=float))
@@ -163,6 +165,7 @@ class ErrorMonitor:
         return RidgeBasis.of(Frame.of_samples(chunk.x), count).to(chunk.x)
 
     @torch.no_grad()
+    @counted(Part.ESTIMATE)
     def advance(self, begun: PathPoint, reached: PathPoint, step: float) -> float:
         """Add a step of the path; (E|r|²)^½ in its middle. Collective."""
         middle, slopes = hermite(begun, reached, step)
@@ -293,6 +296,7 @@ class ErrorMonitor:
             return "given"
         return "energy" if self._given is not None else "sample"
 
+    @counted(Part.ESTIMATE)
     def figures(self, map: MapState) -> dict[str, float]:
         """The values of the columns at a map of the path."""
         return self.figures_of(self.estimated(map))
