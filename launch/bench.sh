@@ -32,6 +32,10 @@ methods() {
   bench methods methods --picture "data/pictures/methods$suffix.png"
 }
 jko() { bench jko jko; }
+run() {
+  bench run-porous-5d run porous-5d --ranks 2 --set method.samples=100000 --rounds 5
+  bench run-styblinski-tang-30d run styblinski-tang-30d --ranks 2 --set problem.until=0.3 --rounds 3
+}
 draws() { bench draws draws; }
 ring() {
   bench ring ring
@@ -53,12 +57,12 @@ recipe() {
   bench recipe-float32 recipe --set-paper method.dtype=float32
 }
 
-[ $# -gt 0 ] || set -- product solve step methods jko draws ring store scaling recipe
+[ $# -gt 0 ] || set -- product solve step methods jko draws ring store scaling recipe run
 for name in "$@"; do
   case "$name" in
-    product | solve | step | methods | jko | draws | ring | store | scaling | recipe) "$name" ;;
+    product | solve | step | methods | jko | draws | ring | store | scaling | recipe | run) "$name" ;;
     *)
-      echo "error: no benchmark $name: product solve step methods jko draws ring store scaling recipe" >&2
+      echo "error: no benchmark $name: product solve step methods jko draws ring store scaling recipe run" >&2
       exit 2
       ;;
   esac
