@@ -15,7 +15,6 @@ from hpc_wgf.metric import shared_blocks
 from hpc_wgf.parallel import distributed
 from hpc_wgf.solution import solve
 
-
 shared_blocks._LARGE = 1  # Blocks by outputs stay with one rank each, as large ones do.
 
 
