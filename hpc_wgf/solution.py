@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .accounts import ATTRIBUTE, Part, accounted, counted, part
 from .checks import (
     check_arguments,
     check_communicator,
@@ -36,6 +37,7 @@ from .parallel import Communicator, agreed, communicator_from_environment
 from .planning.fit import check_memory
 from .problems import Problem
 from .report import Summary
+from .run.accounting import RunAccount
 from .run.accuracy import Accuracy, choose
 from .run.layout import Layout
 from .run.loop import ERROR_STATE, Loop
@@ -83,6 +85,7 @@ class Solution:
         return self.state.whole()
 
 
+@accounted(Part.START_UP)
 def solve(
     problem: Problem,
     map: PushForward,
@@ -122,10 +125,11 @@ def solve(
     options: MethodOptions = PWGFOptions() if method is None else method
     communicator = communicator_from_environment() if communicator is None else communicator
     check_communicator(communicator)
+    account = RunAccount.begun(communicator)
     stages = Stages() if stages is None else stages
     stored: StoredRun | None = None
     checkpoint: Checkpoint | None = None
-    with agreed(communicator):
+    with part(Part.CHECKS), agreed(communicator):
         check_arguments(problem, map, options, observers=observers, stages=stages, stop=stop,
                         resume=resume, configuration=configuration)  # fmt: skip
         output = output_of(output)
@@ -135,6 +139,8 @@ def solve(
         # One rank looks: a file system may go on showing the others that there is nothing.
         if stored is None and output.path is not None and communicator.rank == 0:
             refuse_existing(Path(output.path))
+    if stored is not None:
+        account = account.after(stored.attributes)
     accuracy = _accuracy(
         problem, map, options, stages, communicator, output, stored, stop=stop,
         memory_check=memory_check, show_progress=show_progress,
@@ -145,7 +151,8 @@ def solve(
         layout = _layout(problem, options, output, communicator, stored)
     if memory_check:
         sized = replace(output, particles=layout.particles if output.particles or stored else None)
-        check_memory(problem, own_map(map, options), options, sized, communicator)
+        with part(Part.CHECKS):
+            check_memory(problem, own_map(map, options), options, sized, communicator)
     with agreed(communicator):
         run = _bound(problem, map, options, layout, communicator, stored, configuration, stages,
                      stop)  # fmt: skip
@@ -154,24 +161,27 @@ def solve(
             fixed = run.method.controller().after_failure() is None
             schedule.check_step(run.method.start().step_size, fixed=fixed)
         evaluation = run.setting.evaluation
-        for check in run.method.checks():
-            check()
-        if stored is not None:
-            check_same_run(stored, run)
-            checkpoint = last_checkpoint(stored, problem.until)
-        warned = [
-            *start_warnings(problem, evaluation.z),
-            *gate_warnings(problem, run.setting.map),
-            *run.method.warnings(),
-            *sample_notes(problem),
-            *([] if stored is None else resumed_notes(stored, run)),
-        ]
-    check_same_samples(problem, communicator)
-    check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
+        with part(Part.CHECKS):
+            for check in run.method.checks():
+                check()
+            if stored is not None:
+                check_same_run(stored, run)
+                checkpoint = last_checkpoint(stored, problem.until)
+            warned = [
+                *start_warnings(problem, evaluation.z),
+                *gate_warnings(problem, run.setting.map),
+                *run.method.warnings(),
+                *sample_notes(problem),
+                *([] if stored is None else resumed_notes(stored, run)),
+            ]
+    with part(Part.CHECKS):
+        check_same_samples(problem, communicator)
+        check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
     judge, state = Judge(problem, evaluation), None
     errors = ErrorMonitor.of(judge, run.setting.sampler) if run.layout.bound else None
     if stored is not None:
-        check_same_values(stored, run, judge)
+        with part(Part.CHECKS):
+            check_same_values(stored, run, judge)
         if checkpoint is not None:
             state = state_at(checkpoint, stored, run)
             if errors is not None:
@@ -191,7 +201,7 @@ def solve(
         writer = _writer(Path(output.path), run, attributes, stored, error_numbers=numbers)
         seeing[0] = Recorder(
             writer, None if checkpoint is None else checkpoint.steps,
-            particles_every=run.layout.particles_every,
+            particles_every=run.layout.particles_every, attributes=account.attributes,
         )  # fmt: skip
     if communicator.rank == 0:
         _warn(warned, show_progress)
@@ -212,6 +222,9 @@ def solve(
         last = loop.run(
             state, stop=stop, seconds_before=0.0 if checkpoint is None else checkpoint.wall_seconds
         )
+        attributes |= account.attributes()
+        if writer is not None:
+            writer.describe({ATTRIBUTE: attributes[ATTRIBUTE]})
     if output.path is None:
         summary = Summary.of(attributes, memory.columns())
         return Solution(summary, last.map, last.time, None)
@@ -219,6 +232,7 @@ def solve(
     return Solution(summary, last.map, last.time, Path(output.path))
 
 
+@counted(Part.PILOTS)
 def _accuracy(
     problem: Problem, map: PushForward, options: MethodOptions, stages: Stages | Staging,
     communicator: Communicator, output: Output, stored: StoredRun | None, *,
@@ -300,7 +314,8 @@ def _bound(
         stop=stop,
     )  # fmt: skip
     # Before the method is bound, which may evaluate the map for purposes of its own.
-    check_start(problem, setting.map, setting.evaluation.ensemble)
+    with part(Part.CHECKS):
+        check_start(problem, setting.map, setting.evaluation.ensemble)
     method = options.bind(setting)
     if isinstance(method, FreezesSteps):
         refuse_stages(stages)

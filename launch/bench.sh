@@ -37,6 +37,10 @@ methods() {
 }
 rivals() { on_cpu rivals rivals; }
 jko() { bench jko jko; }
+run() {
+  bench run-porous-5d run porous-5d --ranks 2 --set method.samples=100000 --rounds 5
+  bench run-styblinski-tang-30d run styblinski-tang-30d --ranks 2 --set problem.until=0.3 --rounds 3
+}
 draws() { on_cpu draws draws; }
 ring() {
   bench ring ring
@@ -58,12 +62,12 @@ recipe() {
   bench recipe-float32 recipe --set-paper method.dtype=float32
 }
 
-[ $# -gt 0 ] || set -- product solve step methods rivals jko draws ring store scaling recipe
+[ $# -gt 0 ] || set -- product solve step methods rivals jko draws ring store scaling recipe run
 for name in "$@"; do
   case "$name" in
-    product | solve | step | methods | rivals | jko | draws | ring | store | scaling | recipe) "$name" ;;
+    product | solve | step | methods | rivals | jko | draws | ring | store | scaling | recipe | run) "$name" ;;
     *)
-      echo "error: no benchmark $name: product solve step methods rivals jko draws ring store scaling recipe" >&2
+      echo "error: no benchmark $name: product solve step methods rivals jko draws ring store scaling recipe run" >&2
       exit 2
       ;;
   esac

@@ -1,10 +1,11 @@
 """The command `bench` with its subcommands: draws, product, solve, step, methods, rivals, ring,
-store, output, device, scaling, recipe, jko."""
+store, output, device, scaling, recipe, jko, run."""
 
 from __future__ import annotations
 
 import typer
 
+from .account_command import run_command
 from .part_commands import (
     device_command,
     draws_command,
@@ -41,3 +42,4 @@ bench.command("output")(output_command)
 bench.command("scaling")(scaling_command)
 bench.command("recipe")(recipe_command)
 bench.command("jko")(jko_command)
+bench.command("run")(run_command)

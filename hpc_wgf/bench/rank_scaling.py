@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 
-from ..errors import InputError, RunError
-from ..parallel import Launcher, find_place
 from .cases import case_named
+from .launching import launched, refuse_launched
 from .record import Row
 
-_LAUNCHER = (
-    "-m", "torch.distributed.run", "--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint",
-    "localhost:0",
-)  # fmt: skip
 _PRODUCTS = 5  # timed in every launch
 _PATIENCE = 600.0  # seconds
 # Figures for `hpc-wgf plan --calibration`. Flops and bytes moved are those of a product on rank 0.
@@ -31,8 +22,7 @@ def rows(ranks: Sequence[int], case: str, samples: int, rounds: int, device: str
     was itself started by a launcher, `RunError` where a launch fails.
     """
     case_named(case)
-    if find_place(os.environ).launcher is not Launcher.NONE:
-        raise InputError("scaling over ranks launches them itself: start it as one process")
+    refuse_launched()
     found: dict[int, list[Row]] = {number: [] for number in ranks}
     for _ in range(rounds):
         for number in ranks:
@@ -66,14 +56,5 @@ def _row(ranks: int, launch: Row, seconds: float, ratio: float, samples: int) ->
 
 
 def _launched(ranks: int, case: str, samples: int, device: str) -> Row:
-    program = ["-m", "hpc_wgf.bench.on_ranks", case, str(samples), str(_PRODUCTS), device]
-    done = subprocess.run(
-        [sys.executable, *_LAUNCHER, "--nproc-per-node", str(ranks), *program],
-        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONSAFEPATH": "1"},
-        capture_output=True, text=True, timeout=_PATIENCE, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        cause = said[0] if said else done.stderr[-1000:]
-        raise RunError(f"{ranks} ranks ended with status {done.returncode}: {cause}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    arguments = [case, str(samples), str(_PRODUCTS), device]
+    return launched("on_ranks", ranks, arguments, patience=_PATIENCE)

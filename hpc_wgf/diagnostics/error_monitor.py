@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..cloud import Cloud
 from ..columns import Column
 from ..ensemble import MOST_FOLDED, Ensemble, Sampler
@@ -36,8 +37,9 @@ from ..problems import (
     is_separable,
     no_error_bound,
 )
+from .halfway import Halfway, Residual, on_two_ranks
 from .judge import Judge
-from .linearised_error import Galerkin, Hessians, Seen, roughness
+from .linearised_error import Galerkin, Seen
 from .path import PathPoint, hermite
 
 _NAN = float("nan")
@@ -50,15 +52,6 @@ _FUNCTIONS = 80  # of its basis,
 _PER_FUNCTION = 10  # and samples of each of them at least
 _LARGEST = 700.0  # exponent of a number
 _WIDEST = 64  # dimensions in which a Hessian is formed at every sample
-
-
-class _Residual(NamedTuple):
-    """r at the samples of the estimate, in its two parts."""
-
-    moments: Tensor
-    """E[r·∇φ], (q,)."""
-    rest: Tensor
-    """r less its gradient part, (n, d)."""
 
 
 class ErrorField(NamedTuple):
@@ -116,7 +109,7 @@ class ErrorMonitor:
         (chunk,) = sample.chunks
         self._rest = torch.zeros_like(chunk.x, dtype=torch.float64)
         self._gradient = self._rest.new_zeros(self._basis.count)
-        self._last: tuple[MapState, _Residual] | None = None
+        self._last: tuple[MapState, Residual] | None = None
 
     @classmethod
     def of(cls, judge: Judge, sampler: Sampler) -> Self:
@@ -141,6 +134,7 @@ class ErrorMonitor:
         )  # fmt: skip
         return torch.cat(parts).numpy()
 
+    @counted(Part.ESTIMATE)
     def resume(self, state: np.ndarray, map: MapState) -> None:
         """Go on from a state that was stored, at a map of the path."""
         values = torch.from_numpy(np.array(state, dtype=float))
@@ -163,6 +157,7 @@ class ErrorMonitor:
         return RidgeBasis.of(Frame.of_samples(chunk.x), count).to(chunk.x)
 
     @torch.no_grad()
+    @counted(Part.ESTIMATE)
     def advance(self, begun: PathPoint, reached: PathPoint, step: float) -> float:
         """Add a step of the path; (E|r|²)^½ in its middle. Collective."""
         middle, slopes = hermite(begun, reached, step)
@@ -200,38 +195,28 @@ class ErrorMonitor:
     ) -> float:  # fmt: skip
         """Take the linearised error along; (E|r|²)^½ in the middle of the step."""
         self._enter(begun.map)
-        energy = self.judge.problem.energy
-        first = None
         if self._last is not None and self._last[0] is begun.map:
             first = self._last[1]
-        if first is None:
-            first = _residual(self._sight(begun.map, slopes[0]))
-        last = _residual(self._sight(reached.map, slopes[2]))
-        sight = self._sight(middle, slopes[1])
-        half = _residual(sight)
-        hessians = Hessians(energy.potential(), sight.seen.cloud.x.double())
+        else:
+            first = Residual.of(self._sight(begun.map, slopes[0]))
+        error = Residual(self._gradient, self._rest)
+
+        def in_the_middle() -> Halfway:
+            return Halfway.of(
+                self._sight(middle, slopes[1]), error, first, step, self.judge.problem.energy,
+                coordinates_alone=self._coordinates_alone(middle),
+            )  # fmt: skip
+
+        half, last = on_two_ranks(
+            self.judge.evaluation.ensemble.communicator, in_the_middle,
+            lambda: Residual.of(self._sight(reached.map, slopes[2])), error,
+        )  # fmt: skip
+        least, norm, folded = half.numbers.tolist()
         if self._given is None:
-            self.convexity = min(self.convexity, hessians.least)
-        rate = 0.0
-        if self._basis.count:
-            diffusion = sight.diffusion(energy)
-            rate = sight.rate(diffusion)
-            generator = sight.generator(hessians, diffusion)
-            short = torch.linalg.matrix_exp(0.5 * step * generator)
-            whole = short @ short
-            self._gradient = whole @ self._gradient + step / 6 * (
-                whole @ first.moments + 4 * (short @ half.moments) + last.moments
-            )
-        if self._coordinates_alone(middle):
-            rate = max(rate, roughness(sight.seen, half.rest, energy))
-        begun_rest = hessians.decayed(self._rest + step / 6 * first.rest, step)
-        half_rest = hessians.decayed(half.rest, step / 2)
-        self._rest = math.exp(-rate * step) * begun_rest + step / 6 * (
-            4 * math.exp(-rate * step / 2) * half_rest + last.rest
-        )
+            self.convexity = min(self.convexity, least)
+        self._gradient, self._rest = half.carried(last, step)
         self._last = (reached.map, last) if reached.velocity is not None else None
-        folded = int((sight.seen.weights == 0).sum())
-        return sight.seen.norm if folded <= MOST_FOLDED * self.sample.total else _NAN
+        return norm if folded <= MOST_FOLDED * self.sample.total else _NAN
 
     def _coordinates_alone(self, map: MapState) -> bool:
         """Whether r_j depends on x_j alone, for every j."""
@@ -293,6 +278,7 @@ class ErrorMonitor:
             return "given"
         return "energy" if self._given is not None else "sample"
 
+    @counted(Part.ESTIMATE)
     def figures(self, map: MapState) -> dict[str, float]:
         """The values of the columns at a map of the path."""
         return self.figures_of(self.estimated(map))
@@ -345,12 +331,6 @@ def _most_samples(problem: Problem) -> int:
 def convexity_of(problem: Problem) -> float | None:
     """κ by the word of the problem, or else of its energy; None where neither says it."""
     return problem.energy.convexity() if problem.convexity is None else problem.convexity
-
-
-def _residual(sight: Galerkin) -> _Residual:
-    residual = sight.seen.residual
-    moments = sight.moments(residual)
-    return _Residual(moments, residual - sight.field(moments))
 
 
 def _estimable(problem: Problem) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..cloud import Cloud
 from ..columns import Column
 from ..ensemble import Ensemble, Evaluation, energy_gradient, unusable
@@ -83,6 +84,7 @@ class Judge:
             self._behind = map.stages, carried
         return self._behind[1]
 
+    @counted(Part.EVALUATION)
     def look(
         self, map: MapState, velocity: Tensor | None = None, since: Look | None = None, *,
         time: float | None = None,
@@ -134,6 +136,7 @@ class Judge:
             work=work + ensemble.energy_drift(flow.energy, pushed),
         )
 
+    @counted(Part.EVALUATION)
     def residual(self, map: MapState, velocity: Tensor, *, time: float | None = None) -> float:
         """(E|Jη + f|²)^½ under a map, for a velocity η = θ' of its parameters, without all else
         that `look` finds. `time`: as for `look`. Collective, one all-reduce and those of
@@ -211,10 +214,12 @@ class Judge:
             found += ensemble.spread(of_density[:, None])
         return found
 
+    @counted(Part.EVALUATION)
     def deformation(self, map: MapState) -> float:
         """How far the active map is from an affine one, see `deformation`; collective."""
         return deformation(map.active(), self._ensemble(map))
 
+    @counted(Part.EVALUATION)
     def rate(self, map: MapState, velocity: Tensor, look: Look) -> float:
         """dF/dt = ∇_θF · η, for F the mean over the evaluation sample and η = `velocity`, (p,).
 
@@ -236,6 +241,7 @@ class Judge:
         summed = ensemble.communicator.sum(tree_sum(rates)[None])
         return look.work + float(summed) / (ensemble.total - look.folded)
 
+    @counted(Part.EVALUATION)
     def figures(
         self, time: float, map: MapState, velocity: Tensor | None, look: Look
     ) -> dict[str, float]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
+from ..accounts import Part, aside, current
 from ..parallel import is_core_idle
 from ..problems import Barenblatt, Box, Density, Gaussian, Mixture, Paraboloid, Product, SampleStart
 from ..problems.wrapped import Wrapped
@@ -109,11 +110,13 @@ class _Draw(threading.Thread):
         self._into, self._draw, self._dtype = into, draw, dtype
         self._drawn: Sequence[Tensor] = []
         self._error: BaseException | None = None
+        self._account = current()
         self.start()
 
     def run(self) -> None:
         try:
-            with torch.no_grad():  # It holds for a thread.
+            # The first holds for a thread.
+            with torch.no_grad(), aside(self._account, Part.DRAWS):
                 drawn = self._draw()
                 if self._into is None:
                     self._drawn = [z.to(self._dtype) for z in drawn]

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..cloud import Cloud
 from ..interactions import Particles
 from ..maps import PushForward, Stage, carried_by, carry
@@ -54,6 +55,7 @@ class Ensemble:
         """The positions in every chunk of this rank, (n_chunk, d) each."""
         return [chunk.x for chunk in self.chunks]
 
+    @counted(Part.VOLUMES)
     def carried(self, stages: Sequence[Stage], *, score: bool) -> Ensemble:
         """The images of the samples under the frozen stages of a map, with their log-densities, and
         with their scores if `score` is true (else these are NaN)."""
@@ -61,6 +63,7 @@ class Ensemble:
             return self
         return replace(self, chunks=carry(stages, self.chunks, score=score))
 
+    @counted(Part.VOLUMES)
     @torch.no_grad()
     def unfolded(self, map: PushForward) -> Ensemble:
         """The samples at which neither a map nor those that have carried the samples have folded.
@@ -157,6 +160,7 @@ class Ensemble:
         from its `mean` E[a] and the mean `square` E[a²]."""
         return float(max(0.0, square - mean * mean) / max(1, self.total - 1)) ** 0.5
 
+    @counted(Part.VOLUMES)
     @torch.no_grad()
     def push(self, map: PushForward, *, density: bool, score: bool) -> list[Cloud]:
         """x = T(z) for every chunk of this rank, with log ρ(x) = log λ(z) − log|det ∇T(z)| if
@@ -166,6 +170,7 @@ class Ensemble:
             return [_moved(map, chunk) for chunk in self.chunks]
         return carried_by(map, self.chunks, score=score)
 
+    @counted(Part.FORCES)
     def forces(
         self, energy: SumOfEnergies, pushed: Sequence[Cloud], *, values: bool = False
     ) -> list[ChunkForce]:
@@ -174,6 +179,7 @@ class Ensemble:
         particles = Particles([cloud.x for cloud in pushed], self.sizes, self.communicator)
         return energy.forces(pushed, particles, values=values)
 
+    @counted(Part.FORCES)
     def motions(
         self, flow: Flow, pushed: Sequence[Cloud], forces: Sequence[ChunkForce]
     ) -> list[Motion]:
@@ -181,6 +187,7 @@ class Ensemble:
         where `forces` are the forces. Collective where the mobility takes means."""
         return flow.motions(pushed, forces, self)
 
+    @counted(Part.FORCES)
     def energy_drift(self, energy: SumOfEnergies, pushed: Sequence[Cloud]) -> float:
         """∂ₜF = E[∂ₜV(x, t)] at the images `pushed`: 0 where no potential moves. Collective where
         one does."""

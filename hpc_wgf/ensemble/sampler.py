@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted, part
 from ..choices import Sampling, Stream
 from ..cloud import Cloud
 from ..errors import InputError
@@ -152,9 +153,10 @@ class Sampler:
         default behind those of the steps before."""
         mine = parts[self._communicator.rank]
         key = (blocks, tuple(mine), step, place)
-        drawn = None if self._ahead is None else self._ahead.take(stream, key)
-        if drawn is None:
-            drawn = self._points(blocks, mine, stream, step, place)
+        with part(Part.DRAWS):
+            drawn = None if self._ahead is None else self._ahead.take(stream, key)
+            if drawn is None:
+                drawn = self._points(blocks, mine, stream, step, place)
         chunks = [self._cloud(z, weighted=stream in _RUN) for z in drawn]
         return Ensemble(chunks, _sizes(blocks, parts), self._communicator, step)
 
@@ -222,6 +224,7 @@ class Sampler:
         number = max(1, min(blocks.count, count // blocks.size))
         return alone.draw(blocks, [[range(number)]], RandomStream.EVALUATION)
 
+    @counted(Part.DENSITIES)
     def _cloud(self, z: Tensor, *, weighted: bool) -> Cloud:
         if as_carried(self._start) is not None and not (weighted and self.proposal is not None):
             cloud = cloud_of(self._start, z.to(self._communicator.device))

@@ -28,6 +28,8 @@ _TITLES = {
     "scaling-dimension": "A step as the dimension grows",
     "store": "A row to the store, against numpy.save",
     "gpu-nvidia-h100-80gb-hbm3": "What a step is made of on an H100, as no GPU had run it before",
+    "run-porous-5d": "Where every second of a whole run goes, on one rank and on two",
+    "run-styblinski-tang-30d": "The same, with a larger map",
     "output": "What the store takes of a run as the catalogue has it",
     "output-large": "What the store takes of a run with a row at every step",
 }
@@ -46,6 +48,13 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "store": {
         "samples": "n", "dimension": "d", "megabytes": "MB a row", "files": "files a row",
         "seconds": "s a row", "seconds_numpy": "s, numpy.save", "ratio": "× numpy.save",
+    },
+    "run": {
+        "part": "part", "seconds": "s", "share": "share", "cpu_seconds": "CPU s",
+        "seconds_by_rank": "s by rank", "waiting": "s of waiting", "cpu_of_ranks": "CPU s of ranks",
+        "repeated": "repeated", "speed_up": "speed-up", "over_products": "over the products'",
+        "serial_share": "serial share", "of_matmul_rate": "of the matmul rate",
+        "of_bandwidth": "of the bandwidth",
     },
     "output": {
         "problem": "problem", "samples": "n", "rows": "rows", "steps": "steps", "megabytes": "MB",

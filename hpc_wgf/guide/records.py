@@ -35,9 +35,17 @@ def bench_command(record: Record) -> str:
     program = "hpc-wgf"
     if ranks > 1:
         program = f"torchrun --standalone --nproc-per-node {ranks} -m hpc_wgf"
-    named = [options.pop("problem")] if name in ("methods", "rivals") else []
+    first = {"methods": "problem", "rivals": "problem", "run": "name"}.get(name)
+    named = [] if first is None else [options.pop(first)]
     words = [str(value) for given in named for value in _all(given)]
-    words += [f"{_option(key)} {value}" for key, given in options.items() for value in _all(given)]
+    words += [
+        f"{_option(key)} {value}"
+        for key, given in options.items()
+        if not isinstance(given, bool)
+        for value in _all(given)
+    ]
+    flags = {key: given for key, given in options.items() if isinstance(given, bool)}
+    words += [f"--{key}" if on else f"--no-{key}" for key, on in flags.items()]
     return " ".join([f"{program} bench {name}", *words])
 
 
@@ -63,7 +71,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _option(key: str) -> str:
     """The option of `hpc-wgf bench` that a key of a configuration was given by."""
-    names = {"settings": "--set", "paper": "--set-paper"}
+    names = {"settings": "--set", "paper": "--set-paper", "on_ranks": "--ranks"}
     return names.get(key, "--" + key.replace("_", "-"))
 
 

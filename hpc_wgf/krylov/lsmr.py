@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..errors import InputError
 from .golub_kahan import DampedLeastSquares, advance, start
 from .operator import LeastSquaresOperator, SplitPreconditioner
@@ -27,6 +28,7 @@ class _Identity:
         return v
 
 
+@counted(Part.RECURRENCE)
 def lsmr(
     A: LeastSquaresOperator,
     b: Tensor,

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted, part
 from ..errors import InputError
 from ..gpu import availability
 from . import recurrence
@@ -59,10 +60,12 @@ class Iteration:
 
     def begin(self, b: Tensor, shift: float) -> None:
         """Start at x = 0 for (A + σI) x = b."""
-        y = self._precondition(b)
+        with part(Part.PRECONDITIONING):
+            y = self._precondition(b)
         self.state.begin(b, y, dot(b, y).sqrt(), dot(b, b), shift)
 
 
+@counted(Part.RECURRENCE)
 def minres(
     A: LinearOperator,
     b: Tensor,
@@ -148,7 +151,8 @@ def _advance(A: LinearOperator, s: Lanczos, precondition: Preconditioner, steps:
     steps.orthogonalise(s, y)
     alpha = dot(s.v, y)
     steps.exchange(s, y, alpha)
-    s.y.copy_(precondition(s.r2))
+    with part(Part.PRECONDITIONING):
+        s.y.copy_(precondition(s.r2))
     steps.rotate(s, alpha, dot(s.r2, s.y))
     steps.move(s)
     s.scalars.residual.copy_(dot(s.r, s.r))

@@ -127,6 +127,8 @@ def probed_grams(sample: Subsample, blocks: Sequence[Block]) -> list[Tensor]:
     collective.
     """
     sizes = [len(block.index) for block in blocks]
+    if not sizes:
+        return []
 
     def add(total: Tensor, layers: list[ParameterLayer]) -> None:
         parts = total.split([size * size for size in sizes])

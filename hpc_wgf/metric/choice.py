@@ -25,6 +25,7 @@ from .layer_roles import roles_of
 from .layered_moments import layered_gram, wanted_samples
 from .nystrom import nystrom
 from .preconditioner import GramModel
+from .shared_blocks import SharedBlocks, own_blocks, stay_apart
 from .subsample import Subsample, axes_fit, layers_at
 
 _DENSE = 1024  # With at most so many parameters all of Ĝ is one block.
@@ -128,7 +129,25 @@ def _outputs(sample: Subsample) -> PreconditionerBuild:
     if max(len(block.index) for block in blocks) > 2 * _BLOCK:
         return _kronecker(sample)
     work = sum(2.0 * sample.total * len(block.index) ** 2 for block in blocks)
+    if stay_apart([len(block.index) for block in blocks], sample.communicator):
+        return _apart(sample, blocks, work)
     return _built(sample, blocks, probed_grams(sample, blocks), sample.total, work)
+
+
+def _apart(sample: Subsample, blocks: Sequence[Block], work: float) -> PreconditionerBuild:
+    """Each block as a mean over all samples by one rank. Where these have roots, which are not
+    told, every rank takes part in every mean."""
+    own = own_blocks(len(blocks), sample.communicator)
+    if sample.weighted:
+        grams = probed_grams(sample, blocks)
+        mine = [grams[k] for k in own]
+    else:
+        mine = probed_grams(sample.on_all(), [blocks[k] for k in own])
+    # In memory of their own: they lie in one tensor, and products depend on where.
+    found = {k: gram.clone() for k, gram in zip(own, mine, strict=True)}
+    indices = [block.index for block in blocks]
+    model = SharedBlocks.of(found, indices, sample.total, sample.communicator)
+    return PreconditionerBuild(model, _with_factors(work, indices))
 
 
 def _layered_gram(sample: Subsample, shift: float) -> PreconditionerBuild:
@@ -146,7 +165,12 @@ def _built(
     of q parameters is counted as q³ more."""
     indices = [block.index for block in blocks]
     model = DiagonalBlocks(grams, indices, rows, sample.communicator)
-    return PreconditionerBuild(model, work + sum(float(len(gram)) ** 3 for gram in grams))
+    return PreconditionerBuild(model, _with_factors(work, indices))
+
+
+def _with_factors(work: float, indices: Sequence[Tensor]) -> float:
+    """`work` and the operations of factoring blocks of these parameters."""
+    return work + sum(float(len(index)) ** 3 for index in indices)
 
 
 def _kronecker(sample: Subsample) -> PreconditionerBuild:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..ensemble import Ensemble
 from ..gradients import GradientProjection
 from ..krylov import Iteration
@@ -31,6 +32,7 @@ class GradientGram(GramOperator):
     epsilon: float
     """ε."""
 
+    @counted(Part.PRODUCTS)
     def matvec(self, v: Tensor) -> Tensor:
         """G_ε v, (p,) → (p,); collective."""
         kept = self.projection.blended([J.jvp(v) for J in self.chunks], self.epsilon)

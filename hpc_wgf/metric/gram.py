@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..ensemble import Ensemble
 from ..krylov import Iteration
 from ..maps import Linearization
@@ -66,6 +67,7 @@ class GramOperator:
         none."""
         return None if self.standing is None else self.standing.iteration(b, preconditioner)
 
+    @counted(Part.RESIDUALS)
     def square_norm(self, v: Tensor) -> float:
         """vᵀĜv = E|R J v|², v: (p,). Collective, one all-reduce of a number; summed in float64."""
         if self.roots is None:
@@ -82,6 +84,7 @@ class GramOperator:
         """`square_motion` of several vectors; one all-reduce, one look of the host."""
         return self._mean_squares([J.jvp(v) for v in vectors] for J in self.chunks)
 
+    @counted(Part.RESIDUALS)
     def _mean_squares(self, values: Iterable[Sequence[Tensor]]) -> list[float]:
         """The means of |a|² for several a, (n_chunk, d) each at every chunk."""
         parts = [

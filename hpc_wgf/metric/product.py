@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..maps import Linearization
 from ..matrix_field import MatrixField
 from ..parallel import Communicator, TreeBuffers
@@ -30,6 +31,7 @@ class GramProduct:
     def _tree(self) -> TreeBuffers:
         return TreeBuffers(self.chunks[0].linearizer.packed)
 
+    @counted(Part.PRODUCTS)
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,); collective."""
         linearizer, tree = self.chunks[0].linearizer, self._tree

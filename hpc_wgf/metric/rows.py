@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..accounts import Part, counted
 from ..ensemble import Ensemble
 from ..maps import Linearization
 from ..matrix_field import MatrixField
@@ -34,6 +35,7 @@ class JacobianRows:
     def _lengths(self) -> list[int]:
         return [len(z) for z in self.ensemble.points]
 
+    @counted(Part.PRODUCTS)
     def matvec(self, v: Tensor) -> Tensor:
         """(W/n)^½ R J v, (p,) → (n_local, d)."""
         moved: Iterable[Tensor] = (J.jvp(v) for J in self.chunks)
@@ -42,6 +44,7 @@ class JacobianRows:
         parts = [self.ensemble.rooted(k, each) for k, each in enumerate(moved)]
         return torch.cat(parts).div_(self.ensemble.total**0.5)
 
+    @counted(Part.PRODUCTS)
     def rmatvec(self, u: Tensor) -> Tensor:
         """Jᵀ Rᵀ(W/n)^½ u, (n_local, d) → (p,), over all ranks by one all-reduce of p numbers."""
         total = TreeSum()
@@ -54,6 +57,7 @@ class JacobianRows:
         summed = self.ensemble.communicator.sum(total.total())
         return summed.div_(self.ensemble.total**0.5)
 
+    @counted(Part.PRODUCTS)
     def norm(self, u: Tensor) -> Tensor:
         """‖u‖ over the rows of all ranks, 0-d in float64, by one all-reduce of a number."""
         parts = [part.double().square().sum() for part in u.split(self._lengths)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer, PushForward
 from ..matrix_field import MatrixField
-from ..parallel import Communicator, TreeBuffers
+from ..parallel import Communicator, LocalCommunicator, TreeBuffers
 
 _CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products,
 _OF_CHUNK = 512  # and more only where they give more than so many each.
@@ -42,6 +43,10 @@ class Subsample:
     roots: Mapping[int, MatrixField] = field(default_factory=dict)
     """√w R for each chunk that has any: w the samples' importance weights, RᵀR = P⁻¹ the inverse of
     the mobility."""
+    stride: int = 1
+    """Every so many chunks one gives a piece."""
+    weighted: bool = False
+    """Whether samples of any rank have such roots."""
 
     @classmethod
     def of(
@@ -74,7 +79,8 @@ class Subsample:
             for k, z in pieces.items()
             if (root := _root(k - first, len(z), weights, roots)) is not None
         }
-        return cls(map, pieces, taken, communicator, own)
+        weighted = roots is not None or any(each is not None for each in weights or ())
+        return cls(map, pieces, taken, communicator, own, stride, weighted)
 
     @property
     def total(self) -> int:
@@ -131,6 +137,21 @@ class Subsample:
             add(views(total), layers)
 
         return views(self.mean(add_all, [sum(sizes)], probes=probes, along=along))
+
+    def on_all(self) -> Subsample:
+        """The same samples, all of them on every rank, of which no sums are taken over ranks any
+        more; collective, one all-reduce of m d numbers. For samples without roots."""
+        like = next(self.map.parameters())
+        if self.communicator.size == 1:
+            return replace(self, communicator=LocalCommunicator(like.device))
+        told = like.new_zeros(self.total, self.map.dimension)
+        parts = dict(zip(count(0, self.stride), told.split(list(self.lengths)), strict=False))
+        for number, piece in self.pieces.items():
+            parts[number].copy_(piece)
+        self.communicator.sum(told)
+        # In memory of their own: products may depend on where in a larger tensor samples begin.
+        pieces = {number: part.clone() for number, part in parts.items()}
+        return replace(self, pieces=pieces, communicator=LocalCommunicator(like.device))
 
     def fewer(self, wanted: int) -> Subsample:
         """The first samples of every piece, about `wanted` of all ranks together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,17 @@ class Recorder:
     the row that follows them; the store never holds half of them."""
 
     def __init__(
-        self, writer: RunWriter, steps: StepColumns | None = None, *, particles_every: int = 1
-    ) -> None:
+        self, writer: RunWriter, steps: StepColumns | None = None, *, particles_every: int = 1,
+        attributes: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
         """`steps`: those that a checkpoint has kept waiting. `particles_every`: rows of which one
-        has particles, beside the last."""
+        has particles, beside the last. `attributes`: those of the store that change with its rows,
+        asked for on every rank."""
         self._writer = writer
         self._before = steps or {}
         self._steps: list[StepRecord] = []
         self._every = particles_every
+        self._attributes = attributes
 
     def on_step(self, step: StepRecord) -> None:
         self._steps.append(step)
@@ -56,6 +60,7 @@ class Recorder:
             error_state=row.error_state,
             method_state=None if (kept := row.state.kept) is None else kept.cpu().numpy(),
             stage=stage,
+            attributes=None if self._attributes is None else self._attributes(),
         )
         self._before, self._steps = {}, []
         # From the first row on a run that is killed has begun.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..accounts import waiting
 from ..errors import CommunicationError
 from .mpi_library import is_cuda_aware, load
 from .pairwise import pairwise_sum
@@ -103,6 +104,10 @@ class MPICommunicator:
         Errors: `CommunicationError` where a request fails, another rank reports a failure, or one
         does not come.
         """
+        with waiting():
+            self._await(requests, *buffers)
+
+    def _await(self, requests: list[Any], *buffers: object) -> None:
         tests, end = 0, 0.0
         try:
             while not self._mpi.Request.Testall(requests):

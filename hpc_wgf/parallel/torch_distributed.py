@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..accounts import waiting
 from ..errors import CommunicationError, MissingRankError
 from ..recordings import drop_all
 from .gpus import Resource, settle
@@ -214,7 +215,8 @@ class TorchCommunicator:
     def _collective(self, call: Callable[..., _R], *arguments: Any) -> _R:
         self._parts += 1
         try:
-            return call(*arguments)
+            with waiting():
+                return call(*arguments)
         except RuntimeError as error:  # torch raises DistBackendError, a RuntimeError
             raise CommunicationError(f"a collective failed: {error}") from error
         finally:

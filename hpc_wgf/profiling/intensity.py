@@ -31,6 +31,11 @@ class MatrixProducts:
         """Floating-point operations of all."""
         return sum((flops for flops, _ in self.classes.values()), 0.0)
 
+    @property
+    def nbytes(self) -> float:
+        """Bytes of operands and results of all."""
+        return sum((nbytes for _, nbytes in self.classes.values()), 0.0)
+
     def seconds(self, rate: float, bandwidth: float) -> float:
         """Σ max(operations/rate, bytes/bandwidth): `rate` in operations, `bandwidth` in bytes a
         second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +65,21 @@ def matmul_rate(times: Mapping[str, Times], device: torch.device) -> float:
     return 2.0 * side(device) ** 3 / min(times[name].median for name in sides)
 
 
+_STREAM = 1 << 23  # numbers of each of three vectors, 64 MiB: no cache holds them
+
+
+def stream(device: torch.device) -> Call:
+    """A call that adds two vectors of 2²³ numbers in float64: 3 · 64 MiB from and to memory (the
+    sum of J. McCalpin's STREAM)."""
+    a, b, out = (torch.ones(_STREAM, dtype=torch.float64, device=device) for _ in range(3))
+    return lambda: torch.add(a, b, out=out)
+
+
+def bandwidth(times: Times) -> float:
+    """Bytes a second of `stream`."""
+    return 3.0 * 8.0 * _STREAM / times.median
+
+
 def _square_product(m: int, largest: int, dtype: torch.dtype, device: torch.device) -> Call:
     a, b, out = (torch.randn(m, m, dtype=dtype, device=device) for _ in range(3))
     times = (largest // m) ** 3
@@ -73,6 +89,16 @@ def _square_product(m: int, largest: int, dtype: torch.dtype, device: torch.devi
             torch.mm(a, b, out=out)
 
     return multiply
+
+
+def seconds_since_start() -> float:
+    """Seconds since this process was started, to a hundredth; 0 where no /proc tells."""
+    status = Path("/proc/self/stat")
+    if not status.exists():
+        return 0.0
+    # The name of the program, in parentheses, may hold spaces.
+    begun = float(status.read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 def peak_mebibytes() -> float:

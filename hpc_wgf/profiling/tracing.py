@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ..accounts import Part, current
 from .intensity import MatrixProducts
 
 
@@ -92,6 +93,28 @@ class Traced(TorchDispatchMode):
     def _let_go(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.now -= size
+
+
+class WorkByPart(TorchDispatchMode):
+    """Context in which the work of this thread's tensor operations is counted by the part of its
+    account that they belong to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work: dict[Part, Work] = {}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # fmt: skip
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        if not function.is_view:
+            account = current()
+            name = Part.REST if account is None else account.present
+            done = _work(function, args, kwargs, result)
+            self.work[name] = self.work.get(name, Work()) + done
+        return result
 
 
 def traced(call: Callable[[], object]) -> Traced:

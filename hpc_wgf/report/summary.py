@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..accounts import ATTRIBUTE
 from ..columns import STEP_PREFIX
 from ..store import StoredRun
 from .energy_law import EnergyLaw
@@ -201,6 +202,12 @@ class Summary:
     versions: dict[str, str]
     """Versions of the packages that took part, by their names."""
 
+    account: list[dict[str, Any]] = field(default_factory=list)
+    """Where the time went, one entry for each number of "ranks" that have worked on the run: their
+    "cpu_seconds", and by "parts" (see `hpc_wgf.accounts.Part`) "seconds" by the clock and of these
+    "waiting" for other ranks, both means over the ranks; and over all ranks "cpu_seconds", those of
+    threads "aside", and how many times it was entered. Empty for stores of earlier versions."""
+
     kl_exact: Column | None = None
     """KL(ρ_θ‖ρ) to the exact density of the flow, from samples of the map and Langevin paths. None
     where it was not asked for, or the flow is no reversible Fokker–Planck flow."""
@@ -289,6 +296,7 @@ class Summary:
             seconds_drawing=_summed(column["step_seconds_drawing"]),
             wall_seconds=float(column["wall_seconds"][-1]) if column["time"].size else 0.0,
             versions=attributes["versions"],
+            account=attributes.get(ATTRIBUTE) or [],
         )
 
     @classmethod

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..accounts import seconds_by_part
 from ..streams import output_console
 from .accuracy import accuracy_missed, of_accuracy
 from .expectations import print_expectations
@@ -21,6 +22,7 @@ _GAP = 0.3  # gap in the energy law: named problems stay below 0.15, in parts of
 _RISE = 0.01  # rise of the energy in a step, over the scale of the energy law
 _SMALL = 1e-2  # energies
 _SHORTER = "Shorten method.step, or give method.tolerance, or a smaller one"
+_PARTS, _LEAST_SHARE = 6, 0.01  # of the account that is told in one line
 _NONLINEAR = 0.5  # nonlinear over linear motion in a step: theory of small steps then fails
 
 
@@ -87,9 +89,19 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         tail += f", {share:.0%} of the time for samples behind frozen stages"
     if summary.seconds_bound and summary.wall_seconds:
         tail += f", {summary.seconds_bound / summary.wall_seconds:.0%} for the error's estimate"
+    if summary.account:
+        console.print(_where_time_went(seconds_by_part(summary.account)))
     state = "finished" if summary.finished else f"not finished: runs until t = {summary.until:g}"
     rejected = "" if summary.rejected is None else f" ({summary.rejected} rejected)"
     console.print(f"{summary.steps} steps{rejected}{tail}, {summary.wall_seconds:.1f} s, {state}")
+
+
+def _where_time_went(seconds: dict[str, float]) -> str:
+    """The parts that took most of the time, with their shares."""
+    total = sum(seconds.values())
+    most = [(name, each / total) for name, each in seconds.items() if each > 0.0][:_PARTS]
+    told = ", ".join(f"{name} {share:.0%}" for name, share in most if share >= _LEAST_SHARE)
+    return f"where {total:.1f} s went: {told}"
 
 
 def _corrected(summary: Summary) -> Column | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..accounts import Part, counted, part
 from ..checks import check_commutes, check_identity, check_same_stage
 from ..columns import Column
 from ..diagnostics import ErrorMonitor, Judge, Look, PathPoint
@@ -68,6 +69,7 @@ class Loop:
     errors: ErrorMonitor | None = None
     """Follows the error from step to step; None where that is not wanted."""
 
+    @counted(Part.REST)
     def run(
         self,
         resume_from: State[Any] | None = None,
@@ -112,8 +114,9 @@ class Loop:
             kept[ERROR_STATE] = self.errors.state
         if state.kept is not None:
             kept[METHOD_STATE] = state.kept.cpu().numpy()
-        for observer in self.observers:
-            observer.on_stop(state, kept, seconds)
+        with part(Part.OUTPUT):
+            for observer in self.observers:
+                observer.on_stop(state, kept, seconds)
 
     def _stopped(self, stop: Callable[[], bool] | None) -> bool:
         return stop is not None and any_rank(self.communicator, stop())
@@ -140,8 +143,9 @@ class Loop:
         else:
             state, new_stage = stage
             row = replace(row, new_stage=new_stage)
-        for observer in self.observers:
-            observer.on_row(row)
+        with part(Part.OUTPUT):
+            for observer in self.observers:
+                observer.on_row(row)
         goes_on = state is not None and state.time < self.schedule.until
         return self._first(state) if state is not None and goes_on else point
 
@@ -214,8 +218,9 @@ class Loop:
                 **trial.figures,
                 **followed,
             })  # fmt: skip
-            for observer in self.observers:
-                observer.on_step(record)
+            with part(Part.OUTPUT):
+                for observer in self.observers:
+                    observer.on_step(record)
             return reached, rejections.folds
         raise LoopError(
             _with_remedy(rejections.explained(state.time), state, folded=rejections.folds > 0)

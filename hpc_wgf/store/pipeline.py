@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..accounts import Part, aside, current
 from ..parallel import Communicator, agreed
 
 Work = Callable[[], None]
@@ -41,6 +42,7 @@ class RowPipeline:
         self._rows: deque[_Row] = deque()
         self._failure: BaseException | None = None
         self._closed = False
+        self._account = current()
 
     def make_room(self) -> None:
         """Waits until a further row may be added."""
@@ -93,7 +95,8 @@ class RowPipeline:
         """What comes after a row that was not written must not be done."""
         if self._failure is None:
             try:
-                work()
+                with aside(self._account, Part.OUTPUT):
+                    work()
             except BaseException as error:
                 self._failure = error
 

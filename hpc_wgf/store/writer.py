@@ -123,7 +123,7 @@ class RunWriter:
         theta: np.ndarray, velocity: np.ndarray | None,
         particles: Tensor | None, log_density: Tensor | None, log_weight: Tensor | None = None,
         error_state: np.ndarray | None = None, method_state: np.ndarray | None = None,
-        stage: Stage | None = None,
+        stage: Stage | None = None, attributes: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Append a row and the steps before it. All is copied; the row counts once every rank has
         written its part, which `settle` sees and `finish` waits for. Waits where too many rows are
@@ -133,8 +133,8 @@ class RunWriter:
         stage; `particles` (n_local, d) and `log_density` (n_local,) of this rank, both None for a
         row without particles, and where they have weights `log_weight`, which the first row
         stores. `error_state`, `method_state`: what the estimate of the error and the method go
-        on with. `stage`: one that begins with this row. Errors also: those of rows before;
-        `ValueError` for figures that are not declared.
+        on with. `stage`: one that begins with this row. `attributes`: of the store from then on.
+        Errors also: those of rows before; `ValueError` for figures that are not declared.
         """
         with agreed(self._communicator), FailedWrite(self.path):
             self._check_place()
@@ -156,6 +156,8 @@ class RunWriter:
             stage=stage,
         )  # fmt: skip
         before, after = self._metadata, row.added_to(self._metadata)
+        if attributes:
+            after = after.with_attributes(attributes)
         self._pipeline.add(partial(self._write, row, after), partial(self._publish, before, after))
         self._metadata, self.rows = after, row.row + 1
         self._steps, self._entries = row.next_step, row.next_entry
@@ -193,6 +195,15 @@ class RunWriter:
             self._check_place()
             if self._communicator.rank == 0:
                 checkpoint.write(self.path, self.rows, announce)
+
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """Replace attributes of those names once all rows count; collective."""
+        self.finish()
+        with agreed(self._communicator), FailedWrite(self.path, "attributes"):
+            self._check_place()
+            if self._communicator.rank == 0:
+                self._metadata = self._metadata.with_attributes(attributes)
+                self._metadata.publish(self.path)
 
     def __enter__(self) -> Self:
         return self

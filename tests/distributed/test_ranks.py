@@ -14,6 +14,10 @@ PLAIN = ["problem.until=0.1", "method.samples=400", "output.every=0.05"]
 FLOWS = {
     "planar": ['map=[{kind="planar", layers=12}]', "method.scheme=heun"],
     "layers": ["method.preconditioner=layers"],
+    "blocks of one rank each": [
+        'map=[{kind="affine"}, {kind="block", width=8}]',
+        "method.preconditioner=outputs",
+    ],
     "module": [
         "problem.until=0.05",
         'map=[{kind="module", factory="user_objects:Net", anchored=true}]',

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...accounts import Part, counted
 from ...choices import Preconditioning
 from ...ensemble import Ensemble
 from ...errors import StepFailed
@@ -89,6 +90,7 @@ class DirectSolver:
 
         return resolvent
 
+    @counted(Part.PRECONDITIONER)
     def _factored(
         self, map: PushForward, ensemble: Ensemble, roots: Sequence[MatrixField] | None
     ) -> _Factored:
@@ -105,6 +107,7 @@ class DirectSolver:
             )
         return self._factored(map, system.ensemble, gram.roots)
 
+    @counted(Part.PRECONDITIONER)
     def _factors(self, gram: FeatureGram) -> _Factored:
         if not gram.norm < torch.inf:
             raise StepFailed("the metric of the map's features is not finite")
@@ -113,6 +116,7 @@ class DirectSolver:
         )
         return _Factored(gram, matrices, gram.inverse(matrices))
 
+    @counted(Part.RECURRENCE)
     def _solved(self, map: PushForward, system: NormalEquations) -> tuple[Tensor, SolveStats]:
         known = self._factored_for(map, system)
         eta, size = known.inverse(system.b), float(system.b.norm())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...accounts import Part, counted
 from ...choices import Form
 from ...ensemble import Ensemble, energy_gradient, unusable
 from ...gradients import GradientProjection
@@ -89,6 +90,7 @@ class _Chunk:
     """See `unusable`."""
 
 
+@counted(Part.LINEARISATION)
 def assemble(
     map: PushForward, ensemble: Ensemble, flow: Flow, *, form: Form,
     budget: int | None = None, standing: StandingGram | None = None,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...accounts import Part, counted
 from ...choices import Form, Preconditioning, Solver
 from ...ensemble import Ensemble
 from ...krylov import EarlyStopping, SolveStats, Status, lsmr, minres
@@ -136,6 +137,7 @@ class MetricSolver:
             return memory
         return replace(self._made(map, system, memory.shift), second_extra=memory.second_extra)
 
+    @counted(Part.PRECONDITIONER)
     def build(
         self, map: PushForward, ensemble: Ensemble, shift: float,
         roots: Sequence[MatrixField] | None = None,
@@ -150,6 +152,7 @@ class MetricSolver:
             origin, self.build(map, system.ensemble, shift, system.gram.roots), shift
         )
 
+    @counted(Part.PRECONDITIONER)
     def _with_shift(self, origin: Origin, built: PreconditionerBuild, shift: float) -> Memory:
         epsilon = shift * built.model.norm
         preconditioner = built.model.shifted(epsilon, self._options.torch_dtype)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ...accounts import Part, counted
 from ...choices import Metric
 from ...ensemble import Ensemble
 from ...errors import StepFailed
@@ -192,6 +193,7 @@ class VelocitySolver:
             gradient_error=self._gradient_error(system, eta, residual),
         )
 
+    @counted(Part.RESIDUALS)
     def _gradient_error(self, system: NormalEquations, eta: Tensor, residual: float) -> float:
         """δ_G; `residual`: δ, of which on the line all is a gradient."""
         if math.isnan(residual) or not self._tells_gradient:
@@ -204,6 +206,7 @@ class VelocitySolver:
         ]
         return projection.square(projection.moments(left))
 
+    @counted(Part.RESIDUALS)
     @torch.no_grad()
     def _residuals(
         self, system: NormalEquations, eta: Tensor, probe_step: float | None

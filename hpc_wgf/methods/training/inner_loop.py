@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...accounts import Part, counted
 from ...errors import StepUnfinished
 from ...parallel import any_rank
 from ..base import Setting
@@ -40,6 +41,7 @@ class InnerLoop:
     step_size: float
     """Of the step."""
 
+    @counted(Part.TRAINING)
     def run(
         self, iterate: Callable[[int], None], iterations: int, unfinished: Unfinished | None = None
     ) -> None:
