@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..maps import ParameterLayer, PushForward
+from ..maps import Linearizer, ParameterLayer, PushForward
 from ..matrix_field import MatrixField
 from ..parallel import Communicator, TreeBuffers
 
@@ -106,6 +106,7 @@ class Subsample:
         chunk = self._chunk(random if along is None else len(along))
         device = self.communicator.device
         sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
+        linearizer = self.map.linearizer()
         for number, piece in self.pieces.items():
             signs, part = torch.Generator().manual_seed(number), sums.next().zero_()
             parts, roots = piece.split(chunk), self.roots.get(number)
@@ -119,7 +120,7 @@ class Subsample:
                 if root is not None:
                     # Layers are linear in the directions, and what is averaged quadratic in them.
                     directions = root.rows_times(directions)
-                layers = _layers(self.map, z, directions)
+                layers = _layers(linearizer, z, directions)
                 if root is None and along is None and probes is None and axes_fit(z.shape[1]):
                     layers = [_on_axes(layer, directions) for layer in layers]
                 add(part, layers)
@@ -181,12 +182,13 @@ def axes_fit(dimension: int) -> bool:
 def layers_at(map: PushForward) -> list[ParameterLayer]:
     """The layers of a map at one sample, for their shapes and places in θ."""
     z = next(map.parameters()).new_zeros(1, map.dimension)
-    return _layers(map, z, _directions(z, torch.Generator()))
+    return _layers(map.linearizer(), z, _directions(z, torch.Generator()))
 
 
 @torch.no_grad()
-def _layers(map: PushForward, z: Tensor, directions: Tensor) -> list[ParameterLayer]:
-    return map.linearize(z).layers(directions, inputs=False)[0]
+def _layers(linearizer: Linearizer, z: Tensor, directions: Tensor) -> list[ParameterLayer]:
+    """No budget: as they are used once, what they were found from need not be kept."""
+    return linearizer.linearize(z, budget=0).layers(directions, inputs=False)[0]
 
 
 def _on_axes(layer: ParameterLayer, axes: Tensor) -> ParameterLayer:
