@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,8 +77,8 @@ class HostIteration:
         gbar = self._sn * self._dbar - self._cs * alpha
         self._epsln = self._sn * self._beta
         self._dbar = -self._cs * self._beta
-        self._norm_ar = self._phibar * math.hypot(gbar, self._dbar)
-        gamma = math.hypot(gbar, self._beta)
+        self._norm_ar = self._phibar * hypotenuse(gbar, self._dbar)
+        gamma = hypotenuse(gbar, self._beta)
         self._cs, self._sn = gbar * _inverse(gamma), self._beta * _inverse(gamma)
         phi = self._cs * self._phibar
         self._phibar *= self._sn
@@ -98,6 +99,12 @@ class HostIteration:
             self.x.dtype, residual=self._residual, beta=self._beta, norm_b=self._norm_b,
             norm_ar=self._norm_ar, norm_a=self._norm_a, phibar=self._phibar,
         )  # fmt: skip
+
+
+def hypotenuse(a: float, b: float) -> float:
+    """(a² + b²)^½ by the C library, as torch takes it of single numbers; Python has one of its own,
+    whose last bit is sometimes another."""
+    return float(np.hypot(a, b))
 
 
 def _inverse(a: float) -> float:
