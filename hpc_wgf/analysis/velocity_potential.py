@@ -33,7 +33,7 @@ class VelocityPotential:
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇ψ at x, (n, d) → (n, d), in x/t."""
-        slopes = self.basis.derivatives(x.double())[0]
+        slopes = self.basis.first(x.double())
         return (slopes * self.coefficients) @ self.basis.directions
 
 

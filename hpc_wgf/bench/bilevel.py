@@ -100,7 +100,7 @@ class SolvedPotential:
         count = basis_size(None, *x.shape)
         projection = GradientProjection.at([x], ensemble, count)
         c, basis = projection.coefficients(projection.moments([field])), projection.basis
-        return lambda x: (basis.derivatives(x)[0] * c) @ basis.directions
+        return lambda x: (basis.first(x) * c) @ basis.directions
 
 
 def check_bilevel(problem: Problem, communicator: Communicator) -> None:

@@ -74,7 +74,8 @@ def _shape(samples: int, dimension: int, parameters: int) -> StoreShape:
     shards = default_shards(8 * samples * dimension)
     return StoreShape(
         parameters=parameters, dimension=dimension, samples=samples, block=blocks.size,
-        blocks_per_shard=blocks_per_shard(blocks, default_pieces(ranks=1), shards), dtype="float64",
+        blocks_per_shard=blocks_per_shard(blocks, default_pieces(samples, ranks=1), shards),
+        dtype="float64",
         columns=_COLUMNS,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from ..config.toml import not_utf8
 from ..errors import InputError, StoppedEarly
 from ..fields import local_path
 from ..log import LOG, logging_to
+from .allocator import keep_freed_memory
 from .arguments import (
     Comm,
     Device,
@@ -137,6 +138,7 @@ def _run(
         from ..report import print_summary
         from ..solution import solve
 
+    keep_freed_memory()
     on = _begun(run_file.problem.name, path, communicator, resume=resume)
     with stop_request(speaks=communicator.rank == 0) as request, telling.warned():
         try:

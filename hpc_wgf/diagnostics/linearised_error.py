@@ -17,6 +17,7 @@ and the rest follows every particle for itself, e' = r − ∇²V e.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -88,8 +89,9 @@ class Hessians:
         turned = torch.exp(-time * values) * (vectors.mT @ e[:, :, None])[:, :, 0]
         return (vectors @ turned[:, :, None])[:, :, 0]
 
-    def form(self, weighted: Tensor, first: Tensor, directions: Tensor) -> Tensor:
-        """E[ψ_i'ψ_j' w_iᵀ∇²V w_j], (q, q), for ψ' and its product with the weights, (n, q)."""
+    def form(self, weighted: Tensor, first: Tensor, slopes: Tensor, directions: Tensor) -> Tensor:
+        """E[ψ_i'ψ_j' w_iᵀ∇²V w_j], (q, q), for ψ' and its product with the weights, (n, q), and
+        E[ψ_i'ψ_j'], (q, q)."""
         along = directions.T
         if self.full is None:
             assert self.diagonal is not None
@@ -97,7 +99,7 @@ class Hessians:
         else:
             bent = self.full @ along  # (n, d, q)
         if len(bent) == 1:
-            return (weighted.T @ first) * (directions @ bent[0])
+            return slopes * (directions @ bent[0])
         q = first.shape[1]
         left = (weighted[:, None] * along).reshape(-1, q)
         return left.T @ (first[:, None] * bent).reshape(-1, q)
@@ -123,13 +125,19 @@ class Galerkin:
 
     def __init__(self, basis: RidgeBasis, seen: Seen) -> None:
         self.basis, self.seen = basis, seen
-        self.first, self.second = basis.derivatives(seen.cloud.x.double())
+        self.first = basis.first(seen.cloud.x.double())
         self._weighted = seen.weights[:, None] * self.first
         W = basis.directions
         self._products = W @ W.T
-        gram = (self._weighted.T @ self.first) * self._products
+        self._slopes = self._weighted.T @ self.first
+        gram = self._slopes * self._products
         shift = _REGULAR * gram.norm()
         self._factor = torch.linalg.cholesky(gram + shift * torch.eye(len(gram)).to(gram))
+
+    @cached_property
+    def second(self) -> Tensor:
+        """ψ'' at the images, (n, q)."""
+        return self.basis.second(self.first)
 
     def rate(self, diffusion: Tensor) -> float:
         """E|∇²φ|²/E|∇φ|² in the diffusion's norm, the mean over the ridges: how fast diffusion
@@ -164,7 +172,7 @@ class Galerkin:
     def generator(self, hessians: Hessians, diffusion: Tensor) -> Tensor:
         """−(A + D) M⁻¹, (q, q). `diffusion`: the part of A of that name."""
         W, second = self.basis.directions, self.second
-        A = diffusion + hessians.form(self._weighted, self.first, W)
+        A = diffusion + hessians.form(self._weighted, self.first, self._slopes, W)
         D = ((second * (self.seen.force @ W.T)).T @ self._weighted) * self._products
         # From the right: (A + D) M⁻¹ = (M⁻¹(A + D)ᵀ)ᵀ.
         return -self.solved((A + D).T.contiguous()).T

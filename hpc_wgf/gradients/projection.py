@@ -90,13 +90,13 @@ class GradientProjection:
         rows = sum(map(len, self.images))
         if 8 * rows * self.basis.count > _KEPT:
             return None
-        return [self.basis.derivatives(x.double())[0] for x in self.images]
+        return [self.basis.first(x.double()) for x in self.images]
 
     def slopes(self, chunk: int) -> Tensor:
         """ψ_k' at the images of a chunk, (n_chunk, q): ∇φ_k = ψ_k' w_k."""
         if self._kept is not None:
             return self._kept[chunk]
-        return self.basis.derivatives(self.images[chunk].double())[0]
+        return self.basis.first(self.images[chunk].double())
 
     @cached_property
     def _factor(self) -> Tensor:

@@ -84,15 +84,25 @@ class RidgeBasis:
 
     def derivatives(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """ψ' and ψ'' at x, (n, d) in float64: (n, q) each."""
+        first = self.first(x)
+        return first, self.second(first)
+
+    def first(self, x: Tensor) -> Tensor:
+        """ψ' alone at x, (n, d) in float64: (n, q)."""
         # In place, as these are by far the largest numbers of the estimate.
         first = torch.addmm(self.offsets, x - self.mean, self.directions.T)
+        first[:, : self.linear] = 1.0
+        first[:, self.linear + self.squares :].tanh_()
+        return first
+
+    def second(self, first: Tensor) -> Tensor:
+        """ψ'' where ψ' is `first`, (n, q): (n, q)."""
         second = torch.zeros_like(first)
         ridges = self.linear + self.squares
-        first[:, : self.linear] = 1.0
         second[:, self.linear : ridges] = 1.0
-        tanh = first[:, ridges:].tanh_()
+        tanh = first[:, ridges:]
         second[:, ridges:].sub_(tanh).mul_(tanh).add_(1.0)
-        return first, second
+        return second
 
 
 def _along_axes(axes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,10 +9,8 @@ recurrence as in S.-C. T. Choi, C. C. Paige, M. A. Saunders, SIAM J. Sci. Comput
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,22 +20,15 @@ from ..errors import InputError
 from ..gpu import availability
 from . import recurrence
 from .graph import Replayed
-from .operator import LinearOperator
-from .recurrence import PLACES, Lanczos, Steps
+from .on_host import HostIteration
+from .operator import LinearOperator, Preconditioner
+from .recurrence import PLACES, Lanczos, Seen, Steps
 from .stats import EarlyStopping, SolveStats, Status, check_rtol, dot
-
-Preconditioner = Callable[[Tensor], Tensor]
-
-
-# At this ‖A r‖/(‖A‖‖r‖) a residual is taken to be that of least squares. On singular, inconsistent
-# systems the recurrence reaches about 1e-9 in double and 2e-5 in single precision before the
-# iterate drifts along the null space. Consistent systems stay above these limits, unless they have
-# eigenvalues below these fractions of ‖A‖.
-_LEAST_SQUARES_LIMIT = {torch.float64: 1.5e-8, torch.float32: 1e-4}
 
 
 class Iteration:
-    """The iteration of MINRES for one operator and preconditioner: a step, and its state.
+    """The iteration of MINRES for one operator and preconditioner: a step, and its state, all of it
+    on the device of the vectors.
 
     It may serve solves one after another while both keep their addresses, however their numbers
     change. With `recorded` it is replayed as a CUDA graph, which pays from a few solves on: both
@@ -63,6 +54,17 @@ class Iteration:
         with part(Part.PRECONDITIONING):
             y = self._precondition(b)
         self.state.begin(b, y, dot(b, y).sqrt(), dot(b, b), shift)
+
+    @property
+    def x(self) -> Tensor:
+        """The iterate, (p,)."""
+        return self.state.x
+
+    def look(self) -> Seen:
+        """What a check reads of the recurrences, by one synchronisation."""
+        read = dict(zip(PLACES, self.state.scalars.vector.tolist(), strict=True))
+        names = ("residual", "beta", "norm_b", "norm_ar", "norm_a", "phibar")
+        return Seen.of(self.state.x.dtype, **{name: read[name] for name in names})
 
 
 @counted(Part.RECURRENCE)
@@ -97,13 +99,12 @@ def minres(
     check_rtol(rtol, b.dtype)
     if max_steps < 2 or check_every < 1:
         raise InputError("max_steps must be at least 2, and check_every at least 1")
-    own = iteration or Iteration(A, b, preconditioner)
+    own = iteration or _iteration(A, b, preconditioner)
     own.begin(b, shift)
-    state = own.state
     target, best, steps, products = rtol, float("inf"), 0, 0
 
     def end(status: Status, claimed: float, true: float) -> tuple[Tensor, SolveStats]:
-        x = state.x if iteration is None else state.x.clone()
+        x = own.x if iteration is None else own.x.clone()
         return x, SolveStats(status, products, claimed, true)
 
     while True:
@@ -112,14 +113,14 @@ def minres(
         exhausted = products >= max_steps - 1
         if steps % check_every and not exhausted:
             continue
-        seen = _look(state)
+        seen = own.look()
         norm_b = seen.norm_b
         if norm_b == 0.0:
             return torch.zeros_like(b), SolveStats(Status.ZERO_RIGHT_HAND_SIDE, 0, 0.0, 0.0)
         claimed = seen.residual / norm_b
         if not (claimed < float("inf") and seen.beta < float("inf")):
             return end(Status.NOT_FINITE, claimed, float("nan"))
-        held = None if early_stopping is None else early_stopping.update(state.x)
+        held = None if early_stopping is None else early_stopping.update(own.x)
         if held is not None:
             products += 1
             true = _true_residual(A, held, b, shift) / norm_b
@@ -128,7 +129,7 @@ def minres(
         if claimed > target and not exhausted and not stalled:
             continue
         products += 1
-        true = _true_residual(A, state.x, b, shift) / norm_b
+        true = _true_residual(A, own.x, b, shift) / norm_b
         if true <= rtol:
             return end(Status.CONVERGED, claimed, true)
         if stalled and claimed > target:
@@ -138,6 +139,15 @@ def minres(
         if products >= max_steps - 1:
             return end(Status.MAX_STEPS, claimed, true)
         best, target = true, min(target, 0.5 * claimed * rtol / true)
+
+
+def _iteration(
+    A: LinearOperator, like: Tensor, preconditioner: Preconditioner | None
+) -> Iteration | HostIteration:
+    """One for a single solve, with its scalars where the vectors are."""
+    if like.device.type == "cpu":
+        return HostIteration(A, like, preconditioner or _identity)
+    return Iteration(A, like, preconditioner)
 
 
 def _identity(v: Tensor) -> Tensor:
@@ -165,27 +175,6 @@ def _steps_on(device: torch.device) -> Steps:
 
         return fused
     return recurrence
-
-
-class _Seen(NamedTuple):
-    """What a check reads of the recurrences."""
-
-    residual: float
-    """‖r‖ in the Euclidean norm."""
-    beta: float
-    """β of the last Lanczos step; not finite where a product is not."""
-    norm_b: float
-    """‖b‖."""
-    at_least_squares: bool
-    """Whether ‖A r‖ ≪ ‖A‖‖r‖, so that the residual falls in no direction any more."""
-
-
-def _look(s: Lanczos) -> _Seen:
-    """The state of the iteration on the host, by one synchronisation."""
-    read = dict(zip(PLACES, s.scalars.vector.tolist(), strict=True))
-    norm_ar, norm_a, phibar = read["norm_ar"], read["norm_a"], read["phibar"]
-    stalled = norm_ar <= _LEAST_SQUARES_LIMIT[s.x.dtype] * norm_a * phibar and phibar > 0.0
-    return _Seen(math.sqrt(read["residual"]), read["beta"], math.sqrt(read["norm_b"]), stalled)
 
 
 def _true_residual(A: LinearOperator, x: Tensor, b: Tensor, shift: float) -> float:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
+
+Preconditioner = Callable[[Tensor], Tensor]
+"""v ↦ M⁻¹v, (p,) → (p,), symmetric positive definite; v stays."""
 
 
 class LinearOperator(Protocol):

@@ -1,13 +1,15 @@
 """The state of MINRES and the small steps of its iteration, between product and preconditioner.
 
 The functions of this module and those of `fused`, which have the same names, do the same: here
-operation by operation, on any device; there each as one kernel of a GPU.
+operation by operation, on any device; there each as one kernel of a GPU. On a CPU `on_host` does it
+with the scalars as numbers.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -114,6 +116,35 @@ class Lanczos:
         for vector in (self.x, self.v, self.w, self.w2):
             vector.zero_()
         self.y.copy_(y)
+
+
+# At this ‖A r‖/(‖A‖‖r‖) a residual is taken to be that of least squares. On singular, inconsistent
+# systems the recurrence reaches about 1e-9 in double and 2e-5 in single precision before the
+# iterate drifts along the null space. Consistent systems stay above these limits, unless they have
+# eigenvalues below these fractions of ‖A‖.
+_LEAST_SQUARES_LIMIT = {torch.float64: 1.5e-8, torch.float32: 1e-4}
+
+
+class Seen(NamedTuple):
+    """What a check reads of the recurrences."""
+
+    residual: float
+    """‖r‖ in the Euclidean norm."""
+    beta: float
+    """β of the last Lanczos step; not finite where a product is not."""
+    norm_b: float
+    """‖b‖."""
+    at_least_squares: bool
+    """Whether ‖A r‖ ≪ ‖A‖‖r‖, so that the residual falls in no direction any more."""
+
+    @classmethod
+    def of(
+        cls, dtype: torch.dtype, *, residual: float, beta: float, norm_b: float, norm_ar: float,
+        norm_a: float, phibar: float,
+    ) -> Self:  # fmt: skip
+        """From the scalars of these names, `residual` and `norm_b` squared."""
+        stalled = norm_ar <= _LEAST_SQUARES_LIMIT[dtype] * norm_a * phibar and phibar > 0.0
+        return cls(math.sqrt(residual), beta, math.sqrt(norm_b), stalled)
 
 
 class Steps(Protocol):

@@ -109,15 +109,15 @@ def _inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     left, determinant = matrices.clone(), _one(matrices)
     multiplied = torch.zeros_like(determinant)
     for j in range(len(matrices)):
-        pivot = left[j, j].clone()
+        column, row = left[:, j].clone(), left[j]
+        pivot = column[j].clone()
         determinant = determinant * pivot
-        column = left[:, j].clone()
-        column[j] = 0.0
+        column[j].zero_()
         multiplied = _largest(multiplied, column[j + 1 :] / pivot)
-        left[:, j] = 0.0
-        left[j, j] = 1.0
-        left[j] /= pivot
-        left.addcmul_(column[:, None], left[j].clone()[None], value=-1.0)
+        left[:, j].zero_()
+        row[j].fill_(1.0)
+        row.div_(pivot)
+        left.addcmul_(column[:, None], row.clone()[None], value=-1.0)
     sign, log_abs = determinant.sign(), determinant.abs().log()
     odd = _odd(multiplied, log_abs)
     if len(odd):

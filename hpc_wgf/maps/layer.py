@@ -21,6 +21,8 @@ class ParameterLayer:
     on_outputs: bool = False
     """Whether s is added to the outputs of a part of the map: B_e is then eᵀ∇T of the parts that
     follow, and eᵀ itself where none does."""
+    on_axes: bool = False
+    """Whether B = I is known: the directions are the axes, and s is added to T itself."""
 
     def moved(self, offset: int) -> ParameterLayer:
         """The same layer as a part of a map where `offset` other parameters come before it."""

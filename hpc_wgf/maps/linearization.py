@@ -22,6 +22,7 @@ from .chunk import Chunk, Matrices, Workspace, chain_of
 from .layer import ParameterLayer, samples_first
 
 _CACHE = 1 << 31  # Bytes that the linearisations of one θ may keep on a CPU, for each rank.
+_FEW = 32  # vectors whose views are kept
 
 
 class _Linearizable(Protocol):
@@ -76,6 +77,7 @@ class Linearizer(ABC):
         # which lives on after a step until Python looks for cycles.
         self._key = object()
         self.kept_bytes = 0
+        self._views: dict[int, tuple[Tensor, Matrices]] = {}
         self._budget = 0  # found with the first linearisation
         self._is_full = False  # whether memory has been refused
         if places is not None:
@@ -150,6 +152,16 @@ class Linearizer(ABC):
             for part, (h, k) in zip(packed.split_with_sizes(self.sizes), self.shapes, strict=True)
         ]
 
+    def views(self, packed: Tensor) -> Matrices:
+        """`matrices` of one of the few buffers that serve product after product, made once."""
+        found = self._views.get(id(packed))
+        if found is None:
+            if len(self._views) >= _FEW:
+                self._views.clear()
+            # With the buffer itself, as another one may come to its place.
+            found = self._views[id(packed)] = packed, self.matrices(packed)
+        return found[1]
+
     def unpacked(self, packed: Tensor) -> Tensor:
         """A packed vector in the order of θ, (p,), as a copy."""
         return torch.empty_like(packed).index_copy_(0, self._order, packed)
@@ -215,7 +227,7 @@ class Linearization:
         No memory is allocated whose size grows with the number of samples, but where modules and
         gates are computed anew, and for matrices.
         """
-        chunk, grads = self._filled(), self.linearizer.matrices(packed)
+        chunk, grads = self._filled(), self.linearizer.views(packed)
         if availability.usable(packed.device) and (weights is None or weights.values.ndim == 1):
             chain = chain_of(chunk)
             if chain is not None and chain.fits(self.linearizer.dimension):

@@ -59,7 +59,7 @@ class Setting:
     ) -> Self:
         """With a copy of `map`, laid out for the start density. `particles`, `pieces`: size of the
         evaluation sample and the pieces in which ranks share it, by default the method's samples
-        in 16 pieces.
+        in `default_pieces`.
 
         Errors: `InputError` where map and problem differ in dimension, and where the map cannot be
         copied."""
@@ -70,12 +70,13 @@ class Setting:
             proposal=drawn_from(problem, options),
         )  # fmt: skip
         blocks = SampleBlocks.automatic(particles or options.samples, options.block)
+        pieces = pieces or default_pieces(blocks.total, communicator.size)
         return cls(
             problem=problem,
             map=first.to(device=communicator.device, dtype=options.torch_dtype),
             communicator=communicator,
             sampler=sampler,
-            evaluation=sampler.evaluation(blocks, pieces or default_pieces(communicator.size)),
+            evaluation=sampler.evaluation(blocks, pieces),
             stop=stop,
         )
 

@@ -18,17 +18,25 @@ class Block:
     """q parameters, the rows and columns of one diagonal block of Ĝ."""
 
     units: Sequence[Tensor]
-    """For every layer the rows of its W, its hidden units, that belong to the block."""
+    """For every layer the rows of its W, its hidden units, that belong to the block, rising."""
     index: Tensor
     """The places of the parameters in θ, (q,)."""
 
     def of(self, layers: Sequence[ParameterLayer]) -> list[ParameterLayer]:
         """The layers restricted to the rows in the block; layers without any are left out."""
         return [
-            replace(layer, sensitivity=layer.sensitivity[:, :, rows], index=layer.index[rows])
+            _restricted(layer, rows)
             for layer, rows in zip(layers, self.units, strict=True)
             if len(rows)
         ]
+
+
+def _restricted(layer: ParameterLayer, rows: Tensor) -> ParameterLayer:
+    if len(rows) == len(layer.index):  # as they rise, these are all of them
+        return layer
+    return replace(
+        layer, sensitivity=layer.sensitivity[:, :, rows], index=layer.index[rows], on_axes=False
+    )
 
 
 def one_block(layers: Sequence[ParameterLayer]) -> Block:

@@ -116,7 +116,7 @@ def build_for(
 
 
 def _dense(sample: Subsample) -> PreconditionerBuild:
-    layers = layers_at(sample.map)
+    layers = sample.layers
     block = one_block(layers)
     rows = sample.total * sample.directions
     work = (sample.total if _layered(layers) else rows) * 2.0 * len(block.index) ** 2
@@ -124,7 +124,7 @@ def _dense(sample: Subsample) -> PreconditionerBuild:
 
 
 def _outputs(sample: Subsample) -> PreconditionerBuild:
-    layers = layers_at(sample.map)
+    layers = sample.layers
     blocks = blocks_by_output(layers, mean_energies(sample.fewer(_OWNING), layers))
     if max(len(block.index) for block in blocks) > 2 * _BLOCK:
         return _kronecker(sample)
@@ -174,7 +174,7 @@ def _with_factors(work: float, indices: Sequence[Tensor]) -> float:
 
 
 def _kronecker(sample: Subsample) -> PreconditionerBuild:
-    layers = layers_at(sample.map)
+    layers = sample.layers
     sides = [float(q) for layer in layers for q in layer.index.shape]
     work = sum(2 * sample.total * q * q + 10 * q**3 for q in sides)
     return PreconditionerBuild(kronecker_factors(sample, layers), work)

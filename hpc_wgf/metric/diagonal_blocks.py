@@ -99,7 +99,9 @@ class BlockCholesky:
         result = torch.empty_like(v)
         for matrix, index in zip(matrices, self.indices, strict=True):
             # Vectors are rows, as products with a batch of columns take MKL four times as long.
-            result[index] = (v[index][:, None, :] @ matrix.mT)[:, 0]
+            places = index.view(-1)
+            rows = v.index_select(0, places).view(len(index), 1, -1) @ matrix.mT
+            result.index_copy_(0, places, rows.view(-1))
         return result
 
 

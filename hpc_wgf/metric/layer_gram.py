@@ -8,8 +8,8 @@ which is d times cheaper than the product of rows of J.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
-import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer
@@ -21,7 +21,7 @@ def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
     The parameters are ordered layer by layer, and the weights of a layer row by row.
     """
     layers = [layer.double() for layer in layers]
-    ends = torch.tensor([layer.index.numel() for layer in layers]).cumsum(0).tolist()
+    ends = list(accumulate(layer.index.numel() for layer in layers))
     total = layers[0].input.new_zeros(ends[-1], ends[-1])
     for i, one in enumerate(layers):
         rows = slice(ends[i] - one.index.numel(), ends[i])
@@ -45,7 +45,7 @@ def _pair(one: ParameterLayer, other: ParameterLayer) -> Tensor:
     if k == m == 1:
         rows, columns = (one.sensitivity * a[:, None]), (other.sensitivity * c[:, None])
         return rows.flatten(0, 1).T @ columns.flatten(0, 1)
-    B = one.sensitivity.mT @ other.sensitivity  # (n, h, g)
+    B = _coupled(one, other)
     if min(k, m) * h * g > h * g + k * m:
         pairs = (a[:, :, None] * c[:, None, :]).view(n, -1)
         block = (B.view(n, -1).T @ pairs).view(h, g, k, m)
@@ -57,3 +57,12 @@ def _pair(one: ParameterLayer, other: ParameterLayer) -> Tensor:
     weighted = B[:, :, :, None] * c[:, None, None, :]  # (n, h, g, m)
     block = (weighted.view(n, -1).T @ a).view(h, g, m, k)
     return block.permute(0, 3, 1, 2).reshape(h * k, g * m)
+
+
+def _coupled(one: ParameterLayer, other: ParameterLayer) -> Tensor:
+    """Σ_e B_eh B'_eg at every sample, (n, h, g)."""
+    if one.on_axes:
+        return other.sensitivity
+    if other.on_axes:
+        return one.sensitivity.mT.contiguous()
+    return one.sensitivity.mT @ other.sensitivity

@@ -18,7 +18,7 @@ from ..maps import ParameterLayer
 from .block_gram import blocks_by_output, cut
 from .layer_roles import Roles, roles_of
 from .layered_gram import InnerLayer, LayeredGram
-from .subsample import Subsample, layers_at
+from .subsample import Subsample
 from .unit_moments import UnitMoments
 
 _LOOKS = 1 << 15  # rows of J that tell the means of M and b, of 256 samples at most
@@ -35,7 +35,7 @@ def layered_gram(sample: Subsample, shift: float) -> LayeredGram | None:
     """Ĝ of the layers over the subsample of all ranks; None where it does not fit the map, as for
     a matrix of mobility, or would be too large. `shift`: ε/‖Ĝ‖ for which it is to serve.
     Collective, decided alike on all ranks."""
-    layers = layers_at(sample.map)
+    layers = sample.layers
     roles = roles_of(layers)
     if roles is None:
         return None

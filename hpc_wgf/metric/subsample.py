@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import count
 
 import torch
 from torch import Tensor
 
-from ..maps import ParameterLayer, PushForward
+from ..maps import Linearizer, ParameterLayer, PushForward
 from ..matrix_field import MatrixField
 from ..parallel import Communicator, LocalCommunicator, TreeBuffers
 
@@ -82,6 +83,11 @@ class Subsample:
         weighted = roots is not None or any(each is not None for each in weights or ())
         return cls(map, pieces, taken, communicator, own, stride, weighted)
 
+    @cached_property
+    def layers(self) -> list[ParameterLayer]:
+        """The layers of the map at one sample, as of `layers_at`."""
+        return layers_at(self.map)
+
     @property
     def total(self) -> int:
         """m, the samples of all ranks."""
@@ -106,17 +112,24 @@ class Subsample:
         chunk = self._chunk(random if along is None else len(along))
         device = self.communicator.device
         sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
+        linearizer = self.map.linearizer()
         for number, piece in self.pieces.items():
             signs, part = torch.Generator().manual_seed(number), sums.next().zero_()
-            roots = self.roots.get(number, MatrixField.identity(piece)).split(chunk, len(piece))
-            for z, root in zip(piece.split(chunk), roots, strict=True):
+            parts, roots = piece.split(chunk), self.roots.get(number)
+            fields = [None] * len(parts) if roots is None else roots.split(chunk, len(piece))
+            for z, root in zip(parts, fields, strict=True):
                 if along is not None:
                     directions = along.to(z).expand(len(z), *along.shape)
                 else:
                     axes = probes is None
                     directions = _directions(z, signs) if axes else _signs(z, random, signs)
-                # Layers are linear in the directions, and what is averaged is quadratic in them.
-                add(part, _layers(self.map, z, root.rows_times(directions)))
+                if root is not None:
+                    # Layers are linear in the directions, and what is averaged quadratic in them.
+                    directions = root.rows_times(directions)
+                layers = _layers(linearizer, z, directions)
+                if root is None and along is None and probes is None and axes_fit(z.shape[1]):
+                    layers = [_on_axes(layer, directions) for layer in layers]
+                add(part, layers)
             sums.add()
         mine = sums.total() if self.pieces else sums.next().zero_()
         return self.communicator.sum(mine).div_(self.total)
@@ -163,7 +176,7 @@ class Subsample:
 
     def _chunk(self, directions: int) -> int:
         """How many samples' layers are held at a time."""
-        layers = layers_at(self.map)
+        layers = self.layers
         outputs = sum(layer.sensitivity.shape[2] for layer in layers)
         inputs = sum(layer.input.shape[1] for layer in layers)
         return max(8, min(512, _ENTRIES // (directions * outputs + inputs)))
@@ -190,12 +203,19 @@ def axes_fit(dimension: int) -> bool:
 def layers_at(map: PushForward) -> list[ParameterLayer]:
     """The layers of a map at one sample, for their shapes and places in θ."""
     z = next(map.parameters()).new_zeros(1, map.dimension)
-    return _layers(map, z, _directions(z, torch.Generator()))
+    return _layers(map.linearizer(), z, _directions(z, torch.Generator()))
 
 
 @torch.no_grad()
-def _layers(map: PushForward, z: Tensor, directions: Tensor) -> list[ParameterLayer]:
-    return map.linearize(z).layers(directions, inputs=False)[0]
+def _layers(linearizer: Linearizer, z: Tensor, directions: Tensor) -> list[ParameterLayer]:
+    """No budget: as they are used once, what they were found from need not be kept."""
+    return linearizer.linearize(z, budget=0).layers(directions, inputs=False)[0]
+
+
+def _on_axes(layer: ParameterLayer, axes: Tensor) -> ParameterLayer:
+    """With the knowledge that its sensitivity is that of the `axes`, where it is that very
+    tensor."""
+    return replace(layer, on_axes=True) if layer.sensitivity is axes else layer
 
 
 def _directions(z: Tensor, generator: torch.Generator) -> Tensor:

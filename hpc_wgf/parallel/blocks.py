@@ -131,8 +131,10 @@ class SampleBlocks:
         return [range(k * length, min((k + 1) * length, self.count)) for k in mine]
 
     def blocks_per_piece(self, number: int) -> int:
-        """How many whole blocks a piece has, where there are to be at least `number` pieces."""
-        return max(1, self.count // number)
+        """How many whole blocks a piece has, where there are to be at least `number` pieces: so
+        that there are no more of them, if that leaves blocks for all."""
+        length = max(1, -(-self.count // number))
+        return length if -(-self.count // length) >= number else max(1, self.count // number)
 
     def draw(
         self, sampler: Sampler, blocks: range, *, seed: int, stream: RandomStream, step: int = 0

@@ -281,4 +281,6 @@ def potentials_of(energy: SumOfEnergies) -> list[Potential]:
 
 def _added(parts: Sequence[Tensor], like: Tensor) -> Tensor:
     """The sum of the tensors, or zeros of the shape of `like` if there are none."""
+    if len(parts) == 1:  # row by row, on which the last bits of later products depend
+        return parts[0].contiguous()
     return torch.stack(list(parts)).sum(0) if parts else torch.zeros_like(like)

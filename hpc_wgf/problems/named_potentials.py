@@ -48,6 +48,13 @@ class Quadratic(Potential):
         centred = x - like(self.mean, x)
         return 0.5 * (times(centred, self.precision) * centred).sum(1)
 
+    def gradient(self, x: Tensor) -> Tensor:
+        """½ (Σ⁻¹ + Σ⁻ᵀ)(x−μ), the bits of automatic differentiation."""
+        centred = x - like(self.mean, x)
+        if self.precision.ndim < 2:
+            return times(centred, self.precision)
+        return 0.5 * times(centred, self.precision) + times(0.5 * centred, self.precision.T)
+
     def hessian(self) -> Tensor:
         return self.precision
 
@@ -78,6 +85,12 @@ class StyblinskiTang(Potential):
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._term(x).sum(1)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """c (4 x³ − 32 x + 5), added up as by automatic differentiation, to the same bits."""
+        outer, inner = self.factor * x, x * x - 16
+        square = outer * x * x
+        return outer * inner + square + square + (x * inner + 5) * self.factor
 
     def coordinate(self, j: int) -> Callable[[Tensor], Tensor] | None:
         return self._term

@@ -43,8 +43,10 @@ class Layout:
     @classmethod
     def of(cls, problem: Problem, options: MethodOptions, output: Output, ranks: int) -> Self:
         """What `output` asks for, and what it leaves open: ten rows, as many particles as the
-        method has samples, 16 pieces or one for each of the `ranks`, shards that are worth a
-        file. Errors: `InputError` where more bits are to be kept than particles have."""
+        method has samples, pieces that are worth a call or one for each of the `ranks`, shards
+        that are worth a file.
+
+        Errors: `InputError` where more bits are to be kept than particles have."""
         particles = output.particles or options.samples
         dtype = np.dtype(output.particles_dtype or str(options.torch_dtype).removeprefix("torch."))
         if output.round_bits is not None and output.round_bits >= (has := np.finfo(dtype).nmant):
@@ -56,7 +58,7 @@ class Layout:
         return cls(
             every=output.every or (problem.until - problem.start_time) / 10,
             particles=particles,
-            pieces=default_pieces(ranks),
+            pieces=default_pieces(particles, ranks),
             shards=output.shards or default_shards(row_bytes),
             bound=output.bound and not no_error_bound(problem),
             particles_every=output.particles_every,
