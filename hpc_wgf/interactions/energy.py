@@ -10,8 +10,8 @@ from torch import Tensor
 from ..choices import PairSums, Route
 from ..errors import InputError
 from .batches import batch_means
-from .kernel_checks import check_kernel
 from .keops import check_keops
+from .kernel_checks import check_kernel
 from .moments import moment_fields
 from .particles import Field, Particles
 from .ring import ring_sums

@@ -35,7 +35,10 @@ def formula_of(kernel: PairKernel) -> Formula | None:
         square = f"({square}+{writer.number(kernel.length**2)})"
         kernel = kernel.kernel
     if isinstance(kernel, Power):
-        value, weight = writer.value(square, kernel.exponent), writer.weight(square, kernel.exponent)
+        value, weight = (
+            writer.value(square, kernel.exponent),
+            writer.weight(square, kernel.exponent),
+        )
     elif isinstance(kernel, PowerLaw):
         value, weight = (
             f"({of(square, kernel.a)}-{of(square, kernel.b)})"

@@ -1,9 +1,9 @@
 """Sums over all pairs between two sets of particles, in tiles of bounded memory.
 
-A pair in d dimensions takes 3 d − 1 operations for |x − y|² by differences, or 2 (d + 2) by a matrix
-product, and 2 (d + 1) for the sums of w and w y by another. Each matrix of a tile is written and
-read once or twice for every operation of torch on it: a few bytes a flop, which a core's cache has
-to bear. Tiles are as large as its second level allows, so that the calls themselves take little.
+A pair in d dimensions takes 3 d − 1 operations for |x − y|² by differences, or 2 (d + 2) by a
+matrix product, and 2 (d + 1) for the sums of w and w y by another. Every operation of torch reads
+and writes a matrix of the tile: some bytes a flop, which a core's cache has to bear. Tiles are as
+large as it allows, so that the calls themselves take little.
 """
 
 from __future__ import annotations
