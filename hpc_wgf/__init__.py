@@ -17,7 +17,7 @@ from .names_on_demand import names_on_demand
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .analysis import Consolidated, Trajectory, consolidate
-    from .choices import Features, Form, Route, Sampling, ToleranceUnit
+    from .choices import Features, Form, PairSums, Route, Sampling, ToleranceUnit
     from .config import RunSpec, default_map, load_problem
     from .errors import InputError, RunError, WgfError
     from .interactions import GaussianKernel, InteractionEnergy, PowerLaw, UserKernel
@@ -117,6 +117,7 @@ __all__ = [
     "NeuralODE",
     "Output",
     "PWGFOptions",
+    "PairSums",
     "Paraboloid",
     "PlanarFlow",
     "PotentialEnergy",

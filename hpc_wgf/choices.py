@@ -167,6 +167,20 @@ class Route(StrEnum):
     adds to that of the force, and thereby to E|f|² and to the projection error."""
 
 
+class PairSums(StrEnum):
+    """What sums over all pairs of particles. Results agree to rounding, not to the bit."""
+
+    TILES = "tiles"
+    """Torch, in tiles that fit into a core's cache."""
+    KEOPS = "keops"
+    """PyKeOps, a package of its own, which compiles a loop for every kernel: some seconds, once on
+    a machine. For the kernels that have a name, but for K₀."""
+    AUTOMATIC = "automatic"
+    """`KEOPS` where it is installed, there is no GPU, the kernel is a singular one of whole
+    exponents, for which it is faster, and 8192 samples or more make up for the compilation; else
+    `TILES`. A store says which was taken, and a run goes on as it began."""
+
+
 class Features(StrEnum):
     """How the directions w ∈ ℝᵈ of features tanh(w·z + b) are initialised."""
 

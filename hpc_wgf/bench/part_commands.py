@@ -96,7 +96,8 @@ def ring_command(
     as_json: AsJson = False,
     out: Out = None,
 ) -> None:
-    """Sums over pairs of particles: all pairs (on several ranks in a ring), moments, batches.
+    """Sums over pairs of particles: all pairs (on several ranks in a ring), moments, batches; by
+    PyKeOps too where it is installed.
 
     Example: `torchrun --nproc-per-node 2 -m hpc_wgf bench ring --samples 20000`
     """

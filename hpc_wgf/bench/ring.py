@@ -1,5 +1,5 @@
 """Sums over pairs of particles by their routes: all pairs (on several ranks in a ring), moments,
-random batches.
+random batches. Where PyKeOps is installed, all pairs by it too, and on one rank a call of it alone.
 """
 
 from __future__ import annotations
@@ -10,16 +10,27 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..choices import Route
-from ..interactions import GaussianKernel, InteractionEnergy, Kernel, Particles, PowerLaw
+from ..choices import PairSums, Route
+from ..interactions import (
+    GaussianKernel,
+    InteractionEnergy,
+    Kernel,
+    Particles,
+    Power,
+    PowerLaw,
+    keops,
+)
 from ..parallel import Communicator, RandomStream, SampleBlocks
 from ..problems import Gaussian
 from ..profiling.machine import matmul_rate, square_products
 from ..profiling.timing import Call, interleaved
 from .record import Row
 
-_KERNELS: dict[str, Kernel] = {"power 4-2": PowerLaw(4, 2), "gaussian": GaussianKernel()}
+_KERNELS: dict[str, Kernel] = {
+    "power 4-2": PowerLaw(4, 2), "gaussian": GaussianKernel(), "log": Power(0)
+}  # fmt: skip
 _BATCH = 64
+_BY_KEOPS, _KEOPS_ALONE = "pairs, keops", "PyKeOps"
 
 
 def rows(
@@ -32,10 +43,11 @@ def rows(
 def pair_flops(dimension: int) -> int:
     """Floating-point operations for a pair of particles, without those of the kernel function.
 
-    4 d by matrix multiplications, for x·y and the weighted sum over y; 6 d where d ≤ 2, as
-    differences, squares and weighted sums are then formed.
+    Up to three dimensions 3 d − 1 by differences for |x − y|², beyond them 2 (d + 2) by a matrix
+    product; 2 (d + 1) by another for the weighted sums over y.
     """
-    return 6 * dimension if dimension <= 2 else 4 * dimension
+    square = 3 * dimension - 1 if dimension <= 3 else 2 * (dimension + 2)
+    return square + 2 * (dimension + 1)
 
 
 def drawn(d: int, samples: int, dtype: torch.dtype, communicator: Communicator) -> Particles:
@@ -56,35 +68,51 @@ def drawn(d: int, samples: int, dtype: torch.dtype, communicator: Communicator) 
 
 def _rows(d: int, samples: int, dtype: str, rounds: int, communicator: Communicator) -> list[Row]:
     particles = drawn(d, samples, getattr(torch, dtype), communicator)
-    energies = {
-        (name, route): InteractionEnergy(kernel, route=route, batch=_BATCH)
+    by_route = {
+        (name, route): call
         for name, kernel in _KERNELS.items()
-        for route in (Route.PAIRS, Route.MOMENTS, Route.BATCHES)
-        if route is not Route.MOMENTS or kernel.even_powers() is not None
+        for route, call in _calls(kernel, particles).items()
     }
-    calls: dict[str, Call] = {
-        f"{name}, {route}": partial(energy.fields, particles)
-        for (name, route), energy in energies.items()
-    }
-    calls |= square_products(getattr(torch, dtype), communicator.device)
-    times = interleaved(calls, rounds, communicator.device)
+    calls = {f"{name}, {route}": call for (name, route), call in by_route.items()}
+    products = square_products(getattr(torch, dtype), communicator.device)
+    times = interleaved({**calls, **products}, rounds, communicator.device)
     rate = matmul_rate(times, communicator.device)
-    seconds = [times[f"{name}, {route}"].median for name, route in energies]
+    seconds = [times[name].median for name in calls]
     slowest = [max(each) for each in zip(*communicator.gather(seconds), strict=True)]
     return [
         _row(name, route, d, samples, rate, second, communicator.size)
-        for (name, route), second in zip(energies, slowest, strict=True)
+        for (name, route), second in zip(by_route, slowest, strict=True)
     ]
 
 
+def _calls(kernel: Kernel, particles: Particles) -> dict[str, Call]:
+    """The forces of all particles by every route that the kernel allows."""
+    routes = [Route.PAIRS, Route.BATCHES]
+    if kernel.even_powers() is not None:
+        routes.insert(1, Route.MOMENTS)
+    calls: dict[str, Call] = {
+        str(route): partial(InteractionEnergy(kernel, route=route, batch=_BATCH).fields, particles)
+        for route in routes
+    }
+    if keops.is_installed():
+        by_keops = InteractionEnergy(kernel, route=Route.PAIRS, pairs=PairSums.KEOPS)
+        calls[_BY_KEOPS] = partial(by_keops.fields, particles)
+        if particles.communicator.size == 1:
+            x = torch.cat(list(particles.chunks))
+            calls[_KEOPS_ALONE] = partial(
+                keops.keops_sums, kernel, x, x, own=slice(0), potential=False
+            )
+    return calls
+
+
 def _row(
-    kernel: str, route: Route, d: int, samples: int, rate: float, seconds: float, ranks: int
+    kernel: str, route: str, d: int, samples: int, rate: float, seconds: float, ranks: int
 ) -> Row:
     """`pairs`: those that are computed, and with moments those that the sums account for."""
-    pairs = samples * (_BATCH if route is Route.BATCHES else samples)
-    flops = None if route is Route.MOMENTS else pair_flops(d)
+    pairs = samples * (_BATCH if route == Route.BATCHES else samples)
+    flops = None if route == Route.MOMENTS else pair_flops(d)
     return {
-        "route": str(route),
+        "route": route,
         "kernel": kernel,
         "dimension": d,
         "ranks": ranks,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from ..choices import Route
+from ..choices import PairSums, Route
+from ..errors import InputError
 from ..fields import Flag, Number, Unit, Whole
 from .imports import ImportPath, load_object
 from .table import Table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..interactions import (
         GaussianKernel,
         InteractionEnergy,
+        Kernel,
         Morse,
         NonradialKernel,
         Power,
@@ -167,15 +169,52 @@ class InteractionTable(Table):
     have them."""
     batch: Annotated[Whole, Field(ge=2)] = 64
     """Number of particles in a random batch."""
+    pairs: PairSums = PairSums.TILES
+    """What sums over all pairs: "tiles" of torch, "keops" (PyKeOps, an extra, which compiles a loop
+    for every kernel), or "automatic", which is settled when the file is read: the faster of the two
+    that is installed. A run goes on by what it began with."""
 
     def build(self) -> InteractionEnergy:
-        from ..interactions import InteractionEnergy, Softened
+        from ..interactions import InteractionEnergy
 
-        kernel = self.kernel.build()
         return InteractionEnergy(
-            Softened(kernel, self.softening) if self.softening else kernel,
+            self._kernel(),
             self.factor,
             route=self.route,
             self_pairs=self.self_pairs,
             batch=self.batch,
+            pairs=self.pairs,
         )
+
+    def settled(self, particles: int) -> InteractionTable:
+        """The same with tiles or KeOps in place of "automatic", for `particles` particles."""
+        if self.pairs is not PairSums.AUTOMATIC:
+            return self
+        return self.model_copy(update={"pairs": self._fastest(particles)})
+
+    def _fastest(self, particles: int) -> PairSums:
+        # Functions of users are not called before they are trusted, and KeOps has none of them.
+        if isinstance(self.kernel, UserKernelTable | NonradialKernelTable):
+            return PairSums.TILES
+        if self.route in (Route.MOMENTS, Route.BATCHES):
+            return PairSums.TILES
+        from ..interactions import fastest_sums
+
+        try:
+            return fastest_sums(self._kernel(), particles)
+        except InputError:  # which is told when the energy is built
+            return PairSums.TILES
+
+    def _kernel(self) -> Kernel | NonradialKernel:
+        from ..interactions import Softened
+
+        kernel = self.kernel.build()
+        return Softened(kernel, self.softening) if self.softening else kernel
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `pairs` where it is "tiles", as in stores from before there was a choice."""
+        tables: dict[str, Any] = dump(self)
+        if self.pairs is PairSums.TILES:
+            tables.pop("pairs", None)
+        return tables

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..fields import Number, Unit, Whole, is_plain_text, local_path, unexpected
 from ..methods.pwgf import PWGFOptions
 from ..output import Output
 from ..stages import Stages
 from .energies import EnergyTable, build_energy
+from .interactions import InteractionTable
 from .maps import MapTable
 from .methods import MethodOptions
 from .motions import DriftTable, MobilityTable, build_motions
@@ -115,6 +116,15 @@ class RunFile(Table):
     """What is stored of the run."""
     stages: Stages = Field(default_factory=Stages)
     """When the map is frozen and a new one goes on."""
+
+    @model_validator(mode="after")
+    def _settled(self) -> Self:
+        """With what sums over pairs in place of "automatic", so that a store keeps what it was."""
+        samples = self.method.samples
+        for k, part in enumerate(self.problem.energy):
+            if isinstance(part, InteractionTable):
+                self.problem.energy[k] = part.settled(samples)
+        return self
 
     def stored(self) -> dict[str, Any]:
         """The tables as a store keeps them. Files of samples have their whole paths, so that the

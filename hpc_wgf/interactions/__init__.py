@@ -2,6 +2,7 @@
 
 from .energy import InteractionEnergy
 from .exponentials import Morse, ScreenedCoulomb
+from .keops import fastest_sums
 from .kernels import GaussianKernel, Kernel, PairKernel, Power, PowerLaw
 from .particles import Field, Particles
 from .softened import Softened
@@ -21,4 +22,5 @@ __all__ = [
     "ScreenedCoulomb",
     "Softened",
     "UserKernel",
+    "fastest_sums",
 ]

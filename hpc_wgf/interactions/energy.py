@@ -7,9 +7,10 @@ from numbers import Integral, Real
 
 from torch import Tensor
 
-from ..choices import Route
+from ..choices import PairSums, Route
 from ..errors import InputError
 from .batches import batch_means
+from .keops import check_keops
 from .kernel_checks import check_kernel
 from .moments import moment_fields
 from .particles import Field, Particles
@@ -30,6 +31,7 @@ class InteractionEnergy:
         route: Route = Route.AUTOMATIC,
         self_pairs: bool = False,
         batch: int = 64,
+        pairs: PairSums = PairSums.TILES,
     ) -> None:
         """`kernel`: J. `factor`: c.
 
@@ -45,6 +47,9 @@ class InteractionEnergy:
 
         `batch`: number of members of a random batch, at least 2. A batch lies within a chunk of
         particles, which bounds it.
+
+        `pairs`: what sums over all pairs, `tiles` or `keops`. `fastest_sums(kernel, particles)`
+        says which is the faster.
 
         Errors: `InputError` for other values, and for options that exclude each other.
         """
@@ -63,6 +68,14 @@ class InteractionEnergy:
             )
         if route is Route.BATCHES and self_pairs:
             raise InputError("in random batches no particle acts on itself: leave self_pairs out")
+        self.pairs = _pair_sums(pairs)
+        if self.pairs is PairSums.KEOPS:
+            check_keops(kernel)
+            if route not in (Route.AUTOMATIC, Route.PAIRS):
+                raise InputError(
+                    f"pairs = 'keops' sums over all pairs, which route '{route}' does not take: "
+                    "leave one of them out"
+                )
         self.kernel, self.factor = kernel, float(factor)
         self.route, self.batch, self.self_pairs = route, int(batch), self_pairs
 
@@ -73,9 +86,11 @@ class InteractionEnergy:
         return None if bound is None else min(0.0, self.factor * bound)
 
     def __repr__(self) -> str:
+        # Runs that began before there was a choice have tiles.
+        by = "" if self.pairs is PairSums.TILES else f", pairs={self.pairs.value}"
         return (
             f"InteractionEnergy({self.kernel}, factor={self.factor}, route={self.route.value}, "
-            f"self_pairs={self.self_pairs}, batch={self.batch})"
+            f"self_pairs={self.self_pairs}, batch={self.batch}{by})"
         )
 
     def route_for(self, particles: int) -> Route:
@@ -113,7 +128,9 @@ class InteractionEnergy:
             scale = self.factor * particles.total / self._partners(particles.total)
             scaled = {power: scale * c for power, c in powers.items()}
             return moment_fields(scaled, particles, potential)
-        sums = ring_sums(self.kernel, particles, self_pairs=self.self_pairs, potential=potential)
+        sums = ring_sums(
+            self.kernel, particles, self_pairs=self.self_pairs, potential=potential, by=self.pairs
+        )
         scale = self.factor / self._partners(particles.total)
         return [self._field(total, scale, potential) for total in sums]
 
@@ -144,3 +161,9 @@ def _route(route: object) -> Route:
     except ValueError:
         known = ", ".join(repr(each.value) for each in Route)
         raise InputError(f"route must be one of {known}, got {route!r}") from None
+
+
+def _pair_sums(pairs: object) -> PairSums:
+    if pairs not in (PairSums.TILES, PairSums.KEOPS):
+        raise InputError(f"pairs must be 'tiles' or 'keops', got {pairs!r}")
+    return PairSums(str(pairs))

@@ -95,7 +95,7 @@ class Power(Kernel):
         return _power(square, self.exponent)
 
     def weight(self, square: Tensor) -> Tensor:
-        return square.pow(0.5 * self.exponent - 1)
+        return raised(square, self.exponent - 2)
 
     def even_powers(self) -> Mapping[int, float] | None:
         q = self.exponent
@@ -135,10 +135,11 @@ class PowerLaw(Kernel):
         return f"PowerLaw(a={self.a}, b={self.b})"
 
     def value(self, square: Tensor) -> Tensor:
-        return _power(square, self.a) - _power(square, self.b)
+        return _power(square, self.a).sub_(_power(square, self.b))
 
     def weight(self, square: Tensor) -> Tensor:
-        return square.pow(0.5 * self.a - 1) - square.pow(0.5 * self.b - 1)
+        repulsion = 1.0 if self.b == 2 else raised(square, self.b - 2)
+        return raised(square, self.a - 2).sub_(repulsion)
 
     def convexity(self) -> float | None:
         """For 2 ≤ b < a that of (a − 1)|x|^{a−2} − (b − 1)|x|^{b−2}, the eigenvalue along x: −1 for
@@ -162,9 +163,17 @@ class PowerLaw(Kernel):
         return min(self.a, self.b) if self.singular else None
 
 
+def raised(square: Tensor, q: float) -> Tensor:
+    """|x|^q, a new tensor. For odd q roots and products take two fifths of the time of a power."""
+    if abs(q) not in (3, 5):
+        return square.pow(0.5 * q)
+    odd = square.sqrt().mul_(square if abs(q) == 3 else square.square())
+    return odd if q > 0 else odd.reciprocal_()
+
+
 def _power(square: Tensor, q: float) -> Tensor:
     """|x|^q/q, or log|x| for q = 0."""
-    return 0.5 * square.log() if q == 0 else square.pow(0.5 * q) / q
+    return square.log().mul_(0.5) if q == 0 else raised(square, q).div_(q)
 
 
 class GaussianKernel(Kernel):

@@ -18,18 +18,29 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..choices import PairSums
 from ..parallel import TreeSum
+from .keops import keops_sums
+from .kernels import Kernel
 from .particles import Particles
 from .tiles import SummedKernel, pair_sums
 
 
 def ring_sums(
-    kernel: SummedKernel, particles: Particles, *, self_pairs: bool, potential: bool
+    kernel: SummedKernel,
+    particles: Particles,
+    *,
+    self_pairs: bool,
+    potential: bool,
+    by: PairSums = PairSums.TILES,
 ) -> list[Tensor]:
     """Σ_y ∇J(x−y) over the particles y of all ranks, (n_chunk, d) for each chunk x of this rank.
 
     With `potential`, ΣJ(x−y) is appended as a last column, (n_chunk, d + 1). `self_pairs`: whether
-    y = x is included. Collective."""
+    y = x is included. `by`: tiles or KeOps. Collective."""
+    if by is PairSums.KEOPS:
+        assert isinstance(kernel, Kernel)
+        return _by_keops(kernel, particles, self_pairs, potential)
     mine = particles.communicator.rank
     sums = [TreeSum() for _ in particles.chunks]
     for owner, block in _travelling(particles):
@@ -39,6 +50,22 @@ def ring_sums(
                 same = not self_pairs and owner == mine and number == k
                 sums[k].add(pair_sums(kernel, x, y, same=same, potential=potential))
     return [part.total() for part in sums]
+
+
+def _by_keops(
+    kernel: Kernel, particles: Particles, self_pairs: bool, potential: bool
+) -> list[Tensor]:
+    """The same for all chunks x at once, as a call of KeOps costs as much as many pairs, and the
+    sum for one x does not depend on which others there are."""
+    mine, lengths = particles.communicator.rank, [len(x) for x in particles.chunks]
+    x, sums = torch.cat(list(particles.chunks)), TreeSum()
+    for owner, block in _travelling(particles):
+        begun = 0
+        for y in block.split(list(particles.sizes[owner])):
+            own = slice(begun, begun + len(y)) if owner == mine and not self_pairs else slice(0)
+            sums.add(keops_sums(kernel, x, y, own=own, potential=potential))
+            begun += len(y)
+    return list(sums.total().split(lengths))
 
 
 def _travelling(particles: Particles) -> Iterator[tuple[int, Tensor]]:

@@ -1,6 +1,14 @@
-"""Sums over all pairs between two sets of particles, in tiles of bounded memory."""
+"""Sums over all pairs between two sets of particles, in tiles of bounded memory.
+
+A pair in d dimensions takes 3 d − 1 operations for |x − y|² by differences, or 2 (d + 2) by a
+matrix product, and 2 (d + 1) for the sums of w and w y by another. Every operation of torch reads
+and writes a matrix of the tile: some bytes a flop, which a core's cache has to bear. Tiles are as
+large as it allows, so that the calls themselves take little.
+"""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,9 +19,12 @@ from .user_kernels import NonradialKernel
 SummedKernel = Kernel | NonradialKernel
 """The kernels whose sums over pairs are taken here."""
 
-# Number of pairs in a tile. On a CPU a few matrices of this size fit into a core's cache; a GPU
-# needs large ones to be busy.
+# Number of pairs in a tile, and of its columns at most. On a CPU a few matrices of this size fit
+# into a core's cache; a GPU needs large ones to be busy.
 _TILE_CPU, _TILE_GPU = 1 << 17, 1 << 25
+_COLUMNS_CPU, _COLUMNS_GPU = 1 << 10, 1 << 13
+
+_FEW = 3  # dimensions up to which squares by differences cost no more than by a product
 
 
 def pair_sums(kernel: SummedKernel, x: Tensor, y: Tensor, *, same: bool, potential: bool) -> Tensor:
@@ -22,89 +33,152 @@ def pair_sums(kernel: SummedKernel, x: Tensor, y: Tensor, *, same: bool, potenti
     With `potential`, Σ_y J(x−y) is appended as a last column, (…, n, d + 1). If y is x, `same`
     leaves out the pairs of a particle with itself.
     """
-    limit = _TILE_GPU if x.is_cuda else _TILE_CPU
-    if isinstance(kernel, NonradialKernel):
-        limit //= x.shape[-1]  # Their differences are formed.
-    dtype, side = x.dtype, max(16, int(limit**0.5))
-    columns = min(side, y.shape[-2])
-    rows = max(1, limit // columns)
-    by_products = not (kernel.singular or x.shape[-1] <= 2)
-    if by_products:
-        # Far from the origin, |x|² + |y|² − 2 x·y would lose digits by cancellation; in single
-        # precision it would be wrong by ε|x|² even about it, which may be more than the square of
-        # a kernel's width.
-        centre = x.double().mean(-2, keepdim=True)
-        x, y = x.double() - centre, y.double() - centre
+    if not (x.numel() and y.numel()):
+        return x.new_zeros(*x.shape[:-1], x.shape[-1] + potential)
+    tiles = _tiles(kernel, x, y, potential)
+    limit, most = (_TILE_GPU, _COLUMNS_GPU) if x.is_cuda else (_TILE_CPU, _COLUMNS_CPU)
+    limit //= tiles.matrices
+    columns = _even(y.shape[-2], min(most, limit))
+    rows = _even(x.shape[-2], max(1, limit // columns))
     parts = []
     for i in range(0, x.shape[-2], rows):
-        target = x[..., i : i + rows, :]
         part: Tensor | None = None
         for j in range(0, y.shape[-2], columns):
             skip = i - j if same else None
-            source = y[..., j : j + columns, :]
-            if isinstance(kernel, NonradialKernel):
-                tile = _tile_by_gradients(kernel, target, source, skip, potential)
-            elif by_products:
-                tile = _tile_by_products(kernel, target, source, skip, potential, dtype)
-            else:
-                tile = _tile_by_differences(kernel, target, source, skip, potential)
+            tile = tiles.sums(slice(i, i + rows), slice(j, j + columns), skip)
             part = tile if part is None else part.add_(tile)
         assert part is not None
         parts.append(part)
     return torch.cat(parts, -2)
 
 
-def _tile_by_differences(
-    kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: bool
-) -> Tensor:
-    """The sums of one tile, without the pairs on its diagonal of offset `skip`, with full relative
-    accuracy for close pairs, which dominate if the kernel is singular.
+def _even(total: int, most: int) -> int:
+    """The length of the fewest parts of about the same length, of at most `most`."""
+    return -(-total // -(-total // most))
+
+
+class _Tiles(Protocol):
+    """The sums of one tile after the other."""
+
+    matrices: int
+    """How many numbers are held for a pair, in units of a few."""
+
+    def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
+        """The sums for the particles x of these `rows` over the y of these `columns`, without the
+        pairs on the diagonal of offset `skip`, (…, rows, d or d + 1)."""
+        ...
+
+
+def _tiles(kernel: SummedKernel, x: Tensor, y: Tensor, potential: bool) -> _Tiles:
+    """How the tiles are computed that are the fastest and as exact as the kernel needs them."""
+    if isinstance(kernel, NonradialKernel):
+        return _ByGradients(kernel, x, y, potential)
+    few = x.shape[-1] <= _FEW
+    if kernel.singular or (few and x.dtype != torch.float64):
+        return _ByDifferences(kernel, x, y, potential)
+    return _ByProducts(kernel, x, y, potential, products=not few)
+
+
+class _ByDifferences:
+    """Tiles with full relative accuracy for close pairs, which dominate if the kernel is singular.
 
     For a singular kernel, pairs at distance 0, to which rounding may have brought two particles,
-    are left out too, as if their forces on each other averaged to 0 by symmetry."""
-    square = _difference(x, y, 0).square_()
-    for k in range(1, x.shape[-1]):
-        square.add_(_difference(x, y, k).square_())
-    met = square == 0 if kernel.singular else None
-    if met is not None:
-        square.masked_fill_(met, 1.0)  # Any distance at which the kernel is finite will do.
-    weight = _without(kernel.weight(square), skip, met)
-    columns = [_difference(x, y, k).mul_(weight).sum(-1) for k in range(x.shape[-1])]
-    if potential:
-        columns.append(_without(kernel.value(square), skip, met).sum(-1))
-    return torch.stack(columns, -1)
+    are left out, as if their forces on each other averaged to 0 by symmetry."""
+
+    def __init__(self, kernel: Kernel, x: Tensor, y: Tensor, potential: bool) -> None:
+        self._kernel, self._potential = kernel, potential
+        self._x, self._y = x[..., None], y.mT[..., None, :, :].contiguous()
+        # The differences of all coordinates are held at once.
+        self.matrices = x.shape[-1] if x.is_cuda else max(1, x.shape[-1] // _FEW)
+
+    def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
+        apart = self._x[..., rows, :, :] - self._y[..., columns]  # (…, rows, d, columns)
+        square = apart[..., 0, :].square()
+        for k in range(1, apart.shape[-2]):
+            square.addcmul_(apart[..., k, :], apart[..., k, :])
+        met = self._met(square)
+        if met is not None:
+            square.masked_fill_(met, 1.0)  # Any distance at which the kernel is finite will do.
+        weight = _without(self._kernel.weight(square), skip, met)
+        force = (weight[..., None, :] @ apart.mT).squeeze(-2)
+        if not self._potential:
+            return force
+        value = _without(self._kernel.value(square), skip, met)
+        return torch.cat([force, value.sum(-1, keepdim=True)], -1)
+
+    def _met(self, square: Tensor) -> Tensor | None:
+        """Where a singular kernel meets distance 0. To ask whether it does takes a seventh of the
+        time of a mask; on a GPU, the answer would have to be waited for."""
+        if not self._kernel.singular or not (square.is_cuda or bool(square.amin() == 0)):
+            return None
+        return square == 0
 
 
-def _tile_by_products(
-    kernel: Kernel, x: Tensor, y: Tensor, skip: int | None, potential: bool, dtype: torch.dtype
-) -> Tensor:
-    """The same by two matrix products, |x − y|² = |x|² + |y|² − 2 x·y and Σ_y w (x − y) =
-    x Σ_y w − Σ_y w y, for x and y in float64 about a common centre. The kernel is evaluated, and
-    the result given, in `dtype`."""
-    square = (x @ y.mT).mul_(-2)
-    square += (x * x).sum(-1)[..., :, None]
-    square += (y * y).sum(-1)[..., None, :]
-    square = square.clamp_(min=0).to(dtype)
-    weight = _without(kernel.weight(square), skip, None).double()
-    force = (x * weight.sum(-1, keepdim=True)).sub_(weight @ y).to(dtype)
-    if not potential:
-        return force
-    value = _without(kernel.value(square), skip, None)
-    return torch.cat([force, value.sum(-1, keepdim=True)], -1)
+class _ByProducts:
+    """Tiles of regular kernels by matrix products, Σ_y w (x − y) = x Σ_y w − Σ_y w y for x and y in
+    float64 about a common centre, and if `products` is true, which is for many dimensions, also
+    |x − y|² = |x|² + |y|² − 2 x·y. The kernel is evaluated, and the result given, in the format of
+    x.
+
+    Far from the origin, these would lose digits by cancellation; in single precision |x − y|² would
+    be wrong by ε|x|² even about it, which may be more than the square of a kernel's width."""
+
+    matrices = 1
+
+    def __init__(
+        self, kernel: Kernel, x: Tensor, y: Tensor, potential: bool, *, products: bool
+    ) -> None:
+        self._kernel, self._potential, self._dtype = kernel, potential, x.dtype
+        self._x, self._y = x, y.mT.contiguous()
+        self._products = products
+        centre = x.double().mean(-2, keepdim=True)
+        self._centred, source = x.double() - centre, (y.double() - centre).mT
+        one = source.new_ones(1).expand_as(source[..., :1, :])
+        self._sources = torch.cat([source, one], -2)  # (…, d + 1, m): rows of numbers that follow
+        if products:
+            own = self._centred.square().sum(-1, keepdim=True)
+            self._left = torch.cat([self._centred, own, torch.ones_like(own)], -1)
+            self._right = torch.cat([-2 * source, one, source.square().sum(-2, keepdim=True)], -2)
+
+    def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
+        square = self._square(rows, columns)
+        weight = _without(self._kernel.weight(square), skip, None).double()
+        summed = (self._sources[..., columns] @ weight.mT).mT  # Σ_y w y and Σ_y w
+        force = self._centred[..., rows, :] * summed[..., -1:] - summed[..., :-1]
+        force = force.to(self._dtype)
+        if not self._potential:
+            return force
+        value = _without(self._kernel.value(square), skip, None)
+        return torch.cat([force, value.sum(-1, keepdim=True)], -1)
+
+    def _square(self, rows: slice, columns: slice) -> Tensor:
+        """|x − y|², (…, rows, columns)."""
+        if self._products:
+            square = self._left[..., rows, :] @ self._right[..., columns]
+            return square.clamp_(min=0).to(self._dtype)
+        x, y = self._x[..., rows, :], self._y[..., columns]
+        square = (x[..., :1] - y[..., :1, :]).square_()
+        for k in range(1, x.shape[-1]):
+            apart = x[..., k : k + 1] - y[..., k : k + 1, :]
+            square.addcmul_(apart, apart)
+        return square
 
 
-def _tile_by_gradients(
-    kernel: NonradialKernel, x: Tensor, y: Tensor, skip: int | None, potential: bool
-) -> Tensor:
-    """The same for a kernel that is no function of the distance. Pairs at distance 0 are left
-    out."""
-    apart = x[..., :, None, :] - y[..., None, :, :]
-    value, slope = kernel.gradient(apart.reshape(-1, apart.shape[-1]))
-    met = (apart == 0).all(-1)
-    columns = [_without(part.reshape(met.shape), skip, met).sum(-1) for part in slope.unbind(1)]
-    if potential:
-        columns.append(_without(value.reshape(met.shape), skip, met).sum(-1))
-    return torch.stack(columns, -1)
+class _ByGradients:
+    """Tiles of a kernel that is no function of the distance. Pairs at distance 0 are left out."""
+
+    def __init__(self, kernel: NonradialKernel, x: Tensor, y: Tensor, potential: bool) -> None:
+        self._kernel, self._x, self._y, self._potential = kernel, x, y, potential
+        self.matrices = x.shape[-1]  # Their differences are formed.
+
+    def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
+        apart = self._x[..., rows, None, :] - self._y[..., None, columns, :]
+        value, slope = self._kernel.gradient(apart.reshape(-1, apart.shape[-1]))
+        met = (apart == 0).all(-1)
+        parts = [_without(part.reshape(met.shape), skip, met).sum(-1) for part in slope.unbind(1)]
+        if self._potential:
+            parts.append(_without(value.reshape(met.shape), skip, met).sum(-1))
+        return torch.stack(parts, -1)
 
 
 def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:
@@ -115,8 +189,3 @@ def _without(pairs: Tensor, skip: int | None, met: Tensor | None) -> Tensor:
     if skip is not None:
         pairs.diagonal(skip, -2, -1).zero_()
     return pairs
-
-
-def _difference(x: Tensor, y: Tensor, k: int) -> Tensor:
-    """x_k − y_k for all pairs, (…, n, m)."""
-    return x[..., :, None, k] - y[..., None, :, k]

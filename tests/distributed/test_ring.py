@@ -6,9 +6,13 @@ import pytest
 import torch
 from processes import script
 
+from hpc_wgf.interactions import keops
+
 N, D = 3000, 3
 ROUTES = {("even", "pairs"), ("even", "moments"), ("even", "batches"), ("log", "pairs"),
           ("log", "batches"), ("gaussian", "pairs"), ("gaussian", "batches")}  # fmt: skip
+if keops.is_installed():
+    ROUTES |= {("log", "keops")}
 
 
 def on(ranks: int, folder, n: int = N, d: int = D, what: str = "all"):
@@ -31,9 +35,14 @@ def test_moments_and_tiles_agree(one):
     assert torch.allclose(one["even", "moments"], one["even", "pairs"], rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.skipif(not keops.is_installed(), reason="PyKeOps is an extra")
+def test_keops_and_tiles_agree(one):
+    assert torch.allclose(one["log", "keops"], one["log", "pairs"], rtol=1e-11, atol=1e-12)
+
+
 @pytest.mark.parametrize("ranks", [3, 4])
 def test_the_ring_is_the_tiles_of_one_rank(one, tmp_path, ranks):
-    """To 1e-10 on any number of ranks, to the bit on a power of two."""
+    """By KeOps too: to 1e-10 on any number of ranks, to the bit on a power of two."""
     found = on(ranks, tmp_path)
     for key in ROUTES - {(name, "batches") for name, _ in ROUTES if ranks == 3}:
         field = torch.cat([part["fields"][key] for part in found])

@@ -12,8 +12,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hpc_wgf import GaussianKernel, InteractionEnergy, PowerLaw, Route
-from hpc_wgf.interactions import Particles
+from hpc_wgf import GaussianKernel, InteractionEnergy, PairSums, PowerLaw, Route
+from hpc_wgf.interactions import Particles, keops
 from hpc_wgf.parallel import RandomStream, SampleBlocks, communicator_from_environment
 from hpc_wgf.problems import Gaussian
 
@@ -44,6 +44,12 @@ class PeakMemory(TorchDispatchMode):
         return result
 
 
+def field(energy: InteractionEnergy, particles: Particles) -> torch.Tensor:
+    """Force and potential at all particles of this rank, (n_local, d + 1)."""
+    found = energy.fields(particles, potential=True)
+    return torch.cat([torch.cat([f.force, f.potential[:, None]], 1) for f in found])
+
+
 def main(n: int, dimension: int, result: str, only_memory: bool) -> None:
     communicator = communicator_from_environment("cpu")
     rank, ranks = communicator.rank, communicator.size
@@ -63,10 +69,10 @@ def main(n: int, dimension: int, result: str, only_memory: bool) -> None:
             for route in (Route.PAIRS, Route.MOMENTS, Route.BATCHES):
                 if route is Route.MOMENTS and name != "even":
                     continue
-                found = InteractionEnergy(kernel, route=route).fields(particles, potential=True)
-                fields[name, route.value] = torch.cat(
-                    [torch.cat([f.force, f.potential[:, None]], 1) for f in found]
-                )
+                fields[name, route.value] = field(InteractionEnergy(kernel, route=route), particles)
+        if keops.is_installed():
+            by_keops = InteractionEnergy(kernels["log"], pairs=PairSums.KEOPS)
+            fields["log", "keops"] = field(by_keops, particles)
     with PeakMemory() as memory:
         InteractionEnergy(PowerLaw(4, 2), route=Route.PAIRS).fields(particles)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB, the interpreter included

@@ -11,11 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 import hpc_wgf as wgf
-from hpc_wgf.bench import baselines, draws, jko, product, rank_scaling
+from hpc_wgf import interactions
+from hpc_wgf.bench import baselines, draws, jko, product, rank_scaling, ring
 from hpc_wgf.bench.cases import CASES, Case, assembled
 from hpc_wgf.bench.scaling import growth_exponent
 from hpc_wgf.cli import app
 from hpc_wgf.errors import InputError, RunError
+from hpc_wgf.interactions import GaussianKernel, keops
+from hpc_wgf.interactions.tiles import pair_sums
 from hpc_wgf.maps import BlockFlow, PlanarFlow, ResidualPerceptron
 from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.profiling.flops import product_flops
@@ -162,11 +165,35 @@ def test_step_compares_with_torch_func():
     assert row["error"] == pytest.approx(row["error_torch_func"], rel=1e-6)
 
 
-def test_ring_rows():
+def test_ring_rows(monkeypatch):
+    monkeypatch.setattr(keops, "is_installed", lambda: False)  # Its compilations take long.
     rows = bench("ring", "--samples", 200, "--rounds", 1)
     assert {row["route"] for row in rows} == {"pairs", "moments", "batches"}
     for row in rows:
         assert row["ns_per_pair"] == pytest.approx(1e9 * row["seconds"] / row["pairs"])
+
+
+def test_ring_rows_with_keops(monkeypatch):
+    """The rows alone: to compile for them would take seconds."""
+
+    def tiles(kernel, x, y, *, own, potential):
+        return pair_sums(kernel, x, y, same=False, potential=potential)
+
+    monkeypatch.setattr(keops, "is_installed", lambda: True)
+    monkeypatch.setattr(keops, "keops_sums", tiles)
+    monkeypatch.setattr(interactions.ring, "keops_sums", tiles)
+    rows = bench("ring", "--samples", 200, "--rounds", 1, "--dimension", 2)
+    for kernel, others in {"power 4-2": {"moments"}, "gaussian": set(), "log": set()}.items():
+        found = {row["route"] for row in rows if row["kernel"] == kernel}
+        assert found == {"pairs", "batches", "pairs, keops", "PyKeOps"} | others
+
+
+def test_a_pair_takes_the_flops_that_torch_counts():
+    """Matrix products alone, beyond the dimensions where squares are summed from differences."""
+    x = torch.randn(64, 5, dtype=torch.float64)
+    with FlopCounterMode(display=False) as counter:
+        pair_sums(GaussianKernel(), x, x, same=False, potential=False)
+    assert counter.get_total_flops() == 64 * 64 * ring.pair_flops(5)
 
 
 def test_store_rows(tmp_path):
