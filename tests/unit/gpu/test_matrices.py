@@ -31,7 +31,7 @@ def assert_as_lapack(given: torch.Tensor, most: float = MOST) -> None:
     assert (error <= 1e-13 * given.norm(dim=(0, 1)) * scale).all()
 
 
-@pytest.mark.parametrize("k", [1, 2, 5, 15, 17])
+@pytest.mark.parametrize("k", [1, 2, 5, 15])
 def test_near_the_identity(k):
     assert_as_lapack(torch.eye(k)[:, :, None] + 0.5 * torch.randn(k, k, 13) / k**0.5)
 
