@@ -322,7 +322,8 @@ def test_what_cannot_be_compared_is_refused(monkeypatch):
         ("styblinski-tang-30d", {"grid", "particles", "blob"}),
         ("porous-2d", {"euler-maruyama", "metropolis", "lines", "particles"}),
         ("aggregation-2d", {"euler-maruyama", "metropolis", "lines", "blob"}),
-        ("aggregation-log", {"euler-maruyama", "metropolis", "lines", "blob"}),
+        ("aggregation-log", {"euler-maruyama", "metropolis", "grid", "lines", "blob"}),
+        ("stiff-2d", {"euler-maruyama", "particles", "blob"}),
         ("moving-trap", set(rivals.RIVALS)),
     ],
 )
