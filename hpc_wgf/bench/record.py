@@ -54,8 +54,9 @@ def _plain(value: Any) -> Any:
 def _table(rows: Sequence[Row]) -> Table:
     """A line for each row, or, where there are more keys than rows, for each key. Lists are left to
     the JSON."""
-    keys = [key for key, value in rows[0].items() if not isinstance(value, list)] if rows else []
-    lines = [[_cell(row[key]) for key in keys] for row in rows]
+    listed = {key for row in rows for key, value in row.items() if isinstance(value, list)}
+    keys = [key for key in dict.fromkeys(k for row in rows for k in row) if key not in listed]
+    lines = [[_cell(row.get(key)) for key in keys] for row in rows]
     if len(rows) >= len(keys):
         return _filled(keys, lines)
     lines = [[key, *(line[k] for line in lines)] for k, key in enumerate(keys)]

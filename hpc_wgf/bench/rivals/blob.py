@@ -26,6 +26,7 @@ from ...interactions import Kernel
 from ...problems import Entropy, InternalEnergy, Problem, SumOfEnergies
 from .answer import Answer, LogDensity, Rival, start_points
 from .law import Law, points_of
+from .paths import too_stiff
 
 Array = np.ndarray
 _ACROSS = 16  # particles along an axis, of the first level; twice as many in every further one
@@ -139,7 +140,7 @@ def _refusal(problem: Problem) -> str:
         return "blobs know radial kernels that are finite at 0"
     if problem.dimension > 2:
         return f"a lattice of blobs in {problem.dimension} dimensions has too many of them"
-    return ""
+    return too_stiff(problem)
 
 
 def _answer(problem: Problem, level: int, seed: int) -> Answer:

@@ -185,11 +185,15 @@ def grid_refusal(problem: Problem) -> str:
     if not no_reversible_flow(problem):
         return ""
     energy, internal = problem.energy, _internal(problem)
-    radial = [part for part in energy.interactions if isinstance(part.kernel, Kernel)]
+    kernels = [part.kernel for part in energy.interactions]
+    radial = [each for each in kernels if isinstance(each, Kernel) and not each.singular]
     one = len({part.m for part in internal}) <= 1
     if problem.is_plain and one and len(internal) + len(radial) == len(energy.parts):
         return ""
-    return "these grids know Fokker–Planck equations, and powers of ρ with radial kernels"
+    return (
+        "these grids know Fokker–Planck equations, and powers of ρ with radial kernels that are "
+        "finite at 0"
+    )
 
 
 GRID = Rival(

@@ -19,6 +19,7 @@ from .law import Law
 _PATHS = 10_000  # of the first level; four times as many in every further one,
 _SHARE = 0.1  # and half the step, that of the first being so much of the shortest time scale.
 _ROUGH = 0.5  # the same of paths that only tell where the end lies
+_MOST_SCALES = 1e4  # shortest time scales that a flow may last, as steps are a tenth of one
 _TOGETHER = 2**18  # coordinates of paths that are moved together, as caches hold them
 _LOOKED_AT = 256  # start samples at which the time scale is found
 
@@ -63,6 +64,15 @@ def shortest_time(problem: Problem) -> float:
     return 1.0 / max(rate, 1.0 / (problem.until - problem.start_time))
 
 
+def too_stiff(problem: Problem) -> str:
+    """Why explicit steps do not come to the end of a flow in any reasonable time; "" where they
+    do."""
+    scales = (problem.until - problem.start_time) / shortest_time(problem)
+    if scales <= _MOST_SCALES:
+        return ""
+    return f"the flow lasts {scales:.1g} of its shortest time scales, too many for explicit steps"
+
+
 def rough_paths(problem: Problem, z: Tensor) -> Tensor:
     """X at the end from X = z, (n, d), by long steps: where the end of a flow lies."""
     span = problem.until - problem.start_time
@@ -83,4 +93,8 @@ def _answer(problem: Problem, level: int, seed: int) -> Answer:
     return Answer(lambda: Law(x.numpy()), count, steps=steps)
 
 
-EULER_MARUYAMA = Rival("samples", no_reversible_flow, _answer, levels=5)
+def _refusal(problem: Problem) -> str:
+    return no_reversible_flow(problem) or too_stiff(problem)
+
+
+EULER_MARUYAMA = Rival("samples", _refusal, _answer, levels=5)

@@ -70,9 +70,14 @@ def truth_of(problem: Problem) -> Truth:
 
 
 def check_known(problem: Problem) -> None:
-    """Errors: `InputError` where no truth is known, and for a start density without an inverse
-    transform."""
+    """Errors: `InputError` where no truth is known, for coordinates that go round circles, and for
+    a start density without an inverse transform."""
     inverse_transform(problem.start)
+    if problem.periods is not None:
+        raise InputError(
+            f"the coordinates of {problem.name} go round circles, and rivals are compared on ℝᵈ: "
+            "give a problem without periods"
+        )
     if problem.exact is None and (why := grid_refusal(problem)):
         raise InputError(
             f"nothing says which answer to {problem.name} is nearer: its exact map is not known, "

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import hpc_wgf as wgf
 from hpc_wgf.bench import rivals
+from hpc_wgf.bench.record import record
 from hpc_wgf.bench.rivals import answer, blob, grid, law, lines, metropolis, particles, paths, truth
 from hpc_wgf.cli import app
 from hpc_wgf.config import load_problem
@@ -306,6 +307,8 @@ def test_what_cannot_be_compared_is_refused(monkeypatch):
         rivals.rows(["ou-2d"], ["spectral"], [], 1.0, 0, LocalCommunicator())
     with pytest.raises(InputError, match="rosenbrock-10d.*exact map is not known.*10 dimensions"):
         truth.truth_of(load_problem("rosenbrock-10d").problem)
+    with pytest.raises(InputError, match="periodic-2d go round circles"):
+        rivals.rows(["ou-2d", "periodic-2d"], [], [], 1.0, 0, LocalCommunicator())
     many = LocalCommunicator()
     monkeypatch.setattr(type(many), "size", 2)
     with pytest.raises(InputError, match="one process"):
@@ -319,7 +322,8 @@ def test_what_cannot_be_compared_is_refused(monkeypatch):
         ("styblinski-tang-30d", {"grid", "particles", "blob"}),
         ("porous-2d", {"euler-maruyama", "metropolis", "lines", "particles"}),
         ("aggregation-2d", {"euler-maruyama", "metropolis", "lines", "blob"}),
-        ("aggregation-log", {"euler-maruyama", "metropolis", "lines", "blob"}),
+        ("aggregation-log", {"euler-maruyama", "metropolis", "grid", "lines", "blob"}),
+        ("stiff-2d", {"euler-maruyama", "particles", "blob"}),
         ("moving-trap", set(rivals.RIVALS)),
     ],
 )
@@ -327,3 +331,13 @@ def test_a_rival_says_what_it_cannot_solve(name, unable):
     problem = load_problem(name).problem
     refused = {name for name, rival in rivals.RIVALS.items() if rival.refusal(problem)}
     assert refused == unable
+
+
+def test_a_table_in_a_terminal_has_no_lists(capsys):
+    """Rows may have keys of their own, as the methods' knobs are."""
+    rows = [{"a": 1, "tried": [[1, 2]], "b": 2.5}, {"a": 3, "tried": [], "c": "x"}] * 3
+    record(rows, {}, torch.device("cpu"), as_json=False, out=None)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["a", "b", "c"]
+    assert lines[1].split() == ["1", "2.5"]
+    assert lines[2].split() == ["3", "x"]
