@@ -34,13 +34,14 @@ _RUN = (RandomStream.STEP, RandomStream.VALIDATION, RandomStream.EVALUATION)
 """Samples of a run itself."""
 _CPU_CHUNK, _GPU_CHUNK = 2048, 1 << 18  # the most samples of a chunk
 _GPU_DRAW = 1 << 20  # the most samples that a GPU draws at once
-_MOST_PIECES, _PIECE = 16, 1024  # of an evaluation sample; and samples of a piece at least
+_MOST_PIECES, _PIECE = 16, 512  # of an evaluation sample; and samples of a piece at least
 
 
 def default_pieces(samples: int, ranks: int) -> int:
     """The pieces in which so many ranks share an evaluation sample. Up to so many ranks their
     chunks, and with them all sums, are the same: 16 pieces, or of few samples, whose calls would
-    take longer than their numbers, a smaller power of two, but 4 at least."""
+    take longer than their numbers, a smaller power of two, but no fewer than the sample of a step
+    has chunks (see `SampleBlocks.chunks`)."""
     most = max(4, min(_MOST_PIECES, samples // _PIECE))
     return max(1 << (most.bit_length() - 1), ranks)
 

@@ -54,6 +54,15 @@ def test_gram_of_layers_is_the_dense_one(name):
     torch.testing.assert_close(gram_of_layers(layers), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", MAPS)
+def test_a_gram_that_knows_of_axes_has_the_same_bits(name):
+    map = perturb(MAPS[name](), 0.2)
+    directions = torch.eye(D).repeat(40, 1, 1)
+    layers, _ = map.linearize(torch.randn(40, D)).layers(directions)
+    known = [replace(e, on_axes=e.sensitivity is directions) for e in layers]
+    assert torch.equal(gram_of_layers(known), gram_of_layers(layers))
+
+
 @pytest.mark.parametrize("sizes", [(1, 8, 3), (40, 2, 2), (3, 1, 30), (2, 30, 1), (1, 1, 50)])
 def test_every_arrangement_of_the_sum_is_the_same(sizes):
     """Blocks of layers in which one or the other side has few units, or few inputs."""

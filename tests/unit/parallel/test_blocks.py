@@ -86,6 +86,13 @@ def test_pieces_are_equal_but_the_last():
     assert len(lengths) >= 10
 
 
+@pytest.mark.parametrize("samples", [4000, 10_000, 16_384, 100_000])
+@pytest.mark.parametrize("number", [4, 16])
+def test_there_are_no_more_pieces_than_asked_for(samples, number):
+    """A seventeenth of a few samples took as long as any other."""
+    assert len(SampleBlocks.automatic(samples).pieces(number, 0, 1)) == number
+
+
 @pytest.mark.parametrize("ranks", range(1, 65))
 def test_every_number_of_ranks_up_to_the_blocks_finds_its_pieces(ranks):
     """Rounding once gave 23 pieces where 24 ranks had asked for 24."""

@@ -23,6 +23,7 @@ from hpc_wgf import (
 )
 from hpc_wgf.cloud import Cloud
 from hpc_wgf.problems import SumOfEnergies, SumOfPotentials
+from hpc_wgf.problems.potentials import Potential
 
 POTENTIALS = {
     "quadratic": Quadratic(3, [1.0, 0.0, 2.0], [1.0, 0.5, 2.0]),
@@ -33,6 +34,22 @@ POTENTIALS = {
     "sum": SumOfPotentials([(2.0, StyblinskiTang()), (0.5, Quadratic(3))]),
     "user": UserPotential(lambda x: (x**4).sum(1)),
 }
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    "V",
+    [
+        Quadratic(3, 1.5, 0.25),
+        Quadratic(3, [1.0, 0.0, 2.0], [1.0, 0.5, 2.0]),
+        Quadratic(3, 0.3, [[2.0, 0.5, 0.1], [0.5, 1.0, 0.2], [0.1, 0.2, 0.7]]),
+        StyblinskiTang(),
+    ],
+)
+def test_a_gradient_in_closed_form_has_the_bits_of_automatic_differentiation(V, dtype):
+    """Runs keep the bits that they had before these were written out."""
+    x = 3 * torch.randn(500, 3).to(dtype)
+    assert torch.equal(V.gradient(x), Potential.gradient(V, x))
 
 
 @pytest.mark.parametrize("name", POTENTIALS)
