@@ -1,7 +1,7 @@
 """The account of a run on one rank: the clock is read where a part begins and where it ends.
 
-Two readings, of the clock and of the thread's CPU seconds, take about a microsecond; nothing is
-synchronised. On a GPU these are seconds of the host, which starts kernels and does not wait for
+Readings of the clock and of the thread's CPU seconds take about four microseconds a part; nothing
+is synchronised. On a GPU these are seconds of the host, which starts kernels and does not wait for
 them: a part is then charged with what it starts, and whoever waits with what is still under way.
 """
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 
 class Preconditioner(Protocol):
-    """M⁻¹ = L⁻ᵀ L⁻¹ of a symmetric positive definite M = L Lᵀ, (p, p), as products with vectors."""
+    """M⁻¹ = L⁻ᵀ L⁻¹ of a symmetric positive definite M = L Lᵀ, (p, p), as products with vectors,
+    the same on every rank; collective where blocks of M stay with one rank each."""
 
     def __call__(self, v: Tensor) -> Tensor:
         """M⁻¹ v, (p,) → (p,)."""

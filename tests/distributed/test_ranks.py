@@ -90,6 +90,8 @@ def test_any_power_of_two_of_ranks_gives_the_same_bits(tmp_path):
             stored, alone = open_run(store), open_run(tmp_path / f"{flow} on 1")
             assert stored.attributes["ranks"] == ranks
             assert np.array_equal(alone.column("theta"), stored.column("theta")), flow
+            estimates = [each.column("error_estimate") for each in (alone, stored)]
+            assert np.array_equal(*estimates, equal_nan=True), flow
             # The evaluation sample is summed by shards: equal up to rounding.
             assert np.allclose(alone.column("energy"), stored.column("energy"), rtol=1e-12), flow
 
