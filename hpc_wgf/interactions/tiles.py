@@ -100,7 +100,7 @@ class _ByDifferences:
         if met is not None:
             square.masked_fill_(met, 1.0)  # Any distance at which the kernel is finite will do.
         weight = _without(self._kernel.weight(square), skip, met)
-        force = (weight[..., None, :] @ apart.mT).squeeze(-2)
+        force = _weighted(weight, apart)
         if not self._potential:
             return force
         value = _without(self._kernel.value(square), skip, met)
@@ -112,6 +112,13 @@ class _ByDifferences:
         if not self._kernel.singular or not (square.is_cuda or bool(square.amin() == 0)):
             return None
         return square == 0
+
+
+def _weighted(weight: Tensor, apart: Tensor) -> Tensor:
+    """Σ_y w (x − y), (…, rows, d), of w, (…, rows, columns), and x − y, (…, rows, d, columns)."""
+    if weight.is_cuda:  # Batches of products with few rows leave most of a GPU idle.
+        return torch.stack([(weight * each).sum(-1) for each in apart.unbind(-2)], -1)
+    return (weight[..., None, :] @ apart.mT).squeeze(-2)
 
 
 class _ByProducts:
