@@ -13,6 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import torch
@@ -38,16 +39,18 @@ def fastest_sums(kernel: PairKernel, particles: int) -> PairSums:
 
 
 def is_installed() -> bool:
-    """Whether PyKeOps can be imported, as far as is known without doing so."""
-    return find_spec("pykeops") is not None
+    """Whether PyKeOps can be imported, as far as is known without doing so, and there is the
+    compiler that it calls."""
+    return find_spec("pykeops") is not None and which(os.environ.get("CXX") or "g++") is not None
 
 
 def check_keops(kernel: PairKernel) -> None:
     """Errors: `InputError` where PyKeOps is not installed, or does not know the kernel."""
     if not is_installed():
         raise InputError(
-            "pairs = 'keops', but PyKeOps is not installed: pip install 'hpc-wgf[keops]'. A run "
-            "that has begun by it goes on by it only; a new one may have pairs = 'tiles'"
+            "pairs = 'keops', but PyKeOps is not installed, or g++ (or $CXX) that it calls is not "
+            "there: pip install 'hpc-wgf[keops]'. A run that has begun by it goes on by it only; a "
+            "new one may have pairs = 'tiles'"
         )
     if formula_of(kernel) is None:
         raise InputError(
