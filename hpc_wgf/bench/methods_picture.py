@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import NullFormatter
+
 from ..errors import InputError
 from ..pictures.figure import picture
 from .record import Row
@@ -43,6 +45,10 @@ class _Panel:
             _, errors, seconds = zip(*row["tried"], strict=True)
             colour = f"C{self.names.index(row['method'])}"
             axes.loglog(seconds, errors, "o-", color=colour, label=row["method"], markersize=4)
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = axis.get_view_interval()
+            if high > 10 * low:  # Labels between powers of ten would lie on one another.
+                axis.set_minor_formatter(NullFormatter())
         axes.set_title(self.title, fontsize=9)
         axes.set_xlabel("seconds")
         axes.set_ylabel("error" if not self.rows else f"error ({self.rows[0]['figure']})")

@@ -120,10 +120,9 @@ class RunFile(Table):
     @model_validator(mode="after")
     def _settled(self) -> Self:
         """With what sums over pairs in place of "automatic", so that a store keeps what it was."""
-        samples = self.method.samples
         for k, part in enumerate(self.problem.energy):
             if isinstance(part, InteractionTable):
-                self.problem.energy[k] = part.settled(samples)
+                self.problem.energy[k] = part.settled(self.method.samples)
         return self
 
     def stored(self) -> dict[str, Any]:
