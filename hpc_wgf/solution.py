@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .accounts import ATTRIBUTE, Part, accounted, counted, part
+from .accounts import ATTRIBUTE, Part, accounted, part
 from .checks import (
     check_arguments,
     check_communicator,
@@ -232,7 +232,6 @@ def solve(
     return Solution(summary, last.map, last.time, Path(output.path))
 
 
-@counted(Part.PILOTS)
 def _accuracy(
     problem: Problem, map: PushForward, options: MethodOptions, stages: Stages | Staging,
     communicator: Communicator, output: Output, stored: StoredRun | None, *,
@@ -258,9 +257,11 @@ def _accuracy(
             if show_progress:
                 print(line, file=sys.stderr, flush=True)
 
-    return choose(
-        problem, map, options, stages, communicator, every=every, check=check, tell=tell, stop=stop
-    )
+    with part(Part.PILOTS):
+        return choose(
+            problem, map, options, stages, communicator, every=every, check=check, tell=tell,
+            stop=stop,
+        )  # fmt: skip
 
 
 def _error_state(checkpoint: Checkpoint, stored: StoredRun) -> np.ndarray:
@@ -279,7 +280,8 @@ def _warn(warned: Sequence[str], show_progress: bool) -> None:
         if show_progress:
             print(f"warning: {warning}", file=sys.stderr, flush=True)
         else:
-            warnings.warn(warning, WgfWarning, stacklevel=3)
+            # Beside this function and `solve` there is the decorator of `solve`.
+            warnings.warn(warning, WgfWarning, stacklevel=4)
 
 
 def _begun(path: Path | str | None) -> StoredRun:

@@ -33,7 +33,7 @@ from .sobol import MOST_UNIFORMS, sobol_points
 _RUN = (RandomStream.STEP, RandomStream.VALIDATION, RandomStream.EVALUATION)
 """Samples of a run itself."""
 _CPU_CHUNK, _GPU_CHUNK = 2048, 1 << 18  # the most samples of a chunk
-_GPU_DRAW = 1 << 20  # the most samples that a GPU draws at once
+_GPU_DRAW = 4  # chunks that a GPU draws at once
 _MOST_PIECES, _PIECE = 16, 512  # of an evaluation sample; and samples of a piece at least
 
 
@@ -206,9 +206,11 @@ class Sampler:
             return [own(blocks.span(part), blocks.total) for part in mine]
         if numbered is not None and self._communicator.device.type == "cuda":
             # Chunk by chunk, kernels would end sooner than the host starts them.
-            parts = blocks.grouped(range(mine[0].start, mine[-1].stop), _GPU_DRAW)
-            z = torch.cat([numbered.of_blocks(blocks, part, stream, step) for part in parts])
-            return _cut(z, blocks, mine)
+            together = [mine[k : k + _GPU_DRAW] for k in range(0, len(mine), _GPU_DRAW)]
+            spans = [range(group[0].start, group[-1].stop) for group in together]
+            draws = (numbered.of_blocks(blocks, span, stream, step) for span in spans)
+            pairs = zip(draws, together, strict=True)
+            return [z for draw, group in pairs for z in _cut(draw, blocks, group)]
         if numbered is not None:
             return [numbered.of_blocks(blocks, part, stream, step) for part in mine]
         return drawn(source, blocks, mine, seed=self._seed, stream=stream, step=step)

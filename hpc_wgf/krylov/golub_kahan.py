@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..accounts import Part, part
 from .operator import LeastSquaresOperator, SplitPreconditioner
 from .stats import dot
 
@@ -32,7 +33,17 @@ class DampedLeastSquares:
         """‖g‖ and ‖L⁻¹g‖ of g = Aᵀ(b − A x) − σx, evaluated at x, (p,), by one product."""
         r = self.A.matvec(x).neg_().add_(b)
         g = self.A.rmatvec(r).sub_(x, alpha=self.shift)
-        return _norm(g).item(), _norm(self.preconditioner.solve_lower(g)).item()
+        return _norm(g).item(), _norm(self.solve_lower(g)).item()
+
+    def solve_lower(self, g: Tensor) -> Tensor:
+        """L⁻¹ g, (p,)."""
+        with part(Part.PRECONDITIONING):
+            return self.preconditioner.solve_lower(g)
+
+    def solve_upper(self, v: Tensor) -> Tensor:
+        """L⁻ᵀ v, (p,)."""
+        with part(Part.PRECONDITIONING):
+            return self.preconditioner.solve_upper(v)
 
 
 @dataclass
@@ -95,10 +106,10 @@ def start(problem: DampedLeastSquares, b: Tensor) -> tuple[Bidiagonalisation, fl
     u = b * _quotient(one, beta).to(b.dtype)
     g = problem.A.rmatvec(u)
     norm_atb = float(beta * _norm(g))
-    v = problem.preconditioner.solve_lower(g)
+    v = problem.solve_lower(g)
     alpha = _norm(v)
     v.mul_(_quotient(one, alpha))
-    w = problem.preconditioner.solve_upper(v)
+    w = problem.solve_upper(v)
     nil = torch.zeros_like(v)
     state = Bidiagonalisation(
         x=nil, u=u, u_shift=nil.clone(), v=v, w=w, h=w.clone(), h_bar=nil.clone(), alpha=alpha,
@@ -137,18 +148,18 @@ def _next_left(problem: DampedLeastSquares, k: Bidiagonalisation) -> Tensor:
     k.u_shift.mul_(-k.alpha).add_(k.w, alpha=root)
     beta = torch.hypot(problem.A.norm(k.u), _norm(k.u_shift))
     k.norm_a = torch.maximum(k.norm_a, torch.hypot(k.alpha, beta))
-    for part in (k.u, k.u_shift):
-        part.mul_(_quotient(torch.ones_like(beta), beta))
+    for rows in (k.u, k.u_shift):
+        rows.mul_(_quotient(torch.ones_like(beta), beta))
     return beta
 
 
 def _next_right(problem: DampedLeastSquares, k: Bidiagonalisation, beta: Tensor) -> None:
     """α v ← Âᵀ u − β v, and w = L⁻ᵀ v."""
     g = problem.A.rmatvec(k.u).add_(k.u_shift, alpha=problem.shift**0.5)
-    k.v.mul_(-beta).add_(problem.preconditioner.solve_lower(g))
+    k.v.mul_(-beta).add_(problem.solve_lower(g))
     k.alpha = _norm(k.v)
     k.v.mul_(_quotient(torch.ones_like(beta), k.alpha))
-    k.w = problem.preconditioner.solve_upper(k.v)
+    k.w = problem.solve_upper(k.v)
 
 
 def _norm(v: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..accounts import Part, part
 from .operator import LinearOperator, Preconditioner
 from .recurrence import Seen
 from .stats import dot
@@ -31,6 +32,7 @@ class HostIteration:
         self._r, self._r1, self._r2 = (torch.empty_like(like) for _ in range(3))
         self._y = self._r2
         self._eps = torch.finfo(like.dtype).eps
+        self._most = torch.finfo(like.dtype).max
 
     def begin(self, b: Tensor, shift: float) -> None:
         """Start at x = 0 for (A + σI) x = b."""
@@ -38,7 +40,7 @@ class HostIteration:
             vector.zero_()
         for vector in (self._r, self._r1, self._r2):
             vector.copy_(b)
-        self._y, self._shift = self._precondition(b), shift
+        self._y, self._shift = self._preconditioned(b), shift
         self._beta = self._phibar = float(dot(b, self._y).sqrt())
         self._norm_b = float(dot(b, b))
         self._cs = -1.0
@@ -51,17 +53,25 @@ class HostIteration:
         y = self._A.matvec(v)
         if self._shift:
             y.add_(v, alpha=self._shift)
-        y.add_(self._r1, alpha=-self._beta * _inverse(self._old_beta))
+        y.add_(self._r1, alpha=self._scalar(-self._beta * _inverse(self._old_beta)))
         alpha = float(dot(v, y))
-        y.add_(self._r2, alpha=-alpha * _inverse(self._beta))
+        y.add_(self._r2, alpha=self._scalar(-alpha * _inverse(self._beta)))
         self._r1, self._r2 = self._r2, self._r1
         self._r2.copy_(y)
-        self._y = self._precondition(self._r2)
+        self._y = self._preconditioned(self._r2)
         # By torch, whose last bit of a root may be another than that of Python.
         beta = float(dot(self._r2, self._y).clamp_min(0.0).sqrt())
         old_epsln, delta, gamma, phi = self._rotate(alpha, beta)
         self._move(old_epsln, delta, gamma, phi)
         self._residual = float(dot(self._r, self._r))
+
+    def _preconditioned(self, v: Tensor) -> Tensor:
+        with part(Part.PRECONDITIONING):
+            return self._precondition(v)
+
+    def _scalar(self, a: float) -> float:
+        """a, or what it is in the dtype of the vectors where it does not fit: torch refuses it."""
+        return math.copysign(math.inf, a) if abs(a) > self._most else a
 
     def _rotate(self, alpha: float, beta: float) -> tuple[float, float, float, float]:
         """The next plane rotation: ε of that before the last, and δ, γ and φ of the new one."""
@@ -86,12 +96,13 @@ class HostIteration:
 
     def _move(self, old_epsln: float, delta: float, gamma: float, phi: float) -> None:
         """w ← (v − ε w2 − δ w)/γ, x ← x + φ w, and the residual."""
-        w = self._w2.mul_(-old_epsln).add_(self._v).add_(self._w, alpha=-delta)
-        self.x.add_(w.mul_(_inverse(gamma)), alpha=phi)
+        w = self._w2.mul_(-old_epsln).add_(self._v).add_(self._w, alpha=self._scalar(-delta))
+        self.x.add_(w.mul_(_inverse(gamma)), alpha=self._scalar(phi))
         self._w, self._w2 = w, self._w
         # r ← s² r − c φ̄ r2/β is the Euclidean residual in a preconditioned iteration, too.
         self._r.mul_(self._sn * self._sn)
-        self._r.add_(self._r2, alpha=-(self._phibar * self._cs * _inverse(self._beta)))
+        factor = self._scalar(-(self._phibar * self._cs * _inverse(self._beta)))
+        self._r.add_(self._r2, alpha=factor)
 
     def look(self) -> Seen:
         """What a check reads of the recurrences."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,12 @@ class Potential(ABC):
 
     dimension: int | None = None
     """The dimension d for which V is defined, or None if it is defined for all."""
+
+    def __init_subclass__(cls, **of_class: Any) -> None:
+        super().__init_subclass__(**of_class)
+        # A class with a V of its own has not the gradient in closed form of the one it extends.
+        if "__call__" in vars(cls) and "gradient" not in vars(cls):
+            cls.gradient = Potential.gradient  # type: ignore[method-assign]
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
