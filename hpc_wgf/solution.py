@@ -18,6 +18,7 @@ from .checks import (
     check_communicator,
     check_density,
     check_same_everywhere,
+    check_same_pairs,
     check_same_samples,
     check_start,
     gate_warnings,
@@ -175,6 +176,7 @@ def solve(
                 *([] if stored is None else resumed_notes(stored, run)),
             ]
     with part(Part.CHECKS):
+        check_same_pairs(problem, communicator)
         check_same_samples(problem, communicator)
         check_same_everywhere(run.setting.map.get_theta(), checkpoint, communicator)
     judge, state = Judge(problem, evaluation), None

@@ -94,7 +94,8 @@ def _calls(kernel: Kernel, particles: Particles) -> dict[str, Call]:
         str(route): partial(InteractionEnergy(kernel, route=route, batch=_BATCH).fields, particles)
         for route in routes
     }
-    if keops.is_installed():
+    # On a GPU it has to be asked for: with some versions of CUDA it ends the process.
+    if keops.is_installed() and particles.communicator.device.type == "cpu":
         by_keops = InteractionEnergy(kernel, route=Route.PAIRS, pairs=PairSums.KEOPS)
         calls[_BY_KEOPS] = partial(by_keops.fields, particles)
         if particles.communicator.size == 1:

@@ -8,6 +8,7 @@ from .learned import check_same_samples, learned_digest, sample_notes
 from .left_over import MOST_LEFT_OVER, force_left_over, gate_warnings
 from .map import check_identity
 from .module import copied
+from .pairs import check_same_pairs
 from .periods import check_commutes
 from .replicas import check_same_everywhere, check_same_stage
 from .rounding import rounding
@@ -25,6 +26,7 @@ __all__ = [
     "check_map",
     "check_mass",
     "check_same_everywhere",
+    "check_same_pairs",
     "check_same_samples",
     "check_same_stage",
     "check_start",

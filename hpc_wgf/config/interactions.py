@@ -172,7 +172,8 @@ class InteractionTable(Table):
     pairs: PairSums = PairSums.TILES
     """What sums over all pairs: "tiles" of torch, "keops" (PyKeOps, an extra, which compiles a loop
     for every kernel), or "automatic", which is settled when the file is read: the faster of the two
-    that is installed. A run goes on by what it began with."""
+    that is installed. A run goes on by what it began with, and is not resumed by a file whose
+    "automatic" comes out otherwise."""
 
     def build(self) -> InteractionEnergy:
         from ..interactions import InteractionEnergy
@@ -183,7 +184,8 @@ class InteractionTable(Table):
             route=self.route,
             self_pairs=self.self_pairs,
             batch=self.batch,
-            pairs=self.pairs,
+            # Where nobody has settled it: what is always there.
+            pairs=PairSums.TILES if self.pairs is PairSums.AUTOMATIC else self.pairs,
         )
 
     def settled(self, particles: int) -> InteractionTable:
@@ -201,7 +203,8 @@ class InteractionTable(Table):
         from ..interactions import fastest_sums
 
         try:
-            return fastest_sums(self._kernel(), particles)
+            all_pairs = self.build().route_for(particles) is Route.PAIRS
+            return fastest_sums(self._kernel(), particles) if all_pairs else PairSums.TILES
         except InputError:  # which is told when the energy is built
             return PairSums.TILES
 

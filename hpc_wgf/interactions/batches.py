@@ -27,7 +27,8 @@ def batch_means(kernel: SummedKernel, x: Tensor, batch: int, *, potential: bool)
     batches = max(1, len(x) // batch)
     length, longer = divmod(len(x), batches)
     cut = longer * (length + 1)
-    parts, pairs = [], _GPU_GROUP if x.is_cuda else _CPU_GROUP
+    # Of a singular kernel the differences of all coordinates are held at once.
+    parts, pairs = [], _GPU_GROUP // x.shape[1] if x.is_cuda else _CPU_GROUP
     for piece, size in ((x[:cut], length + 1), (x[cut:], length)):
         for group in piece.split(max(1, pairs // size**2) * size):
             y = group.view(-1, size, x.shape[1])

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..choices import PairSums, Route
 from ..errors import InputError
 from .batches import batch_means
-from .keops import check_keops
+from .keops import check_formula, check_installed
 from .kernel_checks import check_kernel
 from .moments import moment_fields
 from .particles import Field, Particles
@@ -70,7 +70,7 @@ class InteractionEnergy:
             raise InputError("in random batches no particle acts on itself: leave self_pairs out")
         self.pairs = _pair_sums(pairs)
         if self.pairs is PairSums.KEOPS:
-            check_keops(kernel)
+            check_formula(kernel)
             if route not in (Route.AUTOMATIC, Route.PAIRS):
                 raise InputError(
                     f"pairs = 'keops' sums over all pairs, which route '{route}' does not take: "
@@ -103,8 +103,10 @@ class InteractionEnergy:
         return Route.PAIRS if few else Route.BATCHES
 
     def check_particles(self, particles: int) -> None:
-        """Errors: `InputError` if there are fewer than two particles on all ranks together and a
-        particle does not act on itself."""
+        """What a run needs. Errors: `InputError` if there are fewer than two particles on all ranks
+        together and a particle does not act on itself, and without the package that sums."""
+        if self.pairs is PairSums.KEOPS and self.route_for(particles) is Route.PAIRS:
+            check_installed()
         if particles < 2 and not self.self_pairs:
             raise InputError(
                 f"{self} needs at least 2 particles, got {particles}: raise method.samples and "

@@ -28,32 +28,33 @@ class Formula:
 
 
 def formula_of(kernel: PairKernel) -> Formula | None:
-    """`kernel` as a formula, or None where it is none of KeOps' functions, as those of users."""
+    """`kernel` as a formula, or None where it is none of KeOps' functions, as those of users, and
+    classes that extend one of these kernels."""
     writer = _Writer()
     square = "SqDist(x,y)"
-    if isinstance(kernel, Softened):
+    if type(kernel) is Softened:
         square = f"({square}+{writer.number(kernel.length**2)})"
         kernel = kernel.kernel
-    if isinstance(kernel, Power):
+    if type(kernel) is Power:
         value, weight = (
             writer.value(square, kernel.exponent),
             writer.weight(square, kernel.exponent),
         )
-    elif isinstance(kernel, PowerLaw):
+    elif type(kernel) is PowerLaw:
         value, weight = (
             f"({of(square, kernel.a)}-{of(square, kernel.b)})"
             for of in (writer.value, writer.weight)
         )
-    elif isinstance(kernel, GaussianKernel):
+    elif type(kernel) is GaussianKernel:
         decay = f"Exp({writer.number(-0.5 / kernel.width**2)}*{square})"
         value = f"({writer.number(-kernel.amplitude)}*{decay})"
         weight = f"({writer.number(kernel.amplitude / kernel.width**2)}*{decay})"
-    elif isinstance(kernel, Morse):
+    elif type(kernel) is Morse:
         r = f"Sqrt({square})"
         near, far = f"Exp({writer.number(-1 / kernel.range)}*{r})", f"Exp(-{r})"
         value = f"({writer.number(kernel.strength)}*{near}-{far})"
         weight = f"(({far}-{writer.number(kernel.strength / kernel.range)}*{near})*Rsqrt({square}))"
-    elif isinstance(kernel, ScreenedCoulomb) and kernel.field == 3:
+    elif type(kernel) is ScreenedCoulomb and kernel.field == 3:
         rate = writer.number(1 / kernel.length)
         value = f"(Exp(-{rate}*Sqrt({square}))*Rsqrt({square}))"
         weight = f"(-{value}*(Rsqrt({square})+{rate})*Rsqrt({square}))"

@@ -44,18 +44,22 @@ def is_installed() -> bool:
     return find_spec("pykeops") is not None and which(os.environ.get("CXX") or "g++") is not None
 
 
-def check_keops(kernel: PairKernel) -> None:
-    """Errors: `InputError` where PyKeOps is not installed, or does not know the kernel."""
+def check_formula(kernel: PairKernel) -> None:
+    """Errors: `InputError` where KeOps does not know the kernel."""
+    if formula_of(kernel) is None:
+        raise InputError(
+            f"{kernel} has no formula for pairs = 'keops', as functions of users and K₀ have none: "
+            "use pairs = 'tiles'"
+        )
+
+
+def check_installed() -> None:
+    """Errors: `InputError` where PyKeOps is not installed."""
     if not is_installed():
         raise InputError(
             "pairs = 'keops', but PyKeOps is not installed, or g++ (or $CXX) that it calls is not "
             "there: pip install 'hpc-wgf[keops]'. A run that has begun by it goes on by it only; a "
             "new one may have pairs = 'tiles'"
-        )
-    if formula_of(kernel) is None:
-        raise InputError(
-            f"{kernel} has no formula for pairs = 'keops', as functions of users and K₀ have none: "
-            "use pairs = 'tiles'"
         )
 
 
@@ -69,7 +73,7 @@ def keops_sums(kernel: Kernel, x: Tensor, y: Tensor, *, own: slice, potential: b
     if not (len(x) and len(y)):
         return x.new_zeros(len(x), x.shape[1] + potential)
     formula = formula_of(kernel)
-    assert formula is not None  # Else there is no energy: `check_keops`.
+    assert formula is not None  # Else there is no energy: `check_formula`.
     given = [x.contiguous(), y.contiguous()]
     if formula.parameters:
         given.append(x.new_tensor(formula.parameters))
@@ -98,16 +102,16 @@ def _compiled(
     backend = "CPU" if device == "cpu" else "auto"
     tried = [torch.ones(1, d, dtype=dtype, device=device)] * 2
     tried += [torch.ones(parameters, dtype=dtype, device=device)] * bool(parameters)
-    with _alone(), redirect_stdout(StringIO()):
-        try:
+    try:
+        with _alone(), redirect_stdout(StringIO()):
             function: Any = _library().Genred(text, names, reduction_op="Sum", axis=1)
             function(*tried, backend=backend)
-        except Exception as error:  # KeOps and its compilers raise what they like.
-            raise InputError(
-                f"PyKeOps cannot compile its sums over pairs here, {type(error).__name__}: "
-                f"{str(error).strip().splitlines()[-1:]}: it needs g++, on a GPU also CUDA's "
-                "headers. Use pairs = 'tiles'"
-            ) from error
+    except Exception as error:  # KeOps and its compilers raise what they like.
+        raise InputError(
+            f"PyKeOps cannot compile its sums over pairs here, {type(error).__name__}: "
+            f"{str(error).strip().splitlines()[-1:]}: it needs g++, on a GPU also CUDA's "
+            "headers. Use pairs = 'tiles'"
+        ) from error
 
     def sums(*given: Tensor) -> Tensor:
         result: Tensor = function(*given, backend=backend)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .kernels import Kernel
+from .softened import Softened
 from .user_kernels import NonradialKernel
 
 SummedKernel = Kernel | NonradialKernel
@@ -74,7 +75,10 @@ def _tiles(kernel: SummedKernel, x: Tensor, y: Tensor, potential: bool) -> _Tile
     if isinstance(kernel, NonradialKernel):
         return _ByGradients(kernel, x, y, potential)
     few = x.shape[-1] <= _FEW
-    if kernel.singular or (few and x.dtype != torch.float64):
+    # A softened kernel has its full weight for particles in one place, which feel no force there:
+    # x w − w y would leave the rounding of it.
+    exact = x.dtype != torch.float64 or isinstance(kernel, Softened)
+    if kernel.singular or (few and exact):
         return _ByDifferences(kernel, x, y, potential)
     return _ByProducts(kernel, x, y, potential, products=not few)
 
@@ -89,7 +93,7 @@ class _ByDifferences:
         self._kernel, self._potential = kernel, potential
         self._x, self._y = x[..., None], y.mT[..., None, :, :].contiguous()
         # The differences of all coordinates are held at once.
-        self.matrices = x.shape[-1] if x.is_cuda else max(1, x.shape[-1] // _FEW)
+        self.matrices = x.shape[-1] if x.is_cuda else max(1, x.shape[-1] // (2 * _FEW))
 
     def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
         apart = self._x[..., rows, :, :] - self._y[..., columns]  # (…, rows, d, columns)

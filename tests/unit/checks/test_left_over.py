@@ -70,8 +70,9 @@ def test_where_nothing_can_be_said():
 
 def test_a_run_with_a_mode_missing_begins_with_a_warning():
     options = wgf.PWGFOptions(samples=256, step_size=0.01)
-    with pytest.warns(WgfWarning, match="a mode without a gate loses its mass"):
+    with pytest.warns(WgfWarning, match="a mode without a gate loses its mass") as told:
         wgf.solve(PROBLEM, gates([0, 1, 2]), options)
+    assert {each.filename for each in told if each.category is WgfWarning} == {__file__}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         wgf.solve(PROBLEM, gates(), options)

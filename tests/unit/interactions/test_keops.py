@@ -7,7 +7,8 @@ import torch
 
 import hpc_wgf as wgf
 from hpc_wgf import GaussianKernel, InputError, InteractionEnergy, PairSums, PowerLaw, UserKernel
-from hpc_wgf.config import load
+from hpc_wgf.checks import check_same_pairs
+from hpc_wgf.config import load, load_problem
 from hpc_wgf.interactions import (
     Morse,
     NonradialKernel,
@@ -88,9 +89,11 @@ def test_its_sums_are_those_of_the_tiles(kernel, self_pairs, dtype):
 
 
 def test_what_keops_cannot_sum_is_refused_before_any_work(monkeypatch):
+    """A run needs the package; its store is looked at without it."""
     monkeypatch.setattr(keops, "is_installed", lambda: False)
+    spec = load_problem("aggregation-log", "problem.energy.0.pairs=keops")
     with pytest.raises(InputError, match=r"pip install 'hpc-wgf\[keops\]'.*goes on by it only"):
-        InteractionEnergy(Power(0), pairs="keops")
+        wgf.solve(*spec)
     monkeypatch.setattr(keops, "is_installed", lambda: True)
     for kernel in UNKNOWN:
         with pytest.raises(InputError, match="has no formula.*tiles"):
@@ -155,3 +158,35 @@ def test_a_run_does_not_go_on_by_other_sums(monkeypatch, tmp_path):
     solve(0.05)
     with pytest.raises(InputError, match="holds another run.*\n.*energy: stored.*pairs=keops"):
         solve(0.1, pairs="keops")
+
+
+def test_a_kernel_that_extends_another_is_not_that_other():
+    class Twice(Power):
+        def value(self, square: torch.Tensor) -> torch.Tensor:
+            return 2 * super().value(square)
+
+        def weight(self, square: torch.Tensor) -> torch.Tensor:
+            return 2 * super().weight(square)
+
+    assert formulas.formula_of(Twice(-1)) is None
+    assert formulas.formula_of(Softened(Twice(-1), 0.1)) is None
+    assert fastest_sums(Twice(-1), 10**6) is PairSums.TILES
+
+
+def test_where_batches_are_taken_it_is_not_asked_for(monkeypatch):
+    monkeypatch.setattr(keops, "is_installed", lambda: True)
+    asked = ["problem.energy.1.pairs=automatic"]
+    few, many = (load("keller-segel-2d", [*asked, f"method.samples={n}"]) for n in (8192, 200_000))
+    assert few.problem.energy[1].pairs is PairSums.KEOPS
+    assert many.problem.energy[1].pairs is PairSums.TILES
+
+
+def test_ranks_that_would_sum_otherwise_are_told():
+    class Others(LocalCommunicator):
+        def gather(self, value):
+            return [value, "keops"]
+
+    problem = load_problem("aggregation-log")[0]
+    check_same_pairs(problem, LocalCommunicator())
+    with pytest.raises(InputError, match="rank 0 sums over pairs by tiles, rank 1 by keops"):
+        check_same_pairs(problem, Others())

@@ -185,3 +185,14 @@ def test_the_hypotenuse_of_two_numbers_has_the_bits_of_torch():
     pairs = torch.randn(5000, 2, generator=generator, dtype=torch.float64)
     expected = [float(torch.hypot(*pair.clone())) for pair in pairs]
     assert [hypotenuse(*pair) for pair in pairs.tolist()] == expected
+
+
+def test_coefficients_beyond_single_precision_end_a_solve_as_on_a_device():
+    """torch refuses to multiply numbers of single precision by them."""
+    generator = torch.Generator().manual_seed(0)
+    B = torch.randn(SIZE, SIZE, generator=generator)
+    A = DenseOperator((1e38 / 50 * (B @ B.T)).float())
+    b = torch.randn(SIZE, generator=generator).float()
+    ends = [minres(A, b, rtol=1e-3, iteration=given)[1] for given in (None, Iteration(A, b))]
+    assert ends[0].status == ends[1].status
+    assert ends[0].products == ends[1].products

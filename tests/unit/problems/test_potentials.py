@@ -52,6 +52,25 @@ def test_a_gradient_in_closed_form_has_the_bits_of_automatic_differentiation(V, 
     assert torch.equal(V.gradient(x), Potential.gradient(V, x))
 
 
+class Wall(Quadratic):
+    """A parabola and, away from the origin, a wall: V is its own, the gradient not written out."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return super().__call__(x) + 20 * (x[:, 0] - 1).relu().square()
+
+
+class SteeperWall(Wall):
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().__call__(x)
+
+
+@pytest.mark.parametrize("V", [Wall(3), SteeperWall(3)])
+def test_a_potential_that_extends_another_has_the_gradient_of_its_own_values(V):
+    x = torch.randn(50, 3) + 1
+    assert torch.equal(V.gradient(x), Potential.gradient(V, x))
+    assert not torch.allclose(V.gradient(x), Quadratic(3).gradient(x))
+
+
 @pytest.mark.parametrize("name", POTENTIALS)
 def test_gradient_by_central_differences(name):
     V, x, h = POTENTIALS[name], torch.randn(20, 3), 1e-5

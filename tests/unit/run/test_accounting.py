@@ -31,6 +31,8 @@ def test_a_store_keeps_every_second_of_a_run_and_of_its_resumption(tmp_path):
     parts = entry["parts"]
     # A few draws for the map's layout, the evaluation sample, and two steps.
     assert {"checks", "draws", "products", "preconditioner", "evaluation", "output"} <= set(parts)
+    assert parts["preconditioning"]["entries"] >= parts["products"]["entries"] // 2
+    assert "pilot runs" not in parts
     # The solve at the end is none of a step's.
     of_steps = wgf.open_run(tmp_path / "run").column("step_products").sum()
     assert 0 < of_steps < parts["products"]["entries"]
@@ -39,6 +41,15 @@ def test_a_store_keeps_every_second_of_a_run_and_of_its_resumption(tmp_path):
     for name, figures in parts.items():
         assert sum_of_both["parts"][name]["seconds"] >= figures["seconds"], name
     assert sum_of_both["parts"]["evaluation"]["seconds"] > parts["evaluation"]["seconds"]
+
+
+def test_both_triangles_of_least_squares_count_as_preconditioning():
+    account = Account()
+    with account.opened(Part.REST):
+        spec = wgf.load_problem("ou-2d", *SMALL, "method.solver=lsmr", "problem.until=0.05")
+        wgf.solve(*spec)
+    spent = account.spent()
+    assert spent[Part.PRECONDITIONING][-1] >= spent[Part.PRODUCTS][-1] // 4 > 0
 
 
 def test_an_older_store_has_none_and_goes_on(tmp_path):
