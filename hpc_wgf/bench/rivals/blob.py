@@ -59,7 +59,10 @@ class Blobs:
         return total
 
     def kernel(self, x: Array) -> scipy.sparse.csr_matrix:
-        """φ_ε(x_i − x_j) of all pairs within reach, (n, n)."""
+        """φ_ε(x_i − x_j) of all pairs within reach, (n, n). Errors: `RunError` for particles that
+        are not finite."""
+        if not np.isfinite(x).all():
+            raise RunError("the places of the blobs are not finite")
         n, d = x.shape
         pairs = cKDTree(x).query_pairs(_REACH * self.width, output_type="ndarray")
         square = np.square(x[pairs[:, 0]] - x[pairs[:, 1]]).sum(1)
