@@ -177,6 +177,35 @@ def test_particles_come_to_the_ring():
     assert np.sqrt(np.square(apart).sum(1).mean()) < 4e-3
 
 
+def test_particles_that_would_act_in_batches_are_refused():
+    """As 4⁴ · 1024 of them do under kernels that are no even powers."""
+    problem = wgf.Problem(wgf.InteractionEnergy(wgf.GaussianKernel(-1.0)), Gaussian(2), until=1.0)
+    with pytest.raises(RunError, match="262144 particles would act in random batches"):
+        particles.PARTICLES.answer(problem, 4, 0)
+    batches = wgf.InteractionEnergy(Power(2.0), route="batches")
+    with pytest.raises(RunError, match="1024 particles would act in random batches"):
+        particles.PARTICLES.answer(wgf.Problem(batches, Gaussian(2), until=1.0), 0, 0)
+
+
+def test_attraction_of_blobs_takes_a_few_rows_of_pairs_at_a_time(monkeypatch):
+    met = []
+
+    class Seen(wgf.GaussianKernel):
+        def weight(self, square):
+            met.append(square.numel())
+            return super().weight(square)
+
+    energy = [wgf.Entropy(1.0), wgf.InteractionEnergy(Seen(-1.0, 0.8), 0.6)]
+    parts = wgf.Problem(energy, Gaussian(2), until=1.0).energy
+    x = np.random.default_rng(0).standard_normal((30, 2))
+    blobs = blob.Blobs(parts, np.full(30, 1 / 30), 0.7)
+    at_once = blobs.velocity(x)
+    met.clear()
+    monkeypatch.setattr(blob, "_TOGETHER", 120)
+    assert np.abs(blobs.velocity(x) - at_once).max() < 1e-14
+    assert met == [120] * 7 + [60]
+
+
 def test_blobs_go_down_their_regularised_energy():
     """−m_i x_i' is the gradient of Σ m F(s) + Σ m V + ½ΣΣ m m J, by automatic differentiation."""
     random = np.random.default_rng(0)
