@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks one after another and records them as data/benchmarks/NAME.json: about an
-# hour on a machine that does nothing else. All of them when none is named.
+# hour on a machine that does nothing else. All of them when none is named; on a GPU what needs the
+# CPU or two ranks is left out.
 # Usage: bash launch/bench.sh product solve        DEVICE=cuda bash launch/bench.sh product
 set -euo pipefail
 cd "$(dirname "$0")/.."
