@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks one after another and records them as data/benchmarks/NAME.json: about an
-# hour on a machine that does nothing else. All of them when none is named.
+# hour on a machine that does nothing else. All of them when none is named; on a GPU what needs the
+# CPU or two ranks is left out.
 # Usage: bash launch/bench.sh product solve        DEVICE=cuda bash launch/bench.sh product
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +17,11 @@ bench() { # NAME SUBCOMMAND [OPTION…]: one record
   echo "$1" >&2
   .venv/bin/hpc-wgf bench "${@:2}" --device "$device" --out "data/benchmarks/$1$suffix.json"
 }
+cpu_alone() { # NAME WHY: whether this is for the CPU
+  [ "$device" = cpu ] || { echo "$1 is left out with DEVICE=$device: $2" >&2; false; }
+}
 on_cpu() { # NAME SUBCOMMAND [OPTION…]: one record of what runs on the CPU alone
+  cpu_alone "$1" "it runs on the CPU alone, and its record is of one" || return 0
   echo "$1" >&2
   .venv/bin/hpc-wgf bench "${@:2}" --out "data/benchmarks/$1.json"
 }
@@ -38,6 +43,7 @@ methods() {
 rivals() { on_cpu rivals rivals; }
 jko() { bench jko jko; }
 run() {
+  cpu_alone run "it wants a device for each of its two ranks" || return 0
   bench run-porous-5d run porous-5d --ranks 2 --set method.samples=100000 --rounds 5
   bench run-styblinski-tang-30d run styblinski-tang-30d --ranks 2 --set problem.until=0.3 --rounds 3
 }

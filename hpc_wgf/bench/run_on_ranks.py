@@ -66,16 +66,19 @@ def main(name: str, settings: list[str], device: str, folder: Path, *, counted: 
             "energy": solution.summary.energy[-1],
         }
         if counted:
-            found |= _counted(run, communicator)
+            found |= _counted(run, run_file.method.torch_dtype, communicator)
         if communicator.rank == 0:
             print(json.dumps(found), flush=True)
 
 
-def _counted(run: Callable[[Path | None], Solution], communicator: Communicator) -> dict[str, Any]:
-    """Flops and bytes of the same run by part, of this rank, and the machine's rates."""
+def _counted(
+    run: Callable[[Path | None], Solution], dtype: torch.dtype, communicator: Communicator
+) -> dict[str, Any]:
+    """Flops and bytes of the same run by part, of this rank, and the machine's rates in the
+    precision `dtype` of the run."""
     with availability.unused(), WorkByPart() as counter, Account().opened(Part.START_UP):
         run(None)
-    calls = {**square_products(torch.float64, communicator.device),
+    calls = {**square_products(dtype, communicator.device),
              "stream": stream(communicator.device)}  # fmt: skip
     times = interleaved(calls, _ROUNDS, communicator.device)
     return {

@@ -79,13 +79,18 @@ def findings(data: Path) -> str:
             f"at {said(thirty, 'lines')}; this solver: {said(thirty, OURS)}. On `{plane}` it is "
             f"{reached(plane, 'lines')} s against {_seconds(found[plane][OURS]['seconds'])} s. No "
             "map beats it where it can be had.",
-            f"- **One or two dimensions: a grid.** On `{moons}` it ends at "
+            f"- **One or two dimensions: mostly a grid.** On `{moons}` it ends at "
             f"{said(moons, 'grid')}, this solver at {said(moons, OURS)}; on `{together}` "
-            f"{said(together, 'grid')} against {said(together, OURS)}.",
+            f"{said(together, 'grid')} against {said(together, OURS)}. On `porous-2d` the grid "
+            f"ends at {said('porous-2d', 'grid')} and this solver at {said('porous-2d', OURS)}, "
+            f"on `ou-2d-aniso` at {said('ou-2d-aniso', 'grid')} and "
+            f"{said('ou-2d-aniso', OURS)}: it does not reach this solver's error there, though a "
+            f"grid a coordinate does on the latter, after {reached('ou-2d-aniso', 'lines')} s.",
             f"- **Pure aggregation: particles.** On `{ring}` so many of them as Sobol points of "
             f"the start end at {said(ring, 'particles')}; this solver: {said(ring, OURS)}, with a "
             f"density that is off by {_short(found[ring][OURS]['error_density'])} in L¹, as nearly "
-            f"all of it lies on a ring. A grid is no help there: {said(ring, 'grid')}.",
+            f"all of it lies on a ring. The grid has {said(ring, 'grid')}, "
+            f"{_levels(found[ring]['grid'])}.",
             f"- **The equilibrium alone: a sampler.** At t = 3 `{moons}` is nearly at rest: chains "
             f"of the Metropolis-adjusted Langevin algorithm are at {said(rest, 'metropolis')}, "
             f"this solver is at {said(rest, OURS)}. At t = 1 the same chains are off by "
@@ -93,12 +98,23 @@ def findings(data: Path) -> str:
             f"the plane a grid is better than either: {said(rest, 'grid')}.",
             "- **Linear diffusion, and no density asked for: Euler–Maruyama.** On `ou-10d` "
             f"{said('ou-10d', 'euler-maruyama')}, on `{thirty}` {said(thirty, 'euler-maruyama')}: "
-            "four times as many paths with half the step for half the error. "
+            "half the error takes, in theory, four times as many paths with half the step. "
             f"This solver: {said('ou-10d', OURS)} and {said(thirty, OURS)}, with a density.",
             "- **The blob method** has its density from particles without a map: on `porous-2d` "
             f"{said('porous-2d', 'blob')}, where the grid has {said('porous-2d', 'grid')} and this "
             f"solver {said('porous-2d', OURS)}.",
         ]
+    )
+
+
+def _levels(row: Record) -> str:
+    """On what the figures of a grid rest."""
+    levels = len(row["tried"])
+    if levels > 1:
+        return f"the finest of {levels} levels"
+    return (
+        f"of one level of {row['cells']} cells alone: a finer one was expected to take longer than "
+        "allowed, and was not tried"
     )
 
 

@@ -105,6 +105,38 @@ def test_a_machine_that_cannot_be_checked_is_told_what_it_lacks(tmp_path, hidden
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("device", "records"),
+    [
+        ("cpu", ["draws.json", "ring.json", "ring-2-ranks.json", "rivals.json",
+                 "run-porous-5d.json", "run-styblinski-tang-30d.json", "store.json"]),
+        ("cuda", ["ring-cuda.json", "store-cuda.json"]),
+    ],
+)  # fmt: skip
+def test_benchmarks_on_a_gpu_leave_the_records_of_cpus_alone(tmp_path, device, records):
+    """One GPU has no two ranks, and what runs on the CPU alone is recorded there."""
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "setup.sh").touch()
+    script = tmp_path / "launch" / "bench.sh"
+    script.write_text((ROOT / "launch" / "bench.sh").read_text())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name in ("hpc-wgf", "torchrun"):  # which only make the record
+        program = tmp_path / ".venv" / "bin" / name
+        program.write_text(
+            '#!/usr/bin/env bash\nwhile [ "$1" != --out ]; do shift; done\n: > "$2"\n'
+        )
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", script, "draws", "ring", "rivals", "run", "store"], capture_output=True, text=True,
+        env={**os.environ, "DEVICE": device}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in (tmp_path / "data" / "benchmarks").iterdir()}
+    assert made == set(records)
+    said = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert len(said) == (0 if device == "cpu" else 3)
+
+
 def test_restarts_are_not_for_batch_jobs(tmp_path):
     """There a run that has stopped would be begun again in the job that is to end."""
     (tmp_path / "launch").mkdir()

@@ -59,7 +59,10 @@ class Blobs:
         return total
 
     def kernel(self, x: Array) -> scipy.sparse.csr_matrix:
-        """φ_ε(x_i − x_j) of all pairs within reach, (n, n)."""
+        """φ_ε(x_i − x_j) of all pairs within reach, (n, n). Errors: `RunError` for particles that
+        are not finite."""
+        if not np.isfinite(x).all():
+            raise RunError("the places of the blobs are not finite")
         n, d = x.shape
         pairs = cKDTree(x).query_pairs(_REACH * self.width, output_type="ndarray")
         square = np.square(x[pairs[:, 0]] - x[pairs[:, 1]]).sum(1)
@@ -81,13 +84,17 @@ class Blobs:
         return np.asarray(velocity - self._attraction(x))
 
     def _attraction(self, x: Array) -> Array:
-        """c Σ_j m_j ∇J(x_i − x_j) of radial kernels over all pairs, (n, d)."""
+        """c Σ_j m_j ∇J(x_i − x_j) of radial kernels over all pairs, (n, d), a few rows of them at a
+        time."""
         total, at, masses = np.zeros_like(x), torch.from_numpy(x), torch.from_numpy(self.masses)
         for part in self.energy.interactions:
             assert isinstance(part.kernel, Kernel)
-            square = (at[:, None] - at).square().sum(2)
-            weight = part.kernel.weight(square) * masses
-            total += part.factor * (weight.sum(1, keepdim=True) * at - weight @ at).numpy()
+            pieces = []
+            for rows in at.split(max(1, _TOGETHER // len(x))):
+                square = (rows[:, None] - at).square().sum(2)
+                weight = part.kernel.weight(square) * masses
+                pieces.append(weight.sum(1, keepdim=True) * rows - weight @ at)
+            total += part.factor * torch.cat(pieces).numpy()
         return total
 
     def moved(self, x: Array, span: float) -> tuple[Array, int]:

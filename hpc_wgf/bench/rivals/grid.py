@@ -85,7 +85,8 @@ def _bands(values: Array, beta: float, width: float) -> Array:
 def box(problem: Problem) -> tuple[Array, Array]:
     """The corners, (d,) each, of a box that holds start and end of the flow: of samples of the
     start and their images under the exact map, or else of a few Langevin paths, with a margin.
-    Flows that have neither are taken to stay where they start."""
+    Flows that have neither are taken to stay where they start. Errors: `RunError` where the images
+    or paths are not finite."""
     z = start_points(problem, _SPANNED, 0, 3)
     points = [z.numpy()]
     if problem.exact is not None:
@@ -93,6 +94,8 @@ def box(problem: Problem) -> tuple[Array, Array]:
     elif not EULER_MARUYAMA.refusal(problem):
         points.append(rough_paths(problem, z[:_PATHS]).numpy())
     both = np.concatenate(points)
+    if not np.isfinite(both).all():
+        raise RunError("the points that tell where the flow ends are not finite")
     low, high = both.min(0), both.max(0)
     return low - _MARGIN * (high - low), high + _MARGIN * (high - low)
 

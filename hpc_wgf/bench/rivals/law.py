@@ -25,6 +25,12 @@ class Law:
     weights: Array | None = None
     """w_i > 0, (k,); None where all are the same."""
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all points and weights are finite."""
+        weights = True if self.weights is None else bool(np.isfinite(self.weights).all())
+        return weights and bool(np.isfinite(self.points).all())
+
     def quantiles(self, direction: Array) -> Array:
         """Those of e·x along a `direction` e, (d,), at (j + ½)/4096: (4096,).
 

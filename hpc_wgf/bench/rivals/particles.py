@@ -2,7 +2,8 @@
 equal masses where the energy has no part that depends on the density.
 
 Sums of even powers over pairs are taken by their moments, and those of other kernels over all
-pairs. In time by the method of Dormand and Prince of order eight.
+pairs: so many particles that an energy would take random batches are refused, as each would feel
+those of its batch alone. In time by the method of Dormand and Prince of order eight.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
 
+from ...choices import Route
 from ...cloud import Cloud
 from ...errors import RunError
 from ...interactions import Particles
@@ -54,6 +56,8 @@ def _refusal(problem: Problem) -> str:
 
 def _answer(problem: Problem, level: int, seed: int) -> Answer:
     count = _PARTICLES * 4**level
+    if any(part.route_for(count) is Route.BATCHES for part in problem.energy.interactions):
+        raise RunError(f"{count} particles would act in random batches, not on all others")
     z = start_points(problem, count, seed, 2).numpy()
     x, evaluations = moved(problem.energy, z, problem.until - problem.start_time, _TOLERANCE)
     return Answer(lambda: Law(x), count, steps=evaluations)

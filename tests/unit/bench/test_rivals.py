@@ -19,7 +19,7 @@ from hpc_wgf.bench.record import record
 from hpc_wgf.bench.rivals import answer, blob, grid, law, lines, metropolis, particles, paths, truth
 from hpc_wgf.cli import app
 from hpc_wgf.config import load_problem
-from hpc_wgf.errors import InputError
+from hpc_wgf.errors import InputError, RunError
 from hpc_wgf.interactions import Power
 from hpc_wgf.parallel import LocalCommunicator
 from hpc_wgf.problems import Barenblatt, Gaussian, Quadratic
@@ -177,6 +177,35 @@ def test_particles_come_to_the_ring():
     assert np.sqrt(np.square(apart).sum(1).mean()) < 4e-3
 
 
+def test_particles_that_would_act_in_batches_are_refused():
+    """As 4⁴ · 1024 of them do under kernels that are no even powers."""
+    problem = wgf.Problem(wgf.InteractionEnergy(wgf.GaussianKernel(-1.0)), Gaussian(2), until=1.0)
+    with pytest.raises(RunError, match="262144 particles would act in random batches"):
+        particles.PARTICLES.answer(problem, 4, 0)
+    batches = wgf.InteractionEnergy(Power(2.0), route="batches")
+    with pytest.raises(RunError, match="1024 particles would act in random batches"):
+        particles.PARTICLES.answer(wgf.Problem(batches, Gaussian(2), until=1.0), 0, 0)
+
+
+def test_attraction_of_blobs_takes_a_few_rows_of_pairs_at_a_time(monkeypatch):
+    met = []
+
+    class Seen(wgf.GaussianKernel):
+        def weight(self, square):
+            met.append(square.numel())
+            return super().weight(square)
+
+    energy = [wgf.Entropy(1.0), wgf.InteractionEnergy(Seen(-1.0, 0.8), 0.6)]
+    parts = wgf.Problem(energy, Gaussian(2), until=1.0).energy
+    x = np.random.default_rng(0).standard_normal((30, 2))
+    blobs = blob.Blobs(parts, np.full(30, 1 / 30), 0.7)
+    at_once = blobs.velocity(x)
+    met.clear()
+    monkeypatch.setattr(blob, "_TOGETHER", 120)
+    assert np.abs(blobs.velocity(x) - at_once).max() < 1e-14
+    assert met == [120] * 7 + [60]
+
+
 def test_blobs_go_down_their_regularised_energy():
     """−m_i x_i' is the gradient of Σ m F(s) + Σ m V + ½ΣΣ m m J, by automatic differentiation."""
     random = np.random.default_rng(0)
@@ -300,6 +329,83 @@ def test_rows_of_the_benchmark():
                 row["error"], row["error_density"], row["seconds"],
             )  # fmt: skip
             assert size in (row["samples"], row["cells"])
+
+
+SMALL = ["method.samples=300", 'map=[{kind="affine"}]', "problem.until=0.2"]
+
+
+@pytest.mark.usefixtures("_few_points")
+def test_a_rival_that_diverges_leaves_the_others_their_rows(monkeypatch):
+    """Its row has its last finite figures, where there are any, and says what happened."""
+
+    def diverging(first: int) -> answer.Rival:
+        def at(problem, level, seed):
+            x = answer.start_points(problem, 256, seed).numpy()
+            return answer.Answer(lambda: law.Law(x if level < first else np.nan * x), 256 + level)
+
+        return answer.Rival("particles", lambda problem: "", at, levels=3)
+
+    monkeypatch.setitem(rivals.RIVALS, "blob", diverging(0))
+    monkeypatch.setitem(rivals.RIVALS, "particles", diverging(1))
+    found = rivals.rows(
+        ["ou-2d-aniso"], ["blob", "particles", "lines"], SMALL, 10.0, 0, LocalCommunicator()
+    )
+    ours, never, once, lines_row = found
+    assert ours["error"] < 0.01
+    assert never["error"] is None
+    assert "are not finite" in never["note"]
+    assert once["error"] == pytest.approx(1.0, abs=0.1)  # that of the start
+    assert (once["particles"], len(once["tried"])) == (256, 1)
+    assert "are not finite" in once["note"]
+    assert lines_row["error"] < 0.05
+
+
+@pytest.mark.usefixtures("_few_points")
+def test_what_is_not_finite_is_no_answer(monkeypatch):
+    problem = ornstein_uhlenbeck([0.25])
+    found, x = truth.truth_of(problem), np.ones((8, 1))
+    for wrong in (law.Law(np.inf * x), law.Law(x, np.full(8, np.nan))):
+        with pytest.raises(RunError, match="are not finite"):
+            found.error(answer.Answer(lambda wrong=wrong: wrong, 8))
+    without_bound = answer.Answer(lambda: law.Law(x), 8, lambda y: y[:, 0] + math.inf)
+    with pytest.raises(RunError, match="densities of the answer are not finite"):
+        found.density_error(without_bound)
+    monkeypatch.setattr(grid, "rough_paths", lambda problem, z: math.nan * z)
+    with pytest.raises(RunError, match="are not finite"):
+        grid.box(load_problem("gmm-two-moons").problem)
+    blobs = blob.Blobs(problem.energy, np.ones(8) / 8, 0.1)
+    with pytest.raises(RunError, match="are not finite"):
+        blobs.velocity(np.nan * x)
+
+
+@pytest.mark.usefixtures("_few_points")
+def test_a_flow_at_rest_is_refused_before_any_work(monkeypatch):
+    energy = [wgf.PotentialEnergy(Quadratic(1, 1.0, 0.25)), wgf.Entropy(1.0)]
+    rest = wgf.Problem(energy, Gaussian(1, 1.0, 0.25), until=0.4)
+    with pytest.raises(InputError, match="does not move up to t = 0.4: its start is its end"):
+        truth.check_known(rest)
+    monkeypatch.setattr(truth, "_STILL", -1.0)  # A law at rest whose points move.
+    with pytest.raises(InputError, match="does not move.*its truth is off by"):
+        truth.truth_of(rest)
+
+
+@pytest.mark.usefixtures("_few_points")
+def test_a_truth_that_fails_late_leaves_other_problems_their_rows(monkeypatch):
+    of_any = rivals.table.truth_of
+
+    def failing(problem):
+        if problem.dimension == 2:
+            raise InputError("the truth is not there\nand more")
+        return of_any(problem)
+
+    monkeypatch.setattr(rivals.table, "truth_of", failing)
+    names = ["ou-10d", "ou-2d-aniso", "ou-10d:problem.until=0.1"]
+    found = rivals.rows(names, ["particles"], SMALL, 0.0, 0, LocalCommunicator())
+    assert [row["problem"] for row in found] == [*2 * names[:1], names[1], *2 * names[2:]]
+    failed = found[2]
+    assert failed["note"] == "the truth is not there"
+    assert (failed["error"], failed["floor"], failed["truth"]) == (None, None, None)
+    assert list(failed) == list(found[0])
 
 
 def test_what_cannot_be_compared_is_refused(monkeypatch):

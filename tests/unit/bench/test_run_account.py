@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from hpc_wgf.accounts import Part
@@ -13,6 +14,7 @@ from hpc_wgf.bench import run_account, run_on_ranks
 from hpc_wgf.cli import app
 from hpc_wgf.errors import InputError
 from hpc_wgf.guide.records import bench_command
+from hpc_wgf.profiling.machine import square_products
 
 SETTINGS = ["method.samples=256", "problem.until=0.05", "method.step=0.05", "output.every=0.05",
             'map=[{kind="affine"}, {kind="block", width=4}]']  # fmt: skip
@@ -65,6 +67,25 @@ def test_flops_of_products_are_those_of_the_map(solved):
     assert "speed_up" not in products
     assert products["gigaflops"] > 256 * 12 * 4 * 2 / 1e9
     assert products["of_matmul_rate"] > 0.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rates_of_products_are_those_of_the_precision_of_the_run(
+    monkeypatch, capsys, tmp_path, dtype
+):
+    asked = []
+
+    def products(precision, device):
+        asked.append(precision)
+        return square_products(precision, device)
+
+    monkeypatch.setattr("hpc_wgf.profiling.machine._SIDE_CPU", 64)
+    monkeypatch.setattr("hpc_wgf.profiling.machine._STREAM", 1000)
+    monkeypatch.setattr(run_on_ranks, "square_products", products)
+    settings = [*SETTINGS, f"method.dtype={dtype}"]
+    run_on_ranks.main("ou-2d", settings, "cpu", tmp_path, counted=True)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rates"][0] > 0
+    assert asked == [getattr(torch, dtype)]
 
 
 def test_what_cannot_be_launched_is_refused_before(monkeypatch):

@@ -50,6 +50,27 @@ def test_grids_are_sooner_in_the_plane(problem):
     assert ROWS[problem]["grid"]["error"] < ours(problem)["error"]
 
 
+def test_where_grids_are_not_sooner_in_the_plane_is_said():
+    """Where no level of the grid gets to this solver's error."""
+    behind = {
+        name
+        for name, ways in ROWS.items()
+        if ways["grid"]["error"] is not None and ways["grid"]["seconds_as_good"] is None
+    }
+    assert behind == {"ou-2d-aniso", "porous-2d", "aggregation-2d"}
+    said = rivals.findings(DATA)
+    error = f"{ROWS['porous-2d']['grid']['error']:.1e}".replace("e-0", "e-")
+    assert f"On `porous-2d` the grid ends at {error}" in said
+    assert "on `ou-2d-aniso` at" in said
+
+
+def test_the_grid_of_pure_aggregation_was_measured_at_one_level():
+    """As the page says; another record of more levels would say it otherwise."""
+    row = ROWS["aggregation-2d"]["grid"]
+    assert len(row["tried"]) == 1
+    assert f"of one level of {row['cells']} cells alone" in rivals.findings(DATA)
+
+
 def test_particles_are_sooner_on_pure_aggregation():
     assert seconds("aggregation-2d", "particles") < ours("aggregation-2d")["seconds"]
 
