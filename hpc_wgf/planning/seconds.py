@@ -37,7 +37,8 @@ def reduced_in_a_step(
     cost_model: CostModel, counts: Counts, ranks: int
 ) -> list[tuple[float, float]]:
     """Every sum over ranks in a step: its bytes, and how often it is taken on average; without the
-    two of some bytes by which ranks see, for every row, how far it is on its way to the disk."""
+    three of some bytes by which ranks see, for every row, how far it is on its way to the disk and
+    what its parts have taken."""
     communication, solves = cost_model.communication, cost_model.work.solves
     growth = communication.growth * (ranks - 1) / max(1, len(communication.step))
     sums = [(size + growth, 1.0) for size in communication.step]

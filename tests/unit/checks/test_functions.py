@@ -63,7 +63,7 @@ class Counting:
     [
         (in_place, "the potential mine changes the samples that it is given"),
         (in_place_data, "the potential mine changes the samples that it is given"),
-        (lambda x: half_square(x)[:, None], r"returned shape \(16, 1\) .* expected one value per"),
+        (lambda x: half_square(x)[:, None], r"returned shape \(\d+, 1\) .* expected one value per"),
         (lambda x: half_square(x).sum(), r"returned shape \(\) for samples"),
         (lambda x: np.zeros(len(x)), "returned a numpy.ndarray .* by torch functions"),
         (lambda x: torch.from_numpy((x.numpy() ** 2).sum(1)), "Can't call numpy"),
