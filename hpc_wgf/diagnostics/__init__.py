@@ -1,7 +1,7 @@
 """Figures of merit from samples: errors of maps, divergences, distances, masses."""
 
 from .divergences import affine_law, symmetric_kl
-from .error_monitor import ErrorField, ErrorMonitor, estimate_bytes, looks_between
+from .error_monitor import ErrorField, ErrorMonitor, estimate_bytes, looks_between, told_bytes
 from .errors import MapError, map_error
 from .judge import Judge
 from .look import Look
@@ -27,5 +27,6 @@ __all__ = [
     "map_error",
     "mode_shares",
     "symmetric_kl",
+    "told_bytes",
     "wasserstein_1d",
 ]

@@ -319,6 +319,16 @@ def estimate_bytes(problem: Problem, particles: int) -> int:
     return 8 * samples * (2 * _FUNCTIONS + 6 * problem.dimension)
 
 
+def told_bytes(problem: Problem, particles: int) -> int:
+    """Bytes by which two ranks tell each other what they have seen of a step; see `on_two_ranks`.
+    0 where nothing is followed."""
+    if not _estimable(problem):
+        return 0
+    samples = min(particles, _most_samples(problem))
+    functions = min(_FUNCTIONS, samples // _PER_FUNCTION)
+    return 8 * (3 * samples * problem.dimension + 3 * functions + 5)
+
+
 def _most_samples(problem: Problem) -> int:
     """Of the estimate."""
     d = problem.dimension

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..diagnostics import told_bytes
 from .memory_model import FEW, MORE, MemoryModel, memory_model
 from .one_step import one_step
 from .partition import Job
@@ -45,10 +46,17 @@ def profile(job: Job) -> CostModel:
     return CostModel(
         **vars(memory),
         communication=Communication(
-            step=few.reduced,
+            step=(*few.reduced, *_told(job)),
             product=few.reduced_in_a_product,
             growth=sum(two.reduced) - sum(few.reduced),
             exchanged=two.exchanged / FEW,
         ),
         work=work_per_sample(job, few, more),
     )
+
+
+def _told(job: Job) -> tuple[int, ...]:
+    """Bytes of the sum by which ranks share the estimate of the error."""
+    layout = job.layout(1)
+    told = told_bytes(job.problem, layout.particles) if layout.bound else 0
+    return (told,) if told else ()
