@@ -188,13 +188,14 @@ class InteractionTable(Table):
             pairs=PairSums.TILES if self.pairs is PairSums.AUTOMATIC else self.pairs,
         )
 
-    def settled(self, particles: int) -> InteractionTable:
-        """The same with tiles or KeOps in place of "automatic", for `particles` particles."""
+    def settled(self, particles: int, dimension: int) -> InteractionTable:
+        """The same with tiles or KeOps in place of "automatic", for `particles` particles in d
+        dimensions."""
         if self.pairs is not PairSums.AUTOMATIC:
             return self
-        return self.model_copy(update={"pairs": self._fastest(particles)})
+        return self.model_copy(update={"pairs": self._fastest(particles, dimension)})
 
-    def _fastest(self, particles: int) -> PairSums:
+    def _fastest(self, particles: int, dimension: int) -> PairSums:
         # Functions of users are not called before they are trusted, and KeOps has none of them.
         if isinstance(self.kernel, UserKernelTable | NonradialKernelTable):
             return PairSums.TILES
@@ -204,7 +205,9 @@ class InteractionTable(Table):
 
         try:
             all_pairs = self.build().route_for(particles) is Route.PAIRS
-            return fastest_sums(self._kernel(), particles) if all_pairs else PairSums.TILES
+            if not all_pairs:
+                return PairSums.TILES
+            return fastest_sums(self._kernel(), particles, dimension)
         except InputError:  # which is told when the energy is built
             return PairSums.TILES
 

@@ -122,7 +122,7 @@ class RunFile(Table):
         """With what sums over pairs in place of "automatic", so that a store keeps what it was."""
         for k, part in enumerate(self.problem.energy):
             if isinstance(part, InteractionTable):
-                self.problem.energy[k] = part.settled(self.method.samples)
+                self.problem.energy[k] = part.settled(self.method.samples, self.problem.dimension)
         return self
 
     def stored(self) -> dict[str, Any]:

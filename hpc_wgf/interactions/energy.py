@@ -48,7 +48,7 @@ class InteractionEnergy:
         `batch`: number of members of a random batch, at least 2. A batch lies within a chunk of
         particles, which bounds it.
 
-        `pairs`: what sums over all pairs, `tiles` or `keops`. `fastest_sums(kernel, particles)`
+        `pairs`: what sums over all pairs, `tiles` or `keops`. `fastest_sums(kernel, particles, d)`
         says which is the faster.
 
         Errors: `InputError` for other values, and for options that exclude each other.

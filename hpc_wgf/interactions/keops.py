@@ -26,16 +26,18 @@ from .kernels import Kernel, PairKernel
 
 # Particles from which a run takes enough sums for the seconds of a compilation to be made up for.
 _WORTH_COMPILING = 8192
+_MOST_DIMENSIONS = 6  # beyond which tiles are products of matrices, and faster
 
 
-def fastest_sums(kernel: PairKernel, particles: int) -> PairSums:
-    """Tiles, or KeOps where it is installed and faster: for `particles` from 8192 on, singular
-    kernels whose weights are roots and quotients, and where there is no GPU. There KeOps has to be
-    asked for, as it does not work with every version of CUDA."""
+def fastest_sums(kernel: PairKernel, particles: int, dimension: int) -> PairSums:
+    """Tiles, or KeOps where it is installed and faster: for `particles` from 8192 on in up to six
+    dimensions, singular kernels whose weights are roots and quotients, and where there is no GPU.
+    There KeOps has to be asked for, as it does not work with every version of CUDA."""
     formula = formula_of(kernel)
     wins = formula is not None and formula.is_rational and kernel.singular
     there = is_installed() and not torch.cuda.is_available()
-    return PairSums.KEOPS if wins and there and particles >= _WORTH_COMPILING else PairSums.TILES
+    pays = particles >= _WORTH_COMPILING and dimension <= _MOST_DIMENSIONS
+    return PairSums.KEOPS if wins and there and pays else PairSums.TILES
 
 
 def is_installed() -> bool:

@@ -26,6 +26,7 @@ _TILE_CPU, _TILE_GPU = 1 << 17, 1 << 25
 _COLUMNS_CPU, _COLUMNS_GPU = 1 << 10, 1 << 13
 
 _FEW = 3  # dimensions up to which squares by differences cost no more than by a product
+_FAR = 4e-3  # |x − y|² over |x|² from which on a product has thirteen digits of it
 
 
 def pair_sums(kernel: SummedKernel, x: Tensor, y: Tensor, *, same: bool, potential: bool) -> Tensor:
@@ -78,6 +79,8 @@ def _tiles(kernel: SummedKernel, x: Tensor, y: Tensor, potential: bool) -> _Tile
     # A softened kernel has its full weight for particles in one place, which feel no force there:
     # x w − w y would leave the rounding of it.
     exact = x.dtype != torch.float64 or isinstance(kernel, Softened)
+    if kernel.singular and x.dtype == torch.float64 and not x.is_cuda and x.shape[-1] >= _FEW:
+        return _ByEither(kernel, x, y, potential)
     if kernel.singular or (few and exact):
         return _ByDifferences(kernel, x, y, potential)
     return _ByProducts(kernel, x, y, potential, products=not few)
@@ -152,7 +155,10 @@ class _ByProducts:
             self._right = torch.cat([-2 * source, one, source.square().sum(-2, keepdim=True)], -2)
 
     def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
-        square = self._square(rows, columns)
+        return self.summed(self.square(rows, columns), rows, columns, skip)
+
+    def summed(self, square: Tensor, rows: slice, columns: slice, skip: int | None) -> Tensor:
+        """The sums of pairs at these |x − y|²."""
         weight = _without(self._kernel.weight(square), skip, None).double()
         summed = (self._sources[..., columns] @ weight.mT).mT  # Σ_y w y and Σ_y w
         force = self._centred[..., rows, :] * summed[..., -1:] - summed[..., :-1]
@@ -162,7 +168,13 @@ class _ByProducts:
         value = _without(self._kernel.value(square), skip, None)
         return torch.cat([force, value.sum(-1, keepdim=True)], -1)
 
-    def _square(self, rows: slice, columns: slice) -> Tensor:
+    @property
+    def largest(self) -> float:
+        """The largest |x|² or |y|² about the centre."""
+        sources = self._sources[..., :-1, :].square().sum(-2)
+        return float(torch.maximum(self._centred.square().sum(-1).amax(), sources.amax()))
+
+    def square(self, rows: slice, columns: slice) -> Tensor:
         """|x − y|², (…, rows, columns)."""
         if self._products:
             square = self._left[..., rows, :] @ self._right[..., columns]
@@ -173,6 +185,29 @@ class _ByProducts:
             apart = x[..., k : k + 1] - y[..., k : k + 1, :]
             square.addcmul_(apart, apart)
         return square
+
+
+class _ByEither:
+    """Tiles of a singular kernel in float64: by matrix products where all pairs are far enough
+    apart, and else by differences.
+
+    A force w (x − y) as x w − w y has an error of 2ε|x|/|x − y| of itself, and of ε|x|²/|x − y|²
+    where the square is a product, too. Both are at most 1e-13."""
+
+    def __init__(self, kernel: Kernel, x: Tensor, y: Tensor, potential: bool) -> None:
+        # In fewer dimensions some pair of a tile is mostly too close for it.
+        products = x.shape[-1] >= 2 * _FEW
+        self._fast = _ByProducts(kernel, x, y, potential, products=products)
+        self._exact = _ByDifferences(kernel, x, y, potential)
+        self._far = (_FAR if products else _FAR**2) * self._fast.largest
+        self.matrices = self._exact.matrices
+
+    def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
+        if skip is None or not rows.start - rows.stop < skip < columns.stop - columns.start:
+            square = self._fast.square(rows, columns)
+            if bool(square.amin() >= self._far):
+                return self._fast.summed(square, rows, columns, None)
+        return self._exact.sums(rows, columns, skip)
 
 
 class _ByGradients:

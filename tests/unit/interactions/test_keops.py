@@ -120,13 +120,14 @@ def test_the_choice_is_keops_where_it_is_faster(monkeypatch):
     for installed in (True, False):
         monkeypatch.setattr(keops, "is_installed", lambda there=installed: there)
         by = PairSums.KEOPS if installed else PairSums.TILES
-        assert fastest_sums(Power(0), 10_000) is fastest_sums(PowerLaw(2, -1), 10_000) is by
+        assert fastest_sums(Power(0), 10_000, 2) is fastest_sums(PowerLaw(2, -1), 10_000, 2) is by
     monkeypatch.setattr(keops, "is_installed", lambda: True)
-    assert fastest_sums(Power(0), 1000) is PairSums.TILES
+    assert fastest_sums(Power(0), 1000, 2) is PairSums.TILES
+    assert fastest_sums(Power(0), 10_000, 8) is PairSums.TILES
     for kernel in (PowerLaw(4, 2), GaussianKernel(), Morse(), Power(0.3), *UNKNOWN):
-        assert fastest_sums(kernel, 10_000) is PairSums.TILES
+        assert fastest_sums(kernel, 10_000, 2) is PairSums.TILES
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert fastest_sums(Power(0), 10_000) is PairSums.TILES
+    assert fastest_sums(Power(0), 10_000, 2) is PairSums.TILES
 
 
 @pytest.mark.parametrize("installed", [False, True])
@@ -170,7 +171,7 @@ def test_a_kernel_that_extends_another_is_not_that_other():
 
     assert formulas.formula_of(Twice(-1)) is None
     assert formulas.formula_of(Softened(Twice(-1), 0.1)) is None
-    assert fastest_sums(Twice(-1), 10**6) is PairSums.TILES
+    assert fastest_sums(Twice(-1), 10**6, 2) is PairSums.TILES
 
 
 def test_where_batches_are_taken_it_is_not_asked_for(monkeypatch):
