@@ -60,6 +60,8 @@ scaling() {
   bench scaling-dimension scaling --over dimension
   bench scaling-problem scaling --over dimension --problem ou-scaling \
     --value 32 --value 128 --value 512
+  bench scaling-1000 scaling --over dimension --problem ou-scaling --value 1000 --width 16 \
+    --samples 2000 --rounds 1
   [ "$device" = cpu ] || return 0
   bench scaling-ranks scaling --over ranks --rounds 5
 }

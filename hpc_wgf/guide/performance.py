@@ -25,6 +25,8 @@ _TITLES = {
     "scaling-ranks": "A product on several ranks",
     "scaling-samples": "A step as the samples grow",
     "scaling-dimension": "A step as the dimension grows",
+    "scaling-1000": "A step in a thousand dimensions",
+    "draws": "Samples of a step, their densities and scores",
     "store": "A row to the store, against numpy.save",
     "gpu-nvidia-h100-80gb-hbm3": "What a step is made of on an H100, as no GPU had run it before",
     "run-porous-5d": "Where every second of a whole run goes, on one rank and on two",
