@@ -20,6 +20,7 @@ _TITLES = {
     "rivals": "The same question to this solver and to other ways",
     "recipe": "A whole run, against the recipe of [PWGF 5.2]",
     "jko": "The primal-dual method against exact JKO steps",
+    "jko-2d": "The same in two dimensions",
     "ring": "Sums over pairs, one rank",
     "ring-2-ranks": "Sums over pairs, two ranks",
     "scaling-ranks": "A product on several ranks",
