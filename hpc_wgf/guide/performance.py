@@ -21,6 +21,7 @@ _TITLES = {
     "recipe": "A whole run, against the recipe of [PWGF 5.2]",
     "jko": "The primal-dual method against exact JKO steps",
     "jko-2d": "The same in two dimensions",
+    "jko-porous": "The same for a porous medium on the line",
     "ring": "Sums over pairs, one rank",
     "ring-2-ranks": "Sums over pairs, two ranks",
     "scaling-ranks": "A product on several ranks",
