@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .accounts import ATTRIBUTE, Part, accounted, part
+from .accounts import ATTRIBUTE, Part, accounted, counted, part
 from .checks import (
     check_arguments,
     check_communicator,
@@ -129,7 +129,6 @@ def solve(
     account = RunAccount.begun(communicator)
     stages = Stages() if stages is None else stages
     stored: StoredRun | None = None
-    checkpoint: Checkpoint | None = None
     with part(Part.CHECKS), agreed(communicator):
         check_arguments(problem, map, options, observers=observers, stages=stages, stop=stop,
                         resume=resume, configuration=configuration)  # fmt: skip
@@ -162,19 +161,7 @@ def solve(
             fixed = run.method.controller().after_failure() is None
             schedule.check_step(run.method.start().step_size, fixed=fixed)
         evaluation = run.setting.evaluation
-        with part(Part.CHECKS):
-            for check in run.method.checks():
-                check()
-            if stored is not None:
-                check_same_run(stored, run)
-                checkpoint = last_checkpoint(stored, problem.until)
-            warned = [
-                *start_warnings(problem, evaluation.z),
-                *gate_warnings(problem, run.setting.map),
-                *run.method.warnings(),
-                *sample_notes(problem),
-                *([] if stored is None else resumed_notes(stored, run)),
-            ]
+        checkpoint, warned = _tried(run, stored)
     with part(Part.CHECKS):
         check_same_pairs(problem, communicator)
         check_same_samples(problem, communicator)
@@ -273,6 +260,25 @@ def _error_state(checkpoint: Checkpoint, stored: StoredRun) -> np.ndarray:
     kept = stored.error_state(stored.rows - 1)
     assert kept is not None  # Its columns have been compared with those of the run.
     return kept
+
+
+@counted(Part.CHECKS)
+def _tried(run: Identity, stored: StoredRun | None) -> tuple[Checkpoint | None, list[str]]:
+    """The checks of a method, and of a stored run that goes on: where it does, and warnings."""
+    problem = run.setting.problem
+    for check in run.method.checks():
+        check()
+    checkpoint = None
+    if stored is not None:
+        check_same_run(stored, run)
+        checkpoint = last_checkpoint(stored, problem.until)
+    return checkpoint, [
+        *start_warnings(problem, run.setting.evaluation.z),
+        *gate_warnings(problem, run.setting.map),
+        *run.method.warnings(),
+        *sample_notes(problem),
+        *([] if stored is None else resumed_notes(stored, run)),
+    ]
 
 
 def _warn(warned: Sequence[str], show_progress: bool) -> None:

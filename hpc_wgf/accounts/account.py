@@ -12,35 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from types import TracebackType
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from .parts import WHOLE, Part
+from .parts import WHOLE, Part, Spent
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-class Spent(NamedTuple):
-    """What a part has taken; see `parts.FIGURES`."""
-
-    seconds: float = 0.0
-    waiting: float = 0.0
-    cpu_seconds: float = 0.0
-    aside: float = 0.0
-    entries: float = 0.0
-
-
-@dataclass
-class _Counters:
-    """Of one part, as they are counted."""
-
-    seconds: float = 0.0
-    waiting: float = 0.0
-    cpu: float = 0.0
-    aside: float = 0.0
-    entries: int = 0
 
 
 class Account:
@@ -48,7 +27,7 @@ class Account:
     is entered, or to the outermost of those that are whole (see `parts.WHOLE`)."""
 
     def __init__(self) -> None:
-        self._counters = {each: _Counters() for each in Part}
+        self._spent = {each: Spent() for each in Part}
         self._entered: list[Part] = []
         self._whole = 0  # parts within one that is whole, which are not counted apart
         self._lock = threading.Lock()
@@ -59,7 +38,7 @@ class Account:
     def opened(self, base: Part = Part.REST) -> Iterator[Account]:
         """The account of this thread while the context lasts, in part `base` where no other is
         entered. It may be opened again, and adds up."""
-        before = getattr(_THREAD, "account", None)
+        before = current()
         _THREAD.account = self
         self._clock, self._cpu = time.perf_counter(), time.thread_time()
         self._last_process = time.process_time()
@@ -84,7 +63,7 @@ class Account:
         if self._entered:
             self._charge(self._entered[-1])
         self._entered.append(name)
-        self._counters[name].entries += 1
+        self._spent[name].entries += 1
 
     def leave(self) -> None:
         """The part that was entered last has ended."""
@@ -101,24 +80,21 @@ class Account:
     def waited(self) -> None:
         """Waiting has ended."""
         if self._entered:
-            counters = self._counters[self._entered[-1]]
-            before = counters.seconds
+            spent = self._spent[self._entered[-1]]
+            before = spent.seconds
             self._charge(self._entered[-1])
-            counters.waiting += counters.seconds - before
+            spent.waiting += spent.seconds - before
 
     def add_aside(self, name: Part, cpu_seconds: float) -> None:
         """CPU seconds of another thread, which may call this."""
         with self._lock:
-            self._counters[name].aside += cpu_seconds
+            self._spent[name].aside += cpu_seconds
 
     def spent(self) -> dict[Part, Spent]:
         """What every part has taken up to now."""
         if self._entered:
             self._charge(self._entered[-1])
-        return {
-            name: Spent(each.seconds, each.waiting, each.cpu, each.aside, each.entries)
-            for name, each in self._counters.items()
-        }
+        return {name: replace(each) for name, each in self._spent.items()}
 
     @property
     def process_seconds(self) -> float:
@@ -130,9 +106,9 @@ class Account:
 
     def _charge(self, name: Part) -> None:
         clock, cpu = time.perf_counter(), time.thread_time()
-        counters = self._counters[name]
-        counters.seconds += clock - self._clock
-        counters.cpu += cpu - self._cpu
+        spent = self._spent[name]
+        spent.seconds += clock - self._clock
+        spent.cpu_seconds += cpu - self._cpu
         self._clock, self._cpu = clock, cpu
 
 
@@ -154,9 +130,9 @@ class part:
         self._account: Account | None = None
 
     def __enter__(self) -> None:
-        self._account = account = getattr(_THREAD, "account", None)
-        if account is not None:
-            account.enter(self._name)
+        self._account = current()
+        if self._account is not None:
+            self._account.enter(self._name)
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
@@ -171,7 +147,7 @@ class waiting:
     __slots__ = ("_account",)
 
     def __enter__(self) -> None:
-        self._account: Account | None = getattr(_THREAD, "account", None)
+        self._account = current()
         if self._account is not None:
             self._account.wait()
 
@@ -221,14 +197,8 @@ def counted(name: Part) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            account: Account | None = getattr(_THREAD, "account", None)
-            if account is None:
+            with part(name):
                 return function(*args, **kwargs)
-            account.enter(name)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                account.leave()
 
         return call
 

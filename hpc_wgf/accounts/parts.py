@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -55,9 +56,25 @@ WHOLE = frozenset({Part.CHECKS, Part.PILOTS, Part.PRECONDITIONER, Part.EVALUATIO
 ATTRIBUTE = "account"
 """The attribute of a store that keeps the accounts of its run, one for each number of ranks."""
 
-FIGURES = ("seconds", "waiting", "cpu_seconds", "aside", "entries")
-"""Of a part: seconds by the clock; of these, seconds of waiting for other ranks; CPU seconds of the
-run's thread; those of threads beside it; and how often it was entered."""
+
+@dataclass(slots=True)
+class Spent:
+    """What a part has taken."""
+
+    seconds: float = 0.0
+    """By the clock."""
+    waiting: float = 0.0
+    """Of these, those of waiting for other ranks."""
+    cpu_seconds: float = 0.0
+    """Of the run's thread."""
+    aside: float = 0.0
+    """CPU seconds of threads beside it."""
+    entries: float = 0.0
+    """How often it was entered."""
+
+
+FIGURES = tuple(field.name for field in fields(Spent))
+"""Of a part, in the order of their sums over ranks."""
 
 
 def plain(

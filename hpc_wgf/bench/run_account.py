@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple, Self
 
-from ..accounts import FIGURES, Part
+from ..accounts import Part
 from ..config import load
 from .launching import launched, refuse_launched
 from .record import Row
@@ -104,7 +104,7 @@ def _figures(launch: Row) -> dict[str, _Figures]:
     ranks = launch["ranks"]
     found = {}
     for part in Part:
-        spent = [dict(zip(FIGURES, rank["parts"][part], strict=True)) for rank in ranks]
+        spent = [rank["parts"][part] for rank in ranks]
         if any(each["entries"] for each in spent):
             found[str(part)] = _Figures(
                 tuple(each["seconds"] for each in spent),

@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def main(name: str, settings: list[str], device: str, folder: Path, *, counted: 
         with account.opened(Part.START_UP):
             solution = run(folder / "run.zarr")
         mine = {
-            "parts": {part.value: spent for part, spent in account.spent().items()},
+            "parts": {part.value: asdict(spent) for part, spent in account.spent().items()},
             "process": account.process_seconds,
             "program": program,
         }

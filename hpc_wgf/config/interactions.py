@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..interactions import (
         GaussianKernel,
         InteractionEnergy,
-        Kernel,
         Morse,
         NonradialKernel,
         Power,
@@ -176,10 +175,11 @@ class InteractionTable(Table):
     "automatic" comes out otherwise."""
 
     def build(self) -> InteractionEnergy:
-        from ..interactions import InteractionEnergy
+        from ..interactions import InteractionEnergy, Softened
 
+        kernel = self.kernel.build()
         return InteractionEnergy(
-            self._kernel(),
+            Softened(kernel, self.softening) if self.softening else kernel,
             self.factor,
             route=self.route,
             self_pairs=self.self_pairs,
@@ -199,23 +199,15 @@ class InteractionTable(Table):
         # Functions of users are not called before they are trusted, and KeOps has none of them.
         if isinstance(self.kernel, UserKernelTable | NonradialKernelTable):
             return PairSums.TILES
-        if self.route in (Route.MOMENTS, Route.BATCHES):
-            return PairSums.TILES
         from ..interactions import fastest_sums
 
         try:
-            all_pairs = self.build().route_for(particles) is Route.PAIRS
-            if not all_pairs:
-                return PairSums.TILES
-            return fastest_sums(self._kernel(), particles, dimension)
-        except InputError:  # which is told when the energy is built
+            energy = self.build()
+        except InputError:  # which is told when the run is built
             return PairSums.TILES
-
-    def _kernel(self) -> Kernel | NonradialKernel:
-        from ..interactions import Softened
-
-        kernel = self.kernel.build()
-        return Softened(kernel, self.softening) if self.softening else kernel
+        if energy.route_for(particles) is not Route.PAIRS:
+            return PairSums.TILES
+        return fastest_sums(energy.kernel, particles, dimension)
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

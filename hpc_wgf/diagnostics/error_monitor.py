@@ -37,7 +37,7 @@ from ..problems import (
     is_separable,
     no_error_bound,
 )
-from .halfway import Halfway, Residual, on_two_ranks
+from .halfway import Halfway, Residual, numbers_told, on_two_ranks
 from .judge import Judge
 from .linearised_error import Galerkin, Seen
 from .path import PathPoint, hermite
@@ -326,7 +326,7 @@ def told_bytes(problem: Problem, particles: int) -> int:
         return 0
     samples = min(particles, _most_samples(problem))
     functions = min(_FUNCTIONS, samples // _PER_FUNCTION)
-    return 8 * (3 * samples * problem.dimension + 3 * functions + 5)
+    return 8 * numbers_told(functions, samples * problem.dimension)
 
 
 def _most_samples(problem: Problem) -> int:

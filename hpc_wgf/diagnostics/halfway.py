@@ -88,14 +88,25 @@ class Halfway(NamedTuple):
         )
 
 
+def numbers_told(functions: int, coordinates: int) -> int:
+    """By `on_two_ranks`, for a basis of so many functions and so many coordinates of samples: the
+    two results, and for each whether it was found."""
+    return sum(sum(size) + 1 for size in _sizes(functions, coordinates))
+
+
+def _sizes(functions: int, coordinates: int) -> list[list[int]]:
+    """Of the parts of a `Halfway` and of a `Residual`."""
+    q, nd = functions, coordinates
+    return [[q, q, nd, nd, 3], [q, nd]]
+
+
 def on_two_ranks(
     communicator: Communicator, middle: Callable[[], Halfway], end: Callable[[], Residual],
     like: Residual,
 ) -> tuple[Halfway, Residual]:  # fmt: skip
     """What `middle` and `end` find, each computed by one rank. `like`: of the same shapes.
     Collective, one all-reduce. Errors: `LinAlgError` on all ranks where one of them raises it."""
-    q, nd = like.moments.numel(), like.rest.numel()
-    sizes = [[q, q, nd, nd, 3], [q, nd]]
+    sizes = _sizes(like.moments.numel(), like.rest.numel())
 
     def make(k: int) -> Tensor:
         failed = like.moments.new_zeros(1)
@@ -106,7 +117,7 @@ def on_two_ranks(
             parts = [like.moments.new_zeros(size) for size in sizes[k]]
         return torch.cat([*(part.reshape(-1) for part in parts), failed])
 
-    told = like.moments.new_zeros(sum(map(sum, sizes)) + len(sizes))
+    told = like.moments.new_zeros(numbers_told(like.moments.numel(), like.rest.numel()))
     found = told.split([sum(size) + 1 for size in sizes])
     for k, part in enumerate(found):
         if k % communicator.size == communicator.rank:

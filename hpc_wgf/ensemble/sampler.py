@@ -249,10 +249,14 @@ class Sampler:
 
 def _cut(z: Tensor, blocks: SampleBlocks, mine: Sequence[range]) -> list[Tensor]:
     """Samples of consecutive blocks as chunks."""
-    return list(z.split([span.stop - span.start for span in map(blocks.span, mine)]))
+    return list(z.split(_lengths(blocks, mine)))
 
 
 def _sizes(blocks: SampleBlocks, parts: Parts) -> list[list[int]]:
     """The number of samples in every chunk of every rank."""
-    spans = [[blocks.span(part) for part in rank] for rank in parts]
-    return [[span.stop - span.start for span in rank] for rank in spans]
+    return [_lengths(blocks, rank) for rank in parts]
+
+
+def _lengths(blocks: SampleBlocks, mine: Sequence[range]) -> list[int]:
+    """The number of samples in every chunk of one rank."""
+    return [span.stop - span.start for span in map(blocks.span, mine)]

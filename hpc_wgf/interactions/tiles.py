@@ -8,6 +8,7 @@ large as it allows, so that the calls themselves take little.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -195,18 +196,24 @@ class _ByEither:
     where the square is a product, too. Both are at most 1e-13."""
 
     def __init__(self, kernel: Kernel, x: Tensor, y: Tensor, potential: bool) -> None:
+        self._given = kernel, x, y, potential
         # In fewer dimensions some pair of a tile is mostly too close for it.
-        products = x.shape[-1] >= 2 * _FEW
-        self._fast = _ByProducts(kernel, x, y, potential, products=products)
+        self._products = x.shape[-1] >= 2 * _FEW
         self._exact = _ByDifferences(kernel, x, y, potential)
-        self._far = (_FAR if products else _FAR**2) * self._fast.largest
         self.matrices = self._exact.matrices
+
+    @cached_property
+    def _fast(self) -> tuple[_ByProducts, float]:
+        """Tiles by products, which random batches never ask for, and |x − y|² from which on."""
+        fast = _ByProducts(*self._given, products=self._products)
+        return fast, (_FAR if self._products else _FAR**2) * fast.largest
 
     def sums(self, rows: slice, columns: slice, skip: int | None) -> Tensor:
         if skip is None or not rows.start - rows.stop < skip < columns.stop - columns.start:
-            square = self._fast.square(rows, columns)
-            if bool(square.amin() >= self._far):
-                return self._fast.summed(square, rows, columns, None)
+            fast, far = self._fast
+            square = fast.square(rows, columns)
+            if bool(square.amin() >= far):
+                return fast.summed(square, rows, columns, None)
         return self._exact.sums(rows, columns, skip)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -51,5 +51,5 @@ class RunAccount:
 def _figures(account: Account) -> Tensor:
     """Of every part in their order, then the CPU seconds of the process, in float64."""
     spent = account.spent()
-    numbers = [value for name in Part for value in spent[name]]
+    numbers = [value for name in Part for value in astuple(spent[name])]
     return torch.tensor([*numbers, account.process_seconds], dtype=torch.float64)
