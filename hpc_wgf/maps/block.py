@@ -23,7 +23,7 @@ from .frame import Frame
 from .layer import ParameterLayer, samples_first, weight_index
 from .linearization import Linearizer
 
-# (M⁻¹ of the smaller matrix M, score at x, tanh''(Wx + b)) ↦ score at T(x)
+# (M⁻¹ of the smaller matrix M, score at x, −tanh''(Wx + b)/2 to be overwritten) ↦ score at T(x)
 _Carry = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -60,15 +60,15 @@ class BlockFlow(PushForward):
         return torch.addmm(z, torch.tanh(torch.addmm(self.b, z, self.W.T)), self.U.T)
 
     def transport(self, z: Tensor, score: Tensor | None = None) -> Transported:
-        a = torch.tanh(torch.addmm(self.b, z, self.W.T))
-        slope = 1 - a * a
+        a = torch.addmm(self.b, z, self.W.T).tanh_()
+        slope = torch.addcmul(a.new_ones(1), a, a, value=-1.0)
         x = torch.addmm(z, a, self.U.T)
         small = self._over_space if self.dimension < self.W.shape[0] else self._over_width
         gradient, carry = small(slope)
         if score is None:
             return Transported(x, *elimination.volume(gradient), None)
         inverse, log_det, positive = elimination.inverse(gradient)
-        return Transported(x, log_det, positive, carry(inverse, score, -2 * a * slope))
+        return Transported(x, log_det, positive, carry(inverse, score, a * slope))
 
     def _over_space(self, slope: Tensor) -> tuple[Tensor, _Carry]:
         """M = I + U D W = ∇T, (d, d, n), and the score from its inverse."""
@@ -81,7 +81,7 @@ class BlockFlow(PushForward):
             # ∂_j log det = Σ_k tanh''_k W_kj [W M⁻¹ U]_kk
             turned = outer.transpose(0, 1).reshape(d * d, h)
             diagonal = inverse.reshape(d * d, -1).T @ turned
-            inner = score - (curvature * diagonal) @ self.W
+            inner = torch.addmm(score, curvature.mul_(diagonal), self.W, alpha=2.0)
             return elimination.transposed_times(inverse, inner)
 
         return gradient, carry
@@ -95,7 +95,7 @@ class BlockFlow(PushForward):
         def carry(inverse: Tensor, score: Tensor, curvature: Tensor) -> Tensor:
             # W (I + UDW)⁻¹ U = K M⁻¹
             diagonal = torch.einsum("hi,ihn->nh", K, inverse)
-            inner = score - (curvature * diagonal) @ self.W
+            inner = torch.addmm(score, curvature.mul_(diagonal), self.W, alpha=2.0)
             back = elimination.transposed_times(inverse, inner @ self.U)
             return inner - (slope * back) @ self.W
 

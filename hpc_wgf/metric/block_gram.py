@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer
-from .layer_gram import gram_of_layers
+from .layer_gram import columns_of, gram_of_layers
 from .subsample import Subsample
 
 
@@ -141,14 +141,9 @@ def probed_grams(sample: Subsample, blocks: Sequence[Block]) -> list[Tensor]:
     def add(total: Tensor, layers: list[ParameterLayer]) -> None:
         parts = total.split([size * size for size in sizes])
         for block, part in zip(blocks, parts, strict=True):
-            rows = torch.cat([_row(layer) for layer in block.of(layers)], 1)
-            part += (rows.T @ rows).view(-1)
+            columns = columns_of(block.of(layers))
+            part += (columns @ columns.T).view(-1)
 
     flat = sample.mean(add, [sum(size * size for size in sizes)], probes=1)
     parts = flat.split([size * size for size in sizes])
     return [part.view(size, size) for part, size in zip(parts, sizes, strict=True)]
-
-
-def _row(layer: ParameterLayer) -> Tensor:
-    """sᵀ ∂T/∂W of a layer whose sensitivity is that of the one direction s, (n, h k)."""
-    return (layer.sensitivity[:, 0, :, None] * layer.input[:, None, :]).flatten(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ _DENSE = 1024  # With at most so many parameters all of Ĝ is one block.
 _ROWS = 1_000_000  # For larger d p², Ĝ from rows of J costs over 4 GFlop for 2000 samples.
 _BLOCK = 2048  # Larger blocks cost too much: q² numbers, and q³/3 operations to factor them.
 
+_SAMPLES = 2000
+_PRODUCTS = 25.0  # What a preconditioner of one block may take, in products, if 2000 take more.
 _OWNING = 256  # So many samples suffice to tell which output a unit moves most.
 
 
@@ -56,10 +59,10 @@ def default_preconditioner(map: PushForward) -> Preconditioning:
         return Preconditioning.KRONECKER if layered else Preconditioning.NONE
     if parameters <= _DENSE:
         return Preconditioning.DENSE
-    if axes_fit(d) and parameters <= d * _BLOCK / 2:
-        return Preconditioning.OUTPUTS
     if _is_shallow(layers):
         return Preconditioning.LAYERS
+    if _outputs_fit(map):
+        return Preconditioning.OUTPUTS
     return Preconditioning.DENSE if parameters <= _BLOCK else Preconditioning.KRONECKER
 
 
@@ -75,23 +78,31 @@ def _is_shallow(layers: Sequence[ParameterLayer]) -> bool:
     return roles is not None and len(roles.hidden) <= 1 + len(roles.inner)
 
 
-def subsample_size(map: PushForward, kind: Preconditioning = Preconditioning.DENSE) -> int:
+def subsample_size(
+    map: PushForward, kind: Preconditioning = Preconditioning.DENSE, samples: float = math.inf
+) -> int:
     """How many samples a subsample should have, of all ranks.
 
     They are 2000, or as many as give four rows of J (d for each sample) for each parameter of the
-    largest block; by layers those of `wanted_samples`.
+    largest block; by layers those of `wanted_samples`. One block takes fewer than 2000 where a
+    product with the Ĝ of n `samples` takes so little that a better preconditioner would not pay.
     """
     if kind is Preconditioning.LAYERS:
         return wanted_samples(layers_at(map))
-    return max(2000, -(-4 * min(map.parameter_count(), _BLOCK) // map.dimension))
+    parameters, most = map.parameter_count(), float(_SAMPLES)
+    if kind is Preconditioning.DENSE:
+        # 2 p² operations for each sample of the subsample, and 8 p for each of a product.
+        most = min(most, _PRODUCTS * 4.0 * samples / parameters)
+    return max(math.ceil(most), -(-4 * min(parameters, _BLOCK) // map.dimension))
 
 
 def build(sample: Subsample, kind: Preconditioning, shift: float) -> PreconditionerBuild:
     """An approximation of Ĝ of the given kind, from the subsample of all ranks.
 
-    `kind`: neither automatic nor none. Blocks by outputs that would be too large are replaced by
-    Kronecker factors. `shift`: ε/‖Ĝ‖ for the shifted metric Ĝ + εI, down to which Nyström's
-    approximation resolves eigenvalues. Collective, with the same bits on every rank.
+    `kind`: neither automatic nor none. Layers are replaced by blocks by outputs where every unit
+    moves one output, and blocks by outputs that would be too large by Kronecker factors. `shift`:
+    ε/‖Ĝ‖ for the shifted metric Ĝ + εI, down to which Nyström's approximation resolves eigenvalues.
+    Collective, with the same bits on every rank.
     """
     if kind is Preconditioning.NYSTROM:
         return _nystrom(sample, shift)
@@ -109,8 +120,8 @@ def build_for(
     """`build` at the map's present parameters, from a subsample of the samples of an ensemble.
     `roots`: R with P⁻¹ = RᵀR, P the mobility at every chunk; None for I."""
     sample = Subsample.of(
-        map, ensemble.points, ensemble.sizes, subsample_size(map, kind), ensemble.communicator,
-        [chunk.weight for chunk in ensemble.chunks], roots,
+        map, ensemble.points, ensemble.sizes, subsample_size(map, kind, ensemble.total),
+        ensemble.communicator, [chunk.weight for chunk in ensemble.chunks], roots,
     )  # fmt: skip
     return build(sample, kind, shift)
 
@@ -151,11 +162,16 @@ def _apart(sample: Subsample, blocks: Sequence[Block], work: float) -> Precondit
 
 
 def _layered_gram(sample: Subsample, shift: float) -> PreconditionerBuild:
-    model = layered_gram(sample, shift)
-    if model is None:
-        sample = sample.fewer(subsample_size(sample.map))
-        return _outputs(sample) if axes_fit(sample.map.dimension) else _kronecker(sample)
-    return PreconditionerBuild(model, model.operations)
+    model = layered_gram(sample, shift, unless_on_axes=_outputs_fit(sample.map))
+    if model is not None:
+        return PreconditionerBuild(model, model.operations)
+    sample = sample.fewer(subsample_size(sample.map, Preconditioning.OUTPUTS))
+    return _outputs(sample) if axes_fit(sample.map.dimension) else _kronecker(sample)
+
+
+def _outputs_fit(map: PushForward) -> bool:
+    """Whether there are directions for all outputs, and their blocks are not too large."""
+    return axes_fit(map.dimension) and map.parameter_count() <= map.dimension * _BLOCK / 2
 
 
 def _built(

@@ -2,7 +2,8 @@
 
 With eᵀ ∂T/∂W = B_e ⊗ a and eᵀ ∂T/∂W' = B'_e ⊗ a' at every sample, and sums over samples,
     n Ĝ_{(h,k),(h',k')} = Σ (Σ_e B_eh B'_eh') a_k a'_k',
-which is d times cheaper than the product of rows of J.
+which is d times cheaper than the product of rows of J, but takes many small products of matrices:
+of one or two rows for each sample the one large product is faster.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
+import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer
+
+_MOST_ROWS = 2  # For so many directions, JᵀJ by rows takes a tenth to a half of the time by pairs.
 
 
 def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
@@ -21,6 +25,9 @@ def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
     The parameters are ordered layer by layer, and the weights of a layer row by row.
     """
     layers = [layer.double() for layer in layers]
+    if layers[0].sensitivity.shape[1] <= _MOST_ROWS:
+        transposed = columns_of(layers)
+        return transposed @ transposed.T
     ends = list(accumulate(layer.index.numel() for layer in layers))
     total = layers[0].input.new_zeros(ends[-1], ends[-1])
     for i, one in enumerate(layers):
@@ -31,6 +38,20 @@ def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
             total[rows, columns] = block
             total[columns, rows] = block.T
     return total
+
+
+def columns_of(layers: Sequence[ParameterLayer]) -> Tensor:
+    """The transposed rows of J by the parameters of all `layers`, (q, n · number of directions)."""
+    n, directions = layers[0].sensitivity.shape[:2]
+    sizes = [layer.index.numel() for layer in layers]
+    columns = layers[0].input.new_empty(sum(sizes), n * directions)
+    for part, layer in zip(columns.split(sizes), layers, strict=True):
+        # Samples come last: long rows are multiplied faster than many short ones.
+        sensitivity = layer.sensitivity.flatten(0, 1).T.contiguous()
+        inputs = layer.input.T[:, :, None].expand(-1, -1, directions).flatten(1)
+        shape = (len(sensitivity), len(inputs), -1)
+        torch.mul(sensitivity[:, None], inputs, out=part.view(shape))
+    return columns
 
 
 def _pair(one: ParameterLayer, other: ParameterLayer) -> Tensor:

@@ -28,19 +28,23 @@ _SAMPLES = 2000  # of the moments of units at least,
 _PER_FEATURE = 8  # and so many for each feature, as all outputs share these
 _OFF = 1e-4  # of |B|² of the outermost layer, to which it is √w I in either precision
 _WEAK = 0.1  # of ε: units that move the samples less are as good as none
+_AXES = 0.95  # of E|b|², along one axis for each unit; maps with units in all directions have .8
 _ONE_WAY = 0.25  # of E|b|² that E[b] has at least where it gives the direction
 
 
-def layered_gram(sample: Subsample, shift: float) -> LayeredGram | None:
+def layered_gram(
+    sample: Subsample, shift: float, *, unless_on_axes: bool = False
+) -> LayeredGram | None:
     """Ĝ of the layers over the subsample of all ranks; None where it does not fit the map, as for
-    a matrix of mobility, or would be too large. `shift`: ε/‖Ĝ‖ for which it is to serve.
+    a matrix of mobility, or would be too large, and with `unless_on_axes` where every unit moves
+    one output, so that blocks by outputs are exact. `shift`: ε/‖Ĝ‖ for which it is to serve.
     Collective, decided alike on all ranks."""
     layers = sample.layers
     roles = roles_of(layers)
     if roles is None:
         return None
     looked = _Looked.at(sample, layers, roles)
-    if looked is None:
+    if looked is None or (unless_on_axes and looked.share_of_axes >= _AXES):
         return None
     hidden, q = [layers[k] for k in roles.hidden], _features_of(layers)
     strong = looked.stronger(_WEAK * shift)
@@ -92,6 +96,13 @@ class _Looked:
         features do, (h,): whether E|b|²E|a|² is larger than that of E|φ|²."""
         pairs = zip(self.energies, self.inputs, strict=True)
         return [energy.sum(0) * size > share * self.size for energy, size in pairs]
+
+    @property
+    def share_of_axes(self) -> float:
+        """The part of E|b|² of all units that is along one axis for each; 0 where none moves."""
+        whole = sum(float(energy.sum()) for energy in self.energies)
+        along = sum(float(energy.amax(0).sum()) for energy in self.energies)
+        return along / whole if whole else 0.0
 
     @classmethod
     def at(

@@ -121,7 +121,7 @@ def memory_model(job: Job, runner: PWGF, system: NormalEquations) -> MemoryModel
         differentiating=TransientMemory(*(_differentiating(runner, n) for n in (FEW, MORE))),
         virial=_virial(job),
         estimate=_estimate(job),
-        preconditioner=_prepared(runner, system),
+        preconditioner=_prepared(runner, system, job.options.samples),
         parameters=runner.setting.map.parameter_count(),
         itemsize=job.options.torch_dtype.itemsize,
         form=job.options.form,
@@ -201,8 +201,9 @@ def _estimate(job: Job) -> float:
     return float(estimate_bytes(job.problem, layout.particles)) if layout.bound else 0.0
 
 
-def _prepared(runner: PWGF, system: NormalEquations) -> PreconditionerCost | None:
-    """Cost of a preconditioner, from one that is made of as many samples as in a run.
+def _prepared(runner: PWGF, system: NormalEquations, samples: int) -> PreconditionerCost | None:
+    """Cost of a preconditioner, from one that is made of as many samples as in a run of n
+    `samples`.
 
     There are fewer samples here: every piece of the subsample holds the same ones.
     """
@@ -212,7 +213,7 @@ def _prepared(runner: PWGF, system: NormalEquations) -> PreconditionerCost | Non
     direct = runner.options.solves_directly(runner.setting.map, coupled=coupled)
     if direct or solver.kind is Preconditioning.NONE:
         return None
-    wanted = subsample_size(runner.setting.map, runner.preconditioner)
+    wanted = subsample_size(runner.setting.map, runner.preconditioner, samples)
     z = torch.cat(system.points)[:FEW]
     lengths = [-(-wanted // _PIECES)] * _PIECES
     sample = Subsample(runner.setting.map, dict.fromkeys(range(_PIECES), z), lengths, on)

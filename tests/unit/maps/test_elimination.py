@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -51,7 +53,7 @@ def test_matrices_that_need_an_exchange_of_pivots():
 
 def test_the_watch_is_what_makes_them_right(monkeypatch):
     monkeypatch.setattr(elimination, "_MOST_MULTIPLIED", float("inf"))
-    given = torch.tensor([[1e-17, 1.0], [1.0, 1.0]])[:, :, None]
+    given = torch.tensor([[1e-17, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])[:, :, None]
     found = elimination.inverse(given)[0]
     assert not torch.allclose(found[:, :, 0], torch.linalg.inv(given[:, :, 0]), rtol=1e-3)
 
@@ -73,6 +75,25 @@ def test_singular_and_missing_ones_are_not_positive():
 def test_large_determinants_do_not_leave_the_numbers():
     assert_as_lapack(1e40 * matrices(15, n=20))
     assert_as_lapack(1e-40 * matrices(15, n=20))
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_determinants_of_two_rows_beyond_the_numbers(size):
+    given = matrices(2, n=20)
+    inverse, log_det, positive = elimination.inverse(given)
+    found = elimination.inverse(size * given)
+    assert torch.allclose(found[0] * size, inverse, rtol=1e-12)
+    for logs, signs in (found[1:], elimination.volume(size * given)):
+        assert torch.allclose(logs, log_det + 2 * math.log(size), rtol=1e-12)
+        assert torch.equal(signs, positive)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_nearly_singular_ones_are_as_exact_as_those_of_lapack(k):
+    """det A is the difference of nearly equal numbers."""
+    given = torch.randn(k, k, 1000)
+    given[-1] = given[0] + 1e-4 * given[-1]
+    assert_as_lapack(given)
 
 
 @pytest.mark.parametrize("k", [2, 15])

@@ -168,6 +168,19 @@ def test_blocks_are_factored_by_one_rank_each(kind):
     assert torch.equal(alone(v), shared(v))
 
 
+@pytest.mark.parametrize("kind", [Preconditioning.LAYERS, Preconditioning.OUTPUTS])
+def test_units_of_one_output_each_are_blocks(kind):
+    """These are exact there, and others are not."""
+    torch.manual_seed(0)
+    map = perturb(Composition(Affine(3), BlockFlow(3, 6)), 0.2)
+    assert isinstance(build(of_all(map)[0], Preconditioning.LAYERS, SHIFT).model, LayeredGram)
+    with torch.no_grad():
+        map.parts[1].U.mul_(torch.eye(3).repeat(1, 2) + 0.05)
+    model = build(of_all(map)[0], kind, SHIFT).model
+    assert isinstance(model, DiagonalBlocks)
+    assert len(model.matrices) == 3
+
+
 def test_which_maps_take_it():
     wide = Composition(Affine(128), BlockFlow(128, 32))
     assert default_preconditioner(wide) is Preconditioning.LAYERS

@@ -300,10 +300,8 @@ def test_directions_of_a_high_dimension_are_the_axes_in_the_mean():
 
 def test_the_kind_that_fits():
     assert default_preconditioner(Composition(Affine(5), BlockFlow(5, 32))) is Preconditioning.DENSE
-    assert (
-        default_preconditioner(Composition(Affine(30), BlockFlow(30, 240)))
-        is Preconditioning.OUTPUTS
-    )
+    wide = Composition(Affine(30), BlockFlow(30, 240))
+    assert default_preconditioner(wide) is Preconditioning.LAYERS
     assert default_preconditioner(ResidualPerceptron(15, (50, 50, 50))) is Preconditioning.OUTPUTS
     assert (
         default_preconditioner(ResidualPerceptron(15, (100, 100, 100))) is Preconditioning.KRONECKER
