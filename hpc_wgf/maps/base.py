@@ -172,7 +172,8 @@ class PushForward(nn.Module, ABC):
 
     def set_theta(self, theta: Tensor) -> None:
         """Copy θ, (p,), into the parameters. Errors: `InputError` for another length."""
-        for parameter, part in zip(self.parameters(), self.split(theta), strict=True):
+        parameters = list(self.parameters())
+        for parameter, part in zip(parameters, _split(theta, parameters), strict=True):
             parameter.data.copy_(part)
 
     def at(self, theta: Tensor) -> Self:
@@ -192,14 +193,18 @@ class PushForward(nn.Module, ABC):
 
         Errors: `InputError` for another length.
         """
-        parameters = list(self.parameters())
-        counts = [parameter.numel() for parameter in parameters]
-        if v.numel() != sum(counts):
-            raise InputError(
-                f"a parameter vector of length {v.numel()} for a map with {sum(counts)} parameters"
-            )
-        parts = v.split_with_sizes(counts)
-        return (part.view_as(parameter) for part, parameter in zip(parts, parameters, strict=True))
+        return _split(v, list(self.parameters()))
+
+
+def _split(v: Tensor, parameters: Sequence[Tensor]) -> Iterator[Tensor]:
+    """See `PushForward.split`."""
+    counts = [parameter.numel() for parameter in parameters]
+    if v.numel() != sum(counts):
+        raise InputError(
+            f"a parameter vector of length {v.numel()} for a map with {sum(counts)} parameters"
+        )
+    parts = v.split_with_sizes(counts)
+    return (part.view_as(parameter) for part, parameter in zip(parts, parameters, strict=True))
 
 
 def _owned(image: Transported) -> Transported:

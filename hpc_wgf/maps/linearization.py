@@ -219,10 +219,10 @@ class Linearization:
         back = self._filled().pull(u.T, self.linearizer.matrices(packed), inputs=inputs)
         return self.linearizer.unpacked(packed), None if back is None else samples_first(back)
 
-    @torch.no_grad()
     def gram(self, direction: Matrices, packed: Tensor, weights: MatrixField | None = None) -> None:
         """`packed` ← JᵀW(J v), packed, for `direction` = `linearizer.direction(v)`; `weights`: W, a
-        number or a matrix for every sample, by default I.
+        number or a matrix for every sample, by default I. To be called without autograd, which one
+        switch turns off for all chunks of a product.
 
         No memory is allocated whose size grows with the number of samples, but where modules and
         gates are computed anew, and for matrices.

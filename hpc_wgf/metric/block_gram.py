@@ -11,6 +11,7 @@ from torch import Tensor
 from ..maps import ParameterLayer
 from .layer_gram import columns_of, gram_of_layers
 from .subsample import Subsample
+from .syrk import times_own_transpose
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,7 @@ def probed_grams(sample: Subsample, blocks: Sequence[Block]) -> list[Tensor]:
     def add(total: Tensor, layers: list[ParameterLayer]) -> None:
         parts = total.split([size * size for size in sizes])
         for block, part in zip(blocks, parts, strict=True):
-            columns = columns_of(block.of(layers))
-            part += (columns @ columns.T).view(-1)
+            part += times_own_transpose(columns_of(block.of(layers))).view(-1)
 
     flat = sample.mean(add, [sum(size * size for size in sizes)], probes=1)
     parts = flat.split([size * size for size in sizes])

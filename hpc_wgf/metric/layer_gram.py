@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..maps import ParameterLayer
+from .syrk import times_own_transpose
 
 _MOST_ROWS = 2  # For so many directions, JᵀJ by rows takes a tenth to a half of the time by pairs.
 
@@ -26,8 +27,7 @@ def gram_of_layers(layers: Sequence[ParameterLayer]) -> Tensor:
     """
     layers = [layer.double() for layer in layers]
     if layers[0].sensitivity.shape[1] <= _MOST_ROWS:
-        transposed = columns_of(layers)
-        return transposed @ transposed.T
+        return times_own_transpose(columns_of(layers))
     ends = list(accumulate(layer.index.numel() for layer in layers))
     total = layers[0].input.new_zeros(ends[-1], ends[-1])
     for i, one in enumerate(layers):

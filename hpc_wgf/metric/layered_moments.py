@@ -19,6 +19,7 @@ from .block_gram import blocks_by_output, cut
 from .layer_roles import Roles, roles_of
 from .layered_gram import InnerLayer, LayeredGram
 from .subsample import Subsample
+from .syrk import times_own_transpose
 from .unit_moments import UnitMoments
 
 _LOOKS = 1 << 15  # rows of J that tell the means of M and b, of 256 samples at most
@@ -165,10 +166,10 @@ def _features(
     def add(totals: list[Tensor], chunk: list[ParameterLayer]) -> None:
         probe = chunk[roles.outer].sensitivity[:, 0].double()  # √w s, s ∈ {±1}ᵈ
         phi = torch.cat([chunk[k].input for k in on_outputs], 1).double() * probe[:, :1].abs()
-        parts = [phi.T @ phi]
+        parts = [times_own_transpose(phi.T)]
         for k, mean in zip(roles.inner, looked.inner, strict=True):
             rest = chunk[k].sensitivity[:, 0].double() - probe @ mean
-            parts.append(rest.T @ rest)
+            parts.append(times_own_transpose(rest.T))
         parts += [chunk[k].sensitivity[:, 0].double().square().sum(0) for k in roles.hidden]
         for total, part in zip(totals, parts, strict=True):
             total += part

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from ..accounts import Part, counted
@@ -32,6 +33,7 @@ class GramProduct:
         return TreeBuffers(self.chunks[0].linearizer.packed)
 
     @counted(Part.PRODUCTS)
+    @torch.no_grad()
     def matvec(self, v: Tensor) -> Tensor:
         """Ĝ v, (p,) → (p,); collective."""
         linearizer, tree = self.chunks[0].linearizer, self._tree

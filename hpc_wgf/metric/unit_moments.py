@@ -13,6 +13,7 @@ from .block_gram import Block
 from .layer_roles import Roles
 from .layered_gram import UnitGroup
 from .subsample import Subsample, axes_fit
+from .syrk import times_own_transpose
 
 _TOGETHER = 1 << 24  # numbers of moments that are summed at a time, 128 MiB
 
@@ -63,7 +64,7 @@ class UnitMoments:
             pairs = zip(layers, parts, strict=True)
             beta = [_along_each(layer.sensitivity, part).double() for layer, part in pairs]
             rows = [_rows(block, layers, beta) for block in blocks]
-            found = [each.T @ each for each in rows] + [phi.T @ each for each in rows]
+            found = [times_own_transpose(each.T) for each in rows] + [phi.T @ each for each in rows]
             found += [each.square().sum(0) for each in beta]
             found += [layer.sensitivity.double().square().sum((0, 1)) for layer in layers]
             for total, part in zip(totals, found, strict=True):

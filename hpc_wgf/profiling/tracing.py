@@ -131,6 +131,9 @@ def _work(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result:
         flops = float(flop_registry[packet](*args, **kwargs, out_val=result))
         nbytes = _bytes([args, result])  # and not `out`, which is the result
         return Work(MatrixProducts.of(flops, nbytes), calls=1)
+    if function.name() == _HALF_OF_OWN_PRODUCT:
+        side, entries = len(result), args[0].numel()
+        return Work(MatrixProducts.of((side + 1.0) * entries, _bytes([args, result])), calls=1)
     if packet in _FACTORISATIONS:
         matrix = next(_tensors(args))
         side = matrix.shape[-1]
@@ -157,6 +160,7 @@ _FACTORISATIONS = {
     _aten.linalg_lu_factor_ex,
     _aten.linalg_lu_solve,
 }
+_HALF_OF_OWN_PRODUCT = "hpc_wgf::half_of_own_product"  # A Aᵀ of `metric.syrk`, q (q + 1) n
 _ALLOCATIONS = {_aten.empty, _aten.empty_like, _aten.new_empty, _aten.empty_strided}
 
 
