@@ -3,6 +3,7 @@
 from .lsmr import lsmr
 from .minres import Iteration, minres
 from .operator import DenseOperator, LeastSquaresOperator, LinearOperator, SplitPreconditioner
+from .start import minres_from
 from .stats import EarlyStopping, SolveStats, Status, check_rtol
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "check_rtol",
     "lsmr",
     "minres",
+    "minres_from",
 ]

@@ -62,6 +62,7 @@ class DirectSolver:
         system: NormalEquations,
         memory: Memory | None,
         validation: NormalEquations | None,
+        start: Tensor | None = None,
     ) -> Solved:
         """η of a system. Errors: `StepFailed` where Ĝ cannot be factored."""
         return Solved(*self._solved(map, system), None)

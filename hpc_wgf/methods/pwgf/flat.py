@@ -19,7 +19,7 @@ class FlatSolver:
 
     def solve(
         self, map: PushForward, system: NormalEquations, memory: Memory | None,
-        validation: NormalEquations | None,
+        validation: NormalEquations | None, start: Tensor | None = None,
     ) -> Solved:  # fmt: skip
         """η of a system."""
         return Solved(*self.iterate(map, system, memory), None)

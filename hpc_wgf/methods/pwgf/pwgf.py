@@ -33,6 +33,7 @@ from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
 from .precision import in_own_precision
+from .stage_guess import StageGuess
 from .units import reciprocal_condition
 from .velocity import Monitor, StepContext, Velocity, VelocitySolver
 
@@ -247,13 +248,15 @@ class PWGF:
         context: StepContext = first.context
         solver, stages = self.solver(state.map), [first]
         systems: list[NormalEquations] = []  # of the last stage
+        guess = StageGuess(state.time, first.eta)
 
         def rhs(theta: Tensor, after: float) -> Tensor:
             map, time = state.map.moved(theta), state.time + after
             systems.clear()
             systems.append(self.system(map, context.ensemble, time))
             monitor = Monitor(self._validation(time, map, context.validation), measures=False)
-            stages.append(solver.solve(systems[0], stages[-1].memory, monitor))
+            stages.append(solver.solve(systems[0], stages[-1].memory, monitor, guess.at(time)))
+            guess.add(time, stages[-1].eta)
             return stages[-1].eta
 
         def norms(*vectors: Tensor) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from ...accounts import Part, counted
 from ...choices import Form, Preconditioning, Solver
 from ...ensemble import Ensemble
-from ...krylov import EarlyStopping, SolveStats, Status, lsmr, minres
+from ...krylov import EarlyStopping, SolveStats, Status, lsmr, minres, minres_from
 from ...maps import PushForward
 from ...matrix_field import MatrixField
 from ...metric import (
@@ -66,9 +67,12 @@ class MetricSolver:
         system: NormalEquations,
         memory: Memory | None,
         validation: NormalEquations | None,
+        start: Tensor | None = None,
     ) -> Solved:
         """η of a system, at the map's present parameters. `memory`: of the solve before.
-        `validation`: the system of other samples, which ends the iteration.
+        `validation`: the system of other samples, which ends the iteration. `start`: a vector near
+        η, with which a preconditioned iteration begins; one without begins at 0, whose limit is the
+        η of least norm.
 
         A preconditioner is made where there is none, where making one pays, and where the
         present one turns out to cost more products than a new one would."""
@@ -79,11 +83,11 @@ class MetricSolver:
         patience = most
         if memory.first_count is not None:
             patience = min(most, memory.first_count + 2 + int(memory.cost(system)))
-        eta, stats = self._iterate(system, memory, validation, patience)
+        eta, stats = self._iterate(system, memory, validation, patience, start=start)
         if stats.status is not Status.MAX_STEPS or patience == most:
             return Solved(eta, stats, memory.after(stats.products))
         memory = replace(self._made(map, system, memory.shift), second_extra=stats.products)
-        eta, again = self._iterate(system, memory, validation, most)
+        eta, again = self._iterate(system, memory, validation, most, start=eta)
         total = replace(again, products=stats.products + again.products)
         return Solved(eta, total, memory.after(again.products))
 
@@ -165,9 +169,10 @@ class MetricSolver:
         validation: NormalEquations | None,
         most: int,
         rtol: float | None = None,
+        start: Tensor | None = None,
     ) -> tuple[Tensor, SolveStats]:
         """At most `most` products with a preconditioner, or without. `rtol`: by default that of
-        the options."""
+        the options. `start`: see `solve`."""
         options, b = self._options, system.b
         rtol = rtol or options.rtol
         if memory is not None:
@@ -182,7 +187,10 @@ class MetricSolver:
                 rows, system.rows, rtol=rtol, max_steps=most, shift=epsilon,
                 preconditioner=precondition, check_every=check_every,
             )  # fmt: skip
-        return minres(
+        iterate = minres
+        if start is not None and memory is not None and validation is None and most > 2:
+            iterate = partial(minres_from, start)
+        return iterate(
             system.gram, b, rtol=rtol, max_steps=most, shift=epsilon,
             preconditioner=precondition, check_every=check_every,
             early_stopping=None if validation is None else EarlyStopping(quadratic(validation)),

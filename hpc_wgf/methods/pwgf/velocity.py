@@ -126,10 +126,13 @@ class VelocitySolver:
         assert isinstance(self.solver, DirectSolver)
         return self.solver.resolvent(map.active(), ensemble, flow)
 
-    def solve(self, system: NormalEquations, memory: Memory | None, monitor: Monitor) -> Velocity:
-        """η of a system. `memory`: of the solve before. Errors: `StepFailed` where the solve
-        fails."""
-        return self._velocity(system, memory, monitor, damped=False)
+    def solve(
+        self, system: NormalEquations, memory: Memory | None, monitor: Monitor,
+        start: Tensor | None = None,
+    ) -> Velocity:  # fmt: skip
+        """η of a system. `memory`: of the solve before. `start`: a vector near η. Errors:
+        `StepFailed` where the solve fails."""
+        return self._velocity(system, memory, monitor, start)
 
     def damped_velocity(
         self, system: NormalEquations, memory: Memory | None, monitor: Monitor
@@ -160,13 +163,17 @@ class VelocitySolver:
         return replace(best, products=products, context=context)
 
     def _velocity(
-        self, system: NormalEquations, memory: Memory | None, monitor: Monitor, *, damped: bool
-    ) -> Velocity:
-        """`damped`: with a larger shift than the solve before, whose `memory` it is."""
+        self, system: NormalEquations, memory: Memory | None, monitor: Monitor,
+        start: Tensor | None = None, *, damped: bool = False,
+    ) -> Velocity:  # fmt: skip
+        """`start`: see `solve`. `damped`: with a larger shift than the solve before, whose `memory`
+        it is."""
         if damped and memory is not None and isinstance(self.solver, MetricSolver):
             eta, stats, memory = self.solver.increase_damping(system, memory, monitor.validation)
         else:
-            eta, stats, memory = self.solver.solve(self.map, system, memory, monitor.validation)
+            eta, stats, memory = self.solver.solve(
+                self.map, system, memory, monitor.validation, start
+            )
         if not stats.true_residual <= 1.0:
             raise StepFailed(
                 f"the solve ended with a residual of {stats.true_residual:.3g} ‖b‖, worse than "

@@ -15,6 +15,7 @@ from hpc_wgf.errors import StepFailed
 from hpc_wgf.integrators import SCHEMES
 from hpc_wgf.methods.pwgf import PWGF
 from hpc_wgf.methods.pwgf.solver_memory import Memory
+from hpc_wgf.methods.pwgf.stage_guess import StageGuess
 from hpc_wgf.parallel import LocalCommunicator
 
 WELLS = wgf.Problem(
@@ -96,6 +97,30 @@ def test_a_solve_that_an_old_preconditioner_makes_long_is_begun_again():
     patience = first.memory.first_count + 2 + int(first.memory.cost(system))
     assert fresh.products < again.stats.products <= fresh.products + patience
     assert again.memory.built is not first.memory.built
+
+
+@pytest.mark.parametrize("kind", [Preconditioning.NONE, Preconditioning.DENSE])
+def test_only_a_preconditioned_solve_begins_at_what_is_known(kind):
+    """One without leads to the η of least norm, which it does from 0 alone."""
+    runner = method(preconditioner=kind, rtol=1e-6)
+    state = runner.start()
+    system, map = runner.system(state.map, runner.samples(state.map, 0)), runner.setting.map
+    solver = runner._velocities.solver
+    eta, stats, memory = solver.solve(map, system, None, None)
+    again = solver.solve(map, system, memory, None, eta)
+    assert torch.equal(again.eta, eta)
+    assert again.stats.products == (1 if kind is Preconditioning.DENSE else stats.products)
+
+
+def test_later_stages_take_fewer_products_than_alone(monkeypatch):
+    """The shorter a step, the nearer are their velocities."""
+    runner = method(samples=1000, rtol=1e-4, scheme="rk4", preconditioner="kronecker")
+    entered = runner.enter(runner.start())
+    found = runner.advance(entered, 0.001)
+    monkeypatch.setattr(StageGuess, "at", lambda self, time: None)
+    alone = runner.advance(entered, 0.001)
+    assert found.figures["products"] < 0.7 * alone.figures["products"]
+    assert torch.allclose(found.map.theta, alone.map.theta, rtol=0, atol=1e-6)
 
 
 def test_memory_ends_at_a_stored_time():
