@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typer
 
+from ..allocator import keep_freed_memory
 from .account_command import run_command
 from .part_commands import (
     device_command,
@@ -29,6 +30,13 @@ bench = typer.Typer(
     help="Benchmarks: each compares in one run, in rounds A B A B …, on one core unless "
     "OMP_NUM_THREADS says otherwise.",
 )
+
+
+@bench.callback()
+def _begun() -> None:
+    keep_freed_memory()  # as runs do
+
+
 bench.command("draws")(draws_command)
 bench.command("product")(product_command)
 bench.command("solve")(solve_command)

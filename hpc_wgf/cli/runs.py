@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ..allocator import keep_freed_memory
 from ..config.toml import not_utf8
 from ..errors import InputError, StoppedEarly
 from ..fields import local_path
 from ..log import LOG, logging_to
-from .allocator import keep_freed_memory
 from .arguments import (
     Comm,
     Device,

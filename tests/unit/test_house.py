@@ -15,7 +15,7 @@ _ROOT = Path(hpc_wgf.__file__).parent
 # From the ground up: a package imports those before it only. Those in one row know nothing of each
 # other.
 _FLOORS = [
-    "accounts errors choices cloud columns names_on_demand integrators log matrix_field",
+    "accounts allocator errors choices cloud columns names_on_demand integrators log matrix_field",
     "constants",
     "in_place recordings gpu periods memory user_code kinds fields references streams",
     "krylov parallel",

@@ -11,7 +11,7 @@ from hpc_wgf.cli.importing import importing
 _FAULTS = """
 import resource
 import numpy as np
-from hpc_wgf.cli.allocator import keep_freed_memory
+from hpc_wgf.allocator import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
