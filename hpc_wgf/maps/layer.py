@@ -28,11 +28,6 @@ class ParameterLayer:
         """The same layer as a part of a map where `offset` other parameters come before it."""
         return replace(self, index=self.index + offset)
 
-    def at(self, samples: slice) -> ParameterLayer:
-        """The same layer at some of the samples."""
-        sensitivity, input = self.sensitivity[samples], self.input[samples]
-        return replace(self, sensitivity=sensitivity, input=input)
-
     def double(self) -> ParameterLayer:
         """The same layer in float64."""
         return replace(self, sensitivity=self.sensitivity.double(), input=self.input.double())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
@@ -17,10 +17,9 @@ from ..parallel import Communicator, LocalCommunicator, TreeBuffers
 
 _CHUNKS = 4  # Few chunks give samples, so that each gives enough for large matrix products,
 _OF_CHUNK = 512  # and more only where they give more than so many each.
-_LANES = 16
-_TOGETHER = 2048  # samples whose layers are computed by the same operations
 _MOST_DIRECTIONS = 64  # In higher dimensions, so many random signs take the place of the axes.
-_ENTRIES = 1 << 22  # About so many numbers of layers are held at a time, to bound the memory.
+_TOGETHER = 1024  # Samples whose layers are held at a time, if they are not too many numbers:
+_ENTRIES = 1 << 22  # so many, which bounds the memory.
 
 # Adds to a tensor, in place, the sum over samples of what layers along directions contribute.
 Contribution = Callable[[Tensor, list[ParameterLayer]], None]
@@ -72,7 +71,7 @@ class Subsample:
         # Their number is a power of two, for one tree of sums on any number of ranks.
         giving = max(_CHUNKS, 1 << (-(-wanted // _OF_CHUNK) - 1).bit_length())
         stride = max(1, len(lengths) // giving)
-        per_chunk = _whole_lanes(wanted / len(lengths[::stride]))
+        per_chunk = -(-wanted // len(lengths[::stride]))
         first = sum(len(rank) for rank in sizes[: communicator.rank])
         numbered = enumerate(chunks, start=first)
         pieces = {k: z[:per_chunk] for k, z in numbered if k % stride == 0}
@@ -110,53 +109,31 @@ class Subsample:
         many directions of random signs for each sample, in place of `directions` axes; `along`:
         these, (number, d), at every sample. Collective.
         """
+        random = self.directions if probes is None else probes
+        chunk = self._chunk(random if along is None else len(along))
         device = self.communicator.device
         sums = TreeBuffers(lambda: torch.empty(*shape, dtype=torch.float64, device=device))
-        for parts in self._layers_of_pieces(probes, along):
-            part = sums.next().zero_()
-            for layers in parts:
+        linearizer = self.map.linearizer()
+        for number, piece in self.pieces.items():
+            signs, part = torch.Generator().manual_seed(number), sums.next().zero_()
+            parts, roots = piece.split(chunk), self.roots.get(number)
+            fields = [None] * len(parts) if roots is None else roots.split(chunk, len(piece))
+            for z, root in zip(parts, fields, strict=True):
+                if along is not None:
+                    directions = along.to(z).expand(len(z), *along.shape)
+                else:
+                    axes = probes is None
+                    directions = _directions(z, signs) if axes else _signs(z, random, signs)
+                if root is not None:
+                    # Layers are linear in the directions, and what is averaged quadratic in them.
+                    directions = root.rows_times(directions)
+                layers = _layers(linearizer, z, directions)
+                if root is None and along is None and probes is None and axes_fit(z.shape[1]):
+                    layers = [_on_axes(layer, directions) for layer in layers]
                 add(part, layers)
             sums.add()
         mine = sums.total() if self.pieces else sums.next().zero_()
         return self.communicator.sum(mine).div_(self.total)
-
-    def _layers_of_pieces(
-        self, probes: int | None, along: Tensor | None
-    ) -> Iterator[Iterable[list[ParameterLayer]]]:
-        """For every piece the layers of its samples, of some after others. `probes`, `along`: see
-        `mean`."""
-        number = self.directions if probes is None else probes
-        most = self._most_samples(number if along is None else len(along))
-        linearizer = self.map.linearizer()
-
-        def directions(z: Tensor, signs: torch.Generator) -> Tensor:
-            if along is not None:
-                return along.to(z).expand(len(z), *along.shape)
-            return _directions(z, signs) if probes is None else _signs(z, number, signs)
-
-        def at(z: Tensor, axes: Tensor) -> list[ParameterLayer]:
-            layers = _layers(linearizer, z, axes)
-            if along is None and probes is None and axes_fit(z.shape[1]) and not self.roots:
-                layers = [_on_axes(layer, axes) for layer in layers]
-            return layers
-
-        def of_piece(k: int, piece: Tensor) -> Iterator[list[ParameterLayer]]:
-            signs, parts, roots = _signs_of(k), piece.split(most), self.roots.get(k)
-            fields = [None] * len(parts) if roots is None else roots.split(most, len(piece))
-            for z, root in zip(parts, fields, strict=True):
-                axes = directions(z, signs)
-                # Layers are linear in the directions, and what is averaged quadratic in them.
-                yield at(z, axes if root is None else root.rows_times(axes))
-
-        if self.roots or sum(map(len, self.pieces.values())) > most:
-            yield from (of_piece(k, piece) for k, piece in self.pieces.items())
-        elif self.pieces:  # few samples, for which the overhead of operations counts
-            axes = [directions(z, _signs_of(k)) for k, z in self.pieces.items()]
-            layers = at(torch.cat(list(self.pieces.values())), torch.cat(axes))
-            end = 0
-            for piece in self.pieces.values():
-                span = slice(end, end := end + len(piece))
-                yield [[layer.at(span) for layer in layers]]
 
     def means(
         self, add: Contributions, shapes: Sequence[Sequence[int]], *, probes: int | None = None,
@@ -193,24 +170,17 @@ class Subsample:
     def fewer(self, wanted: int) -> Subsample:
         """The first samples of every piece, about `wanted` of all ranks together."""
         share = min(1.0, wanted / self.total)
-        lengths = [_whole_lanes(share * length) for length in self.lengths]
-        pieces = {k: z[: _whole_lanes(share * len(z))] for k, z in self.pieces.items()}
+        lengths = [max(1, round(share * length)) for length in self.lengths]
+        pieces = {k: z[: max(1, round(share * len(z)))] for k, z in self.pieces.items()}
         roots = {k: root.first(len(pieces[k])) for k, root in self.roots.items()}
-        lengths = [min(pair) for pair in zip(lengths, self.lengths, strict=True)]
         return replace(self, pieces=pieces, lengths=lengths, roots=roots)
 
-    def _most_samples(self, directions: int) -> int:
+    def _chunk(self, directions: int) -> int:
         """How many samples' layers are held at a time."""
         layers = self.layers
         outputs = sum(layer.sensitivity.shape[2] for layer in layers)
         inputs = sum(layer.input.shape[1] for layer in layers)
         return max(8, min(_TOGETHER, _ENTRIES // (directions * outputs + inputs)))
-
-
-def _whole_lanes(length: float) -> int:
-    """At least so many samples, and a multiple of what SIMD registers hold: the bits of a sample do
-    then not depend on which pieces are computed together."""
-    return math.ceil(length / _LANES) * _LANES
 
 
 def _root(
@@ -255,11 +225,6 @@ def _directions(z: Tensor, generator: torch.Generator) -> Tensor:
     if axes_fit(d):
         return torch.eye(d, dtype=z.dtype, device=z.device).repeat(n, 1, 1)
     return _signs(z, _MOST_DIRECTIONS, generator)
-
-
-def _signs_of(piece: int) -> torch.Generator:
-    """Of the signs for the samples of a piece."""
-    return torch.Generator().manual_seed(piece)
 
 
 def _signs(z: Tensor, number: int, generator: torch.Generator) -> Tensor:
