@@ -126,14 +126,15 @@ class Solver(StrEnum):
 class Preconditioning(StrEnum):
     """The approximation of Ĝ with which the Krylov solves are preconditioned.
 
-    It is estimated from a subsample of about 2000 samples.
+    It is estimated from a subsample of about 2000 samples, `DENSE` from fewer where a product with
+    Ĝ takes so little that a better approximation would not pay.
     """
 
     AUTOMATIC = "automatic"
-    """`DENSE` for few parameters, `OUTPUTS` for more where its blocks are small enough, up to 64
-    dimensions. Beyond that `LAYERS`, or `KRONECKER` for deeper perceptrons. `NONE` for many
-    parameters of a map without linear layers (planar flows, user modules), and for the energy form
-    of ∇F, as a more accurate solve would fit its sampling noise."""
+    """`DENSE` for few parameters. For more `LAYERS` where parts of the map have one hidden layer at
+    most, else `OUTPUTS` where its blocks are small enough, up to 64 dimensions, and `KRONECKER`
+    beyond. `NONE` for many parameters of a map without linear layers (planar flows, user modules),
+    and for the energy form of ∇F, as a more accurate solve would fit its sampling noise."""
     NONE = "none"
     """No preconditioner."""
     DENSE = "dense"
@@ -144,7 +145,7 @@ class Preconditioning(StrEnum):
     LAYERS = "layers"
     """Ĝ by layers: E[φφᵀ] ⊗ I of features φ that enter the outputs, as of an affine map, E[zzᵀ] ⊗
     E[MᵀM] where other parts with M = ∇T follow, hidden units in blocks by output coordinate, and
-    what units and features have in common."""
+    what units and features have in common. `OUTPUTS` where every unit moves one output."""
     KRONECKER = "kronecker"
     """One Kronecker product of two small matrices for each layer."""
     NYSTROM = "nystrom"
