@@ -54,10 +54,10 @@ class Affine(PushForward):
             return torch.linalg.inv_ex(gradient).inverse
 
         def transport(z: Tensor, score: Tensor | None) -> Transported:
-            if score is not None:
-                score = (
-                    score @ inverse() if factors is None else (factors.solve_transposed(score.T).T)
-                )
+            if score is not None and factors is not None:
+                score = factors.solve_transposed(score.T).T
+            elif score is not None:
+                score = score @ inverse()
             n = z.shape[0]
             return Transported(self(z), log_det.expand(n), positive.expand(n), score)
 
