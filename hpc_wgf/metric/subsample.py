@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -201,10 +202,20 @@ def axes_fit(dimension: int) -> bool:
     return dimension <= _MOST_DIRECTIONS
 
 
+# What `layers_at` has found: shapes and places do not depend on θ.
+_KNOWN: WeakKeyDictionary[PushForward, list[ParameterLayer]] = WeakKeyDictionary()
+
+
 def layers_at(map: PushForward) -> list[ParameterLayer]:
     """The layers of a map at one sample, for their shapes and places in θ."""
     z = next(map.parameters()).new_zeros(1, map.dimension)
-    return _layers(map.linearizer(), z, _directions(z, torch.Generator()))
+    known = _KNOWN.get(map)
+    if known is None or any(
+        (each.input.dtype, each.input.device) != (z.dtype, z.device) for each in known
+    ):
+        known = _layers(map.linearizer(), z, _directions(z, torch.Generator()))
+        _KNOWN[map] = known
+    return known
 
 
 @torch.no_grad()
