@@ -33,7 +33,6 @@ from .memory import WarmStart, load_state_dict, state_dict
 from .normal_equations import NormalEquations, assemble
 from .options import PWGFOptions
 from .precision import in_own_precision
-from .stage_guess import StageGuess
 from .units import reciprocal_condition
 from .velocity import Monitor, StepContext, Velocity, VelocitySolver
 
@@ -248,15 +247,15 @@ class PWGF:
         context: StepContext = first.context
         solver, stages = self.solver(state.map), [first]
         systems: list[NormalEquations] = []  # of the last stage
-        guess = StageGuess(state.time, first.eta)
 
         def rhs(theta: Tensor, after: float) -> Tensor:
             map, time = state.map.moved(theta), state.time + after
             systems.clear()
             systems.append(self.system(map, context.ensemble, time))
             monitor = Monitor(self._validation(time, map, context.validation), measures=False)
-            stages.append(solver.solve(systems[0], stages[-1].memory, monitor, guess.at(time)))
-            guess.add(time, stages[-1].eta)
+            # From the η of the first, which is solved from 0. That of the stage before may be
+            # anything within the tolerance along what hardly moves a sample, and would grow.
+            stages.append(solver.solve(systems[0], stages[-1].memory, monitor, first.eta))
             return stages[-1].eta
 
         def norms(*vectors: Tensor) -> list[float]:

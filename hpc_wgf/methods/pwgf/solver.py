@@ -87,7 +87,7 @@ class MetricSolver:
         if stats.status is not Status.MAX_STEPS or patience == most:
             return Solved(eta, stats, memory.after(stats.products))
         memory = replace(self._made(map, system, memory.shift), second_extra=stats.products)
-        eta, again = self._iterate(system, memory, validation, most, start=eta)
+        eta, again = self._iterate(system, memory, validation, most, start=start)
         total = replace(again, products=stats.products + again.products)
         return Solved(eta, total, memory.after(again.products))
 
