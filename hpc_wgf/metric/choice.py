@@ -33,7 +33,7 @@ _DENSE = 1024  # With at most so many parameters all of Ĝ is one block.
 _ROWS = 1_000_000  # For larger d p², Ĝ from rows of J costs over 4 GFlop for 2000 samples.
 _BLOCK = 2048  # Larger blocks cost too much: q² numbers, and q³/3 operations to factor them.
 
-_SAMPLES = 2000
+_SAMPLES, _LEAST = 2000, 500  # of a subsample, where parameters do not ask for more
 _PRODUCTS = 25.0  # What a preconditioner of one block may take, in products, if 2000 take more.
 _OWNING = 256  # So many samples suffice to tell which output a unit moves most.
 
@@ -84,15 +84,15 @@ def subsample_size(
     """How many samples a subsample should have, of all ranks.
 
     They are 2000, or as many as give four rows of J (d for each sample) for each parameter of the
-    largest block; by layers those of `wanted_samples`. One block takes fewer than 2000 where a
-    product with the Ĝ of n `samples` takes so little that a better preconditioner would not pay.
+    largest block; by layers those of `wanted_samples`. One block takes fewer than 2000, but 500 at
+    least, where a product with the Ĝ of n `samples` takes so little that more would not pay.
     """
     if kind is Preconditioning.LAYERS:
         return wanted_samples(layers_at(map))
     parameters, most = map.parameter_count(), float(_SAMPLES)
     if kind is Preconditioning.DENSE:
         # 2 p² operations for each sample of the subsample, and 8 p for each of a product.
-        most = min(most, _PRODUCTS * 4.0 * samples / parameters)
+        most = min(most, max(_LEAST, _PRODUCTS * 4.0 * samples / parameters))
     return max(math.ceil(most), -(-4 * min(parameters, _BLOCK) // map.dimension))
 
 

@@ -13,7 +13,7 @@ from oracles import dense_jacobian, perturb
 from hpc_wgf.choices import Features, Preconditioning
 from hpc_wgf.krylov import DenseOperator, minres
 from hpc_wgf.maps import Affine, BlockFlow, Composition, PlanarFlow, ResidualPerceptron
-from hpc_wgf.metric import Subsample, build, default_preconditioner
+from hpc_wgf.metric import Subsample, build, default_preconditioner, subsample_size
 from hpc_wgf.metric.block_gram import blocks_by_output, gram, mean_energies, probed_grams
 from hpc_wgf.metric.diagonal_blocks import DiagonalBlocks, _PaddedCholesky
 from hpc_wgf.metric.kronecker import KroneckerFactors
@@ -308,3 +308,14 @@ def test_the_kind_that_fits():
     )
     assert default_preconditioner(PlanarFlow(2, 40)) is Preconditioning.DENSE
     assert default_preconditioner(PlanarFlow(10, 60)) is Preconditioning.NONE
+
+
+def test_a_block_takes_fewer_samples_where_products_take_little():
+    map = Composition(Affine(5), BlockFlow(5, 32))
+    sizes = [subsample_size(map, Preconditioning.DENSE, n) for n in (100, 4000, 8000, 10**6)]
+    assert sizes[0] == 500
+    # 25 products of 8 n p operations, at 2 p² a sample.
+    assert sizes[1] == -(-25 * 8 * 4000 // (2 * map.parameter_count()))
+    assert sizes[1] < sizes[2] < sizes[3] == 2000
+    few_rows = BlockFlow(1, 300)
+    assert subsample_size(few_rows, Preconditioning.DENSE, 100) == 4 * few_rows.parameter_count()
