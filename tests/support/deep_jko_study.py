@@ -29,7 +29,12 @@ STUDIES = {
     "porous-6d": ("porous-deep-6d",),
     "porous-10d": ("porous-deep-10d",),
     "four-10d": ("fp-four-10d", "problem.until=0.2", "output.every=0.1"),
-    "kalman-near": ("kalman-elliptic-near", "problem.until=0.1", "output.every=0.1"),
+    "kalman-near": (
+        "kalman-elliptic-near",
+        "problem.until=0.1",
+        "output.every=0.1",
+        "method.samples=4096",
+    ),
     "kalman": ("kalman-elliptic", "problem.until=0.1", "output.every=0.1"),
 }
 """A named problem and settings of each, beside the method's kind."""
