@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..choices import PairSums
 from ..errors import InputError
+from ..parallel import threads_as_of_torch
 from .formulas import Formula, formula_of
 from .kernels import Kernel, PairKernel
 
@@ -124,7 +125,7 @@ def _compiled(
 
 def _library() -> Any:
     """PyKeOps, with as many threads as torch has."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    threads_as_of_torch()
     import pykeops
     import pykeops.torch
 

@@ -123,13 +123,13 @@ def minres(
         held = None if early_stopping is None else early_stopping.update(own.x)
         if held is not None:
             products += 1
-            true = _true_residual(A, held, b, shift) / norm_b
+            true = residual(A, held, b, shift)[1] / norm_b
             return held, SolveStats(Status.VALIDATION, products, claimed, true)
         stalled = seen.at_least_squares
         if claimed > target and not exhausted and not stalled:
             continue
         products += 1
-        true = _true_residual(A, own.x, b, shift) / norm_b
+        true = residual(A, own.x, b, shift)[1] / norm_b
         if true <= rtol:
             return end(Status.CONVERGED, claimed, true)
         if stalled and claimed > target:
@@ -177,8 +177,9 @@ def _steps_on(device: torch.device) -> Steps:
     return recurrence
 
 
-def _true_residual(A: LinearOperator, x: Tensor, b: Tensor, shift: float) -> float:
+def residual(A: LinearOperator, x: Tensor, b: Tensor, shift: float) -> tuple[Tensor, float]:
+    """r = b − (A + σI) x, (p,), and ‖r‖; one product."""
     r = b - A.matvec(x)
     if shift:
         r.sub_(x, alpha=shift)
-    return float(dot(r, r).sqrt())
+    return r, float(dot(r, r).sqrt())

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..accounts import Part, counted
-from .minres import minres
+from .minres import minres, residual
 from .operator import LinearOperator
 from .stats import SolveStats, Status, dot
 
@@ -25,10 +25,8 @@ def minres_from(
     for a singular system depends on x₀: it has the least norm from 0 alone. `max_steps`: at least
     3. Errors: as for `minres`.
     """
-    rest = b - A.matvec(start)
-    if shift:
-        rest.sub_(start, alpha=shift)
-    whole, left = (float(dot(each, each).sqrt()) for each in (b, rest))
+    rest, left = residual(A, start, b, shift)
+    whole = float(dot(b, b).sqrt())
     if left <= rtol * whole:
         share = left / whole if whole else 0.0
         return start.clone(), SolveStats(Status.CONVERGED, 1, share, share)

@@ -94,19 +94,9 @@ def _signed(sign: Tensor, log_abs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Sign and log|det|, by A_{>j,>j} ← A_{>j,>j} − (A_{>j,j}/A_jj) A_{j,>j} for all j."""
-    if len(matrices) <= _CLOSED:
-        determinant, multiplied = _determinant(matrices), _nothing(matrices)
-    else:
-        left, determinant = matrices.clone(), _one(matrices)
-        multiplied = torch.zeros_like(determinant)
-        for _ in range(len(matrices) - 1):
-            pivot = left[0, 0]
-            determinant = determinant * pivot
-            factors = left[1:, 0] / pivot
-            multiplied = _largest(multiplied, factors)
-            left = left[1:, 1:].addcmul_(factors[:, None], left[0, None, 1:], value=-1.0)
-        determinant = determinant * left[0, 0]
+    """Sign and log|det|."""
+    small = len(matrices) <= _CLOSED
+    determinant, multiplied = (_determinant if small else _triangular)(matrices)
     sign, log_abs = determinant.sign(), determinant.abs().log()
     odd = _odd(multiplied, log_abs)
     if len(odd):
@@ -117,11 +107,8 @@ def _volume(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 def _inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Inverses, signs and log|det|."""
-    if len(matrices) <= _CLOSED:
-        determinant, multiplied = _determinant(matrices), _nothing(matrices)
-        left = _adjugate(matrices).div_(determinant)
-    else:
-        left, determinant, multiplied = _eliminated(matrices)
+    small = len(matrices) <= _CLOSED
+    left, determinant, multiplied = (_by_cramer if small else _eliminated)(matrices)
     sign, log_abs = determinant.sign(), determinant.abs().log()
     odd = _odd(multiplied, log_abs)
     if len(odd):
@@ -131,6 +118,20 @@ def _inverse(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         alone = [torch.linalg.inv_ex(one.clone()).inverse for one in whole]
         left[:, :, odd] = torch.stack(alone, 2)
     return left, sign, log_abs
+
+
+def _triangular(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Determinants and the largest multipliers, by A_{>j,>j} ← A_{>j,>j} − (A_{>j,j}/A_jj) A_{j,>j}
+    for all j."""
+    left, determinant = matrices.clone(), _one(matrices)
+    multiplied = torch.zeros_like(determinant)
+    for _ in range(len(matrices) - 1):
+        pivot = left[0, 0]
+        determinant = determinant * pivot
+        factors = left[1:, 0] / pivot
+        multiplied = _largest(multiplied, factors)
+        left = left[1:, 1:].addcmul_(factors[:, None], left[0, None, 1:], value=-1.0)
+    return determinant * left[0, 0], multiplied
 
 
 def _eliminated(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,29 +151,24 @@ def _eliminated(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return left, determinant, multiplied
 
 
-def _determinant(matrices: Tensor) -> Tensor:
-    """det A of matrices with at most two rows, (n,)."""
+def _determinant(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as `_triangular` of matrices with at most two rows, of which none is multiplied."""
+    found = matrices[0, 0]
+    if len(matrices) > 1:
+        found = torch.addcmul(found * matrices[1, 1], matrices[0, 1], matrices[1, 0], value=-1.0)
+    return found, matrices.new_zeros(1)
+
+
+def _by_cramer(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same as `_eliminated` of matrices with at most two rows."""
+    determinant, multiplied = _determinant(matrices)
     if len(matrices) == 1:
-        return matrices[0, 0]
-    return torch.addcmul(
-        matrices[0, 0] * matrices[1, 1], matrices[0, 1], matrices[1, 0], value=-1.0
-    )
-
-
-def _adjugate(matrices: Tensor) -> Tensor:
-    """det A · A⁻¹ of matrices with at most two rows, (k, k, n)."""
-    if len(matrices) == 1:
-        return torch.ones_like(matrices)
-    found = torch.empty_like(matrices, memory_format=torch.contiguous_format)
-    found[0, 0], found[1, 1] = matrices[1, 1], matrices[0, 0]
-    torch.neg(matrices[0, 1], out=found[0, 1])
-    torch.neg(matrices[1, 0], out=found[1, 0])
-    return found
-
-
-def _nothing(matrices: Tensor) -> Tensor:
-    """The largest multiplier of matrices of which no row is multiplied."""
-    return matrices.new_zeros(1)
+        return 1.0 / matrices, determinant, multiplied
+    left = torch.empty_like(matrices, memory_format=torch.contiguous_format)
+    left[0, 0], left[1, 1] = matrices[1, 1], matrices[0, 0]
+    torch.neg(matrices[0, 1], out=left[0, 1])
+    torch.neg(matrices[1, 0], out=left[1, 0])
+    return left.div_(determinant), determinant, multiplied
 
 
 def _one(matrices: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import count
 from weakref import WeakKeyDictionary
 
@@ -85,7 +84,7 @@ class Subsample:
         weighted = roots is not None or any(each is not None for each in weights or ())
         return cls(map, pieces, taken, communicator, own, stride, weighted)
 
-    @cached_property
+    @property
     def layers(self) -> list[ParameterLayer]:
         """The layers of the map at one sample, as of `layers_at`."""
         return layers_at(self.map)

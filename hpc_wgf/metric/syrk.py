@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from functools import cache
+from typing import Any
 
 import scipy  # Its parts are imported at first use, which keeps the start of every rank short.
 import torch
 from torch import Tensor
+
+from ..parallel import threads_as_of_torch
 
 _ROWS = 384  # For fewer, half of the operations is not worth the import of BLAS.
 
@@ -22,13 +25,16 @@ def times_own_transpose(a: Tensor) -> Tensor:
 
 def _half(stored: Tensor, by_rows: bool) -> Tensor:
     """The lower half of A Aᵀ, and 0 above; `stored`: A or, not `by_rows`, Aᵀ."""
-    # BLAS takes as many threads as torch, which it is told when it is loaded.
-    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    blas = scipy.linalg.blas
-    product = blas.dsyrk if stored.dtype is torch.float64 else blas.ssyrk
+    product = _blas().dsyrk if stored.dtype is torch.float64 else _blas().ssyrk
     # It stores by columns: a matrix by rows is for it the transpose, and its upper half the lower.
     upper = product(1.0, stored.detach().numpy().T, trans=by_rows)
     return torch.from_numpy(upper).T
+
+
+@cache
+def _blas() -> Any:
+    threads_as_of_torch()
+    return scipy.linalg.blas
 
 
 # An operation of torch, so that those who count operations see it (`profiling.tracing`); declared

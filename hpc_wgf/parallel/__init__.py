@@ -2,7 +2,7 @@
 
 from .blocks import RandomStream, SampleBlocks, affordable, samples_to_check
 from .communicator import Communicator, LocalCommunicator, agreed
-from .cores import is_core_idle
+from .cores import is_core_idle, threads_as_of_torch
 from .environment import communicator_from_environment
 from .generators import generators
 from .gpus import Resource, in_words, one_thread
@@ -41,6 +41,7 @@ __all__ = [
     "samples_to_check",
     "status_of_stop",
     "stop_request",
+    "threads_as_of_torch",
     "tree_sum",
     "uniforms",
 ]

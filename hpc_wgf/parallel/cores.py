@@ -15,3 +15,8 @@ def is_core_idle() -> bool:
     if torch.get_num_threads() > 1 or not hasattr(os, "sched_getaffinity"):
         return False
     return find_place(os.environ).local_size < len(os.sched_getaffinity(0))
+
+
+def threads_as_of_torch() -> None:
+    """Let libraries that are loaded from here on take as many threads as torch."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
